@@ -1,0 +1,1 @@
+"""One file per experiment, to be read from top to bottom."""

@@ -1,0 +1,105 @@
+"""What every experiment does the same way: find data, report mistakes, show a table."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pathlib
+import resource
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+from absl import flags
+from rich.console import Console
+from rich.table import Table
+
+import pastis_jax
+from pastis_jax.data import simulate
+from pastis_jax.data.prepare import default_cache
+from pastis_jax.errors import UserError
+
+
+def command(run: Callable[[], Any]) -> None:
+    """Runs an experiment; a mistake of the user ends in one line on stderr and exit code 2."""
+    flags.FLAGS.mark_as_parsed()  # Grain asks for absl's flags, which we do not use.
+    try:
+        run()
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        raise SystemExit(130) from None
+
+
+def simulated_pixel_set(cache: pathlib.Path | None) -> pathlib.Path:
+    """Returns the default simulated pixel-set folder, made on first use and kept in the cache."""
+    cache = pathlib.Path(cache or default_cache()).expanduser()
+    recipe = f"{pastis_jax.__version__} {simulate.Difficulty()}"
+    folder = cache / f"simulated-{hashlib.sha256(recipe.encode()).hexdigest()[:12]}"
+    if not folder.exists():
+        say(f"No --data given: simulating a small PASTIS-R in {folder} (kept for later runs).")
+        simulate.simulate(folder, seed=0)
+    return folder
+
+
+def default_out(name: str) -> pathlib.Path:
+    """A new folder below runs/."""
+    return pathlib.Path("runs") / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
+
+
+def peak_memory() -> float:
+    """Most memory that this process has used, in GB."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9
+
+
+def say(text: str) -> None:
+    """Prints a line for the reader, at once."""
+    print(text, flush=True)
+
+
+def show_result(result: dict[str, Any], names: list[str]) -> None:
+    """Prints the closing table of a run.
+
+    Args:
+      result: Content of result.json.
+      names: Class names in the order of the IoUs.
+    """
+    console = Console(width=None if sys.stdout.isatty() else 100)
+    test, val = result["test"], result["val"]
+    summary = Table(title=result["title"], show_header=False, title_justify="left")
+    for name, text in (
+        ("test OA", f"{test['OA']:.3f}"),
+        ("test mIoU", f"{test['mIoU']:.3f}"),
+        (
+            "validation mIoU",
+            f"{val['mIoU']:.3f} (epoch {result['best_epoch']} of {result['epochs']})",
+        ),
+        ("parameters", f"{result['parameters']:,}"),
+        ("training", f"{result['throughput']['train']:,.0f} parcels/s"),
+        ("inference", f"{result['throughput']['inference']:,.0f} parcels/s"),
+        ("time", ", ".join(f"{k} {v:.0f} s" for k, v in result["seconds"].items())),
+        ("peak memory", f"{result['peak_memory_gb']:.1f} GB"),
+    ):
+        summary.add_row(name, text)
+    for share, scores in result.get("test_removed_optical", {}).items():
+        summary.add_row(
+            f"test mIoU, {float(share):.0%} of S2 dates removed", f"{scores['mIoU']:.3f}"
+        )
+    console.print(summary)
+    classes = Table(title="IoU per class (test)", title_justify="left")
+    for _ in range(3):
+        classes.add_column("class")
+        classes.add_column("IoU", justify="right")
+    rows = -(-len(names) // 3)
+    cells = [
+        (name, "absent" if iou is None else f"{iou:.3f}")
+        for name, iou in zip(names, test["iou"].values(), strict=True)
+    ]
+    cells += [("", "")] * (3 * rows - len(cells))
+    for i in range(rows):
+        classes.add_row(*(text for column in range(3) for text in cells[i + column * rows]))
+    console.print(classes)

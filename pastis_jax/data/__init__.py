@@ -1,0 +1,1 @@
+"""Datasets: official folders, simulator, TFDS builders, Grain pipelines (numpy only)."""

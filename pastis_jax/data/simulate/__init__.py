@@ -1,0 +1,11 @@
+"""A simulator of PASTIS-R: parcels and patches in the official layout, with nothing to download.
+
+Fields grow 18 crops with their own seasons; Sentinel-2 sees them through clouds, Sentinel-1
+through speckle. It is made for tests, demonstrations and studies of the method. Scores reached on
+it say nothing about real crops.
+"""
+
+from pastis_jax.data.simulate.difficulty import Difficulty
+from pastis_jax.data.simulate.generate import simulate
+
+__all__ = ["Difficulty", "simulate"]

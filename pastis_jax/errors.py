@@ -1,0 +1,23 @@
+"""Errors a user can cause: one line that says what is wrong, where, and what to do about it."""
+
+from __future__ import annotations
+
+import os
+
+
+class UserError(Exception):
+    """A mistake in what the user gave. Its text is one line; commands print it and exit with 2.
+
+    Args:
+      what: What is wrong, without a final stop.
+      where: The file, folder or flag that is wrong.
+      remedy: What the user can do about it.
+    """
+
+    def __init__(self, what: str, *, where: str | os.PathLike[str], remedy: str):
+        self.what, self.where, self.remedy = what, os.fspath(where), remedy
+        super().__init__(" ".join(f"{self.where}: {what}; {remedy}".split()))
+
+
+class DataError(UserError):
+    """A dataset folder or file that cannot be used as it is."""

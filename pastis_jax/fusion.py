@@ -1,0 +1,265 @@
+"""The four fusion schemes (paper, section 3.1), as combinators of a model's three parts.
+
+A model is ``D . T . S`` over a `Series`: spatial encoder, temporal encoder, decoder. A scheme says
+where the modalities meet, and nothing else:
+
+    early     D . T . S . merge_C({resample(X_m)})     equations 1 and 2
+    mid       D . T . merge_T({S_m(X_m)})              equation 5
+    late      D . merge_C({T_m . S_m(X_m)})            equation 3
+    decision  mean({D_m . T_m . S_m(X_m)})             equation 4
+
+Parts are given as modules, one for all modalities or a mapping from modality to module. To share
+weights between modalities, give the same module instance for both. With auxiliary decoders, every
+modality's own prediction is returned while training (section 3.2); at inference they do not run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from jaxtyping import Array, Float
+
+from pastis_jax.interpolation import resample
+from pastis_jax.types import Embedding, Prediction, Series
+
+
+def merge_channels(parts: Mapping[str, Series] | Mapping[str, Embedding]) -> Series | Embedding:
+    """merge_C: joins along channels; series must share their dates.
+
+    The days, validity and pixels of series are the first one's. An embedding is valid where any
+    part is.
+    """
+    first, *_ = parts.values()
+    values = jax.tree.map(lambda *v: jnp.concatenate(v, -1), *(p.values for p in parts.values()))
+    if isinstance(first, Series):
+        return first.replace(values=values)
+    return Embedding(values=values, valid=_any_valid(parts))
+
+
+def merge_dates(parts: Mapping[str, Series]) -> Series:
+    """merge_T: stacks feature series along time, in the order of `parts`.
+
+    Attention does not depend on the order of dates, so none is sorted.
+    """
+
+    def stack(field):
+        return jax.tree.map(
+            lambda *v: jnp.concatenate(v, 1), *(getattr(p, field) for p in parts.values())
+        )
+
+    return Series(values=stack("values"), days=stack("days"), valid=stack("valid"))
+
+
+def average_decisions(
+    logits: Mapping[str, Float[Array, "b ... k"]], embeddings: Mapping[str, Embedding]
+) -> Float[Array, "b ... k"]:
+    """Logarithm of the mean class probabilities over the modalities that a sample has (equation 4).
+
+    Args:
+      logits: By modality.
+      embeddings: By modality; a modality without a valid date has no say.
+    """
+    log_probabilities = jnp.stack([jax.nn.log_softmax(logits[m]) for m in logits])
+    has_say = jnp.stack([embeddings[m].valid for m in logits])
+    # A sample without any modality stays finite: all have a say.
+    has_say = jnp.where(has_say.any(0), has_say, True)
+    has_say = has_say.reshape(*has_say.shape, *(1,) * (log_probabilities.ndim - 2))
+    summed = jax.nn.logsumexp(log_probabilities, axis=0, where=has_say)
+    return summed - jnp.log(has_say.sum(0))
+
+
+def _any_valid(embeddings: Mapping[str, Embedding]) -> jax.Array:
+    return jnp.any(jnp.stack([e.valid for e in embeddings.values()]), 0)
+
+
+def _select(series: Mapping[str, Series], names) -> dict[str, Series]:
+    missing = [name for name in names if name not in series]
+    if missing:
+        raise ValueError(f"the batch lacks the modalities {missing}; it has {sorted(series)}")
+    return {name: series[name] for name in names}
+
+
+class EarlyFusion(nn.Module):
+    """Channels meet: radar is resampled to the dates of the first modality, then one encoder runs.
+
+    Attributes:
+      modalities: Names in channel order; the first gives the dates.
+      spatial: S.
+      temporal: T.
+      decoder: D.
+    """
+
+    modalities: tuple[str, ...]
+    spatial: nn.Module
+    temporal: nn.Module
+    decoder: nn.Module
+
+    def __call__(self, series: Mapping[str, Series], *, train: bool = False) -> Prediction:
+        """Predicts from `series` (the types' docstrings give the shapes)."""
+        parts = _select(series, self.modalities)
+        reference = parts[self.modalities[0]]
+        aligned = {
+            m: one if m == self.modalities[0] else resample(one, reference)
+            for m, one in parts.items()
+        }
+        encoded = self.spatial(merge_channels(aligned), train=train)
+        embedding = self.temporal(encoded, train=train)
+        return Prediction(logits=self.decoder(embedding, train=train), valid=embedding.valid)
+
+
+class MidFusion(nn.Module):
+    """Dates meet: each modality's encoded acquisitions join one sequence, that one T reads.
+
+    Attributes:
+      spatial: S by modality.
+      temporal: T.
+      decoder: D.
+      auxiliary: Auxiliary D by modality; empty for none.
+      auxiliary_temporal: T by modality for the auxiliary predictions, as the paper's text has it;
+        empty: they use the shared `temporal`, as the paper's parameter counts have it.
+    """
+
+    spatial: Mapping[str, nn.Module]
+    temporal: nn.Module
+    decoder: nn.Module
+    auxiliary: Mapping[str, nn.Module]
+    auxiliary_temporal: Mapping[str, nn.Module]
+
+    def __call__(self, series: Mapping[str, Series], *, train: bool = False) -> Prediction:
+        """Predicts from `series` (the types' docstrings give the shapes)."""
+        parts = _select(series, self.spatial)
+        encoded = {m: self.spatial[m](one, train=train) for m, one in parts.items()}
+        embedding = self.temporal(merge_dates(encoded), train=train)
+        auxiliary = {}
+        if train:
+            for m, decoder in self.auxiliary.items():
+                # The shared encoder's running statistics belong to the fused sequence alone.
+                own = self.auxiliary_temporal.get(m)
+                alone = (
+                    own(encoded[m], train=True)
+                    if own is not None
+                    else self.temporal(encoded[m], train=True, track=False)
+                )
+                auxiliary[m] = Prediction(logits=decoder(alone, train=True), valid=alone.valid)
+        logits = self.decoder(embedding, train=train)
+        return Prediction(logits=logits, valid=embedding.valid, auxiliary=auxiliary)
+
+
+class LateFusion(nn.Module):
+    """Embeddings meet: each modality has S and T of its own; one D reads the joined embeddings.
+
+    With one modality this is the single-modality model.
+
+    Attributes:
+      spatial: S by modality.
+      temporal: T by modality.
+      decoder: D.
+      auxiliary: Auxiliary D by modality; empty for none.
+    """
+
+    spatial: Mapping[str, nn.Module]
+    temporal: Mapping[str, nn.Module]
+    decoder: nn.Module
+    auxiliary: Mapping[str, nn.Module]
+
+    def __call__(self, series: Mapping[str, Series], *, train: bool = False) -> Prediction:
+        """Predicts from `series` (the types' docstrings give the shapes)."""
+        embeddings = _encode(self.spatial, self.temporal, series, train)
+        merged = merge_channels(embeddings)
+        auxiliary = {}
+        if train:
+            auxiliary = {
+                m: Prediction(logits=d(embeddings[m], train=True), valid=embeddings[m].valid)
+                for m, d in self.auxiliary.items()
+            }
+        logits = self.decoder(merged, train=train)
+        return Prediction(logits=logits, valid=merged.valid, auxiliary=auxiliary)
+
+
+class DecisionFusion(nn.Module):
+    """Decisions meet: one full model per modality; class probabilities are averaged.
+
+    `Prediction.logits` are the logarithms of the averaged probabilities.
+
+    Attributes:
+      spatial: S by modality.
+      temporal: T by modality.
+      decoder: D by modality.
+      supervise_each: Return each modality's own prediction while training.
+    """
+
+    spatial: Mapping[str, nn.Module]
+    temporal: Mapping[str, nn.Module]
+    decoder: Mapping[str, nn.Module]
+    supervise_each: bool = False
+
+    def __call__(self, series: Mapping[str, Series], *, train: bool = False) -> Prediction:
+        """Predicts from `series` (the types' docstrings give the shapes)."""
+        embeddings = _encode(self.spatial, self.temporal, series, train)
+        logits = {m: d(embeddings[m], train=train) for m, d in self.decoder.items()}
+        auxiliary = {}
+        if train and self.supervise_each:
+            auxiliary = {
+                m: Prediction(logits=one, valid=embeddings[m].valid) for m, one in logits.items()
+            }
+        return Prediction(
+            logits=average_decisions(logits, embeddings),
+            valid=_any_valid(embeddings),
+            auxiliary=auxiliary,
+        )
+
+
+def _encode(spatial, temporal, series, train) -> dict[str, Embedding]:
+    parts = _select(series, spatial)
+    return {m: temporal[m](spatial[m](one, train=train), train=train) for m, one in parts.items()}
+
+
+def early(
+    modalities: tuple[str, ...], spatial: nn.Module, temporal: nn.Module, decoder: nn.Module
+) -> EarlyFusion:
+    """Early fusion of `modalities`, resampled to the dates of the first one."""
+    return EarlyFusion(tuple(modalities), spatial, temporal, decoder)
+
+
+def mid(
+    spatial: Mapping[str, nn.Module],
+    temporal: nn.Module,
+    decoder: nn.Module,
+    *,
+    auxiliary: Mapping[str, nn.Module] | None = None,
+    auxiliary_temporal: Mapping[str, nn.Module] | None = None,
+) -> MidFusion:
+    """Mid fusion of the modalities of `spatial`."""
+    return MidFusion(spatial, temporal, decoder, auxiliary or {}, auxiliary_temporal or {})
+
+
+def late(
+    spatial: Mapping[str, nn.Module],
+    temporal: Mapping[str, nn.Module],
+    decoder: nn.Module,
+    *,
+    auxiliary: Mapping[str, nn.Module] | None = None,
+) -> LateFusion:
+    """Late fusion of the modalities of `spatial`."""
+    return LateFusion(spatial, temporal, decoder, auxiliary or {})
+
+
+def decision(
+    spatial: Mapping[str, nn.Module],
+    temporal: Mapping[str, nn.Module],
+    decoder: Mapping[str, nn.Module],
+    *,
+    auxiliary: bool = False,
+) -> DecisionFusion:
+    """Decision fusion of the modalities of `spatial`; `auxiliary` supervises each decision too."""
+    return DecisionFusion(spatial, temporal, decoder, auxiliary)
+
+
+def single(
+    modality: str, spatial: nn.Module, temporal: nn.Module, decoder: nn.Module
+) -> LateFusion:
+    """The single-modality model: late fusion of one branch."""
+    return late({modality: spatial}, {modality: temporal}, decoder)

@@ -1,0 +1,95 @@
+"""Metrics as states: `empty`, `from_batch`, `merge`, `compute`. They live on the device."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+from jaxtyping import Array, Bool, Float, Int
+
+
+@struct.dataclass
+class Mean:
+    """A weighted mean, as (sum, count).
+
+    Attributes:
+      total: Sum of the values.
+      count: Sum of the weights.
+    """
+
+    total: Float[Array, ""]
+    count: Float[Array, ""]
+
+    @classmethod
+    def empty(cls) -> Mean:
+        """Returns the mean of nothing."""
+        return cls(jnp.zeros(()), jnp.zeros(()))
+
+    @classmethod
+    def from_batch(cls, values: Float[Array, " b"], where: Bool[Array, " b"]) -> Mean:
+        """Counts the values where `where`."""
+        return cls(jnp.sum(jnp.where(where, values, 0)), jnp.sum(where, dtype=jnp.float32))
+
+    def merge(self, other: Mean) -> Mean:
+        """Joins two disjoint sets of examples."""
+        return jax.tree.map(jnp.add, self, other)
+
+    def compute(self) -> jax.Array:
+        """Returns the mean, 0 for nothing."""
+        return self.total / jnp.maximum(self.count, 1)
+
+
+@struct.dataclass
+class ConfusionMatrix:
+    """Counts of (true class, predicted class): rows are the truth.
+
+    Attributes:
+      counts: ``k k``, int32.
+    """
+
+    counts: Int[Array, "k k"]
+
+    @classmethod
+    def empty(cls, classes: int) -> ConfusionMatrix:
+        """Returns the matrix of no example."""
+        return cls(jnp.zeros((classes, classes), jnp.int32))
+
+    @classmethod
+    def from_batch(
+        cls,
+        label: Int[Array, "..."],
+        predicted: Int[Array, "..."],
+        where: Bool[Array, "..."],
+        *,
+        classes: int,
+    ) -> ConfusionMatrix:
+        """Counts the examples (parcels or pixels) where `where`."""
+        counts = jnp.zeros((classes, classes), jnp.int32)
+        return cls(counts.at[label, predicted].add(where.astype(jnp.int32)))
+
+    def merge(self, other: ConfusionMatrix) -> ConfusionMatrix:
+        """Joins two disjoint sets of examples; also how folds are joined."""
+        return jax.tree.map(jnp.add, self, other)
+
+    def compute(self, ignore: int | None = None) -> dict[str, Any]:
+        """Returns `OA`, `mIoU` (fractions) and `IoU` (``k``, NaN for absent classes).
+
+        Args:
+          ignore: A class (void) whose row and column are removed first. Classes that never occur
+            and are never predicted are left out of the mean.
+        """
+        counts = np.asarray(self.counts, np.float64)
+        if ignore is not None:
+            counts = np.delete(np.delete(counts, ignore, 0), ignore, 1)
+        hit = np.diag(counts)
+        union = counts.sum(0) + counts.sum(1) - hit
+        iou = np.divide(hit, union, out=np.full(len(hit), np.nan), where=union > 0)
+        seen = iou[union > 0]
+        return {
+            "OA": float(hit.sum() / max(counts.sum(), 1)),
+            "mIoU": float(seen.mean()) if len(seen) else 0.0,
+            "IoU": iou,
+        }

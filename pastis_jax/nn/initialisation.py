@@ -1,0 +1,43 @@
+"""The published code's way to draw initial weights."""
+
+from __future__ import annotations
+
+import jax
+from flax import linen as nn
+from flax import traverse_util
+from jaxtyping import Array, PyTree
+
+_WEIGHT = nn.initializers.xavier_normal()
+_UNIT = nn.initializers.normal(1.0)
+_DRAW = {
+    "kernel": _WEIGHT,
+    "in_kernel": _WEIGHT,
+    "key_kernel": _WEIGHT,
+    "bias": _UNIT,
+    "in_bias": _UNIT,
+    "key_bias": _UNIT,
+    "scale": _UNIT,
+}
+"""By name. Group norms, which also have a `scale`, are told apart by having no kernel."""
+
+
+def reference_initialisation(key: Array, params: PyTree[Array]) -> PyTree[Array]:
+    """Draws parameters anew as the published training scripts do.
+
+    Xavier-normal kernels, N(0, 1) biases of linear layers and N(0, 1) scales of batch norms; group
+    norms and queries stay as they are. Ours are He-normal kernels, zero biases and unit scales.
+
+    Args:
+      key: PRNG key.
+      params: Parameters to replace; only names and shapes matter.
+    """
+    flat = traverse_util.flatten_dict(params)
+    keys = jax.random.split(key, len(flat))
+    linear = {path[:-1] for path in flat if path[-1].endswith("kernel")}
+    drawn = {
+        path: _DRAW[path[-1]](k, value.shape, value.dtype)
+        if path[-1] in _DRAW and path[:-1] in linear
+        else value
+        for k, (path, value) in zip(keys, flat.items(), strict=True)
+    }
+    return traverse_util.unflatten_dict(drawn)

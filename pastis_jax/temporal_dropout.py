@@ -1,0 +1,49 @@
+"""Temporal dropout: dates dropped by masking them (paper, section 3.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool
+
+from pastis_jax.rng import fold_in_name
+from pastis_jax.types import Series
+
+PAPER_RATES = {"S2": 0.4, "S1A": 0.2, "S1D": 0.2}
+"""Rates of section 4.2."""
+
+
+def drop_dates(key: Array, valid: Bool[Array, "b t"], rate: float) -> Bool[Array, "b t"]:
+    """Drops each valid date with probability `rate`, but never the last one of a series.
+
+    Args:
+      key: PRNG key.
+      valid: Valid dates.
+      rate: Probability, 0 to 1.
+
+    Returns:
+      The mask of what is left.
+    """
+    draw = jnp.where(valid, jax.random.uniform(key, valid.shape), -1.0)
+    luckiest = jnp.arange(valid.shape[1]) == jnp.argmax(draw, axis=1)[:, None]
+    return valid & ((draw >= rate) | luckiest)
+
+
+def temporal_dropout(
+    key: Array, series: Mapping[str, Series], rates: Mapping[str, float]
+) -> dict[str, Series]:
+    """Applies `drop_dates` to each modality with its own rate and its own random stream.
+
+    Args:
+      key: PRNG key.
+      series: Series by modality.
+      rates: Rate by modality; a modality without one loses nothing.
+    """
+    return {
+        name: one.replace(valid=drop_dates(fold_in_name(key, name), one.valid, rates[name]))
+        if rates.get(name)
+        else one
+        for name, one in series.items()
+    }

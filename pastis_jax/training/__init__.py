@@ -1,0 +1,27 @@
+"""State, steps, loop, checkpoints, run folder. Knows no model, fusion scheme or dataset."""
+
+from pastis_jax.training.checkpoint import Checkpoints, read_facts
+from pastis_jax.training.logging import RunFolder, jsonable
+from pastis_jax.training.loop import Fit, NonFiniteLossError, Outcome, evaluate, fit
+from pastis_jax.training.sharding import data_mesh
+from pastis_jax.training.state import TrainState, count_parameters, create_state
+from pastis_jax.training.step import EpochMetrics, make_evaluation_step, make_train_step
+
+__all__ = [
+    "Checkpoints",
+    "EpochMetrics",
+    "Fit",
+    "NonFiniteLossError",
+    "Outcome",
+    "RunFolder",
+    "TrainState",
+    "count_parameters",
+    "create_state",
+    "data_mesh",
+    "evaluate",
+    "fit",
+    "jsonable",
+    "make_evaluation_step",
+    "make_train_step",
+    "read_facts",
+]

@@ -1,0 +1,102 @@
+"""Pictures of a run: learning curves, confusion matrix, IoU per class."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+GOLD, INK, GREY = "#c8901a", "#20507a", "#8a8a8a"
+
+
+def _save(figure: Figure, path: str | os.PathLike[str]) -> None:
+    figure.savefig(path, dpi=120, bbox_inches="tight")
+
+
+def learning_curves(metrics: pathlib.Path, path: pathlib.Path) -> None:
+    """Draws loss and mIoU of train and validation over epochs.
+
+    Args:
+      metrics: The run's metrics.jsonl.
+      path: PNG to write.
+    """
+    lines = [json.loads(line) for line in metrics.read_text().splitlines()]
+    epochs = [line["epoch"] for line in lines]
+    figure = Figure(figsize=(9, 3.4), layout="constrained")
+    for axes, name in zip(figure.subplots(1, 2), ("loss", "mIoU"), strict=True):
+        for split, colour in (("train", GREY), ("val", INK)):
+            values = [np.nan if line[split][name] is None else line[split][name] for line in lines]
+            axes.plot(epochs, values, color=colour, marker="o", markersize=3, label=split)
+        axes.set_xlabel("epoch")
+        axes.set_ylabel("cross-entropy" if name == "loss" else name)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.grid(alpha=0.3)
+        axes.spines[["top", "right"]].set_visible(False)
+    best = int(np.nanargmax(values))
+    axes.axvline(epochs[best], color=GOLD, linewidth=1, label=f"best: epoch {epochs[best]}")
+    axes.set_ylim(0, 1)
+    axes.legend(frameon=False)
+    _save(figure, path)
+
+
+def confusion_matrix(counts: np.ndarray, names: Sequence[str], path: pathlib.Path) -> None:
+    """Draws the confusion matrix, each row (a true class) in percent.
+
+    Args:
+      counts: ``k k``, rows are the truth.
+      names: Class names.
+      path: PNG to write.
+    """
+    support = counts.sum(1)
+    percent = 100 * counts / np.maximum(support[:, None], 1)
+    k = len(names)
+    figure = Figure(figsize=(0.42 * k + 3, 0.42 * k + 2.2), layout="constrained")
+    axes = figure.subplots()
+    picture = axes.imshow(percent, cmap="cividis", vmin=0, vmax=100)
+    axes.set_xticks(range(k), names, rotation=60, ha="right")
+    axes.set_yticks(range(k), [f"{n} ({s:,})" for n, s in zip(names, support, strict=True)])
+    axes.set_xlabel("predicted")
+    axes.set_ylabel("true (number of samples)")
+    for i, j in zip(*np.nonzero(percent >= 0.5), strict=True):
+        colour = "black" if percent[i, j] > 55 else "white"
+        text = f"{percent[i, j]:.0f}"
+        axes.text(j, i, text, ha="center", va="center", color=colour, fontsize=7)
+    figure.colorbar(picture, ax=axes, label="% of the true class", shrink=0.7)
+    _save(figure, path)
+
+
+def iou_per_class(
+    iou: np.ndarray,
+    names: Sequence[str],
+    colours: Sequence[tuple[int, int, int]],
+    path: pathlib.Path,
+) -> None:
+    """Draws the IoU of each class as a bar in its official colour, sorted; absent classes last.
+
+    Args:
+      iou: ``k``, NaN for a class that is absent.
+      names: Class names.
+      colours: Official colours, 0 to 255.
+      path: PNG to write.
+    """
+    order = np.argsort(np.where(np.isnan(iou), -1, iou))
+    figure = Figure(figsize=(7, 0.3 * len(names) + 1), layout="constrained")
+    axes = figure.subplots()
+    for row, i in enumerate(order):
+        colour = np.array(colours[i]) / 255
+        value = 0.0 if np.isnan(iou[i]) else iou[i]
+        axes.barh(row, value, color=colour, edgecolor=INK, linewidth=0.5)
+        text = "absent" if np.isnan(iou[i]) else f"{value:.2f}"
+        axes.text(value + 0.01, row, text, va="center", fontsize=8)
+    axes.axvline(np.nanmean(iou), color=GOLD, linewidth=1.5)
+    axes.text(np.nanmean(iou), len(names) - 0.3, f"mIoU {np.nanmean(iou):.3f}", ha="center")
+    axes.set_yticks(range(len(names)), [names[i] for i in order])
+    axes.set_xlim(0, 1.08)
+    axes.set_xlabel("IoU")
+    axes.spines[["top", "right"]].set_visible(False)
+    _save(figure, path)

@@ -1,0 +1,360 @@
+"""Every fault a user can put in a pixel-set folder ends in one clear line and an empty cache."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import shutil
+import types
+
+import numpy as np
+import pixel_set_factory as factory
+import pytest
+
+from pastis_jax.data.prepare import prepare_pixel_set
+from pastis_jax.errors import DataError
+
+PARCEL = 10003002  # not the first to be written: the fault is found late
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory):
+    return factory.make_pixel_set(tmp_path_factory.mktemp("sound") / "pixel_set")
+
+
+@pytest.fixture
+def root(sound, tmp_path):
+    return pathlib.Path(shutil.copytree(sound, tmp_path / "pixel_set"))
+
+
+def refused(root, tmp_path, *, match, names, **arguments):
+    """Asserts that preparing `root` fails with one line that holds `names`, and leaves nothing."""
+    cache = tmp_path / "a" / "cache"
+    before = sorted(root.rglob("*"))
+    with pytest.raises(DataError, match=match) as caught:
+        prepare_pixel_set(root, cache=cache, progress=False, **arguments)
+    text = str(caught.value)
+    assert "\n" not in text
+    assert names in text
+    assert caught.value.remedy
+    assert not cache.parent.exists()
+    assert sorted(root.rglob("*")) == before
+
+
+# Arrays: what becomes of a parcel's array, modality, and what the message says.
+
+ARRAYS = {
+    "one dimension less": (
+        "S2",
+        lambda a: a[:, :, 0],
+        "where .dates, channels, pixels. is expected",
+    ),
+    "dates": ("S2", lambda a: a[:-1], "dates where dates-S2 of metadata.geojson lists"),
+    "dates of radar": ("S1D", lambda a: np.concatenate([a, a]), "dates where dates-S1D"),
+    "channels": ("S2", lambda a: a[:, :9], "9 channels where S2 has 10"),
+    "channels of radar": ("S1A", lambda a: a[:, :2], "2 channels where S1A has 3"),
+    "pixels": ("S1A", lambda a: np.concatenate([a, a], 2), "pixels where S2 has"),
+    "text": ("S2", lambda a: a.astype("U5"), "not numeric"),
+    "NaN radar": ("S1A", lambda a: with_value(a, np.nan), "NaN or infinite"),
+    "infinite radar": ("S1D", lambda a: with_value(a, -np.inf), "NaN or infinite"),
+    "NaN reflectance": ("S2", lambda a: with_value(a.astype("f4"), np.nan), "NaN or infinite"),
+    "nodata": ("S2", lambda a: np.full_like(a, -10000), "every value is the nodata mark -10000"),
+    "reflectance as 0..1": ("S2", lambda a: (a / 1e4).astype("f4"), "already normalised"),
+    "standardised": ("S2", lambda a: ((a - a.mean()) / a.std()).astype("f4"), "normalised"),
+    "reflectance / 255": ("S2", lambda a: a // 255, "already normalised or divided"),
+    "too low": ("S2", lambda a: with_value(a.astype("i4"), -10001), "outside -10000 to 32767"),
+    "too high": ("S2", lambda a: with_value(a.astype("i4"), 32768), "outside -10000 to 32767"),
+    "linear power": ("S1A", lambda a: 10 ** (a.astype("f4") / 10), "not in dB"),
+    "standardised radar": ("S1D", lambda a: a - a.mean((0, 2), keepdims=True), "not in dB"),
+    "radar / 255": ("S1A", lambda a: a / 255, "not in dB"),
+    "radar x 100": ("S1A", lambda a: a.astype("f4") * 100, "not backscatter in dB"),
+    "radar -80 dB": ("S1A", lambda a: a - 62, "not in dB"),
+    "overflowing radar": ("S1A", lambda a: with_value(a.astype("f8"), 1e300), "not backscatter"),
+}
+
+
+def with_value(values, value):
+    values = values.copy()
+    values[-1, 0, 0] = value
+    return values
+
+
+@pytest.mark.parametrize("case", ARRAYS)
+def test_array(case, root, tmp_path):
+    modality, change, match = ARRAYS[case]
+    file = root / f"DATA_{modality}" / f"{modality}_{PARCEL}.npy"
+    np.save(file, change(np.load(file)))
+    refused(root, tmp_path, match=match, names=str(file))
+
+
+def truncate(file):
+    file.write_bytes(file.read_bytes()[:-7])
+
+
+def cut_header(file):
+    file.write_bytes(file.read_bytes()[:40])
+
+
+def archive(file):
+    values = np.load(file)
+    with file.open("wb") as stream:
+        np.savez(stream, values)
+
+
+FILES = {
+    "truncated": truncate,
+    "header only": cut_header,
+    "empty": lambda file: file.write_bytes(b""),
+    "text": lambda file: file.write_text("no array"),
+    "npz": archive,
+    "pickle": lambda file: np.save(file, np.array([{"a": 1}], object), allow_pickle=True),
+}
+
+
+@pytest.mark.parametrize("case", FILES)
+def test_file_that_is_no_array(case, root, tmp_path):
+    file = root / "DATA_S1A" / f"S1A_{PARCEL}.npy"
+    FILES[case](file)
+    refused(root, tmp_path, match="not a readable .npy", names=str(file))
+
+
+def test_missing_parcel_file(root, tmp_path):
+    file = root / "DATA_S1D" / f"S1D_{PARCEL}.npy"
+    file.unlink()
+    refused(root, tmp_path, match="file not found; copy it again", names=str(file))
+
+
+# The folder.
+
+
+def test_folder_missing(tmp_path):
+    refused(tmp_path / "nowhere", tmp_path, match="folder not found; give", names="nowhere")
+
+
+def test_file_instead_of_folder(root, tmp_path):
+    refused(root / "metadata.geojson", tmp_path, match="not a folder", names="metadata.geojson")
+
+
+def test_other_folder(tmp_path):
+    (tmp_path / "photos").mkdir()
+    refused(tmp_path / "photos", tmp_path, match="none of DATA_S2, DATA_S1A", names="photos")
+
+
+def test_patch_folder(tmp_path):
+    root = tmp_path / "PASTIS-R"
+    for name in ("DATA_S2", "ANNOTATIONS"):
+        (root / name).mkdir(parents=True)
+    (root / "metadata.geojson").write_text("{}")
+    refused(root, tmp_path, match="the patch folder of PASTIS-R, not the pixel", names="PASTIS-R")
+
+
+def test_folder_one_too_high(root, tmp_path):
+    (tmp_path / "up").mkdir()
+    root = root.rename(tmp_path / "up" / "pixel_set")
+    refused(tmp_path / "up", tmp_path, match="not a pixel-set folder itself", names=str(root))
+
+
+@pytest.mark.parametrize("name", ["metadata.geojson", "metadata_parcel.csv"])
+def test_metadata_missing(name, root, tmp_path):
+    (root / name).unlink()
+    refused(root, tmp_path, match="file not found", names=str(root / name))
+
+
+def test_modality_missing(root, tmp_path):
+    shutil.rmtree(root / "DATA_S1A")
+    refused(root, tmp_path, match="no folder of modality S1A", names="DATA_S1A")
+
+
+def test_modality_missing_after_preparation(root, tmp_path):
+    shutil.rmtree(root / "DATA_S1A")
+    prepare_pixel_set(root, modalities=("S2",), cache=tmp_path / "cache", progress=False)
+    with pytest.raises(DataError, match="no folder of modality S1A"):
+        prepare_pixel_set(root, modalities=("S1A",), cache=tmp_path / "cache", progress=False)
+
+
+# metadata.geojson
+
+
+def edit_patch(root, **properties):
+    """Changes the properties of the second patch; None removes one."""
+    file = root / "metadata.geojson"
+    document = json.loads(file.read_text())
+    entry = document["features"][1]["properties"]
+    entry.update(properties)
+    document["features"][1]["properties"] = {k: v for k, v in entry.items() if v is not None}
+    file.write_text(json.dumps(document))
+
+
+@pytest.mark.parametrize("content", ["", "[1]", '{"features": 3}', "{", '{"features": [{}]}'])
+def test_geojson_not_parseable(content, root, tmp_path):
+    (root / "metadata.geojson").write_text(content)
+    refused(root, tmp_path, match="not a GeoJSON feature collection", names="metadata.geojson")
+
+
+def test_geojson_not_text(root, tmp_path):
+    (root / "metadata.geojson").write_bytes(b"\xff\xfe\x00")
+    refused(root, tmp_path, match="not a GeoJSON feature collection", names="metadata.geojson")
+
+
+@pytest.mark.parametrize(
+    ("properties", "match"),
+    [
+        ({"dates-S2": None}, "patch 10002 has no property 'dates-S2'"),
+        ({"dates-S2": {"0": 20181301}}, "patch 10002 cannot be parsed"),
+        ({"dates-S2": {"0": "yesterday"}}, "patch 10002 cannot be parsed"),
+        ({"dates-S2": {"0": 180924}}, "date 180924 is not YYYYMMDD"),
+        ({"dates-S2": {}}, "dates must be a non-empty dict"),
+        ({"dates-S2": "{'0': __import__('os')}"}, "patch 10002 cannot be parsed"),
+        ({"dates-S2": "{'0': 2018"}, "patch 10002 cannot be parsed"),
+        ({"Fold": 6}, "patch 10002 has fold 6"),
+        ({"Fold": "two"}, "patch 10002 cannot be parsed"),
+        ({"ID_PATCH": 10001}, "patch 10001 is listed twice"),
+        ({"ID_PATCH": None}, "no property 'ID_PATCH'"),
+    ],
+)
+def test_geojson_content(properties, match, root, tmp_path):
+    edit_patch(root, **properties)
+    refused(root, tmp_path, match=match, names="metadata.geojson")
+
+
+# metadata_parcel.csv
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "match"),
+    [
+        (0, "10001000", "parcel 10001000 is listed 2 times"),
+        (0, "x", "not numbers"),
+        (1, "99999", "patch 99999 is not in metadata.geojson"),
+        (2, "0", "unknown label 0"),
+        (2, "20", "unknown label 20"),
+        (2, "2.5", "2.5 is not an integer"),
+        (3, "0", "fold 0; folds are 1 to 5"),
+        (3, "6", "fold 6; folds are 1 to 5"),
+        (4, "", "not numbers"),
+        (7, "nan", "geometric features are not finite"),
+    ],
+)
+def test_csv_content(column, value, match, root, tmp_path):
+    rows = factory.read_rows(root)
+    rows[4][column] = value
+    factory.write_rows(root, rows)
+    refused(root, tmp_path, match=match, names="metadata_parcel.csv")
+
+
+def test_csv_short_line(root, tmp_path):
+    rows = factory.read_rows(root)
+    factory.write_rows(root, [*rows[:4], rows[4][:5], *rows[5:]])
+    refused(root, tmp_path, match="line 6, parcel 10002001: not numbers", names="parcel.csv")
+
+
+def test_csv_columns(root, tmp_path):
+    columns = ["Fold_" if name == "Fold" else name for name in factory.COLUMNS]
+    factory.write_rows(root, factory.read_rows(root), columns)
+    refused(root, tmp_path, match="no column Fold;", names="metadata_parcel.csv")
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe\x00\x01"])
+def test_csv_not_parseable(content, root, tmp_path):
+    (root / "metadata_parcel.csv").write_bytes(content)
+    refused(root, tmp_path, match="no column|not a CSV file", names="metadata_parcel.csv")
+
+
+def test_csv_without_parcels(root, tmp_path):
+    factory.write_rows(root, [])
+    refused(root, tmp_path, match="lists no parcel", names="metadata_parcel.csv")
+
+
+def test_only_void_parcels(root, tmp_path):
+    factory.write_rows(root, [[*row[:2], "19", *row[3:]] for row in factory.read_rows(root)])
+    prepared = prepare_pixel_set(root, cache=tmp_path / "cache", progress=False)
+    with pytest.raises(DataError, match="no crop parcel in fold 1"):
+        prepared.source([1])
+
+
+@pytest.mark.parametrize("compute", [False, True])
+def test_fold_absent(compute, root, tmp_path):
+    factory.write_rows(root, [row for row in factory.read_rows(root) if row[3] != "4"])
+    prepared = prepare_pixel_set(
+        root, cache=tmp_path / "cache", progress=False, compute_statistics=compute
+    )
+    assert len(prepared.source([1, 2, 3])) > 0
+    for call in (prepared.source, prepared.statistics):
+        with pytest.raises(DataError, match="no crop parcel in fold 4; choose") as caught:
+            call([3, 4])
+        assert "metadata_parcel.csv" in str(caught.value)
+
+
+@pytest.mark.parametrize("value", [0, -10000])
+def test_computed_statistics_of_a_dead_channel(value, root, tmp_path):
+    for row in factory.read_rows(root):
+        file = root / "DATA_S2" / f"S2_{row[0]}.npy"
+        values = np.load(file)
+        values[:, 9] = value
+        np.save(file, values)
+    prepared = prepare_pixel_set(
+        root, cache=tmp_path / "cache", progress=False, compute_statistics=True
+    )
+    with pytest.raises(DataError, match="DATA_S2: B12 never varies in fold 2"):
+        prepared.statistics([2, 3])
+
+
+# NORM files
+
+
+def test_norm_missing(root, tmp_path):
+    (root / "NORM_PARCEL_S1A_set.json").unlink()
+    match = "no normalisation statistics of S1A; .*--compute-statistics"
+    refused(root, tmp_path, match=match, names="NORM_PARCEL_S1A_set.json")
+    prepare_pixel_set(root, modalities=("S2",), cache=tmp_path / "cache", progress=False)
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        (lambda norm: norm.pop("Fold_3"), "lacks 'Fold_3'"),
+        (lambda norm: norm["Fold_3"].pop("std"), "lacks 'std'"),
+        (lambda norm: norm["Fold_3"]["mean"].pop(), "does not hold 10 means and stds"),
+        (lambda norm: norm["Fold_3"].update(std=[0.0] * 10), "std that is not positive"),
+        (lambda norm: norm["Fold_3"].update(std=[-1.0] * 10), "std that is not positive"),
+        (lambda norm: norm["Fold_3"].update(mean=[float("nan")] * 10), "not finite"),
+        (lambda norm: norm["Fold_3"].update(mean=["a"] * 10), "not normalisation statistics"),
+        (lambda norm: norm.update(Fold_3=None), "not normalisation statistics"),
+    ],
+)
+def test_norm_content(change, match, root, tmp_path):
+    file = root / "NORM_PARCEL_S2_set.json"
+    norm = json.loads(file.read_text())
+    change(norm)
+    file.write_text(json.dumps(norm))
+    refused(root, tmp_path, match=match, names="NORM_PARCEL_S2_set.json")
+
+
+def test_norm_not_parseable(root, tmp_path):
+    (root / "NORM_PARCEL_S2_set.json").write_text("{")
+    refused(root, tmp_path, match="not normalisation stat", names="NORM_PARCEL_S2_set.json")
+
+
+# The cache
+
+
+def test_cache_that_cannot_be_written(root, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(DataError, match=r"cannot be written .*; name .*PASTIS_JAX_CACHE") as caught:
+        prepare_pixel_set(root, cache=tmp_path / "file" / "cache", progress=False)
+    assert "\n" not in str(caught.value)
+
+
+def test_full_disk(root, tmp_path, monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: types.SimpleNamespace(free=0))
+    refused(root, tmp_path, match="GB needed on its disk", names="cache")
+
+
+def test_interrupt_leaves_nothing(root, tmp_path, monkeypatch):
+    def interrupt(self, parcel):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("pastis_jax.data.pixel_set.PixelSetFolder.read", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        prepare_pixel_set(root, cache=tmp_path / "cache", progress=False)
+    assert not (tmp_path / "cache").exists()

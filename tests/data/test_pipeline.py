@@ -1,0 +1,145 @@
+"""From records to batches: what is drawn, padded, masked, normalised, and how often."""
+
+from __future__ import annotations
+
+import chex
+import numpy as np
+import pixel_set_factory as factory
+import pytest
+
+from pastis_jax.data.pipeline import (
+    PixelSetEncoding,
+    draw_pixels,
+    evaluation_batches,
+    fill_missing,
+    training_batches,
+)
+from pastis_jax.data.prepare import prepare_pixel_set
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pipeline")
+    root = factory.make_pixel_set(folder / "set", parcels_per_fold=9, labels=(1, 2, 3))
+    return prepare_pixel_set(root, cache=folder / "cache", progress=False)
+
+
+@pytest.fixture(scope="module")
+def encode(prepared):
+    return PixelSetEncoding(prepared.lengths, prepared.statistics((1, 2, 3)), pixels=8)
+
+
+def test_every_parcel_counts_once_in_evaluation(prepared, encode):
+    source = prepared.source((4, 5))
+    batches = list(evaluation_batches(source, encode, batch_size=4))
+    ids = np.concatenate([batch.id[batch.real] for batch in batches])
+    assert sorted(ids) == sorted(source[i]["parcel"] for i in range(len(source)))
+    assert len(source) == 18
+    last = batches[-1]
+    np.testing.assert_array_equal(last.real, [True, True, False, False])
+    for one in last.series.values():
+        assert not one.valid[2:].any()
+        assert not one.pixels[2:].any()
+
+
+def test_evaluation_repeats_itself(prepared, encode):
+    source = prepared.source((5,))
+    first, second = (list(evaluation_batches(source, encode, batch_size=4)) for _ in range(2))
+    chex.assert_trees_all_equal(first, second)
+
+
+def test_an_epoch_holds_every_parcel_and_epochs_differ(prepared, encode):
+    source = prepared.source((1, 2))
+    stream = training_batches(source, encode, batch_size=9, seed=0)
+    epochs = [[next(stream) for _ in range(2)] for _ in range(2)]
+    ids = [np.concatenate([batch.id for batch in epoch]) for epoch in epochs]
+    assert sorted(ids[0]) == sorted(ids[1])
+    assert len(set(ids[0])) == 18
+    assert list(ids[0]) != list(ids[1])
+
+
+def test_batches_follow_from_the_seed(prepared, encode):
+    source = prepared.source((1, 2))
+
+    def stream(seed):
+        batches = training_batches(source, encode, batch_size=4, seed=seed)
+        return [next(batches) for _ in range(6)]
+
+    chex.assert_trees_all_equal(stream(3), stream(3))
+    assert any((a.id != b.id).any() for a, b in zip(stream(3), stream(4), strict=True))
+
+
+def test_fewer_parcels_than_a_batch_still_train(prepared, encode):
+    batch = next(training_batches(prepared.source((1,)), encode, batch_size=20, seed=0))
+    assert batch.real.all()
+    assert len(batch.id) == 20
+
+
+def test_values_days_and_masks_of_a_record(prepared, encode):
+    source = prepared.source((1,))
+    batch = next(iter(evaluation_batches(source, encode, batch_size=9)))
+    for i in range(9):
+        record = source[i]
+        assert batch.label[i] == record["label"] - 1
+        count = record["S2"]["values"].shape[2]
+        for modality, one in batch.series.items():
+            values, days = record[modality]["values"], record[modality]["days"]
+            mean, std = encode.statistics[modality]
+            t = len(days)
+            np.testing.assert_array_equal(one.days[i, :t], days)
+            np.testing.assert_array_equal(one.valid[i], np.arange(one.valid.shape[1]) < t)
+            np.testing.assert_array_equal(one.pixels[i], np.arange(8) < min(count, 8))
+            normal = (values.astype(np.float32) - mean[:, None]) / std[:, None]
+            candidates = {
+                tuple(np.round(p, 4)) for p in normal.transpose(2, 0, 1).reshape(count, -1)
+            }
+            drawn = one.values[i, :t].transpose(1, 0, 2).reshape(8, -1)[one.pixels[i]]
+            drawn = [tuple(np.round(p, 4)) for p in drawn]
+            assert set(drawn) <= candidates
+            assert len(drawn) == min(count, 8)
+
+
+def test_modalities_draw_the_same_pixels():
+    """Early fusion joins channels pixel by pixel."""
+    index = np.arange(50.0)
+    record = {
+        m: {"values": np.broadcast_to(index, (3, c, 50)), "days": np.arange(3, dtype=np.int32)}
+        for m, c in (("S2", 10), ("S1A", 3))
+    } | {"label": 1, "parcel": 7}
+    statistics = {m: (np.zeros(1), np.ones(1)) for m in ("S2", "S1A")}
+    encoding = PixelSetEncoding({"S2": 3, "S1A": 3}, statistics)
+    series = encoding(record, np.random.default_rng(0)).series
+    np.testing.assert_array_equal(series["S2"].values[0, :, 0], series["S1A"].values[0, :, 0])
+    assert len(set(series["S2"].values[0, :, 0])) == 32
+
+
+@pytest.mark.parametrize(("count", "real"), [(100, 32), (32, 32), (5, 5), (1, 1), (0, 1)])
+def test_drawing_pixels(count, real):
+    index, mask = draw_pixels(count, 32, np.random.default_rng(0))
+    assert mask.sum() == real
+    assert len(set(index[mask])) == real
+    assert index.max() < max(count, 1)
+    np.testing.assert_array_equal(index[~mask], max(count - 1, 0))
+
+
+def test_parcel_without_pixels_is_one_zero_pixel(encode):
+    record = {
+        m: {"values": np.zeros((3, c, 0)), "days": np.arange(3, dtype=np.int32)}
+        for m, c in factory.CHANNELS.items()
+    } | {"label": 2, "parcel": 7}
+    batch = encode(record, np.random.default_rng(0))
+    for one in batch.series.values():
+        assert not one.values.any()
+        assert one.pixels.sum() == 1
+        assert one.valid.sum() == 3
+
+
+def test_missing_optical_values_are_filled_and_empty_dates_masked():
+    values = np.full((3, 2, 4), 100.0)
+    values[0, :, 0] = -10000
+    values[0, :, 1] = 400
+    values[1] = -10000
+    filled, observed = fill_missing(values, values == -10000)
+    np.testing.assert_array_equal(observed, [True, False, True])
+    np.testing.assert_array_equal(filled[0], [[200, 400, 100, 100]] * 2)
+    np.testing.assert_array_equal(filled[2], values[2])

@@ -1,0 +1,212 @@
+"""Every case computed by the published PyTorch models, to the tolerances that come with them."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from flax import traverse_util
+
+from pastis_jax import fusion
+from pastis_jax.interop import convert_ltae, convert_parcel_classifier
+from pastis_jax.interpolation import resample
+from pastis_jax.losses import supervised_loss
+from pastis_jax.metrics import ConfusionMatrix
+from pastis_jax.models import LTAE, MLPDecoder, PixelSetEncoder
+from pastis_jax.types import Series
+
+FORWARD = 1e-4
+GRADIENT = 1e-3
+TRAJECTORY = 2e-3
+METRIC = 1e-5
+
+
+@pytest.fixture
+def case(request, golden_folder):
+    path = golden_folder / f"{request.param}.npz"
+    if not path.exists():
+        pytest.skip(f"{path} is not there")
+    with np.load(path) as file:
+        return {name: file[name] for name in file.files}
+
+
+def part(case, prefix):
+    """The tensors of a case below `prefix`, by published name."""
+    return {k.removeprefix(prefix): v for k, v in case.items() if k.startswith(prefix)}
+
+
+def pixel_series(pixels, dates, mask=None, geometric=None):
+    """Published ``b t c s`` to a `Series` of ``b t s c`` with every date valid."""
+    values = jnp.asarray(pixels.astype(np.float32).transpose(0, 1, 3, 2))
+    b, t, s, _ = values.shape
+    pixels = np.ones((b, s), bool) if mask is None else mask[:, 0].astype(bool)
+    return Series(
+        values=values,
+        days=jnp.asarray(dates.astype(np.int32)),
+        valid=jnp.ones((b, t), bool),
+        pixels=jnp.asarray(pixels),
+        geometric=None if geometric is None else jnp.asarray(geometric),
+    )
+
+
+def classifier(modality="S2", *, geometric=False):
+    return fusion.single(
+        modality,
+        PixelSetEncoder(geometric=geometric),
+        LTAE(dropout=0.0, attention_dropout=0.0),
+        MLPDecoder(18),
+    )
+
+
+def close(ours, theirs, tolerance):
+    np.testing.assert_allclose(np.asarray(ours), theirs, rtol=0, atol=tolerance)
+
+
+@pytest.mark.parametrize("case", ["parcel_s2", "parcel_s1"], indirect=True)
+def test_parcel_inference(case):
+    variables = convert_parcel_classifier(part(case, "state/"), "S2")
+    series = pixel_series(case["in/pixels"], case["in/dates"], case["in/pixel_mask"])
+    apply = partial(classifier().apply, capture_intermediates=True, mutable=["intermediates"])
+    prediction, kept = jax.jit(apply)(variables, {"S2": series})
+    kept = kept["intermediates"]
+    (features,), (embedding,) = kept["spatial_S2"]["__call__"], kept["temporal_S2"]["__call__"]
+    (attention,) = kept["temporal_S2"]["attention"]
+    close(prediction.logits, case["out/eval_logits"], FORWARD)
+    close(features.values, case["out/eval_features"], FORWARD)
+    close(embedding.values, case["out/eval_embedding"], FORWARD)
+    close(attention.transpose(2, 0, 1), case["out/eval_attention"], FORWARD)
+
+
+@pytest.mark.parametrize("case", ["parcel_s2", "parcel_s1"], indirect=True)
+def test_parcel_training(case):
+    variables = convert_parcel_classifier(part(case, "state/"), "S2")
+    series = pixel_series(case["in/train_pixels"], case["in/dates"])
+    label = jnp.asarray(case["in/train_label"])
+
+    def loss(params):
+        prediction, updated = classifier().apply(
+            {**variables, "params": params}, {"S2": series}, train=True, mutable=["batch_stats"]
+        )
+        values = supervised_loss(prediction, label, jnp.ones(label.shape, bool))
+        return values.mean(), (prediction, updated)
+
+    (value, (prediction, updated)), gradient = jax.jit(jax.value_and_grad(loss, has_aux=True))(
+        variables["params"]
+    )
+    close(prediction.logits, case["out/train_logits"], FORWARD)
+    close(value, case["out/train_loss"], FORWARD)
+    after = convert_parcel_classifier(part(case, "state_after_train/"), "S2")
+    jax.tree.map(lambda a, b: close(a, b, FORWARD), updated["batch_stats"], after["batch_stats"])
+    expected = convert_parcel_classifier(part(case, "grad/"), "S2", collections=("params",))
+    ours = traverse_util.flatten_dict(gradient)
+    theirs = traverse_util.flatten_dict(expected["params"])
+    assert ours.keys() == theirs.keys()
+    for path, published in theirs.items():
+        scale = np.abs(theirs[changes_nothing(path, theirs) or path]).max()
+        close(ours[path], published, GRADIENT * scale)
+        if changes_nothing(path, theirs):
+            close(ours[path], 0, GRADIENT * scale)
+
+
+def changes_nothing(path, tensors):
+    """For a tensor that cannot change the training loss: the kernel or scale of the same layer.
+
+    What adds the same to every row before a batch norm (the decoder starts with one), or the same
+    to every date before the softmax and, through the values, before a batch norm, has gradient 0.
+    The files hold its rounding noise, which is to be judged by the size of the layer's gradients.
+    """
+    *layer, name = path
+    if name == "bias" and (*layer, "offset") in tensors:
+        return (*layer, "kernel")
+    if layer[-1] in ("in_norm", "out_norm") and name == "offset":
+        return (*layer, "scale")
+    return {"key_bias": (*layer, "key_kernel"), "in_bias": (*layer, "in_kernel")}.get(name)
+
+
+@pytest.mark.parametrize("case", ["parcel_geomfeat"], indirect=True)
+def test_parcel_with_geometric_features(case):
+    variables = convert_parcel_classifier(part(case, "state/"), "S2")
+    series = pixel_series(
+        case["in/pixels"], case["in/dates"], case["in/pixel_mask"], case["in/geomfeat"]
+    )
+    prediction = jax.jit(classifier(geometric=True).apply)(variables, {"S2": series})
+    close(prediction.logits, case["out/eval_logits"], FORWARD)
+
+
+@pytest.mark.parametrize("case", ["parcel_trajectory"], indirect=True)
+def test_parcel_trajectory(case):
+    """Twenty steps of Adam give the published losses."""
+    variables = convert_parcel_classifier(part(case, "state/"), "S2")
+    optimizer = optax.adam(1e-3)
+
+    @jax.jit
+    def step(variables, opt_state, series, label):
+        def loss(params):
+            prediction, updated = classifier().apply(
+                {**variables, "params": params}, {"S2": series}, train=True, mutable=["batch_stats"]
+            )
+            values = supervised_loss(prediction, label, jnp.ones(label.shape, bool))
+            return values.mean(), updated
+
+        (value, updated), gradient = jax.value_and_grad(loss, has_aux=True)(variables["params"])
+        updates, opt_state = optimizer.update(gradient, opt_state)
+        params = optax.apply_updates(variables["params"], updates)
+        return {"params": params, **updated}, opt_state, value
+
+    variables = jax.tree.map(jnp.asarray, variables)
+    opt_state = optimizer.init(variables["params"])
+    losses = []
+    for pixels, dates, label in zip(
+        case["in/pixels"], case["in/dates"], case["in/label"], strict=True
+    ):
+        series = pixel_series(pixels, dates)
+        variables, opt_state, value = step(variables, opt_state, series, jnp.asarray(label))
+        losses.append(value)
+    close(jnp.stack(losses), case["out/losses"], TRAJECTORY)
+
+
+@pytest.mark.parametrize("case", ["ltae_pixels"], indirect=True)
+def test_ltae_on_pixels(case):
+    variables = convert_ltae(part(case, "state/"))
+    values = jnp.asarray(case["in/features"].transpose(0, 1, 3, 4, 2))
+    series = Series(
+        values=values,
+        days=jnp.asarray(case["in/dates"].astype(np.int32)),
+        valid=jnp.ones(values.shape[:2], bool),
+    )
+    model = LTAE(features=64, model_features=128, heads=8)
+    apply = partial(model.apply, mutable=["intermediates"])
+    embedding, kept = jax.jit(apply)(variables, series)
+    (attention,) = kept["intermediates"]["attention"]
+    close(embedding.values.transpose(0, 3, 1, 2), case["out/embedding"], FORWARD)
+    close(attention.transpose(4, 0, 1, 2, 3), case["out/attention"], FORWARD)
+
+
+@pytest.mark.parametrize("case", ["interpolation"], indirect=True)
+def test_interpolation(case):
+    def series(values, days):
+        days = jnp.asarray(days, jnp.int32)[None]
+        return Series(values=values[None], days=days, valid=jnp.ones(days.shape, bool))
+
+    optical_days = case["in/optical_dates"]
+    like = series(jnp.zeros((len(optical_days), 1)), optical_days)
+    resampled = resample(series(jnp.asarray(case["in/radar"]), case["in/radar_dates"]), like)
+    close(resampled.values[0], case["out/radar_at_optical_dates"], FORWARD)
+    np.testing.assert_array_equal(resampled.days, like.days)
+
+
+@pytest.mark.parametrize("case", ["semantic_metrics"], indirect=True)
+def test_semantic_metrics(case):
+    target, predicted = jnp.asarray(case["in/target"]), jnp.asarray(case["in/prediction"])
+    matrix = ConfusionMatrix.empty(20)
+    for one, other in zip(target, predicted, strict=True):
+        batch = ConfusionMatrix.from_batch(one, other, jnp.ones(one.shape, bool), classes=20)
+        matrix = matrix.merge(batch)
+    np.testing.assert_array_equal(matrix.counts, case["out/confusion"])
+    scores = matrix.compute(ignore=19)
+    close(100 * scores["mIoU"], case["out/mIoU_percent"], METRIC)
+    close(100 * scores["OA"], case["out/OA_percent"], METRIC)

@@ -1,0 +1,76 @@
+"""Who may import whom: the layout is a rule, not a habit."""
+
+from __future__ import annotations
+
+import ast
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+PACKAGE = pathlib.Path(__file__).parent.parent / "pastis_jax"
+EVERYWHERE = {"types", "errors", "rng"}
+MAY_IMPORT = {
+    "types": set(),
+    "errors": set(),
+    "rng": set(),
+    "nn": set(),
+    "models": {"nn"},
+    "fusion": {"nn", "interpolation"},
+    "interpolation": {"nn"},
+    "temporal_dropout": {"nn"},
+    "losses": {"nn"},
+    "metrics": {"nn"},
+    "data": set(),
+    "training": {"metrics"},
+    "interop": {"nn", "models", "fusion"},
+    "viz": {"data"},
+}
+"""Beside EVERYWHERE and the part itself."""
+
+
+def imports(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def part(name):
+    return name.split(".")[1] if name.startswith("pastis_jax.") else None
+
+
+FILES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_no_forbidden_import(path):
+    own = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+    allowed = MAY_IMPORT[own] | EVERYWHERE | {own}
+    parts = {part(name) for name in imports(path)} & (MAY_IMPORT.keys() | {"experiments"})
+    assert parts <= allowed, f"{own} must not import {sorted(parts - allowed)}"
+    assert not any(name.split(".")[0] == "experiments" for name in imports(path))
+
+
+def test_orbax_stands_in_one_file():
+    users = {p.name for p in FILES if any("orbax" in name for name in imports(p))}
+    assert users == {"checkpoint.py"}
+
+
+def test_linen_stays_in_models():
+    users = {
+        path.relative_to(PACKAGE).parts[0]
+        for path in FILES
+        if any(name.startswith(("flax.linen",)) for name in imports(path))
+    }
+    assert users <= {"nn", "models", "fusion.py", "training"}  # training: the type of a model
+
+
+@pytest.mark.parametrize("module", ["pastis_jax.data.simulate", "pastis_jax.data.pixel_set"])
+def test_reading_and_simulating_need_no_jax(module):
+    code = f"import sys, {module}; sys.exit('jax' in sys.modules or 'tensorflow' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,0 +1,287 @@
+"""What must hold for every fusion scheme, whatever the numbers: a masked date is an absent date."""
+
+from __future__ import annotations
+
+from functools import cache, partial
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pastis_jax import fusion
+from pastis_jax.models import LTAE, MLPDecoder, PixelSetEncoder
+from pastis_jax.types import Series
+
+MODALITIES = {"S2": 10, "S1A": 3, "S1D": 3}
+SCHEMES = ("single", "early", "mid", "late", "decision")
+B, T, S, REMOVED = 3, 7, 4, 2
+TOLERANCE = 1e-5
+
+spatial = partial(PixelSetEncoder, widths=(8, 16), features=32)
+temporal = partial(
+    LTAE, features=32, model_features=32, heads=4, dropout=0.0, attention_dropout=0.0
+)
+decoder = partial(MLPDecoder, 5, widths=(16,))
+
+
+def build(scheme, *, auxiliary=False, names=tuple(MODALITIES)):
+    def each(part):
+        return {m: part() for m in names}
+
+    heads = each(decoder) if auxiliary else None
+    match scheme:
+        case "single":
+            return fusion.single(names[0], spatial(), temporal(), decoder())
+        case "early":
+            return fusion.early(names, spatial(), temporal(), decoder())
+        case "mid":
+            return fusion.mid(each(spatial), temporal(), decoder(), auxiliary=heads)
+        case "late":
+            return fusion.late(each(spatial), each(temporal), decoder(), auxiliary=heads)
+        case "decision":
+            return fusion.decision(
+                each(spatial), each(temporal), each(decoder), auxiliary=auxiliary
+            )
+
+
+def make_series(seed, *, all_valid=True):
+    """Random series: distinct days in no order, at least two of them valid."""
+    rng = np.random.default_rng(seed)
+    pixels = np.arange(S) < rng.integers(1, S + 1, (B, 1))
+    series = {}
+    for name, channels in MODALITIES.items():
+        valid = np.ones((B, T), bool) if all_valid else rng.random((B, T)) < 0.6
+        valid[:, :2] = True
+        series[name] = Series(
+            values=rng.normal(size=(B, T, S, channels)).astype(np.float32),
+            days=np.stack([rng.permutation(400)[:T] for _ in range(B)]).astype(np.int32),
+            valid=valid,
+            pixels=pixels,
+        )
+    return series
+
+
+@cache
+def compiled(scheme, train):
+    """The scheme as a function of variables and series: logits and updated statistics."""
+    model = build(scheme)
+
+    @jax.jit
+    def apply(variables, series):
+        prediction, updated = model.apply(variables, series, train=train, mutable=["batch_stats"])
+        return prediction.logits, updated
+
+    return apply
+
+
+@cache
+def variables(scheme):
+    model = build(scheme)
+    drawn = jax.jit(partial(model.init, train=True))(jax.random.key(0), make_series(0))
+    # Away from the defaults, so that every statistic and offset matters.
+    leaves, tree = jax.tree.flatten(drawn)
+    rng = np.random.default_rng(1)
+    return jax.tree.unflatten(
+        tree, [np.abs(x + 0.3 * rng.normal(size=x.shape)).astype(np.float32) for x in leaves]
+    )
+
+
+def same(scheme, train, one, other):
+    """Compares in float32; in float64 when training, where a batch of three amplifies rounding."""
+    given_variables = variables(scheme)
+    with jax.enable_x64(train):
+        if train:
+            one, other, given_variables = map(doubled, (one, other, given_variables))
+        ours, theirs = (compiled(scheme, train)(given_variables, s) for s in (one, other))
+        chex.assert_trees_all_close(ours, theirs, atol=TOLERANCE, rtol=TOLERANCE)
+
+
+def doubled(tree):
+    return jax.tree.map(lambda x: x.astype(np.float64) if x.dtype == np.float32 else x, tree)
+
+
+def change(series, f):
+    """Applies `f(rng, series)` to each modality with a random generator of its own."""
+    return {m: f(np.random.default_rng(i), one) for i, (m, one) in enumerate(series.items())}
+
+
+def take(one, index):
+    """Keeps the dates ``b u`` of `index`, in its order."""
+    rows = np.arange(B)[:, None]
+    return one.replace(
+        values=one.values[rows, index], days=one.days[rows, index], valid=one.valid[rows, index]
+    )
+
+
+seeds = given(seed=st.integers(0, 2**31))
+few = settings(max_examples=8, deadline=None, derandomize=True)
+modes = pytest.mark.parametrize("train", [False, True], ids=["inference", "training"])
+schemes = pytest.mark.parametrize("scheme", SCHEMES)
+
+
+@schemes
+@modes
+@few
+@seeds
+def test_padding_changes_nothing(scheme, train, seed):
+    def pad(rng, one):
+        garbage = rng.normal(size=(B, 3, *one.values.shape[2:])).astype(np.float32) * 50
+        return one.replace(
+            values=np.concatenate([one.values, garbage], 1),
+            days=np.concatenate([one.days, rng.integers(-900, 900, (B, 3), np.int32)], 1),
+            valid=np.concatenate([one.valid, np.zeros((B, 3), bool)], 1),
+        )
+
+    series = make_series(seed)
+    same(scheme, train, series, change(series, pad))
+
+
+@schemes
+@modes
+@few
+@seeds
+def test_order_of_dates_does_not_matter(scheme, train, seed):
+    def permute(rng, one):
+        return take(one, np.stack([rng.permutation(T) for _ in range(B)]))
+
+    series = make_series(seed, all_valid=False)
+    same(scheme, train, series, change(series, permute))
+
+
+@schemes
+@modes
+@few
+@seeds
+def test_masked_date_is_absent_date(scheme, train, seed):
+    series = make_series(seed)
+    kept = change(
+        series,
+        lambda rng, _: np.sort(rng.permuted(np.tile(np.arange(T), (B, 1)), axis=1)[:, REMOVED:]),
+    )
+    removed = {m: take(series[m], kept[m]) for m in series}
+    masked = {
+        m: one.replace(valid=(np.arange(T) == kept[m][:, :, None]).any(1))
+        for m, one in series.items()
+    }
+    same(scheme, train, masked, removed)
+
+
+@schemes
+@modes
+@few
+@seeds
+def test_masked_dates_and_pixels_have_no_gradient(scheme, train, seed):
+    series = make_series(seed, all_valid=False)
+    apply = compiled(scheme, train)
+
+    def objective(values):
+        changed = {m: series[m].replace(values=v) for m, v in values.items()}
+        return jnp.sum(apply(variables(scheme), changed)[0][:, 0])
+
+    gradient = jax.grad(objective)({m: one.values for m, one in series.items()})
+    for m, one in series.items():
+        alive = one.valid[:, :, None] & one.pixels[:, None, :]
+        assert not np.any(np.asarray(gradient[m])[~alive])
+    assert np.any(np.asarray(gradient["S2"]))
+
+
+@schemes
+def test_sample_does_not_feel_its_batch(scheme):
+    series, others = make_series(1), make_series(2)
+    mixed = {
+        m: jax.tree.map(lambda a, b: np.concatenate([a[:1], b[1:]]), series[m], others[m])
+        for m in series
+    }
+    apply = compiled(scheme, False)
+    ours, theirs = (apply(variables(scheme), one)[0][0] for one in (series, mixed))
+    chex.assert_trees_all_close(ours, theirs, atol=TOLERANCE)
+
+
+@schemes
+@modes
+def test_no_valid_date_stays_finite(scheme, train):
+    """One sample of the batch, then all, lack every date: values, statistics, gradients."""
+    series = make_series(3)
+    apply = compiled(scheme, train)
+    for empty in (np.array([True, False, False]), np.ones(B, bool)):
+        gone = {m: one.replace(valid=one.valid & ~empty[:, None]) for m, one in series.items()}
+
+        def objective(parameters, gone=gone):
+            logits, updated = apply({**variables(scheme), "params": parameters}, gone)
+            return jnp.sum(jnp.square(logits)), updated
+
+        chex.assert_tree_all_finite(
+            jax.value_and_grad(objective, has_aux=True)(variables(scheme)["params"])
+        )
+
+
+@pytest.mark.parametrize("scheme", ["late", "decision"])
+def test_single_modality_is_the_case_of_one_branch(scheme):
+    alone, one_branch = build("single"), build(scheme, names=("S2",))
+    given_variables = jax.tree.map(np.asarray, dict(variables("single")))
+    renamed = jax.tree.map(lambda x: x, given_variables)
+    if scheme == "decision":
+        for collection in renamed.values():
+            if "decoder" in collection:
+                collection["decoder_S2"] = collection.pop("decoder")
+    series = make_series(4, all_valid=False)
+    expected = jax.nn.softmax(alone.apply(given_variables, series).logits)
+    actual = jax.nn.softmax(one_branch.apply(renamed, series).logits)
+    chex.assert_trees_all_close(actual, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("scheme", ["mid", "late", "decision"])
+def test_auxiliary_predictions_train_only(scheme):
+    """They exist while training, cost nothing at inference and change no prediction."""
+    model, plain = build(scheme, auxiliary=True), build(scheme)
+    series = make_series(5)
+    drawn = model.init(jax.random.key(0), series, train=True)
+    prediction, updated = model.apply(drawn, series, train=True, mutable=["batch_stats"])
+    assert set(prediction.auxiliary) == set(MODALITIES)
+    inference = model.apply(drawn, series)
+    assert not inference.auxiliary
+    without = {
+        collection: {k: v for k, v in tree.items() if not k.startswith("auxiliary")}
+        for collection, tree in drawn.items()
+    }
+    chex.assert_trees_all_equal(inference, plain.apply(without, series))
+    _, plainly = plain.apply(without, series, train=True, mutable=["batch_stats"])
+    kept = {k: updated["batch_stats"][k] for k in plainly["batch_stats"]}
+    chex.assert_trees_all_equal(kept, plainly["batch_stats"])
+
+    def flops(model, variables):
+        lowered = jax.jit(model.apply).lower(variables, series)
+        return lowered.compile().cost_analysis()["flops"]
+
+    assert flops(model, drawn) == flops(plain, without)
+
+
+def test_decision_asks_only_modalities_with_dates():
+    series = make_series(6)
+    without_radar = {
+        m: one.replace(valid=np.zeros_like(one.valid)) if m != "S2" else one
+        for m, one in series.items()
+    }
+    tree = variables("decision")
+    alone = {c: {k: v for k, v in t.items() if k.endswith("S2")} for c, t in tree.items()}
+    expected = build("decision", names=("S2",)).apply(alone, series).logits
+    actual = build("decision").apply(tree, without_radar).logits
+    chex.assert_trees_all_close(actual, expected, atol=1e-6)
+
+
+def test_shared_module_shares_weights():
+    shared = temporal()
+    model = fusion.late(
+        {m: spatial() for m in MODALITIES}, dict.fromkeys(MODALITIES, shared), decoder()
+    )
+    shapes = jax.eval_shape(partial(model.init, train=True), jax.random.key(0), make_series(0))
+    assert sum(name.startswith("temporal") for name in shapes["params"]) == 1
+
+
+def test_missing_modality_is_named():
+    with pytest.raises(ValueError, match="S1D"):
+        build("late").init(jax.random.key(0), {"S2": make_series(0)["S2"]})

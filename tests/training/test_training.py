@@ -1,0 +1,186 @@
+"""Training as a whole: it learns, repeats itself, compiles once, and says where it fails."""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from pastis_jax import fusion, training
+from pastis_jax.errors import UserError
+from pastis_jax.losses import supervised_loss
+from pastis_jax.metrics import ConfusionMatrix
+from pastis_jax.models import LTAE, MLPDecoder, PixelSetEncoder
+from pastis_jax.temporal_dropout import temporal_dropout
+from pastis_jax.types import Batch, Series
+
+B, T, S, CLASSES = 16, 12, 3, 3
+CHANNELS = {"S2": 4, "S1A": 2}
+
+
+def make_batch(rng, *, real=B, poison=False):
+    """S2 falls for class 0 and rises for 1 and 2; the radar rises for class 2 alone."""
+    label = rng.integers(0, CLASSES, B).astype(np.int32)
+    series = {}
+    for name, c in CHANNELS.items():
+        days = np.sort(rng.integers(0, 60, (B, T)), 1).astype(np.int32)
+        late = label > 0 if name == "S2" else label == 2
+        signal = np.tanh((days - 30) / 8) * np.where(late, 1, -1)[:, None]
+        values = signal[:, :, None, None] + 0.1 * rng.normal(size=(B, T, S, c))
+        series[name] = Series(
+            values=np.where(poison, np.nan, values).astype(np.float32),
+            days=days,
+            valid=np.arange(T) < rng.integers(4, T + 1, (B, 1)),
+            pixels=np.ones((B, S), bool),
+        )
+    return Batch(
+        series=series, label=label, real=np.arange(B) < real, id=np.arange(B, dtype=np.int32)
+    )
+
+
+class Setup:
+    """A tiny mid-fusion run, counting how often its loss is traced."""
+
+    def __init__(self, folder, *, dropout=False):
+        parts = partial(PixelSetEncoder, widths=(8, 8), features=16)
+        temporal = LTAE(features=16, model_features=16, heads=4, dropout=0.1)
+        self.model = fusion.mid(
+            {m: parts() for m in CHANNELS}, temporal, MLPDecoder(CLASSES, widths=(8,))
+        )
+        self.traces = 0
+        self.mesh = training.data_mesh()
+        self.optimizer = optax.adam(1e-2)
+        parts = {"model": self.model, "loss": self.loss, "metric": self.metric, "mesh": self.mesh}
+        self.step = training.make_train_step(
+            **parts,
+            optimizer=self.optimizer,
+            key=jax.random.key(0),
+            augment=partial(temporal_dropout, rates={"S2": 0.4, "S1A": 0.2}) if dropout else None,
+        )
+        self.evaluation_step = training.make_evaluation_step(**parts)
+        self.folder = training.RunFolder(folder)
+        self.checkpoints = training.Checkpoints(folder / "checkpoints", {"seed": 0})
+
+    def loss(self, prediction, batch):
+        self.traces += 1
+        return supervised_loss(prediction, batch.label, batch.real)
+
+    @staticmethod
+    def metric(prediction, batch):
+        predicted = prediction.logits.argmax(-1)
+        return ConfusionMatrix.from_batch(batch.label, predicted, batch.real, classes=CLASSES)
+
+    @staticmethod
+    def empty():
+        return training.EpochMetrics.empty(ConfusionMatrix.empty(CLASSES), B)
+
+    def evaluate(self, state, batches):
+        return training.evaluate(
+            state, batches, step=self.evaluation_step, empty=self.empty, mesh=self.mesh
+        )
+
+    def fit(self, *, batches=None, epochs=3, steps=12):
+        rng = np.random.default_rng(0)
+        stream = iter(lambda: make_batch(rng), None) if batches is None else batches
+        held_out = [
+            make_batch(np.random.default_rng(9)),
+            make_batch(np.random.default_rng(8), real=5),
+        ]
+        state = training.create_state(
+            self.model, self.optimizer, make_batch(rng), jax.random.key(0)
+        )
+        return training.fit(
+            state,
+            stream,
+            epochs=epochs,
+            steps_per_epoch=steps,
+            step=self.step,
+            empty=self.empty,
+            validate=lambda state: self.evaluate(state, held_out),
+            checkpoints=self.checkpoints,
+            folder=self.folder,
+            mesh=self.mesh,
+        )
+
+
+def test_it_learns(tmp_path):
+    setup = Setup(tmp_path, dropout=True)
+    fit = setup.fit(epochs=5, steps=60)
+    assert fit.best.scores["mIoU"] > 0.9
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert [line["epoch"] for line in lines] == [1, 2, 3, 4, 5]
+    assert lines[-1]["train"]["loss"] < 0.5 * lines[0]["train"]["loss"]
+    # The best state is what the validation score belongs to, also when read back.
+    assert fit.best.samples == B + 5
+    facts = training.read_facts(tmp_path / "checkpoints" / "best")
+    assert facts["epoch"] == fit.epoch
+    assert facts["config"] == {"seed": 0}
+
+
+def test_one_trace_per_mode(tmp_path):
+    """Batches of different numbers of dates and samples, epochs, and a second evaluation."""
+    setup = Setup(tmp_path)
+    fit = setup.fit()
+    setup.evaluate(fit.state, [make_batch(np.random.default_rng(3), real=1)])
+    assert setup.traces == 2
+    assert setup.evaluation_step._cache_size() == 1
+
+
+def test_a_run_repeats_itself(tmp_path):
+    first, second = (Setup(tmp_path / name, dropout=True).fit() for name in "ab")
+    chex.assert_trees_all_equal(first.state, second.state)
+    assert first.best.scores["loss"] == second.best.scores["loss"]
+
+
+def test_best_checkpoint_is_the_state_that_is_returned(tmp_path):
+    setup = Setup(tmp_path)
+    fit = setup.fit(epochs=2)
+    chex.assert_trees_all_equal(setup.checkpoints.load("best", fit.state), fit.state)
+    last = setup.checkpoints.load("last", fit.state)
+    assert int(last.step) == 24
+
+
+def test_non_finite_loss_names_step_and_parcels(tmp_path):
+    rng = np.random.default_rng(0)
+    batches = (make_batch(rng, poison=i == 4) for i in range(100))
+    with pytest.raises(training.NonFiniteLossError, match=r"step 4, batch of ids \[0, 1, 2"):
+        Setup(tmp_path).fit(batches=batches, epochs=1)
+
+
+def test_samples_that_fill_up_a_batch_change_nothing(tmp_path):
+    setup = Setup(tmp_path)
+    batch = make_batch(np.random.default_rng(1), real=5)
+    state = training.create_state(setup.model, setup.optimizer, batch, jax.random.key(0))
+    other = jax.tree.map(np.copy, batch)
+    for one in batch.series.values():
+        one.valid[5:] = False
+    for one in other.series.values():
+        one.valid[5:], one.values[5:] = False, 77
+    outcomes = [setup.evaluate(state, [b]) for b in (batch, other)]
+    assert outcomes[0].scores["loss"] == outcomes[1].scores["loss"]
+    assert outcomes[0].samples == 5
+
+
+def test_missing_checkpoint_and_occupied_folder(tmp_path):
+    with pytest.raises(UserError, match="train this run first"):
+        training.read_facts(tmp_path / "nothing")
+    training.RunFolder(tmp_path).write("config.json", {})
+    with pytest.raises(UserError, match="already holds a run"):
+        training.RunFolder(tmp_path)
+
+
+def test_run_folder_writes_plain_json(tmp_path):
+    folder = training.RunFolder(tmp_path / "run")
+    folder.write("result.json", {"iou": np.array([0.5, np.nan]), "n": np.int64(3), "at": tmp_path})
+    content = json.loads((tmp_path / "run" / "result.json").read_text())
+    assert content == {"iou": [0.5, None], "n": 3, "at": str(tmp_path)}
+
+
+def test_count_parameters():
+    assert training.count_parameters({"a": jnp.zeros((2, 3)), "b": {"c": jnp.zeros(4)}}) == 10
