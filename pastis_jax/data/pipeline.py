@@ -29,7 +29,7 @@ class PixelSetEncoding:
       lengths: Number of dates ``t`` to pad to, by modality.
       statistics: Mean and standard deviation per channel, by modality, of the train folds.
       pixels: Number of pixels ``s`` drawn per parcel.
-      geometric: Keep the geometric features.
+      geometric: Keep the geometric features, as log(1 + x).
     """
 
     lengths: Mapping[str, int]
@@ -41,7 +41,8 @@ class PixelSetEncoding:
         """Encodes one record; the same pixels are drawn for every modality."""
         first = next(iter(self.lengths))
         drawn, real = draw_pixels(record[first]["values"].shape[-1], self.pixels, rng)
-        outline = record["geometric_features"] if self.geometric else None
+        # Perimeters and pixel counts span four orders of magnitude.
+        outline = np.log1p(record["geometric_features"]) if self.geometric else None
         return Batch(
             series={m: self._series(m, record[m], drawn, real, outline) for m in self.lengths},
             label=np.int32(record["label"] - 1),

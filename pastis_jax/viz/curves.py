@@ -93,8 +93,8 @@ def iou_per_class(
         axes.barh(row, value, color=colour, edgecolor=INK, linewidth=0.5)
         text = "absent" if np.isnan(iou[i]) else f"{value:.2f}"
         axes.text(value + 0.01, row, text, va="center", fontsize=8)
-    axes.axvline(np.nanmean(iou), color=GOLD, linewidth=1.5)
-    axes.text(np.nanmean(iou), len(names) - 0.3, f"mIoU {np.nanmean(iou):.3f}", ha="center")
+    axes.axvline(np.nanmean(iou), color=GOLD, linewidth=1.5, zorder=0)
+    axes.set_title(f"mIoU {np.nanmean(iou):.3f}", color=GOLD, fontsize=10)
     axes.set_yticks(range(len(names)), [names[i] for i in order])
     axes.set_xlim(0, 1.08)
     axes.set_xlabel("IoU")

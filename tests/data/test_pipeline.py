@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import chex
 import numpy as np
 import pixel_set_factory as factory
@@ -111,6 +113,15 @@ def test_modalities_draw_the_same_pixels():
     series = encoding(record, np.random.default_rng(0)).series
     np.testing.assert_array_equal(series["S2"].values[0, :, 0], series["S1A"].values[0, :, 0])
     assert len(set(series["S2"].values[0, :, 0])) == 32
+
+
+def test_geometric_features_are_kept_on_request(prepared, encode):
+    record = prepared.source((1,))[3]
+    rng = np.random.default_rng(0)
+    kept = dataclasses.replace(encode, geometric=True)(record, rng)
+    for one in kept.series.values():
+        np.testing.assert_allclose(np.expm1(one.geometric), record["geometric_features"], rtol=1e-5)
+    assert encode(record, rng).series["S2"].geometric is None
 
 
 @pytest.mark.parametrize(("count", "real"), [(100, 32), (32, 32), (5, 5), (1, 1), (0, 1)])
