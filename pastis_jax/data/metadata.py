@@ -203,6 +203,8 @@ def _parcel(
         )
     except (ValueError, TypeError) as cause:
         raise error(f"not numbers ({cause})", "correct the line") from cause
+    if not 0 <= parcel.id < 2**31:
+        raise error("identifier out of range", "number parcels from 0 to 2147483647")
     if not 1 <= parcel.label <= VOID:
         raise error(f"unknown label {parcel.label}", "labels are 1 to 18 for crops and 19 for void")
     if parcel.fold not in FOLDS:

@@ -226,6 +226,7 @@ def test_geojson_content(properties, match, root, tmp_path):
         (0, "10001000", "parcel 10001000 is listed 2 times"),
         (0, "x", "not numbers"),
         (1, "99999", "patch 99999 is not in metadata.geojson"),
+        (0, "99999999999", "identifier out of range"),
         (2, "0", "unknown label 0"),
         (2, "20", "unknown label 20"),
         (2, "2.5", "2.5 is not an integer"),
