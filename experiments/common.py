@@ -15,20 +15,27 @@ from absl import flags
 from rich.console import Console
 from rich.table import Table
 
-import pastis_jax
 from pastis_jax.data import simulate
 from pastis_jax.data.prepare import default_cache
 from pastis_jax.errors import UserError
+from pastis_jax.training import NonFiniteLossError
 
 
 def command(run: Callable[[], Any]) -> None:
-    """Runs an experiment; a mistake of the user ends in one line on stderr and exit code 2."""
+    """Runs an experiment; what goes wrong ends in one line on stderr.
+
+    Exit code 2 for a mistake of the user, 1 for a run that failed (a loss that is not finite, a
+    full disk), 130 for Ctrl-C.
+    """
     flags.FLAGS.mark_as_parsed()  # Grain asks for absl's flags, which we do not use.
     try:
         run()
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from None
+    except (NonFiniteLossError, OSError, MemoryError) as error:
+        print(f"error: {' '.join(str(error).split()) or 'out of memory'}", file=sys.stderr)
+        raise SystemExit(1) from None
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         raise SystemExit(130) from None
@@ -36,12 +43,18 @@ def command(run: Callable[[], Any]) -> None:
 
 def simulated_pixel_set(cache: pathlib.Path | None) -> pathlib.Path:
     """Returns the default simulated pixel-set folder, made on first use and kept in the cache."""
-    cache = pathlib.Path(cache or default_cache()).expanduser()
-    recipe = f"{pastis_jax.__version__} {simulate.Difficulty()}"
-    folder = cache / f"simulated-{hashlib.sha256(recipe.encode()).hexdigest()[:12]}"
+    cache = pathlib.Path(os.path.expanduser(cache or default_cache()))
+    recipe = hashlib.sha256()
+    for source in sorted(pathlib.Path(simulate.__file__).parent.glob("*.py")):
+        recipe.update(source.read_bytes())
+    folder = cache / f"simulated-{recipe.hexdigest()[:12]}"
     if not folder.exists():
         say(f"No --data given: simulating a small PASTIS-R in {folder} (kept for later runs).")
-        simulate.simulate(folder, seed=0)
+        try:
+            simulate.simulate(folder, seed=0)
+        except UserError:
+            if not (folder / "metadata.geojson").exists():  # else another process made it meanwhile
+                raise
     return folder
 
 

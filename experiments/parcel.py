@@ -3,8 +3,10 @@
     python -m experiments.parcel --fusion mid            # simulated data, minutes on a CPU
     python -m experiments.parcel --fusion late --temporal-dropout --auxiliary --data FOLDER
 
-Paper, five folds, mIoU base / with both enhancements: S2 73.9, S1D 64.5, S1A 63.3, early 74.9
-(76.5 with temporal dropout), mid 75.1 / 76.5, late 73.0 / 77.2, decision 72.5 / 75.8.
+Simulated set, two CPU cores, mid fusion: test mIoU about 0.85 in four minutes, and half a minute to
+simulate the first time. Paper, five folds, mIoU base / with both enhancements: S2 73.9, S1D 64.5,
+S1A 63.3, early 74.9 (76.5 with temporal dropout), mid 75.1 / 76.5, late 73.0 / 77.2,
+decision 72.5 / 75.8.
 """
 
 from __future__ import annotations
@@ -97,7 +99,7 @@ def run(config: Config) -> dict[str, Any]:
     started = time.perf_counter()
     config = complete(config)
     folder_path = config.out or common.default_out(f"parcel-{config.fusion}-fold{config.fold}")
-    training.RunFolder.refuse_existing(folder_path)
+    training.RunFolder.check(folder_path)
 
     # Data
     root = config.data or common.simulated_pixel_set(config.cache)
@@ -130,7 +132,8 @@ def run(config: Config) -> dict[str, Any]:
     optimizer = optax.adam(config.learning_rate)
     key = jax.random.key(config.seed)
     mesh = training.data_mesh()
-    state = training.create_state(model, optimizer, next(batches), key)
+    any_batch = next(evaluation_batches(sources["val"], encode, batch_size=config.batch_size))
+    state = training.create_state(model, optimizer, any_batch, key)
     if config.initialisation == "reference":
         params = reference_initialisation(fold_in_name(key, "reference"), state.params)
         state = state.replace(params=params)
@@ -190,7 +193,8 @@ def run(config: Config) -> dict[str, Any]:
             name: getattr(config, name)
             for name in ("fusion", "modalities", "temporal_dropout", "auxiliary", "fold", "seed")
         },
-        "data": "simulated" if config.data is None else str(root),
+        "data": "simulated" if config.data is None else "given",
+        "folder": str(root),
         "epochs": config.epochs,
         "best_epoch": fit.epoch,
         "parameters": parameters,
@@ -257,16 +261,24 @@ def complete(config: Config) -> Config:
             "add --fusion mid --auxiliary, or leave it out",
         ),
         (config.epochs < 1, "--epochs", "must be at least 1", "give a larger number"),
-        (config.batch_size < 1, "--batch-size", "must be at least 1", "give a larger number"),
+        *(
+            (not 1 <= value <= 65536, flag, "must be 1 to 65536", "give such a number")
+            for flag, value in (("--batch-size", config.batch_size), ("--pixels", config.pixels))
+        ),
         (
             config.batch_size % jax.device_count() != 0,
             "--batch-size",
             f"must be divisible by the {jax.device_count()} devices",
             "give a multiple of it",
         ),
-        (config.pixels < 1, "--pixels", "must be at least 1", "give a larger number"),
-        (not config.learning_rate > 0, "--learning-rate", "must be positive", "give 1e-3, say"),
-        (config.seed < 0, "--seed", "must not be negative", "give 0, say"),
+        (not 0 < config.learning_rate < 1, "--learning-rate", "must be 0 to 1", "give 1e-3, say"),
+        (not 0 <= config.seed < 2**32, "--seed", "must be 0 to 4294967295", "give 0, say"),
+        (
+            config.removed_optical and "S2" not in modalities,
+            "--removed-optical",
+            "there is no S2 among the modalities",
+            "leave it out",
+        ),
         (
             not all(0 <= share <= 1 for share in config.removed_optical),
             "--removed-optical",

@@ -22,6 +22,8 @@ import numpy as np
 import tyro
 
 from experiments import common, parcel
+from pastis_jax.errors import UserError
+from pastis_jax.training import jsonable
 
 REMOVED = 0.7
 MODELS = {
@@ -64,8 +66,11 @@ class Config:
 
 def run(config: Config) -> None:
     """Runs what is missing and writes the page."""
+    if not config.seeds:
+        raise UserError("no seed given", where="--seeds", remedy="give 0 1 2, say")
+    if config.page.is_dir() or not config.page.absolute().parent.is_dir():
+        raise UserError("cannot be written", where=config.page, remedy="give a file in a folder")
     results = {name: [one_run(config, name, seed) for seed in config.seeds] for name in MODELS}
-    config.page.parent.mkdir(parents=True, exist_ok=True)
     config.page.write_text(page(results, config))
     print(config.page.read_text())
 
@@ -73,20 +78,27 @@ def run(config: Config) -> None:
 def one_run(config: Config, name: str, seed: int) -> dict[str, Any]:
     """Returns the result of one model and seed, trained now unless it was before."""
     out = config.runs / f"{name.lower().replace(' ', '_')}-seed{seed}"
-    wanted = parcel.Config(
-        **MODELS[name],
-        seed=seed,
-        epochs=config.epochs,
-        removed_optical=(REMOVED,),
-        out=out,
-        cache=config.cache,
+    wanted = parcel.complete(
+        parcel.Config(
+            **MODELS[name],
+            data=common.simulated_pixel_set(config.cache),
+            batch_size=parcel.SIMULATED_BATCH,
+            epochs=parcel.SIMULATED_EPOCHS if config.epochs is None else config.epochs,
+            seed=seed,
+            removed_optical=()
+            if MODELS[name].get("modalities", ("S2",)) != ("S2",)
+            else (REMOVED,),
+            out=out,
+            cache=config.cache,
+        )
     )
-    finished = out / "result.json"
-    if finished.exists():
-        result = json.loads(finished.read_text())
-        if result["epochs"] == parcel.complete(wanted).epochs:
-            return result
-    shutil.rmtree(out, ignore_errors=True)  # A run that was interrupted, or of other length.
+    if out.exists():
+        if not (out / "config.json").exists():
+            raise UserError("this is not a run", where=out, remedy="give another --runs")
+        same = json.loads((out / "config.json").read_text()) == jsonable(dataclasses.asdict(wanted))
+        if same and (out / "result.json").exists():
+            return json.loads((out / "result.json").read_text())
+        shutil.rmtree(out)  # A run that was interrupted, or of other settings or data.
     result = parcel.run(wanted)
     jax.clear_caches()
     return result
@@ -95,8 +107,8 @@ def one_run(config: Config, name: str, seed: int) -> dict[str, Any]:
 def page(results: Mapping[str, list[dict[str, Any]]], config: Config) -> str:
     """Writes the table and the statements as Markdown."""
     clear = {name: [100 * r["test"]["mIoU"] for r in rs] for name, rs in results.items()}
-    cloudy = {
-        name: [100 * r["test_removed_optical"][str(REMOVED)]["mIoU"] for r in rs]
+    cloudy = {  # Radar alone does not notice.
+        name: [100 * r["test_removed_optical"].get(str(REMOVED), r["test"])["mIoU"] for r in rs]
         for name, rs in results.items()
     }
     lost = {name: np.subtract(clear[name], cloudy[name]) for name in results}

@@ -69,7 +69,7 @@ def resample(series: Series, like: Series) -> Series:
       like: The series whose days ``b u`` are taken.
     """
     weights = interpolation_weights(series.days, series.valid, like.days)
-    values = jnp.einsum(
-        "but,bt...->bu...", weights, series.values, precision=jax.lax.Precision.HIGHEST
-    )
+    valid = series.valid.reshape(*series.valid.shape, *(1,) * (series.values.ndim - 2))
+    values = jnp.where(valid, series.values, 0)  # a product would let NaN through
+    values = jnp.einsum("but,bt...->bu...", weights, values, precision=jax.lax.Precision.HIGHEST)
     return series.replace(values=values, days=like.days, valid=like.valid)

@@ -7,7 +7,7 @@ n heads, d features, k classes, g geometric features. Channels are last.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Protocol
 
 import jax
 from flax import struct
@@ -98,7 +98,3 @@ class Decoder(Protocol):
     """D: maps an embedding to logits."""
 
     def __call__(self, embedding: Embedding, *, train: bool) -> jax.Array: ...
-
-
-Variables = Mapping[str, Any]
-"""Flax variables: collections `params` and `batch_stats`."""

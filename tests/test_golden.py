@@ -27,6 +27,7 @@ METRIC = 1e-5
 
 @pytest.fixture
 def case(request, golden_folder):
+    assert any(golden_folder.glob("*.npz")), f"no case in {golden_folder}"
     path = golden_folder / f"{request.param}.npz"
     if not path.exists():
         pytest.skip(f"{path} is not there")

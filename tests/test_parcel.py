@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import pathlib
@@ -15,8 +16,9 @@ import pytest
 
 from experiments import common, parcel, simulated_table
 from pastis_jax.data import simulate
+from pastis_jax.data.prepare import prepare_pixel_set
 from pastis_jax.errors import UserError
-from pastis_jax.training import count_parameters
+from pastis_jax.training import RunFolder, count_parameters
 from pastis_jax.types import Series
 
 COUNTS = [
@@ -128,8 +130,16 @@ REFUSED = [
     (["--epochs", "0"], "--epochs"),
     (["--batch-size", "0"], "--batch-size"),
     (["--pixels", "0"], "--pixels"),
+    (["--pixels", "100000000000"], "--pixels"),
     (["--learning-rate", "nan"], "--learning-rate"),
+    (["--learning-rate", "inf"], "--learning-rate"),
     (["--seed", "-1"], "--seed"),
+    (["--seed", "18446744073709551615"], "--seed"),
+    (
+        ["--fusion", "single", "--modalities", "S1A", "--removed-optical", "0.7"],
+        "--removed-optical",
+    ),
+    (["--data", "~nobody-of-this-name/x"], "~nobody-of-this-name/x"),
     (["--removed-optical", "70"], "--removed-optical"),
     (["--data", "/no/such/folder"], "/no/such/folder"),
 ]
@@ -169,6 +179,71 @@ def test_broken_data_leaves_nothing_behind(tmp_path, capsys):
     assert [path.name for path in tmp_path.iterdir()] == ["set"]
 
 
+def test_flags_change_training(data, tmp_path):
+    """Temporal dropout and auxiliary supervision are not only written down."""
+    base = [*data, "--fusion", "mid"]
+    losses = set()
+    for flags in ([], ["--temporal-dropout"], ["--auxiliary"]):
+        out = tmp_path / "".join(["run", *flags])
+        run([*base, *flags], out)
+        losses.add(json.loads((out / "metrics.jsonl").read_text().splitlines()[0])["train"]["loss"])
+    assert len(losses) == 3
+
+
+def test_folds_of_the_protocol(data, tmp_path, monkeypatch):
+    """Fold 2 trains and normalises on 2 3 4, validates on 5, tests on 1."""
+    asked = {"source": [], "statistics": []}
+
+    def prepare(*args, **kwargs):
+        prepared = prepare_pixel_set(*args, **kwargs)
+        for name, calls in asked.items():
+            method = getattr(prepared, name)
+
+            def spy(folds, method=method, calls=calls):
+                calls.append(folds)
+                return method(folds)
+
+            object.__setattr__(prepared, name, spy)
+        return prepared
+
+    monkeypatch.setattr(parcel, "prepare_pixel_set", prepare)
+    result = run([*data, "--fusion", "single", "--fold", "2"], tmp_path / "run")
+    assert asked == {"source": [(2, 3, 4), (5,), (1,)], "statistics": [(2, 3, 4)]}
+    assert np.sum(result["confusion"]) == 6  # fold 1: seven parcels, one of them void
+
+
+def test_table_keeps_what_is_not_a_run(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(common, "simulated_pixel_set", lambda cache: tmp_path)
+    (tmp_path / "runs" / "s2-seed0").mkdir(parents=True)
+    thesis = tmp_path / "runs" / "s2-seed0" / "thesis.txt"
+    thesis.write_text("chapter 1")
+    arguments = ["--runs", str(tmp_path / "runs"), "--page", str(tmp_path / "page.md")]
+    for more, named in ((["--seeds", "0"], "not a run"), (["--epochs", "0"], "--epochs")):
+        with pytest.raises(SystemExit) as stopped:
+            simulated_table.main([*arguments, *more])
+        assert stopped.value.code == 2
+        assert named in capsys.readouterr().err
+    assert thesis.read_text() == "chapter 1"
+
+
+def test_table_reads_finished_runs_of_the_same_settings_alone(tmp_path, monkeypatch):
+    monkeypatch.setattr(common, "simulated_pixel_set", lambda cache: tmp_path)
+    trained = []
+
+    def train(config):
+        trained.append(config)
+        folder = RunFolder(config.out)
+        folder.write("config.json", dataclasses.asdict(config))
+        folder.write("result.json", {"epochs": config.epochs})
+        return {"epochs": config.epochs}
+
+    monkeypatch.setattr(parcel, "run", train)
+    for epochs, times in ((3, 1), (3, 1), (4, 2)):
+        config = simulated_table.Config(epochs=epochs, runs=tmp_path / "runs")
+        assert simulated_table.one_run(config, "S1A", 0) == {"epochs": epochs}
+        assert len(trained) == times
+
+
 def test_folder_of_another_run_is_refused(data, tmp_path, capsys):
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(SystemExit) as stopped:
@@ -190,8 +265,8 @@ def test_help_explains_every_argument(capsys):
         parcel.main(["--help"])
     assert stopped.value.code == 0
     text = capsys.readouterr().out
-    for flag in ("--fusion", "--temporal-dropout", "--data", "--fold", "--seed", "--out"):
-        assert flag in text
+    for field in dataclasses.fields(parcel.Config):
+        assert f"--{field.name.replace('_', '-')}" in text
 
 
 def test_simulated_set_is_made_once(tmp_path, monkeypatch):

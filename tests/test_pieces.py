@@ -112,6 +112,26 @@ def test_batch_norm_without_rows_keeps_its_statistics():
     chex.assert_trees_all_equal(updated["batch_stats"], variables["batch_stats"])
 
 
+def test_statistics_over_mapped_devices_are_those_of_the_whole_batch():
+    """Two halves with different numbers of real rows, as under `pmap`."""
+    rng = np.random.default_rng(0)
+    x, mask = rng.normal(1, 2, (2, 6, 3)).astype(np.float32), np.arange(6) < np.array([[6], [2]])
+    for features in (8, 2):
+        layer, mapped = nn.DenseBatchNorm(features), nn.DenseBatchNorm(features, axis_name="data")
+        variables = layer.init(jax.random.key(0), x, mask, train=True)
+
+        def apply(layer, x, mask, variables=variables):
+            return layer.apply(variables, x, mask, train=True, mutable=["batch_stats"])
+
+        expected, statistics = apply(layer, x, mask)
+        halves = jax.vmap(lambda x, m, layer=mapped: apply(layer, x, m), axis_name="data")
+        actual, each = halves(x, mask)
+        chex.assert_trees_all_close(actual, expected, atol=1e-5)
+        for half in range(2):
+            one = jax.tree.map(lambda s, half=half: s[half], each)
+            chex.assert_trees_all_close(one, statistics, atol=1e-5)
+
+
 @pytest.mark.parametrize("size", [1, 2, 3, 7])
 def test_pse_does_not_depend_on_the_chunk(monkeypatch, size):
     """The number of dates taken at a time is a matter of speed alone."""

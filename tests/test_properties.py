@@ -130,6 +130,7 @@ schemes = pytest.mark.parametrize("scheme", SCHEMES)
 def test_padding_changes_nothing(scheme, train, seed):
     def pad(rng, one):
         garbage = rng.normal(size=(B, REMOVED, *one.values.shape[2:])).astype(np.float32) * 50
+        garbage[0] = np.nan
         return one.replace(
             values=np.concatenate([one.values, garbage], 1),
             days=np.concatenate([one.days, rng.integers(-900, 900, (B, REMOVED), np.int32)], 1),
@@ -225,19 +226,30 @@ def test_no_valid_date_stays_finite(scheme):
         chex.assert_tree_all_finite(compiled(scheme, False)(variables(scheme), gone))
 
 
-@pytest.mark.parametrize("scheme", ["late", "decision"])
-def test_single_modality_is_the_case_of_one_branch(scheme):
-    alone, one_branch = build("single"), build(scheme, names=("S2",))
-    given_variables = jax.tree.map(np.asarray, dict(variables("single")))
-    renamed = jax.tree.map(lambda x: x, given_variables)
-    if scheme == "decision":
-        for collection in renamed.values():
-            if "decoder" in collection:
-                collection["decoder_S2"] = collection.pop("decoder")
+def test_single_modality_is_the_case_of_one_branch():
+    """The parts after each other, `single`, `late` of one branch, `decision` of one branch."""
+    given_variables = variables("single")
     series = make_series(4, all_valid=False)
-    expected = jax.nn.softmax(alone.apply(given_variables, series).logits)
-    actual = jax.nn.softmax(one_branch.apply(renamed, series).logits)
-    chex.assert_trees_all_close(actual, expected, atol=1e-6)
+
+    def part(name):
+        return {c: tree[name] for c, tree in given_variables.items() if name in tree}
+
+    encoded = spatial().apply(part("spatial_S2"), series["S2"])
+    embedding = temporal().apply(part("temporal_S2"), encoded)
+    expected = decoder().apply(part("decoder"), embedding)
+    renamed = {
+        c: {k.replace("decoder", "decoder_S2"): v for k, v in tree.items()}
+        for c, tree in given_variables.items()
+    }
+    for scheme, tree in (
+        ("single", given_variables),
+        ("late", given_variables),
+        ("decision", renamed),
+    ):
+        actual = build(scheme, names=("S2",)).apply(tree, series).logits
+        if scheme == "decision":
+            actual, expected = jax.nn.softmax(actual), jax.nn.softmax(expected)
+        chex.assert_trees_all_close(actual, expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("scheme", ["mid", "late", "decision"])

@@ -211,8 +211,11 @@ def _parcel(
         raise error(f"fold {parcel.fold}", "folds are 1 to 5; correct it")
     if parcel.patch not in patches:
         raise error(f"patch {parcel.patch} is not in {PATCH_METADATA}", "use files of one release")
-    if not np.isfinite(features).all():
-        raise error("geometric features are not finite", "correct the GF_ columns")
+    if patches[parcel.patch].fold != parcel.fold:
+        what = f"fold {parcel.fold}, but its patch has fold {patches[parcel.patch].fold}"
+        raise error(what, "correct one: a patch split over folds leaks into the test")
+    if not (np.isfinite(features).all() and (features >= 0).all()):
+        raise error("geometric features are not finite or negative", "correct the GF_ columns")
     return parcel
 
 

@@ -69,7 +69,6 @@ class Modality:
       dtype: Name of the NumPy dtype on disk.
       unit: What a stored value means.
       nodata: Value that marks a missing observation, or None.
-      dropout: Temporal dropout rate of the paper (section 4.2).
     """
 
     name: str
@@ -77,15 +76,14 @@ class Modality:
     dtype: str
     unit: str
     nodata: int | None
-    dropout: float
 
 
 _S2_BANDS = ("B2", "B3", "B4", "B5", "B6", "B7", "B8", "B8A", "B11", "B12")
 _S1_CHANNELS = ("VV", "VH", "VV-VH")
 MODALITIES = {
-    "S2": Modality("S2", _S2_BANDS, "int16", "surface reflectance x 10000", -10000, 0.4),
-    "S1A": Modality("S1A", _S1_CHANNELS, "float16", "sigma0 backscatter in dB", None, 0.2),
-    "S1D": Modality("S1D", _S1_CHANNELS, "float16", "sigma0 backscatter in dB", None, 0.2),
+    "S2": Modality("S2", _S2_BANDS, "int16", "surface reflectance x 10000", -10000),
+    "S1A": Modality("S1A", _S1_CHANNELS, "float16", "sigma0 backscatter in dB", None),
+    "S1D": Modality("S1D", _S1_CHANNELS, "float16", "sigma0 backscatter in dB", None),
 }
 
 

@@ -29,7 +29,8 @@ class PixelSetEncoding:
       lengths: Number of dates ``t`` to pad to, by modality.
       statistics: Mean and standard deviation per channel, by modality, of the train folds.
       pixels: Number of pixels ``s`` drawn per parcel.
-      geometric: Keep the geometric features, as log(1 + x).
+      geometric: Keep the geometric features, as log(1 + x). Differs from the reference, which joins
+        them as they are.
     """
 
     lengths: Mapping[str, int]
@@ -62,7 +63,7 @@ class PixelSetEncoding:
             chosen = values[:, :, drawn].astype(np.float32)
             nodata = MODALITIES[modality].nodata
             if nodata is not None and (chosen == nodata).any():
-                chosen, observed = fill_missing(chosen, chosen == nodata)
+                chosen, observed = fill_missing(chosen, (chosen == nodata) | ~real)
                 valid[:t] = observed
             padded[:t] = ((chosen - mean[:, None]) / std[:, None]).transpose(0, 2, 1)
         padded[~valid] = 0
@@ -87,21 +88,20 @@ def draw_pixels(count: int, size: int, rng: np.random.Generator) -> tuple[np.nda
 
 
 def fill_missing(values: np.ndarray, missing: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Replaces missing pixels of a date by the mean of its observed ones.
+    """Replaces missing pixels of a date, channel by channel, by the mean of its observed ones.
 
     Differs from the reference, where nodata passes for a reflectance.
 
     Args:
       values: ``t c s``.
-      missing: ``t c s``.
+      missing: ``t c s``; pixels that are not real count as missing.
 
     Returns:
-      Filled values, and for each date whether anything of it was observed (``t``).
+      Filled values, and for each date whether every channel of it was observed (``t``).
     """
-    gone = missing.any(axis=1, keepdims=True)
-    count = (~gone).sum(-1, keepdims=True)
-    mean = np.where(gone, 0, values).sum(-1, keepdims=True) / np.maximum(count, 1)
-    return np.where(gone, mean, values).astype(np.float32), count[:, 0, 0] > 0
+    count = (~missing).sum(-1, keepdims=True)
+    mean = np.where(missing, 0, values).sum(-1, keepdims=True) / np.maximum(count, 1)
+    return np.where(missing, mean, values).astype(np.float32), (count > 0).all((1, 2))
 
 
 def training_batches(

@@ -56,7 +56,7 @@ class PixelSetFolder:
     """
 
     def __init__(self, root: str | os.PathLike[str], modalities: Sequence[str] | None = None):
-        self.root = pathlib.Path(root).expanduser().resolve()
+        self.root = pathlib.Path(os.path.expanduser(root)).resolve()
         self.modalities = check_layout(self.root, modalities)
         self.patches = read_patches(self.root / PATCH_METADATA, self.modalities)
         self.parcels = read_parcels(self.root / PARCEL_METADATA, self.patches)
@@ -183,7 +183,8 @@ def _checked_values(values: np.ndarray, modality: Modality, file: pathlib.Path) 
     if not np.isfinite(low) or not np.isfinite(high):
         remedy = "replace them by measured values, or remove the parcel from the metadata"
         raise DataError("NaN or infinite values", where=file, remedy=remedy)
-    what = _implausible_s2(low, high) if modality.name == "S2" else _implausible_s1(wide, low, high)
+    implausible = _implausible_s2 if modality.name == "S2" else _implausible_s1
+    what = implausible(wide, low, high)
     if what:
         raise DataError(what, where=file, remedy=_RAW)
     if modality.dtype == "int16" and wide.dtype.kind == "f":
@@ -195,9 +196,13 @@ def _checked_values(values: np.ndarray, modality: Modality, file: pathlib.Path) 
 # pixel (metal roof, snow, water) passes and a wrong scale, which shows everywhere, does not.
 
 
-def _implausible_s2(low: float, high: float) -> str | None:
-    if low == high == MODALITIES["S2"].nodata:
+def _implausible_s2(values: np.ndarray, low: float, high: float) -> str | None:
+    nodata = MODALITIES["S2"].nodata
+    if low == high == nodata:
         return f"every value is the nodata mark {low:g}"
+    if low == nodata and (dead := (values == nodata).all((0, 2))).any():
+        bands = ", ".join(np.array(MODALITIES["S2"].channels)[dead])
+        return f"every value of {bands} is the nodata mark {nodata}"
     if low < -10000 or high > np.iinfo(np.int16).max:
         return f"values from {low:g} to {high:g} are outside -10000 to 32767"
     if high < 256:

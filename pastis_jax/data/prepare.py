@@ -40,7 +40,7 @@ def prepare_pixel_set(
     """Checks a pixel-set folder and writes it as a TFDS dataset, or reuses what it wrote before.
 
     The dataset lies in `cache` under a fingerprint of the folder: its path, its metadata, and
-    the number, size and newest change of the files of each modality. A folder that changed is
+    the name, size and time of change of every file. A folder that changed is
     prepared anew; what was prepared from it before stays until deleted. The folder itself is
     never written to, and nothing stays in the cache when preparation fails or is interrupted.
 
@@ -63,14 +63,14 @@ def prepare_pixel_set(
     """
     if not modalities or not set(modalities) <= set(MODALITIES):
         raise ValueError(f"modalities must be among {tuple(MODALITIES)}, got {modalities}")
-    root = pathlib.Path(root).expanduser().resolve()
+    root = pathlib.Path(os.path.expanduser(root)).resolve()
     modalities = check_layout(root, modalities)
     published = {
         m: fold_statistics_from_norm(root / f"NORM_PARCEL_{m}_set.json", m)
         for m in modalities
         if not compute_statistics
     }
-    cache = pathlib.Path(cache or default_cache()).expanduser().resolve()
+    cache = pathlib.Path(os.path.expanduser(cache or default_cache())).resolve()
     fingerprint, size = _fingerprint(root)
     data_dir = cache / f"pixel_set-{fingerprint}"
     if not data_dir.exists():
@@ -218,11 +218,10 @@ def _fingerprint(root: pathlib.Path) -> tuple[str, int]:
             digest.update(hashlib.sha256((root / name).read_bytes()).digest())
         for modality in check_layout(root):
             with os.scandir(root / f"DATA_{modality}") as entries:
-                stats = [entry.stat() for entry in entries]
-            size = sum(stat.st_size for stat in stats)
-            newest = max((stat.st_mtime_ns for stat in stats), default=0)
-            digest.update(f"{modality} {len(stats)} {size} {newest}".encode())
-            total += size
+                stats = sorted((entry.name, entry.stat()) for entry in entries)
+            for name, stat in stats:
+                digest.update(f"{modality} {name} {stat.st_size} {stat.st_mtime_ns}".encode())
+                total += stat.st_size
     except OSError as error:
         where, remedy = error.filename or root, "make the folder readable"
         raise DataError(f"cannot be read ({error.strerror})", where=where, remedy=remedy) from error
@@ -252,7 +251,7 @@ def _write(root: pathlib.Path, data_dir: pathlib.Path, *, size: int, progress: b
                 raise
     except OSError as error:
         what = f"cannot be written ({error.strerror or error})"
-        remedy = "name another folder in the environment variable PASTIS_JAX_CACHE"
+        remedy = "name another folder by --cache or the environment variable PASTIS_JAX_CACHE"
         raise DataError(what, where=cache, remedy=remedy) from error
     finally:
         if staging is not None:

@@ -11,7 +11,7 @@ from flax import linen as nn
 from jaxtyping import Array, Bool, Float, Shaped
 
 from pastis_jax.nn import DenseBatchNorm
-from pastis_jax.nn.norm import mean_and_covariance, moments_of_input
+from pastis_jax.nn.norm import gram, mean_and_covariance, moments_of_input
 from pastis_jax.types import Series
 
 
@@ -70,7 +70,9 @@ class PixelSetEncoder(nn.Module):
         days = series.values.shape[1]
         size = dates_per_chunk(*series.values.shape[:3])
         mask = series.valid[:, :, None] & series.pixels[:, None, :]
-        values, mask = _in_chunks(series.values, size), _in_chunks(mask, size)
+        # Whatever stands at a masked date or pixel, NaN too, must not pass through a product.
+        values = jnp.where(mask[..., None], series.values, 0)
+        values, mask = _in_chunks(values, size), _in_chunks(mask, size)
         layers = []
 
         def features(x):
@@ -122,7 +124,7 @@ def _moments(features, channels, values, mask, axis_name):
         x, real = chunk
         x = features(x).reshape(-1, channels)
         kept = jnp.where(real.reshape(-1, 1), x, 0)
-        return (sums[0] + kept.sum(0), sums[1] + kept.T @ x), None
+        return (sums[0] + kept.sum(0), sums[1] + gram(kept)), None
 
     zeros = jnp.zeros(channels, values.dtype), jnp.zeros((channels, channels), values.dtype)
     (total, products), _ = jax.lax.scan(jax.checkpoint(add), zeros, (values, mask))
@@ -144,6 +146,9 @@ def mean_and_std(x: Float[Array, "b t s c"], pixels: Bool[Array, "b s"]) -> Floa
     mean = jnp.einsum("btsc,bs->btc", x, weight) / jnp.maximum(count, 1)
     centred = jnp.square(x - mean[:, :, None, :])
     variance = jnp.einsum("btsc,bs->btc", centred, weight) / jnp.maximum(count - 1, 1)
+    # Of equal pixels, or one, only rounding noise is left; the gradient of its root is no smaller
+    # than that of a real deviation.
+    variance = jnp.where(variance > 1e-11 * jnp.square(mean), variance, 0)
     return jnp.concatenate([mean, _safe_sqrt(variance)], -1)
 
 

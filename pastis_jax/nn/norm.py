@@ -17,6 +17,7 @@ from pastis_jax.nn.masked import masked_mean, sum_and_count
 
 EPSILON = 1e-5
 MOMENTUM = 0.9
+EXACT = jax.lax.Precision.HIGHEST
 
 
 def group_norm(
@@ -161,10 +162,15 @@ def mean_and_covariance(
     total, count = sum_and_count(rows, mask, (0,), axis_name=axis_name)
     mean = total / jnp.maximum(count, 1)
     centred = jnp.where(mask, rows - mean, 0)
-    products = centred.T @ centred
+    products = gram(centred)
     if axis_name is not None:
         products = jax.lax.psum(products, axis_name)
     return mean[0], products / jnp.maximum(count, 1), count[0, 0]
+
+
+def gram(x: Float[Array, "n c"]) -> Float[Array, "c c"]:
+    """``x^T x`` in full float32, also where products are rounded to bfloat16 or TF32 by default."""
+    return jnp.matmul(x.T, x, precision=EXACT)
 
 
 def moments_of_input(
@@ -174,7 +180,7 @@ def moments_of_input(
     kernel: Float[Array, "c d"],
 ) -> Moments:
     """Moments of ``x @ kernel`` from those of ``x``."""
-    var = jnp.einsum("cd,ce,ed->d", kernel, covariance, kernel)
+    var = jnp.einsum("cd,ce,ed->d", kernel, covariance, kernel, precision=EXACT)
     return mean @ kernel, jnp.maximum(var, 0), count
 
 

@@ -25,26 +25,41 @@ class RunFolder:
     """
 
     def __init__(self, path: str | os.PathLike[str]):
-        self.refuse_existing(path)
-        self.path = pathlib.Path(path).absolute()
+        self.path = self.check(path)
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             (self.path / "metrics.jsonl").write_text("")
         except OSError as error:
-            raise UserError(
-                f"cannot write here ({error.strerror})", where=path, remedy="give another --out"
-            ) from error
+            what = f"cannot write here ({error.strerror})"
+            raise UserError(what, where=path, remedy="give another --out") from error
 
     @staticmethod
-    def refuse_existing(path: str | os.PathLike[str]) -> None:
-        """Refuses a folder that holds a run; call it before work that would be in vain.
+    def check(path: str | os.PathLike[str]) -> pathlib.Path:
+        """Refuses a folder that holds something or cannot be made; writes nothing.
+
+        Call it before work that would be in vain.
+
+        Returns:
+          `path`, absolute.
 
         Raises:
-          UserError: If it does.
+          UserError: If a run cannot be written there.
         """
-        if (pathlib.Path(path) / "config.json").exists():
-            what, remedy = "this folder already holds a run", "give another --out"
-            raise UserError(what, where=path, remedy=remedy)
+        absolute = pathlib.Path(os.path.expanduser(path)).absolute()
+        what = None
+        if (absolute / "config.json").exists():
+            what = "this folder already holds a run"
+        elif absolute.is_dir() and any(absolute.iterdir()):
+            what = "this folder is not empty"
+        else:
+            there = next(p for p in (absolute, *absolute.parents) if p.exists())
+            if not there.is_dir():
+                what = f"{there} is not a folder"
+            elif not os.access(there, os.W_OK):
+                what = "cannot write here"
+        if what:
+            raise UserError(what, where=path, remedy="give another --out")
+        return absolute
 
     def write(self, name: str, content: Mapping[str, Any]) -> None:
         """Writes a JSON file as a whole, or leaves the old one."""

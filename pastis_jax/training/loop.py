@@ -184,7 +184,7 @@ def _show(bar: tqdm.tqdm, metrics: EpochMetrics, best: Outcome | None) -> None:
     metrics = jax.device_get(metrics)
     _check_finite(metrics)
     train = _scores(metrics)
-    rate = bar.format_dict["rate"] or 0.0
+    rate = bar.n / max(bar.format_dict["elapsed"], 1e-9)
     text = f"loss {train['loss']:.3f}, mIoU {train['mIoU']:.3f}"
     if best is not None:
         text += f", best val mIoU {best.scores['mIoU']:.3f}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import jax
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
-from jaxtyping import PyTree
 
 
 def data_mesh() -> jax.sharding.Mesh:
@@ -20,8 +19,3 @@ def replicated(mesh: jax.sharding.Mesh) -> NamedSharding:
 def split(mesh: jax.sharding.Mesh) -> NamedSharding:
     """Sharding of a batch: samples spread over the devices."""
     return NamedSharding(mesh, PartitionSpec("data"))
-
-
-def put(tree: PyTree, sharding: NamedSharding) -> PyTree:
-    """Copies arrays to devices; returns before the copy has ended."""
-    return jax.device_put(tree, sharding)

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import optax
 from flax import linen as nn
 from flax import struct
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from pastis_jax import rng
 from pastis_jax.metrics import Mean
@@ -19,7 +19,7 @@ from pastis_jax.training.state import TrainState
 from pastis_jax.types import Batch, Prediction, Series
 
 LossFunction = Callable[[Prediction, Batch], Float[Array, " b"]]
-"""Loss per example; 0 where `batch.real` is False."""
+"""Loss per example; its mean runs over real samples with a valid prediction."""
 
 
 class Metric(Protocol):
@@ -51,15 +51,20 @@ class EpochMetrics:
         return cls(Mean.empty(), task, jnp.full((), -1, jnp.int32), ids)
 
     def update(
-        self, losses: Float[Array, " b"], task: Metric, batch: Batch, step: Int[Array, ""]
+        self,
+        losses: Float[Array, " b"],
+        counted: Bool[Array, " b"],
+        task: Metric,
+        batch: Batch,
+        step: Int[Array, ""],
     ) -> EpochMetrics:
-        """Adds one batch."""
+        """Adds one batch, whose losses count where `counted`."""
         first_failure = (self.failed_step < 0) & ~jnp.isfinite(losses.sum())
         return EpochMetrics(
-            loss=self.loss.merge(Mean.from_batch(losses, batch.real)),
+            loss=self.loss.merge(Mean.from_batch(losses, counted)),
             task=self.task.merge(task),
             failed_step=jnp.where(first_failure, step, self.failed_step),
-            failed_ids=jnp.where(first_failure, batch.id, self.failed_ids),
+            failed_ids=jnp.where(first_failure & batch.real, batch.id, self.failed_ids),
         )
 
 
@@ -104,15 +109,15 @@ def make_train_step(
                 rngs=rngs,
                 mutable=["batch_stats"],
             )
-            losses = loss(prediction, batch)
-            mean = Mean.from_batch(losses, batch.real).compute()
-            return mean, (losses, prediction, updated["batch_stats"])
+            losses, counted = loss(prediction, batch), batch.real & prediction.valid
+            mean = Mean.from_batch(losses, counted).compute()
+            return mean, (losses, counted, prediction, updated["batch_stats"])
 
-        gradient, (losses, prediction, batch_stats) = jax.grad(objective, has_aux=True)(
+        gradient, (losses, counted, prediction, batch_stats) = jax.grad(objective, has_aux=True)(
             state.params
         )
         updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
-        metrics = metrics.update(losses, metric(prediction, batch), batch, state.step)
+        metrics = metrics.update(losses, counted, metric(prediction, batch), batch, state.step)
         state = TrainState(
             step=state.step + 1,
             params=optax.apply_updates(state.params, updates),
@@ -155,7 +160,8 @@ def make_evaluation_step(
         if augment is not None:
             series = augment(jax.random.fold_in(key, batch.id[0]), series)
         prediction = model.apply(state.variables, series)
-        return metrics.update(loss(prediction, batch), metric(prediction, batch), batch, state.step)
+        losses, counted = loss(prediction, batch), batch.real & prediction.valid
+        return metrics.update(losses, counted, metric(prediction, batch), batch, state.step)
 
     whole, batch = sharding.replicated(mesh), sharding.split(mesh)
     return jax.jit(

@@ -27,20 +27,21 @@ def learning_curves(metrics: pathlib.Path, path: pathlib.Path) -> None:
     """
     lines = [json.loads(line) for line in metrics.read_text().splitlines()]
     epochs = [line["epoch"] for line in lines]
+    best = max(lines, key=lambda line: line["val"]["mIoU"])["epoch"]
     figure = Figure(figsize=(9, 3.4), layout="constrained")
-    for axes, name in zip(figure.subplots(1, 2), ("loss", "mIoU"), strict=True):
+    losses, scores = figure.subplots(1, 2)
+    for axes, name in ((losses, "loss"), (scores, "mIoU")):
         for split, colour in (("train", GREY), ("val", INK)):
-            values = [np.nan if line[split][name] is None else line[split][name] for line in lines]
+            values = [line[split][name] for line in lines]
             axes.plot(epochs, values, color=colour, marker="o", markersize=3, label=split)
         axes.set_xlabel("epoch")
-        axes.set_ylabel("cross-entropy" if name == "loss" else name)
+        axes.set_ylabel(name)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)
-    best = int(np.nanargmax(values))
-    axes.axvline(epochs[best], color=GOLD, linewidth=1, label=f"best: epoch {epochs[best]}")
-    axes.set_ylim(0, 1)
-    axes.legend(frameon=False)
+    scores.axvline(best, color=GOLD, linewidth=1, label=f"best: epoch {best}")
+    scores.set_ylim(0, 1)
+    scores.legend(frameon=False)
     _save(figure, path)
 
 

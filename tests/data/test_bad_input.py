@@ -233,13 +233,22 @@ def test_geojson_content(properties, match, root, tmp_path):
         (3, "0", "fold 0; folds are 1 to 5"),
         (3, "6", "fold 6; folds are 1 to 5"),
         (4, "", "not numbers"),
-        (7, "nan", "geometric features are not finite"),
+        (7, "nan", "geometric features are not finite or negative"),
+        (7, "-1", "geometric features are not finite or negative"),
     ],
 )
 def test_csv_content(column, value, match, root, tmp_path):
     rows = factory.read_rows(root)
     rows[4][column] = value
     factory.write_rows(root, rows)
+    refused(root, tmp_path, match=match, names="metadata_parcel.csv")
+
+
+def test_parcel_in_another_fold_than_its_patch(root, tmp_path):
+    rows = factory.read_rows(root)
+    rows[0][3] = "2"
+    factory.write_rows(root, rows)
+    match = "fold 2, but its patch has fold 1; .*leaks into the test"
     refused(root, tmp_path, match=match, names="metadata_parcel.csv")
 
 
@@ -286,12 +295,20 @@ def test_fold_absent(compute, root, tmp_path):
         assert "metadata_parcel.csv" in str(caught.value)
 
 
-@pytest.mark.parametrize("value", [0, -10000])
-def test_computed_statistics_of_a_dead_channel(value, root, tmp_path):
+def test_channel_of_nodata(root, tmp_path):
+    file = next((root / "DATA_S2").iterdir())
+    values = np.load(file)
+    values[:, [0, 9]] = -10000
+    np.save(file, values)
+    match = "every value of B2, B12 is the nodata mark -10000"
+    refused(root, tmp_path, match=match, names=file.name)
+
+
+def test_computed_statistics_of_a_dead_channel(root, tmp_path):
     for row in factory.read_rows(root):
         file = root / "DATA_S2" / f"S2_{row[0]}.npy"
         values = np.load(file)
-        values[:, 9] = value
+        values[:, 9] = 0
         np.save(file, values)
     prepared = prepare_pixel_set(
         root, cache=tmp_path / "cache", progress=False, compute_statistics=True

@@ -146,11 +146,28 @@ def test_parcel_without_pixels_is_one_zero_pixel(encode):
 
 
 def test_missing_optical_values_are_filled_and_empty_dates_masked():
-    values = np.full((3, 2, 4), 100.0)
+    values = np.full((4, 2, 4), 100.0)
     values[0, :, 0] = -10000
     values[0, :, 1] = 400
     values[1] = -10000
+    values[3, 1] = -10000
     filled, observed = fill_missing(values, values == -10000)
-    np.testing.assert_array_equal(observed, [True, False, True])
+    np.testing.assert_array_equal(observed, [True, False, True, False])
     np.testing.assert_array_equal(filled[0], [[200, 400, 100, 100]] * 2)
     np.testing.assert_array_equal(filled[2], values[2])
+
+
+def test_repeated_pixels_do_not_weigh_in_what_is_filled(encode):
+    """Three pixels: nodata, 1000 and 100, the last one repeated to fill the set."""
+    record = {
+        m: {
+            "values": np.broadcast_to(
+                [-10000, 1000, 100] if m == "S2" else [-9, -9, -9], (3, c, 3)
+            ),
+            "days": np.arange(3, dtype=np.int32),
+        }
+        for m, c in factory.CHANNELS.items()
+    } | {"label": 2, "parcel": 7}
+    series = encode(record, np.random.default_rng(0)).series["S2"]
+    mean, std = encode.statistics["S2"]
+    np.testing.assert_allclose(series.values[0, 0], (550 - mean) / std, rtol=1e-5)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from functools import partial
 
@@ -18,6 +19,7 @@ from pastis_jax.losses import supervised_loss
 from pastis_jax.metrics import ConfusionMatrix
 from pastis_jax.models import LTAE, MLPDecoder, PixelSetEncoder
 from pastis_jax.temporal_dropout import temporal_dropout
+from pastis_jax.training import checkpoint
 from pastis_jax.types import Batch, Series
 
 B, T, S, CLASSES = 16, 12, 3, 3
@@ -54,6 +56,10 @@ class Setup:
             {m: parts() for m in CHANNELS}, temporal, MLPDecoder(CLASSES, widths=(8,))
         )
         self.traces = 0
+        self.held_out = [
+            make_batch(np.random.default_rng(9)),
+            make_batch(np.random.default_rng(8), real=5),
+        ]
         self.mesh = training.data_mesh()
         self.optimizer = optax.adam(1e-2)
         parts = {"model": self.model, "loss": self.loss, "metric": self.metric, "mesh": self.mesh}
@@ -65,7 +71,7 @@ class Setup:
         )
         self.evaluation_step = training.make_evaluation_step(**parts)
         self.folder = training.RunFolder(folder)
-        self.checkpoints = training.Checkpoints(folder / "checkpoints", {"seed": 0})
+        self.checkpoints = training.Checkpoints(self.folder.path / "checkpoints", {"seed": 0})
 
     def loss(self, prediction, batch):
         self.traces += 1
@@ -85,13 +91,9 @@ class Setup:
             state, batches, step=self.evaluation_step, empty=self.empty, mesh=self.mesh
         )
 
-    def fit(self, *, batches=None, epochs=3, steps=12):
+    def fit(self, *, batches=None, epochs=3, steps=12, validate=None):
         rng = np.random.default_rng(0)
         stream = iter(lambda: make_batch(rng), None) if batches is None else batches
-        held_out = [
-            make_batch(np.random.default_rng(9)),
-            make_batch(np.random.default_rng(8), real=5),
-        ]
         state = training.create_state(
             self.model, self.optimizer, make_batch(rng), jax.random.key(0)
         )
@@ -102,7 +104,7 @@ class Setup:
             steps_per_epoch=steps,
             step=self.step,
             empty=self.empty,
-            validate=lambda state: self.evaluate(state, held_out),
+            validate=validate or (lambda state: self.evaluate(state, self.held_out)),
             checkpoints=self.checkpoints,
             folder=self.folder,
             mesh=self.mesh,
@@ -116,9 +118,11 @@ def test_it_learns(tmp_path):
     lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert [line["epoch"] for line in lines] == [1, 2, 3, 4, 5]
     assert lines[-1]["train"]["loss"] < 0.5 * lines[0]["train"]["loss"]
-    # The best state is what the validation score belongs to, also when read back.
-    assert fit.best.samples == B + 5
-    facts = training.read_facts(tmp_path / "checkpoints" / "best")
+    # The validation score belongs to the state that is returned.
+    outcome = setup.evaluate(fit.state, setup.held_out)
+    assert outcome.scores["loss"] == fit.best.scores["loss"]
+    assert outcome.samples == fit.best.samples == B + 5
+    facts = training.read_facts(tmp_path / "checkpoints", "best")
     assert facts["epoch"] == fit.epoch
     assert facts["config"] == {"seed": 0}
 
@@ -138,12 +142,41 @@ def test_a_run_repeats_itself(tmp_path):
     assert first.best.scores["loss"] == second.best.scores["loss"]
 
 
-def test_best_checkpoint_is_the_state_that_is_returned(tmp_path):
+def test_the_best_of_several_epochs_is_kept(tmp_path):
+    """The second epoch is said to be the best: its state comes back, and the last one's stays."""
+    setup, seen = Setup(tmp_path), []
+
+    def validate(state):
+        seen.append(jax.device_get(state))
+        outcome = setup.evaluate(state, setup.held_out)
+        score = (0.1, 0.8, 0.8, 0.3)[len(seen) - 1]
+        return dataclasses.replace(outcome, scores={**outcome.scores, "mIoU": score})
+
+    fit = setup.fit(epochs=4, steps=3, validate=validate)
+    assert fit.epoch == 2
+    assert fit.best.scores["mIoU"] == 0.8
+    chex.assert_trees_all_equal(jax.device_get(fit.state), seen[1])
+    chex.assert_trees_all_equal(jax.device_get(setup.checkpoints.load("last", fit.state)), seen[3])
+    assert int(fit.state.step) == 6
+    names = sorted(path.name for path in (tmp_path / "checkpoints").iterdir())
+    assert names == ["best-0002", "last-0004"]
+
+
+def test_an_interrupted_save_leaves_the_one_before(tmp_path, monkeypatch):
     setup = Setup(tmp_path)
-    fit = setup.fit(epochs=2)
-    chex.assert_trees_all_equal(setup.checkpoints.load("best", fit.state), fit.state)
-    last = setup.checkpoints.load("last", fit.state)
-    assert int(last.step) == 24
+    state = training.create_state(
+        setup.model, setup.optimizer, setup.held_out[0], jax.random.key(0)
+    )
+    setup.checkpoints.save("best", state, epoch=1)
+
+    def fail(path, *_, **__):
+        path.with_name(f"{path.name}.orbax-checkpoint-tmp").mkdir()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(checkpoint.ocp, "save", fail)
+    with pytest.raises(KeyboardInterrupt):
+        setup.checkpoints.save("best", state, epoch=2)
+    chex.assert_trees_all_equal(setup.checkpoints.load("best", state), state)
 
 
 def test_non_finite_loss_names_step_and_parcels(tmp_path):
@@ -169,10 +202,15 @@ def test_samples_that_fill_up_a_batch_change_nothing(tmp_path):
 
 def test_missing_checkpoint_and_occupied_folder(tmp_path):
     with pytest.raises(UserError, match="train this run first"):
-        training.read_facts(tmp_path / "nothing")
-    training.RunFolder(tmp_path).write("config.json", {})
+        training.read_facts(tmp_path, "best")
+    training.RunFolder(tmp_path / "run").write("config.json", {})
     with pytest.raises(UserError, match="already holds a run"):
+        training.RunFolder(tmp_path / "run")
+    with pytest.raises(UserError, match="not empty"):
         training.RunFolder(tmp_path)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="is not a folder"):
+        training.RunFolder(tmp_path / "file" / "run")
 
 
 def test_run_folder_writes_plain_json(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -20,6 +21,9 @@ from pastis_jax.data.simulate.scene import Scene, assign, image, shares
 from pastis_jax.errors import UserError
 
 _WORKERS = 2
+
+SCENES = 9_999 * len(regions.TILES)
+"""As many as four digits can number in each tile."""
 
 
 def simulate(
@@ -56,7 +60,7 @@ def simulate(
       UserError: If `out` is not an empty folder or cannot be made, or a number is out of range.
         Nothing is written then.
     """
-    out = Path(out).expanduser().absolute()
+    out = Path(os.path.expanduser(out)).absolute()
     # A patch numbers its parcels up to 999 (the ids leave no more): sides beyond 256 would pass it.
     for flag, value, least, most in (
         ("--parcels", parcels, 1, 500_000),
@@ -90,6 +94,11 @@ def plan(*, parcels: int, patches: int, size: int, seed: int, knobs: Difficulty)
         grounds.append(lay_out(np.random.default_rng(layout), size))
         seeds.append(images)
         labelled += int((~grounds[-1].void).sum())
+        if len(grounds) > SCENES:
+            what = f"more than {SCENES:,} scenes of side {size} would be needed"
+            raise UserError(
+                what, where="--parcels", remedy="ask for fewer, or give a larger --size"
+            )
 
     # Folds take turns, and each has the same mix of tiles.
     order = np.arange(len(grounds))
@@ -181,9 +190,15 @@ def _whole(out: Path) -> Iterator[Path]:
     try:
         yield folder
         folder.chmod(0o755)
-        if out.exists():
-            out.rmdir()
-        folder.rename(out)
+        try:
+            folder.rename(out)  # takes the place of an empty folder
+        except OSError as error:
+            remedy = "another process made it meanwhile: use that, or give a new folder"
+            raise UserError("not an empty folder", where=out, remedy=remedy) from error
+    except OSError as error:  # a full disk, say
+        shutil.rmtree(folder, ignore_errors=True)
+        remedy = "give a folder that can be written, with room enough"
+        raise UserError(error.strerror or str(error), where=out, remedy=remedy) from error
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
