@@ -30,3 +30,10 @@ def compile_once(tmp_path_factory):
     """Programs that several tests compile are compiled once."""
     jax.config.update("jax_compilation_cache_dir", str(tmp_path_factory.mktemp("compiled")))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+
+
+@pytest.fixture(autouse=True)
+def compile_quickly(request):
+    """Most tests compile longer than they run; published numbers are met with every optimisation."""
+    quick = not request.module.__name__.endswith("test_golden")
+    jax.config.update("jax_disable_most_optimizations", quick)
