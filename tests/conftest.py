@@ -34,6 +34,6 @@ def compile_once(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def compile_quickly(request):
-    """Most tests compile longer than they run; published numbers are met with every optimisation."""
+    """Most tests compile longer than they run; published numbers get every optimisation."""
     quick = not request.module.__name__.endswith("test_golden")
     jax.config.update("jax_disable_most_optimizations", quick)
