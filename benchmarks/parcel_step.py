@@ -3,7 +3,8 @@
     python -m benchmarks.parcel_step
 
 Late fusion at the size of PASTIS-R: 128 parcels, 45 + 70 + 70 dates, 32 pixels. Variants compute
-the same function of the same parameters; they take turns, so that a busy machine slows all alike.
+the same function with parameters of the same shapes; they take turns, so that a busy machine slows
+all alike.
 
 - direct: every feature of every pixel stored, L-TAE in its textbook order;
 - folded L-TAE: key projection, query and input projection folded into one matrix;

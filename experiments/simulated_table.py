@@ -139,18 +139,18 @@ def page(results: Mapping[str, list[dict[str, Any]]], config: Config) -> str:
         *(
             (
                 f"S2 beats {m} by at least 5 points",
-                f"{mean('S2') - mean(m):+.1f}",
+                f"{mean('S2') - mean(m):+.2f}",
                 mean("S2") - mean(m) >= 5,
             )
             for m in ("S1A", "S1D")
         ),
         *(
-            (f"{name} beats S2 alone", f"{mean(name) - mean('S2'):+.1f}", mean(name) > mean("S2"))
+            (f"{name} beats S2 alone", f"{mean(name) - mean('S2'):+.2f}", mean(name) > mean("S2"))
             for name in FUSIONS
         ),
         (
             f"With {REMOVED:.0%} of the optical dates removed, S1D alone beats S2 alone",
-            f"{mean('S1D') - np.mean(cloudy['S2']):+.1f}",
+            f"{mean('S1D') - np.mean(cloudy['S2']):+.2f}",
             mean("S1D") > np.mean(cloudy["S2"]),
         ),
         (

@@ -332,7 +332,7 @@ def test_table_says_what_holds():
     results = {name: [result(*score)] for name, score in scores.items()}
     text = simulated_table.page(results, simulated_table.Config(seeds=(0,)))
     assert text.count("**no**") == 1
-    assert "| Decision fusion beats S2 alone | -1.0 | **no** |" in text
+    assert "| Decision fusion beats S2 alone | -1.00 | **no** |" in text
     assert "| Late fusion then loses less than half of what S2 loses | 10.0 of 30.0 | yes |" in text
     assert "Late fusion > Mid fusion > Early fusion > Decision fusion" in text
 
