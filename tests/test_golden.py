@@ -12,11 +12,18 @@ import pytest
 from flax import traverse_util
 
 from pastis_jax import fusion
-from pastis_jax.interop import convert_ltae, convert_parcel_classifier
+from pastis_jax.interop import convert_ltae, convert_parcel_classifier, convert_utae
 from pastis_jax.interpolation import resample
-from pastis_jax.losses import supervised_loss
+from pastis_jax.losses import cross_entropy, supervised_loss
 from pastis_jax.metrics import ConfusionMatrix
-from pastis_jax.models import LTAE, MLPDecoder, PixelSetEncoder
+from pastis_jax.models import (
+    LTAE,
+    ConvDecoder,
+    FrameEncoder,
+    MLPDecoder,
+    PixelSetEncoder,
+    TemporalUNet,
+)
 from pastis_jax.types import Series
 
 FORWARD = 1e-4
@@ -103,8 +110,11 @@ def test_parcel_training(case):
     after = convert_parcel_classifier(part(case, "state_after_train/"), "S2")
     jax.tree.map(lambda a, b: close(a, b, FORWARD), updated["batch_stats"], after["batch_stats"])
     expected = convert_parcel_classifier(part(case, "grad/"), "S2", collections=("params",))
-    ours = traverse_util.flatten_dict(gradient)
-    theirs = traverse_util.flatten_dict(expected["params"])
+    compare_gradients(gradient, expected["params"])
+
+
+def compare_gradients(ours, theirs):
+    ours, theirs = traverse_util.flatten_dict(ours), traverse_util.flatten_dict(theirs)
     assert ours.keys() == theirs.keys()
     for path, published in theirs.items():
         scale = np.abs(theirs[changes_nothing(path, theirs) or path]).max()
@@ -116,14 +126,18 @@ def test_parcel_training(case):
 def changes_nothing(path, tensors):
     """For a tensor that cannot change the training loss: the kernel or scale of the same layer.
 
-    What adds the same to every row before a batch norm (the decoder starts with one), or the same
-    to every date before the softmax and, through the values, before a batch norm, has gradient 0.
-    The files hold its rounding noise, which is to be judged by the size of the layer's gradients.
+    What adds the same to every row before a batch norm (an MLP decoder starts with one), or the
+    same to every date before the softmax and, through the values, before a batch norm, has
+    gradient 0. The files hold its rounding noise, to be judged by its layer's gradients.
     """
     *layer, name = path
-    if name == "bias" and (*layer, "offset") in tensors:
+    dense = (*layer, "offset") in tensors and tensors.get((*layer, "kernel"), np.zeros(1)).ndim == 2
+    if name == "bias" and (dense or (*layer, "norm", "offset") in tensors):
         return (*layer, "kernel")
-    if layer[-1] in ("in_norm", "out_norm") and name == "offset":
+    constant = layer[-1] == "in_norm" or (
+        layer[-1] == "out_norm" and ("decoder", "hidden_0", "bias") in tensors
+    )
+    if constant and name == "offset":
         return (*layer, "scale")
     return {"key_bias": (*layer, "key_kernel"), "in_bias": (*layer, "in_kernel")}.get(name)
 
@@ -185,6 +199,74 @@ def test_ltae_on_pixels(case):
     (attention,) = kept["intermediates"]["attention"]
     close(embedding.values.transpose(0, 3, 1, 2), case["out/embedding"], FORWARD)
     close(attention.transpose(4, 0, 1, 2, 3), case["out/attention"], FORWARD)
+
+
+UTAE_CASES = {"utae_att_group": "att_group", "utae_att_mean": "att_mean", "utae_mean": "mean"}
+
+
+def utae(aggregation):
+    ltae = LTAE(32, 32, heads=4, dropout=0.0, attention_dropout=0.0)
+    return fusion.single(
+        "S2",
+        FrameEncoder((16, 16, 16, 32)),
+        TemporalUNet((16, 16, 16, 32), aggregation, ltae),
+        ConvDecoder(20, (16,)),
+    )
+
+
+def image_series(images, dates):
+    values = jnp.asarray(images.astype(np.float32).transpose(0, 1, 3, 4, 2))
+    valid = jnp.ones(values.shape[:2], bool)
+    return Series(values=values, days=jnp.asarray(dates.astype(np.int32)), valid=valid)
+
+
+@pytest.mark.parametrize(
+    ("case", "aggregation"), UTAE_CASES.items(), indirect=["case"], ids=UTAE_CASES
+)
+def test_utae_inference(case, aggregation):
+    variables = convert_utae(part(case, "state/"), "S2")
+    series = image_series(case["in/images"], case["in/dates"])
+    apply = partial(utae(aggregation).apply, capture_intermediates=True, mutable=["intermediates"])
+    apply = jax.jit(apply)
+    prediction, kept = apply(variables, {"S2": series})
+    kept = kept["intermediates"]["temporal_S2"]
+    (embedding,), (attention,) = kept["__call__"], kept["temporal"]["attention"]
+    close(prediction.logits.transpose(0, 3, 1, 2), case["out/eval_logits"], FORWARD)
+    close(attention.transpose(4, 0, 1, 2, 3), case["out/eval_attention"], FORWARD)
+    close(embedding.values[-1].transpose(0, 3, 1, 2), case["out/eval_features"], FORWARD)
+    assert len(embedding.values) == 4
+    for i, ours in enumerate(embedding.values):
+        close(ours.transpose(0, 3, 1, 2), case[f"out/eval_map{i}"], FORWARD)
+    if "out/eval_logits_sample1_first4" in case:
+        # Four dates of six: what is masked is not there.
+        ragged = series.replace(valid=series.valid.at[1, 4:].set(False))
+        ours = apply(variables, {"S2": ragged})[0].logits[1:].transpose(0, 3, 1, 2)
+        close(ours, case["out/eval_logits_sample1_first4"], FORWARD)
+
+
+@pytest.mark.parametrize("case", ["utae_att_group"], indirect=True)
+def test_utae_training(case):
+    variables = convert_utae(part(case, "state/"), "S2")
+    series = image_series(case["in/images"], case["in/dates"])
+    target = jnp.asarray(case["in/train_target"])
+
+    def loss(params):
+        prediction, updated = utae("att_group").apply(
+            {**variables, "params": params}, {"S2": series}, train=True, mutable=["batch_stats"]
+        )
+        counted = target != 19
+        values = cross_entropy(prediction.logits, target, counted)
+        return values.sum() / counted.sum(), (prediction, updated)
+
+    (value, (prediction, updated)), gradient = jax.jit(jax.value_and_grad(loss, has_aux=True))(
+        variables["params"]
+    )
+    close(prediction.logits.transpose(0, 3, 1, 2), case["out/train_logits"], FORWARD)
+    close(value, case["out/train_loss"], FORWARD)
+    after = convert_utae(part(case, "state_after_train/"), "S2")
+    jax.tree.map(lambda a, b: close(a, b, FORWARD), updated["batch_stats"], after["batch_stats"])
+    expected = convert_utae(part(case, "grad/"), "S2", collections=("params",))
+    compare_gradients(gradient, expected["params"])
 
 
 @pytest.mark.parametrize("case", ["interpolation"], indirect=True)

@@ -1,7 +1,15 @@
 """Encoders and decoders: the S, T and D that fusion schemes combine."""
 
-from pastis_jax.models.decoders import MLPDecoder
+from pastis_jax.models.decoders import ConvDecoder, MLPDecoder
 from pastis_jax.models.ltae import LTAE
 from pastis_jax.models.pse import PixelSetEncoder
+from pastis_jax.models.utae import FrameEncoder, TemporalUNet
 
-__all__ = ["LTAE", "MLPDecoder", "PixelSetEncoder"]
+__all__ = [
+    "LTAE",
+    "ConvDecoder",
+    "FrameEncoder",
+    "MLPDecoder",
+    "PixelSetEncoder",
+    "TemporalUNet",
+]

@@ -47,7 +47,6 @@ class LTAE(nn.Module):
     period: float = 1000.0
     axis_name: str | None = None
 
-    @nn.compact
     def __call__(self, series: Series, *, train: bool = False, track: bool = True) -> Embedding:
         """Encodes `series`.
 
@@ -56,8 +55,15 @@ class LTAE(nn.Module):
           train: Draw dropout (stream `dropout`) and use the batch's statistics.
           track: Update running statistics (when training).
         """
+        return self.with_attention(series, train=train, track=track)[0]
+
+    @nn.compact
+    def with_attention(
+        self, series: Series, *, train: bool = False, track: bool = True
+    ) -> tuple[Embedding, Float[Array, "b t ... n"]]:
+        """Encodes `series` and returns the attention that did it, after dropout."""
         x = GroupNorm(self.heads, name="in_norm")(series.values, series.valid)
-        x = self._attend(x, series.days, series.valid, train=train)
+        x, attention = self._attend(x, series.days, series.valid, train=train)
         valid = series.valid.any(axis=1)
         x = nn.relu(
             DenseBatchNorm(self.features, self.axis_name, name="mlp")(
@@ -68,7 +74,7 @@ class LTAE(nn.Module):
         # One time step and one sequence per vector: the groups alone are normalised.
         flat = x.reshape(-1, 1, x.shape[-1])
         flat = GroupNorm(self.heads, name="out_norm")(flat, jnp.ones(flat.shape[:2], bool))
-        return Embedding(values=flat.reshape(x.shape), valid=valid)
+        return Embedding(values=flat.reshape(x.shape), valid=valid), attention
 
     def _attend(
         self,
@@ -77,7 +83,7 @@ class LTAE(nn.Module):
         valid: Bool[Array, "b t"],
         *,
         train: bool,
-    ) -> Float[Array, "b ... d"]:
+    ) -> tuple[Float[Array, "b ... d"], Float[Array, "b t ... n"]]:
         """Attention over dates, with every linear map folded that can be.
 
         The direct order embeds each date, ``e = x W + b + p``, and takes keys ``e K + k``. Only the
@@ -113,4 +119,4 @@ class LTAE(nn.Module):
         heads = jnp.einsum("b...nc,cnj->b...nj", weighted, kernel.reshape(channels, n, -1))
         heads += attention.sum(1)[..., None] * bias.reshape(n, -1)
         heads += jnp.einsum("bt...n,btj->b...nj", attention, code)
-        return heads.reshape(*heads.shape[:-2], width)
+        return heads.reshape(*heads.shape[:-2], width), attention

@@ -133,24 +133,70 @@ class DenseBatchNorm(nn.Module):
             running statistics.
           track: Update the running statistics (only with `moments`).
         """
-        width = self.features
-        kernel = self.param("kernel", nn.initializers.he_normal(), (channels, width))
-        bias = self.param("bias", nn.initializers.zeros, (width,))
-        scale = self.param("scale", nn.initializers.ones, (width,))
-        offset = self.param("offset", nn.initializers.zeros, (width,))
-        running_mean = self.variable("batch_stats", "mean", jnp.zeros, (width,))
-        running_var = self.variable("batch_stats", "var", jnp.ones, (width,))
-        if moments is None:
-            mean, var = running_mean.value - bias, running_var.value
-        else:
-            mean, var, count = moments(kernel)
-            if track and not self.is_initializing():
-                unbiased = var * count / jnp.maximum(count - 1, 1)
-                keep = jnp.where(count > 0, MOMENTUM, 1.0)
-                running_mean.value = keep * running_mean.value + (1 - keep) * (mean + bias)
-                running_var.value = keep * running_var.value + (1 - keep) * unbiased
-        gain = scale * jax.lax.rsqrt(var + EPSILON)
+        kernel = self.param("kernel", nn.initializers.he_normal(), (channels, self.features))
+        bias = self.param("bias", nn.initializers.zeros, (self.features,))
+        moments = None if moments is None else moments(kernel)
+        mean, gain, offset = _normaliser(self, self.features, moments, bias, track)
         return kernel * gain, offset - mean * gain
+
+
+class BatchNorm(nn.Module):
+    """Batch normalisation over unmasked images, with the running statistics of `DenseBatchNorm`.
+
+    Attributes:
+      axis_name: Mapped device axis to sum the statistics over, under `pmap`.
+    """
+
+    axis_name: str | None = None
+
+    @nn.compact
+    def __call__(
+        self,
+        x: Float[Array, "b ... c"],
+        mask: Bool[Array, " b"],
+        *,
+        train: bool,
+        track: bool = True,
+    ) -> Float[Array, "b ... c"]:
+        """Normalises `x`; arguments as for `DenseBatchNorm`."""
+        moments = _moments_of_output(x, rows_mask(mask, x), self.axis_name) if train else None
+        mean, gain, offset = _normaliser(self, x.shape[-1], moments, 0.0, track)
+        return (x - mean) * gain + offset
+
+
+def _normaliser(module, width, moments, bias, track):
+    """Declares a batch norm in `module`; returns its mean, gain and offset.
+
+    `moments` are those of the input without `bias`; None to use the running statistics.
+    """
+    scale = module.param("scale", nn.initializers.ones, (width,))
+    offset = module.param("offset", nn.initializers.zeros, (width,))
+    running_mean = module.variable("batch_stats", "mean", jnp.zeros, (width,))
+    running_var = module.variable("batch_stats", "var", jnp.ones, (width,))
+    if moments is None:
+        mean, var = running_mean.value - bias, running_var.value
+    else:
+        mean, var, count = moments
+        if track and not module.is_initializing():
+            unbiased = var * count / jnp.maximum(count - 1, 1)
+            keep = jnp.where(count > 0, MOMENTUM, 1.0)
+            running_mean.value = keep * running_mean.value + (1 - keep) * (mean + bias)
+            running_var.value = keep * running_var.value + (1 - keep) * unbiased
+    return mean, scale * jax.lax.rsqrt(var + EPSILON), offset
+
+
+def image_group_norm(
+    x: Float[Array, "b h w c"],
+    scale: Float[Array, " c"],
+    offset: Float[Array, " c"],
+    *,
+    groups: int,
+) -> Float[Array, "b h w c"]:
+    """Normalises each group of channels of each image over its pixels."""
+    grouped = x.reshape(*x.shape[:3], groups, -1)
+    centred = grouped - grouped.mean((1, 2, 4), keepdims=True)
+    var = jnp.square(centred).mean((1, 2, 4), keepdims=True)
+    return (centred * jax.lax.rsqrt(var + EPSILON)).reshape(x.shape) * scale + offset
 
 
 def mean_and_covariance(

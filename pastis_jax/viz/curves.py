@@ -14,7 +14,8 @@ from matplotlib.ticker import MaxNLocator
 GOLD, INK, GREY = "#c8901a", "#20507a", "#8a8a8a"
 
 
-def _save(figure: Figure, path: str | os.PathLike[str]) -> None:
+def save(figure: Figure, path: str | os.PathLike[str]) -> None:
+    """Writes a figure as PNG, 120 dots per inch."""
     figure.savefig(path, dpi=120, bbox_inches="tight")
 
 
@@ -42,7 +43,7 @@ def learning_curves(metrics: pathlib.Path, path: pathlib.Path) -> None:
     scores.axvline(best, color=GOLD, linewidth=1, label=f"best: epoch {best}")
     scores.set_ylim(0, 1)
     scores.legend(frameon=False)
-    _save(figure, path)
+    save(figure, path)
 
 
 def confusion_matrix(counts: np.ndarray, names: Sequence[str], path: pathlib.Path) -> None:
@@ -54,13 +55,13 @@ def confusion_matrix(counts: np.ndarray, names: Sequence[str], path: pathlib.Pat
       path: PNG to write.
     """
     support = counts.sum(1)
-    percent = 100 * counts / np.maximum(support[:, None], 1)
+    percent = 100.0 * counts / np.maximum(support[:, None], 1)  # floats: pixels overflow int32
     k = len(names)
     figure = Figure(figsize=(0.42 * k + 3, 0.42 * k + 2.2), layout="constrained")
     axes = figure.subplots()
     picture = axes.imshow(percent, cmap="cividis", vmin=0, vmax=100)
     axes.set_xticks(range(k), names, rotation=60, ha="right")
-    axes.set_yticks(range(k), [f"{n} ({s:,})" for n, s in zip(names, support, strict=True)])
+    axes.set_yticks(range(k), [f"{n} ({int(s):,})" for n, s in zip(names, support, strict=True)])
     axes.set_xlabel("predicted")
     axes.set_ylabel("true (number of samples)")
     for i, j in zip(*np.nonzero(percent >= 0.5), strict=True):
@@ -68,7 +69,7 @@ def confusion_matrix(counts: np.ndarray, names: Sequence[str], path: pathlib.Pat
         text = f"{percent[i, j]:.0f}"
         axes.text(j, i, text, ha="center", va="center", color=colour, fontsize=7)
     figure.colorbar(picture, ax=axes, label="% of the true class", shrink=0.7)
-    _save(figure, path)
+    save(figure, path)
 
 
 def iou_per_class(
@@ -86,18 +87,20 @@ def iou_per_class(
       path: PNG to write.
     """
     order = np.argsort(np.where(np.isnan(iou), -1, iou))
+    mean = np.nanmean(iou) if np.any(~np.isnan(iou)) else 0.0
     figure = Figure(figsize=(7, 0.3 * len(names) + 1), layout="constrained")
     axes = figure.subplots()
+    plain = {"facecolor": "white", "edgecolor": "none", "pad": 0.5}  # over the line of the mean
     for row, i in enumerate(order):
         colour = np.array(colours[i]) / 255
         value = 0.0 if np.isnan(iou[i]) else iou[i]
         axes.barh(row, value, color=colour, edgecolor=INK, linewidth=0.5)
         text = "absent" if np.isnan(iou[i]) else f"{value:.2f}"
-        axes.text(value + 0.01, row, text, va="center", fontsize=8)
-    axes.axvline(np.nanmean(iou), color=GOLD, linewidth=1.5, zorder=0)
-    axes.set_title(f"mIoU {np.nanmean(iou):.3f}", color=GOLD, fontsize=10)
+        axes.text(value + 0.01, row, text, va="center", fontsize=8, bbox=plain)
+    axes.axvline(mean, color=GOLD, linewidth=1.5, zorder=0)
+    axes.set_title(f"mIoU {mean:.3f}", color=GOLD, fontsize=10)
     axes.set_yticks(range(len(names)), [names[i] for i in order])
     axes.set_xlim(0, 1.08)
     axes.set_xlabel("IoU")
     axes.spines[["top", "right"]].set_visible(False)
-    _save(figure, path)
+    save(figure, path)

@@ -1,0 +1,239 @@
+"""U-TAE (Garnot and Landrieu, ICCV 2021), cut between its spatial and its temporal half.
+
+The spatial half encodes every frame by itself into a pyramid of maps; the temporal half reduces
+the dates of each level with the attention of an L-TAE at the coarsest one, and climbs back. So the
+two are an S and a T like any other, and every fusion scheme takes them: also mid fusion, where the
+pyramids of all modalities stack along time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from jax.typing import DTypeLike
+from jaxtyping import Array, Bool, Float
+
+from pastis_jax.models.ltae import LTAE
+from pastis_jax.nn import masked_mean
+from pastis_jax.nn.conv import ConvBlock, ConvNorm, Norm
+from pastis_jax.types import Embedding, Series
+
+Aggregation = Literal["att_group", "att_mean", "mean"]
+
+
+class FrameEncoder(nn.Module):
+    """The spatial half: images ``b t h w c`` to pyramids, finest level first.
+
+    Level ``i`` has ``widths[i]`` channels; its sides are ``2 ** i`` times shorter, rounded up.
+
+    Differs from the reference: no second pass to learn a shape, and masked frames are not inferred
+    from their values; they are encoded like others, or not at all with `capacity`.
+
+    Attributes:
+      widths: Channels of each level.
+      norm: `group`, `batch` or `instance`; batch statistics count valid frames only.
+      capacity: Most valid frames in a batch, known to the data pipeline: these are gathered before
+        encoding, so that padding and dropped frames cost nothing. Frames beyond it are masked.
+        None encodes every frame.
+      remat: Compute activations again in the backward pass instead of storing them.
+      dtype: Type of the convolutions' inputs and outputs; norms are computed in float32.
+      axis_name: Mapped device axis, under `pmap`.
+    """
+
+    widths: Sequence[int] = (64, 64, 64, 128)
+    norm: Norm = "group"
+    capacity: int | None = None
+    remat: bool = False
+    dtype: DTypeLike = jnp.float32
+    axis_name: str | None = None
+
+    @nn.compact
+    def __call__(self, series: Series, *, train: bool = False) -> Series:
+        """Encodes `series`.
+
+        Raises:
+          ValueError: If the images are smaller than 2 pixels at the coarsest level.
+        """
+        b, t, h, w, _ = series.values.shape
+        if min(h, w) <= (least := 2 ** (len(self.widths) - 1)):
+            raise ValueError(f"images must be larger than {least} pixels, got {h} x {w}")
+        frames, valid = series.values.reshape(b * t, h, w, -1), series.valid.reshape(-1)
+        # Whatever stands at a masked date, NaN too, must not pass through a convolution.
+        frames = jnp.where(valid[:, None, None, None], frames, 0).astype(self.dtype)
+        where = None
+        if self.capacity is not None and self.capacity < b * t:
+            (where,) = jnp.nonzero(valid, size=self.capacity, fill_value=b * t)
+            frames = jnp.take(frames, where, axis=0, mode="fill", fill_value=0)
+            kept = jnp.zeros(b * t, bool).at[where].set(True, mode="drop")
+            series = series.replace(valid=series.valid & kept.reshape(b, t))
+            valid = where < b * t
+        levels = self._pyramid(frames, valid, train)
+        if where is not None:
+            levels = [
+                jnp.zeros((b * t, *x.shape[1:]), x.dtype).at[where].set(x, mode="drop")
+                for x in levels
+            ]
+        values = tuple(x.reshape(b, t, *x.shape[1:]) for x in levels)
+        return series.replace(values=values)
+
+    def _pyramid(self, frames, valid, train) -> list[jax.Array]:
+        """Encodes frames ``f h w c``, level by level."""
+        block, down = ConvBlock, DownBlock
+        if self.remat:
+            block, down = (nn.remat(module, static_argnums=(3,)) for module in (block, down))
+        shared = {"norm": self.norm, "dtype": self.dtype, "axis_name": self.axis_name}
+        first, *others = self.widths
+        levels = [block((first, first), **shared, name="in_conv")(frames, valid, train)]
+        for i, width in enumerate(others):
+            levels.append(down(width, **shared, name=f"down_{i}")(levels[-1], valid, train))
+        return levels
+
+
+class DownBlock(nn.Module):
+    """Halves the resolution: strided 4 x 4 convolution, convolution, residual convolution.
+
+    An odd height or width is reflected by one pixel first.
+
+    Attributes:
+      features: Output channels.
+      norm: See `ConvNorm`.
+      dtype: See `ConvNorm`.
+      axis_name: Mapped device axis, under `pmap`.
+    """
+
+    features: int
+    norm: Norm
+    dtype: DTypeLike = jnp.float32
+    axis_name: str | None = None
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "b h w c"], mask: Bool[Array, " b"], train: bool
+    ) -> Float[Array, "b h2 w2 d"]:
+        """Applies the block; `mask` tells the images that count in batch statistics."""
+        layer = partial(ConvNorm, norm=self.norm, dtype=self.dtype, axis_name=self.axis_name)
+        h, w = x.shape[1:3]
+        if h % 2 or w % 2:
+            x = jnp.pad(x, ((0, 0), (0, h % 2), (0, w % 2), (0, 0)), mode="reflect")
+        x = layer(x.shape[-1], 4, 2, name="down")(x, mask, train)
+        x = layer(self.features, name="conv1")(x, mask, train)
+        return x + layer(self.features, name="conv2")(x, mask, train)
+
+
+class UpBlock(nn.Module):
+    """Doubles the resolution and joins the aggregated map of the finer level.
+
+    Attributes:
+      features: Output channels.
+      dtype: See `ConvNorm`.
+      axis_name: Mapped device axis, under `pmap`.
+    """
+
+    features: int
+    dtype: DTypeLike = jnp.float32
+    axis_name: str | None = None
+
+    @nn.compact
+    def __call__(
+        self,
+        x: Float[Array, "b h2 w2 c"],
+        skip: Float[Array, "b h w e"],
+        mask: Bool[Array, " b"],
+        train: bool,
+        track: bool,
+    ) -> Float[Array, "b h w d"]:
+        """Applies the block; `mask` tells the samples that count in batch statistics."""
+        layer = partial(ConvNorm, dtype=self.dtype, axis_name=self.axis_name)
+        skip = layer(skip.shape[-1], 1, name="skip")(skip, mask, train, track)
+        x = layer(self.features, 4, transposed=True, name="up")(x, mask, train, track)
+        x = jnp.concatenate([x[:, : skip.shape[1], : skip.shape[2]], skip], -1)
+        x = layer(self.features, name="conv1")(x, mask, train, track)
+        return x + layer(self.features, name="conv2")(x, mask, train, track)
+
+
+class TemporalUNet(nn.Module):
+    """The temporal half: pyramids over dates to maps, coarsest level first.
+
+    Attributes:
+      widths: Channels of each level's map, finest first; the coarsest is the L-TAE's output.
+      aggregation: How a finer level's dates are reduced: `att_group` cuts its channels in as many
+        groups as there are heads, each weighted by its head's attention; `att_mean` weights all by
+        the mean attention; `mean` weights valid dates alike.
+      temporal: The L-TAE of the coarsest level; its `features` are ``widths[-1]``.
+      remat: Compute activations again in the backward pass instead of storing them.
+      dtype: Type of the convolutions' inputs and outputs; all else is computed in float32.
+      axis_name: Mapped device axis, under `pmap`.
+    """
+
+    widths: Sequence[int] = (32, 32, 64, 128)
+    aggregation: Aggregation = "att_group"
+    temporal: LTAE = LTAE()
+    remat: bool = False
+    dtype: DTypeLike = jnp.float32
+    axis_name: str | None = None
+
+    @nn.compact
+    def __call__(self, series: Series, *, train: bool = False, track: bool = True) -> Embedding:
+        """Reduces `series`, whose values are the levels ``b t h w c`` of pyramids, finest first.
+
+        Returns:
+          Maps ``b h w d``, coarsest first; the last one has the resolution of the images.
+        """
+        *finer, coarsest = series.values
+        embedding, attention = self.temporal.with_attention(
+            series.replace(values=coarsest.astype(jnp.float32)), train=train, track=track
+        )
+        maps = [embedding.values]
+        block = nn.remat(UpBlock, static_argnums=(4, 5)) if self.remat else UpBlock
+        for level in reversed(range(len(finer))):
+            skip = aggregate(
+                finer[level],
+                attention,
+                series.valid,
+                how=self.aggregation,
+                scale=2 ** (len(finer) - level),
+            )
+            up = block(self.widths[level], self.dtype, self.axis_name, name=f"up_{level}")
+            maps.append(up(maps[-1], skip, embedding.valid, train, track))
+        values = tuple(x.astype(jnp.float32) for x in maps)
+        return Embedding(values=values, valid=embedding.valid)
+
+
+def aggregate(
+    x: Float[Array, "b t h w c"],
+    attention: Float[Array, "b t h2 w2 n"],
+    valid: Bool[Array, "b t"],
+    *,
+    how: Aggregation,
+    scale: int,
+) -> Float[Array, "b h w c"]:
+    """Reduces the dates of a level with the attention of the coarsest one.
+
+    Args:
+      x: Maps of a level.
+      attention: Attention of each head, resampled bilinearly (half-pixel centres) to `x`.
+      valid: Valid dates; the others count nothing.
+      how: See `TemporalUNet`.
+      scale: Pixels of the level in a side of a pixel of the coarsest one.
+
+    Returns:
+      Float32 maps.
+    """
+    where = valid[:, :, None, None, None]
+    if how == "mean":
+        return masked_mean(x.astype(jnp.float32), where, (1,))[:, 0]
+    if how == "att_mean":
+        attention = attention.mean(-1, keepdims=True)
+    b, t, h, w, c = x.shape
+    h2, w2, n = attention.shape[2:]
+    attention = jnp.where(where, attention, 0)
+    shape = (b, t, h2 * scale, w2 * scale, n)
+    attention = jax.image.resize(attention, shape, "bilinear")[:, :, :h, :w]
+    x = jnp.where(where, x, 0).reshape(b, t, h, w, n, c // n)
+    weighted = jnp.sum(attention[..., None] * x.astype(jnp.float32), axis=1)
+    return weighted.reshape(b, h, w, c)

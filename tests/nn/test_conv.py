@@ -1,0 +1,43 @@
+"""Convolutions: every way to compute them is the same function."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from pastis_jax.nn import conv
+
+
+@pytest.mark.parametrize(("h", "w"), [(3, 3), (4, 7), (8, 8)])
+def test_border_strips_equal_reflected_padding(h, w, monkeypatch):
+    """Values and gradients, float64."""
+    with jax.enable_x64():
+        x = jax.random.normal(jax.random.key(0), (2, h, w, 3), jnp.float64)
+        kernel = jax.random.normal(jax.random.key(1), (3, 3, 3, 4), jnp.float64)
+
+        def both():
+            def objective(x, kernel):
+                y = conv.convolve(x, kernel)
+                return jnp.sum(jnp.sin(y)), y
+
+            return jax.value_and_grad(objective, argnums=(0, 1), has_aux=True)(x, kernel)
+
+        monkeypatch.setattr(jax, "default_backend", lambda: "cpu")
+        strips = both()
+        monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+        padded = both()
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-12), strips, padded)
+
+
+def test_transposed_convolution_is_the_gradient_of_the_strided_one():
+    """Away from the border, which the strided one reflects."""
+    with jax.enable_x64():
+        x = jax.random.normal(jax.random.key(0), (1, 5, 5, 2), jnp.float64)
+        kernel = jax.random.normal(jax.random.key(1), (4, 4, 2, 3), jnp.float64)
+        y = conv.convolve_transposed(x, kernel)
+        assert y.shape == (1, 10, 10, 3)
+        flipped = kernel[::-1, ::-1].swapaxes(2, 3)
+        _, pull_back = jax.vjp(lambda z: conv.convolve(z, flipped, stride=2), jnp.zeros_like(y))
+        np.testing.assert_allclose(pull_back(x)[0][:, 2:-2, 2:-2], y[:, 2:-2, 2:-2], atol=1e-12)

@@ -1,0 +1,192 @@
+"""The properties of the parcel models hold for images: the combinators and masks are the same."""
+
+from __future__ import annotations
+
+from functools import cache, partial
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from pastis_jax import fusion
+from pastis_jax.models import LTAE, ConvDecoder, FrameEncoder, TemporalUNet
+from pastis_jax.models.utae import aggregate
+from pastis_jax.types import Series
+
+MODALITIES = {"S2": 10, "S1A": 3}
+SCHEMES = ("single", "early", "mid", "late", "decision")
+B, T, H, W = 2, 5, 4, 4
+WIDTHS = (8, 16)
+TOLERANCE = 1e-5
+
+temporal = partial(
+    TemporalUNet, WIDTHS, temporal=LTAE(16, 16, heads=4, dropout=0.0, attention_dropout=0.0)
+)
+decoder = partial(ConvDecoder, 5, (8,))
+
+
+def build(scheme, **encoder):
+    names = tuple(MODALITIES)
+    spatial = partial(FrameEncoder, WIDTHS, **encoder)
+
+    def each(part):
+        return {m: part() for m in names}
+
+    match scheme:
+        case "single":
+            return fusion.single("S2", spatial(), temporal(), decoder())
+        case "early":
+            return fusion.early(names, spatial(), temporal(), decoder())
+        case "mid":
+            return fusion.mid(each(spatial), temporal(), decoder())
+        case "late":
+            return fusion.late(each(spatial), each(temporal), decoder())
+        case "decision":
+            return fusion.decision(each(spatial), each(temporal), each(decoder))
+
+
+def make_series(seed):
+    rng = np.random.default_rng(seed)
+    return {
+        name: Series(
+            values=rng.normal(size=(B, T, H, W, c)).astype(np.float32),
+            days=np.stack([rng.permutation(300)[:T] for _ in range(B)]).astype(np.int32),
+            valid=np.arange(T) < np.array([[T], [3]]),
+        )
+        for name, c in MODALITIES.items()
+    }
+
+
+@cache
+def variables(scheme):
+    names = ("params", "dropout")
+    init = jax.jit(partial(build(scheme).init, train=True))
+    return init({n: jax.random.key(0) for n in names}, make_series(0))
+
+
+@cache
+def compiled(scheme):
+    """Gradient of the logits' sum of squares with respect to the values, and the logits."""
+    model, given = build(scheme), variables(scheme)
+
+    def objective(values, series):
+        changed = {m: series[m].replace(values=v) for m, v in values.items()}
+        logits = model.apply(given, changed).logits
+        return jnp.sum(jnp.square(logits)), logits
+
+    gradient = jax.jit(jax.grad(objective, has_aux=True))
+    return lambda series: gradient({m: one.values for m, one in series.items()}, series)
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_masked_dates_are_absent(scheme):
+    """In any order, whatever they hold, whatever else is in the batch; and without gradient."""
+    rng = np.random.default_rng(0)
+    series = make_series(1)
+    order = rng.permutation(T)
+
+    def disturb(one):
+        hidden = ~one.valid[:, :, None, None, None]
+        garbage = rng.choice([77.0, np.nan], size=one.values.shape)
+        one = one.replace(values=np.where(hidden, garbage, one.values).astype(np.float32))
+        return jax.tree.map(lambda x: x[:, order], one)
+
+    gradient, logits = compiled(scheme)(series)
+    _, disturbed = compiled(scheme)({m: disturb(one) for m, one in series.items()})
+    chex.assert_trees_all_close(disturbed, logits, atol=TOLERANCE, rtol=TOLERANCE)
+    for m, one in series.items():
+        if m == "S2" or scheme != "single":
+            assert not np.any(np.asarray(gradient[m])[~one.valid])
+            felt = np.any(np.asarray(gradient[m]) != 0, axis=(2, 3, 4))[one.valid]
+            # Early fusion interpolates: a radar date may lie next to no optical one.
+            assert felt.any() if (m, scheme) == ("S1A", "early") else felt.all()
+
+    # The second sample with its three dates alone, and in the company of another one.
+    bare = {m: jax.tree.map(lambda x: x[1:, :3], one) for m, one in series.items()}
+    alone = jax.jit(build(scheme).apply)(variables(scheme), bare).logits
+    chex.assert_trees_all_close(alone[0], logits[1], atol=TOLERANCE, rtol=TOLERANCE)
+
+
+@pytest.mark.parametrize(("norm", "remat"), [("group", True), ("batch", False), ("instance", True)])
+def test_gathering_valid_frames_changes_nothing(norm, remat):
+    """With room for the 8 valid frames of 10: maps, running statistics and gradients."""
+    series = make_series(2)["S2"]
+    whole = FrameEncoder(WIDTHS, norm=norm)
+    packed = FrameEncoder(WIDTHS, norm=norm, capacity=8, remat=remat)
+    drawn = whole.init(jax.random.key(0), series, train=True)
+
+    def objective(model, params):
+        encoded, updated = model.apply(
+            {**drawn, "params": params}, series, train=True, mutable=["batch_stats"]
+        )
+        where = series.valid[:, :, None, None, None]
+        levels = [jnp.where(where, level, 0) for level in encoded.values]
+        return sum(jnp.mean(jnp.square(level)) for level in levels), (levels, updated)
+
+    def evaluate(model):
+        return jax.jit(jax.value_and_grad(partial(objective, model), has_aux=True))(drawn["params"])
+
+    chex.assert_trees_all_close(evaluate(packed), evaluate(whole), atol=1e-5, rtol=1e-4)
+
+
+def test_frames_beyond_the_capacity_are_masked():
+    series = make_series(3)["S2"]
+    encoder = FrameEncoder(WIDTHS, capacity=6)
+    encoded = encoder.apply(encoder.init(jax.random.key(0), series), series)
+    np.testing.assert_array_equal(encoded.valid.sum(1), [5, 1])
+
+
+@pytest.mark.parametrize(("scheme", "h", "w"), [("mid", 5, 4), ("late", 7, 9)])
+def test_any_height_and_width(scheme, h, w):
+    """Logits of the image's own size; no pixel's place is lost at the border that was added."""
+    series = {
+        m: one.replace(values=np.resize(one.values, (B, T, h, w, one.values.shape[-1])))
+        for m, one in make_series(5).items()
+    }
+    values, gradient = jax.jit(
+        jax.value_and_grad(
+            lambda s: jnp.mean(jnp.square(build(scheme).apply(variables(scheme), s).logits)),
+            allow_int=True,
+        )
+    )(series)
+    assert np.isfinite(values)
+    assert build(scheme).apply(variables(scheme), series).logits.shape == (B, h, w, 5)
+    assert np.any(np.asarray(gradient["S2"].values)[:, :, -1, -1])
+
+
+def test_images_too_small_for_the_stages_are_named():
+    series = make_series(0)["S2"]
+    narrow = series.replace(values=series.values[:, :, :2])
+    with pytest.raises(ValueError, match="larger than 2 pixels, got 2 x 4"):
+        FrameEncoder(WIDTHS).init(jax.random.key(0), narrow)
+
+
+@pytest.mark.parametrize("how", ["att_group", "att_mean", "mean"])
+def test_aggregating_constant_maps_gives_the_constant(how):
+    """Attention sums to one over the valid dates, at every place and in every group."""
+    rng = np.random.default_rng(0)
+    valid = np.arange(4) < np.array([[4], [2]])
+    attention = jax.nn.softmax(
+        rng.normal(size=(2, 4, 3, 3, 2)), axis=1, where=valid[:, :, None, None, None]
+    )
+    x = np.where(valid[:, :, None, None, None], np.arange(6.0), 99.0) * np.ones((2, 4, 12, 12, 6))
+    out = aggregate(jnp.asarray(x), attention, jnp.asarray(valid), how=how, scale=4)
+    np.testing.assert_allclose(out, np.broadcast_to(np.arange(6.0), out.shape), atol=1e-5)
+
+
+@pytest.mark.parametrize(("channels", "expected"), [(10, 1_087_260), (3, 1_083_228)])
+def test_published_parameter_counts(channels, expected):
+    """Full size, by shape alone."""
+    model = fusion.single("S2", FrameEncoder(), TemporalUNet(), ConvDecoder(20))
+    series = Series(
+        values=jnp.zeros((4, 45, 128, 128, channels)),
+        days=jnp.zeros((4, 45), int),
+        valid=jnp.ones((4, 45), bool),
+    )
+    rngs = {name: jax.random.key(0) for name in ("params", "dropout")}
+    shapes = jax.eval_shape(partial(model.init, train=True), rngs, {"S2": series})
+    assert sum(x.size for x in jax.tree.leaves(shapes["params"])) == expected
+    prediction = jax.eval_shape(model.apply, shapes, {"S2": series})
+    assert prediction.logits.shape == (4, 128, 128, 20)
