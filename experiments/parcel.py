@@ -319,8 +319,8 @@ def build_model(config: Config) -> nn.Module:
             )
 
 
-def loss(prediction: Prediction, batch: Batch) -> jax.Array:
-    """Objective and auxiliary cross-entropies per parcel."""
+def loss(prediction: Prediction, batch: Batch) -> tuple[jax.Array, jax.Array]:
+    """Objective and auxiliary cross-entropies of each parcel, and its weight."""
     return supervised_loss(prediction, batch.label, batch.real)
 
 

@@ -1,4 +1,4 @@
-"""Losses: one value per example, and the weight of each example."""
+"""Losses: one value per example, and its weight."""
 
 from __future__ import annotations
 
@@ -10,29 +10,41 @@ from pastis_jax.types import Prediction
 
 
 def cross_entropy(
-    logits: Float[Array, "b k"], label: Int[Array, " b"], where: Bool[Array, " b"]
-) -> Float[Array, " b"]:
-    """Cross-entropy per example, 0 where not `where`."""
+    logits: Float[Array, "... k"], label: Int[Array, "..."], where: Bool[Array, "..."]
+) -> Float[Array, "..."]:
+    """Cross-entropy of parcels or pixels, 0 where not `where`; there any label will do."""
+    label = jnp.where(where, label, 0)
     loss = optax.softmax_cross_entropy_with_integer_labels(logits, label)
     return jnp.where(where, loss, 0)
 
 
 def supervised_loss(
     prediction: Prediction,
-    label: Int[Array, " b"],
-    real: Bool[Array, " b"],
+    label: Int[Array, "b ..."],
+    counted: Bool[Array, "b ..."],
     *,
     auxiliary_weight: float = 0.5,
-) -> Float[Array, " b"]:
-    """Objective plus auxiliary cross-entropies per example (paper, equations 6 and 7).
+) -> tuple[Float[Array, " b"], Float[Array, " b"]]:
+    """Objective plus auxiliary cross-entropies (paper, equations 6 and 7).
 
     Args:
       prediction: Of a fusion scheme. A modality that a sample lacks supervises nothing.
-      label: Class index.
-      real: Samples that count; the others get 0.
+      label: Class index, of each parcel ``b`` or pixel ``b h w``.
+      counted: Parcels or pixels that count: real and not void.
       auxiliary_weight: lambda_m, the same for every modality.
+
+    Returns:
+      Each example's mean loss over what counts in it, and the share of it that counts: with these
+      as weights, the mean over a batch is the mean over all its parcels or pixels.
     """
-    loss = cross_entropy(prediction.logits, label, real & prediction.valid)
+    space = tuple(range(1, label.ndim))
+
+    def mean(one: Prediction):
+        where = counted & one.valid.reshape(-1, *(1,) * len(space))
+        total = cross_entropy(one.logits, label, where).sum(space)
+        return total / jnp.maximum(where.sum(space), 1), where.mean(space)
+
+    loss, weight = mean(prediction)
     for one in prediction.auxiliary.values():
-        loss += auxiliary_weight * cross_entropy(one.logits, label, real & one.valid)
-    return loss
+        loss += auxiliary_weight * mean(one)[0]
+    return loss, weight

@@ -29,9 +29,9 @@ class Mean:
         return cls(jnp.zeros(()), jnp.zeros(()))
 
     @classmethod
-    def from_batch(cls, values: Float[Array, " b"], where: Bool[Array, " b"]) -> Mean:
-        """Counts the values where `where`."""
-        return cls(jnp.sum(jnp.where(where, values, 0)), jnp.sum(where, dtype=jnp.float32))
+    def from_batch(cls, values: Float[Array, " b"], weights: Float[Array, " b"]) -> Mean:
+        """Counts each value by its weight; 0 leaves it out, whatever it is."""
+        return cls(jnp.sum(jnp.where(weights > 0, values * weights, 0)), jnp.sum(weights))
 
     def merge(self, other: Mean) -> Mean:
         """Joins two disjoint sets of examples."""
@@ -39,7 +39,7 @@ class Mean:
 
     def compute(self) -> jax.Array:
         """Returns the mean, 0 for nothing."""
-        return self.total / jnp.maximum(self.count, 1)
+        return jnp.where(self.count > 0, self.total / jnp.where(self.count > 0, self.count, 1), 0)
 
 
 @struct.dataclass

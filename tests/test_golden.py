@@ -99,7 +99,7 @@ def test_parcel_training(case):
         prediction, updated = classifier().apply(
             {**variables, "params": params}, {"S2": series}, train=True, mutable=["batch_stats"]
         )
-        values = supervised_loss(prediction, label, jnp.ones(label.shape, bool))
+        values, _ = supervised_loss(prediction, label, jnp.ones(label.shape, bool))
         return values.mean(), (prediction, updated)
 
     (value, (prediction, updated)), gradient = jax.jit(jax.value_and_grad(loss, has_aux=True))(
@@ -164,7 +164,7 @@ def test_parcel_trajectory(case):
             prediction, updated = classifier().apply(
                 {**variables, "params": params}, {"S2": series}, train=True, mutable=["batch_stats"]
             )
-            values = supervised_loss(prediction, label, jnp.ones(label.shape, bool))
+            values, _ = supervised_loss(prediction, label, jnp.ones(label.shape, bool))
             return values.mean(), updated
 
         (value, updated), gradient = jax.value_and_grad(loss, has_aux=True)(variables["params"])

@@ -170,10 +170,23 @@ def test_auxiliary_loss_counts_half_and_only_where_the_modality_is():
         return Prediction(logits=jnp.zeros((2, 4)), valid=jnp.array(valid), auxiliary=auxiliary)
 
     one = prediction([True, True], S2=prediction([True, False]))
-    losses = supervised_loss(one, jnp.array([0, 1]), jnp.array([True, True]))
+    losses, _ = supervised_loss(one, jnp.array([0, 1]), jnp.array([True, True]))
     np.testing.assert_allclose(losses, np.log(4) * np.array([1.5, 1.0]), rtol=1e-6)
-    masked = supervised_loss(one, jnp.array([0, 1]), jnp.array([False, True]))
+    masked, weights = supervised_loss(one, jnp.array([0, 1]), jnp.array([False, True]))
+    np.testing.assert_array_equal(weights, [0, 1])
     np.testing.assert_allclose(masked, np.log(4) * np.array([0.0, 1.0]), rtol=1e-6)
+
+
+def test_pixels_weigh_alike_whatever_patch_they_are_in():
+    """The mean over a batch is the mean over its labelled pixels; void ones count nothing."""
+    logits = jax.random.normal(jax.random.key(0), (2, 2, 3, 4))
+    label = jnp.array([[[0, 1, 4], [2, 3, 0]], [[4, 4, 4], [4, 4, 1]]])
+    counted = label < 4
+    loss, weight = supervised_loss(Prediction(logits, jnp.array([True, True])), label, counted)
+    picked = -jnp.take_along_axis(jax.nn.log_softmax(logits), label[..., None] % 4, -1)[..., 0]
+    np.testing.assert_allclose(
+        Mean.from_batch(loss, weight).compute(), picked[counted].mean(), rtol=1e-6
+    )
 
 
 def test_confusion_matrix_by_hand():
@@ -189,8 +202,8 @@ def test_confusion_matrix_by_hand():
 
 
 def test_means_merge_by_their_counts():
-    one = Mean.from_batch(jnp.array([2.0, 9.0]), jnp.array([True, False]))
-    other = Mean.from_batch(jnp.array([5.0, 8.0]), jnp.array([True, True]))
+    one = Mean.from_batch(jnp.array([2.0, jnp.nan]), jnp.array([0.5, 0.0]))
+    other = Mean.from_batch(jnp.array([5.0, 8.0]), jnp.array([0.5, 0.5]))
     assert one.merge(other).compute() == 5.0
     assert Mean.empty().compute() == 0.0
 

@@ -89,7 +89,7 @@ def evaluate(
     metrics = jax.device_get(metrics)
     seconds = time.perf_counter() - start
     _check_finite(metrics)
-    return Outcome(_scores(metrics), metrics, int(metrics.loss.count), seconds)
+    return Outcome(_scores(metrics), metrics, int(metrics.samples), seconds)
 
 
 def fit(
@@ -144,7 +144,7 @@ def fit(
             metrics = jax.device_get(metrics)
             seconds += time.perf_counter() - start
             _check_finite(metrics)
-            samples += int(metrics.loss.count)
+            samples += int(metrics.samples)
             train, outcome = _scores(metrics), validate(state)
             improved = best is None or outcome.scores["mIoU"] > best.scores["mIoU"]
             facts = {"epoch": epoch, "val_mIoU": outcome.scores["mIoU"]}

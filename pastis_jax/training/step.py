@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import optax
 from flax import linen as nn
 from flax import struct
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Float, Int
 
 from pastis_jax import rng
 from pastis_jax.metrics import Mean
@@ -18,8 +18,8 @@ from pastis_jax.training import sharding
 from pastis_jax.training.state import TrainState
 from pastis_jax.types import Batch, Prediction, Series
 
-LossFunction = Callable[[Prediction, Batch], Float[Array, " b"]]
-"""Loss per example; its mean runs over real samples with a valid prediction."""
+LossFunction = Callable[[Prediction, Batch], tuple[Float[Array, " b"], Float[Array, " b"]]]
+"""Mean loss and weight of each example: a weight of 0 for what does not count."""
 
 
 class Metric(Protocol):
@@ -33,13 +33,15 @@ class EpochMetrics:
     """What a pass over the data gathers, on the device.
 
     Attributes:
-      loss: Mean loss per example.
+      loss: Mean loss, examples by their weight.
+      samples: Number of real samples.
       task: The task's metric.
       failed_step: First step with a non-finite loss, -1 for none.
       failed_ids: ``b``, ids of that step's batch.
     """
 
     loss: Mean
+    samples: Int[Array, ""]
     task: Metric
     failed_step: Int[Array, ""]
     failed_ids: Int[Array, " b"]
@@ -48,20 +50,22 @@ class EpochMetrics:
     def empty(cls, task: Metric, batch_size: int) -> EpochMetrics:
         """Returns the metrics of no batch; `task` is the task's empty metric."""
         ids = jnp.full((batch_size,), -1, jnp.int32)
-        return cls(Mean.empty(), task, jnp.full((), -1, jnp.int32), ids)
+        none = jnp.zeros((), jnp.int32)
+        return cls(Mean.empty(), none, task, none - 1, ids)
 
     def update(
         self,
         losses: Float[Array, " b"],
-        counted: Bool[Array, " b"],
+        weights: Float[Array, " b"],
         task: Metric,
         batch: Batch,
         step: Int[Array, ""],
     ) -> EpochMetrics:
-        """Adds one batch, whose losses count where `counted`."""
+        """Adds one batch; the arguments are what loss and metric gave for it."""
         first_failure = (self.failed_step < 0) & ~jnp.isfinite(losses.sum())
         return EpochMetrics(
-            loss=self.loss.merge(Mean.from_batch(losses, counted)),
+            loss=self.loss.merge(Mean.from_batch(losses, weights)),
+            samples=self.samples + batch.real.sum(dtype=jnp.int32),
             task=self.task.merge(task),
             failed_step=jnp.where(first_failure, step, self.failed_step),
             failed_ids=jnp.where(first_failure & batch.real, batch.id, self.failed_ids),
@@ -87,7 +91,7 @@ def make_train_step(
 
     Args:
       model: A fusion scheme.
-      loss: Loss per example.
+      loss: Mean loss and weight of each example.
       metric: Metric of a batch.
       optimizer: Optax transformation.
       key: Root key of the run; every step derives its own from it.
@@ -109,15 +113,15 @@ def make_train_step(
                 rngs=rngs,
                 mutable=["batch_stats"],
             )
-            losses, counted = loss(prediction, batch), batch.real & prediction.valid
-            mean = Mean.from_batch(losses, counted).compute()
-            return mean, (losses, counted, prediction, updated["batch_stats"])
+            losses, weights = loss(prediction, batch)
+            mean = Mean.from_batch(losses, weights).compute()
+            return mean, (losses, weights, prediction, updated["batch_stats"])
 
-        gradient, (losses, counted, prediction, batch_stats) = jax.grad(objective, has_aux=True)(
+        gradient, (losses, weights, prediction, batch_stats) = jax.grad(objective, has_aux=True)(
             state.params
         )
         updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
-        metrics = metrics.update(losses, counted, metric(prediction, batch), batch, state.step)
+        metrics = metrics.update(losses, weights, metric(prediction, batch), batch, state.step)
         state = TrainState(
             step=state.step + 1,
             params=optax.apply_updates(state.params, updates),
@@ -148,7 +152,7 @@ def make_evaluation_step(
 
     Args:
       model: A fusion scheme.
-      loss: Loss per example.
+      loss: Mean loss and weight of each example.
       metric: Metric of a batch.
       mesh: Devices to spread the batch over.
       augment: Changes the series under a key: test with dates removed.
@@ -160,8 +164,8 @@ def make_evaluation_step(
         if augment is not None:
             series = augment(jax.random.fold_in(key, batch.id[0]), series)
         prediction = model.apply(state.variables, series)
-        losses, counted = loss(prediction, batch), batch.real & prediction.valid
-        return metrics.update(losses, counted, metric(prediction, batch), batch, state.step)
+        losses, weights = loss(prediction, batch)
+        return metrics.update(losses, weights, metric(prediction, batch), batch, state.step)
 
     whole, batch = sharding.replicated(mesh), sharding.split(mesh)
     return jax.jit(
