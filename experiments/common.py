@@ -8,7 +8,7 @@ import pathlib
 import resource
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from absl import flags
@@ -74,13 +74,19 @@ def say(text: str) -> None:
     print(text, flush=True)
 
 
-def show_result(result: dict[str, Any], names: list[str]) -> None:
-    """Prints the closing table of a run.
+def say_sources(
+    sources: Mapping[str, Sequence], folds: Mapping[str, tuple[int, ...]], root, samples: str
+) -> None:
+    """Prints how many `samples` there are to train, validate and test."""
+    train, val, test = (f"{len(sources[split]):,}" for split in ("train", "val", "test"))
+    say(
+        f"{train} {samples} to train, {val} to validate, {test} to test "
+        f"(folds {dict(folds)}), from {root}"
+    )
 
-    Args:
-      result: Content of result.json.
-      names: Class names in the order of the IoUs.
-    """
+
+def show_result(result: dict[str, Any]) -> None:
+    """Prints the closing table of a run, the content of its result.json."""
     console = Console(width=None if sys.stdout.isatty() else 100)
     test, val = result["test"], result["val"]
     summary = Table(title=result["title"], show_header=False, title_justify="left")
@@ -92,8 +98,8 @@ def show_result(result: dict[str, Any], names: list[str]) -> None:
             f"{val['mIoU']:.3f} (epoch {result['best_epoch']} of {result['epochs']})",
         ),
         ("parameters", f"{result['parameters']:,}"),
-        ("training", f"{result['throughput']['train']:,.0f} parcels/s"),
-        ("inference", f"{result['throughput']['inference']:,.0f} parcels/s"),
+        ("training", f"{result['throughput']['train']:,.1f} {result['samples']}/s"),
+        ("inference", f"{result['throughput']['inference']:,.1f} {result['samples']}/s"),
         ("time", ", ".join(f"{k} {v:.0f} s" for k, v in result["seconds"].items())),
         ("peak memory", f"{result['peak_memory_gb']:.1f} GB"),
     ):
@@ -107,11 +113,8 @@ def show_result(result: dict[str, Any], names: list[str]) -> None:
     for _ in range(3):
         classes.add_column("class")
         classes.add_column("IoU", justify="right")
-    rows = -(-len(names) // 3)
-    cells = [
-        (name, "absent" if iou is None else f"{iou:.3f}")
-        for name, iou in zip(names, test["iou"].values(), strict=True)
-    ]
+    cells = [(name, "absent" if iou is None else f"{iou:.3f}") for name, iou in test["iou"].items()]
+    rows = -(-len(cells) // 3)
     cells += [("", "")] * (3 * rows - len(cells))
     for i in range(rows):
         classes.add_row(*(text for column in range(3) for text in cells[i + column * rows]))

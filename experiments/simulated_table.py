@@ -60,7 +60,7 @@ class Config:
     """Where the single runs stand, one folder each."""
     page: pathlib.Path = pathlib.Path("docs/simulated_parcels.md")
     """Page to write."""
-    cache: pathlib.Path | None = None
+    cache_dir: pathlib.Path | None = None
     """As in experiments.parcel."""
 
 
@@ -81,7 +81,7 @@ def one_run(config: Config, name: str, seed: int) -> dict[str, Any]:
     wanted = parcel.complete(
         parcel.Config(
             **MODELS[name],
-            data=common.simulated_pixel_set(config.cache),
+            data=common.simulated_pixel_set(config.cache_dir),
             batch_size=parcel.SIMULATED_BATCH,
             epochs=parcel.SIMULATED_EPOCHS if config.epochs is None else config.epochs,
             seed=seed,
@@ -89,7 +89,7 @@ def one_run(config: Config, name: str, seed: int) -> dict[str, Any]:
             if MODELS[name].get("modalities", ("S2",)) != ("S2",)
             else (REMOVED,),
             out=out,
-            cache=config.cache,
+            cache_dir=config.cache_dir,
         )
     )
     if out.exists():

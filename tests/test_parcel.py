@@ -63,7 +63,7 @@ def data(tmp_path_factory):
     """A tiny folder with 1 to 40 pixels a parcel, prepared in a cache of its own."""
     folder = tmp_path_factory.mktemp("parcel")
     root = factory.make_pixel_set(folder / "set", parcels_per_fold=7, labels=(1, 3, 8, 19, 5))
-    return ["--data", str(root), "--cache", str(folder / "cache")]
+    return ["--data", str(root), "--cache-dir", str(folder / "cache")]
 
 
 def run(arguments, out):
@@ -149,7 +149,7 @@ REFUSED = [
 def test_mistakes_end_in_one_line_and_code_2(arguments, named, tmp_path, capsys):
     out = tmp_path / "run"
     with pytest.raises(SystemExit) as stopped:
-        parcel.main([*arguments, "--out", str(out), "--cache", str(tmp_path / "cache")])
+        parcel.main([*arguments, "--out", str(out), "--cache-dir", str(tmp_path / "cache")])
     assert stopped.value.code == 2
     error = capsys.readouterr().err.strip()
     assert error.count("\n") == 0
@@ -169,7 +169,7 @@ def test_broken_data_leaves_nothing_behind(tmp_path, capsys):
                 str(root),
                 "--out",
                 str(tmp_path / "run"),
-                "--cache",
+                "--cache-dir",
                 str(tmp_path / "cache"),
             ]
         )
@@ -300,7 +300,7 @@ def test_real_sample_trains_and_tests(scheme, tmp_path_factory, tmp_path):
             "2",
             "--out",
             str(out),
-            "--cache",
+            "--cache-dir",
             str(cache),
         ]
     )
