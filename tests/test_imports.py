@@ -70,7 +70,8 @@ def test_linen_stays_in_models():
     assert users <= {"nn", "models", "fusion.py", "training"}  # training: the type of a model
 
 
-@pytest.mark.parametrize("module", ["pastis_jax.data.simulate", "pastis_jax.data.pixel_set"])
+@pytest.mark.parametrize("module", ["simulate", "pixel_set", "patch_folder", "prepare_patches"])
 def test_reading_and_simulating_need_no_jax(module):
-    code = f"import sys, {module}; sys.exit('jax' in sys.modules or 'tensorflow' in sys.modules)"
+    heavy = "'jax' in sys.modules or 'tensorflow' in sys.modules"
+    code = f"import sys, pastis_jax.data.{module}; sys.exit({heavy})"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -110,6 +110,9 @@ def read_patches(file: pathlib.Path, modalities: Iterable[str]) -> dict[int, Pat
         if patch.fold not in FOLDS:
             what = f"patch {patch.id} has fold {patch.fold}"
             raise DataError(what, where=file, remedy="folds are 1 to 5; correct it") from None
+        if not 0 <= patch.id < 2**31:
+            what = f"patch {patch.id}: identifier out of range"
+            raise DataError(what, where=file, remedy="number patches from 0 to 2147483647")
         if patch.id in patches:
             what = f"patch {patch.id} is listed twice"
             raise DataError(what, where=file, remedy="remove one of the two features")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import grain
@@ -19,6 +19,9 @@ from pastis_jax.data.nomenclature import MODALITIES
 from pastis_jax.types import Batch, Series
 
 Statistics = Mapping[str, tuple[np.ndarray, np.ndarray]]
+
+Encoding = Callable[[Mapping[str, Any], np.random.Generator], Batch]
+"""Makes arrays of fixed shape of a record; what is random comes from the generator."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,17 +104,18 @@ def fill_missing(values: np.ndarray, missing: np.ndarray) -> tuple[np.ndarray, n
     """
     count = (~missing).sum(-1, keepdims=True)
     mean = np.where(missing, 0, values).sum(-1, keepdims=True) / np.maximum(count, 1)
-    return np.where(missing, mean, values).astype(np.float32), (count > 0).all((1, 2))
+    filled = np.where(missing, mean.astype(np.float32), values)
+    return filled.astype(np.float32, copy=False), (count > 0).all((1, 2))
 
 
 def training_batches(
     source: Sequence[Mapping[str, Any]],
-    encode: PixelSetEncoding,
+    encode: Encoding,
     *,
     batch_size: int,
     seed: int,
 ) -> grain.DatasetIterator:
-    """Endless batches of shuffled records, each epoch in a new order with new pixels.
+    """Endless batches of shuffled records, each epoch in a new order with new draws.
 
     Epochs follow each other without a seam, so every batch is full and no record is left out.
 
@@ -127,13 +131,13 @@ def training_batches(
 
 def evaluation_batches(
     source: Sequence[Mapping[str, Any]],
-    encode: PixelSetEncoding,
+    encode: Encoding,
     *,
     batch_size: int,
 ) -> grain.DatasetIterator:
     """Every record exactly once, in order; the last batch is filled up with masked samples.
 
-    The pixels drawn of a parcel are the same at every evaluation.
+    What is drawn of a record is the same at every evaluation.
 
     Args:
       source: Random-access records.

@@ -20,6 +20,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from pastis_jax.data import arrays, layout
+from pastis_jax.data.arrays import RESTORE
 from pastis_jax.data.metadata import (
     PARCEL_METADATA,
     PATCH_METADATA,
@@ -27,12 +29,11 @@ from pastis_jax.data.metadata import (
     read_parcels,
     read_patches,
 )
-from pastis_jax.data.nomenclature import MODALITIES, Modality
+from pastis_jax.data.nomenclature import MODALITIES
 from pastis_jax.errors import DataError
 
 _DOWNLOAD = "give the folder of the PASTIS-R pixel sets (zenodo.org/record/5745151)"
-_RAW = "give the published values: reflectance x 10000 for S2, dB for S1A and S1D"
-_RESTORE = "copy the file again from the archive"
+_AXES = ("dates", "channels", "pixels")
 
 
 class PixelSetFolder:
@@ -56,26 +57,18 @@ class PixelSetFolder:
     """
 
     def __init__(self, root: str | os.PathLike[str], modalities: Sequence[str] | None = None):
-        self.root = pathlib.Path(os.path.expanduser(root)).resolve()
+        self.root = layout.resolve(root)
         self.modalities = check_layout(self.root, modalities)
         self.patches = read_patches(self.root / PATCH_METADATA, self.modalities)
         self.parcels = read_parcels(self.root / PARCEL_METADATA, self.patches)
+        remedy = f"copy it again from the archive, or remove its line from {PARCEL_METADATA}"
         for modality in self.modalities:
-            self._check_files(modality)
+            ids = (parcel.id for parcel in self.parcels)
+            layout.check_files(self.root / f"DATA_{modality}", modality, ids, remedy=remedy)
 
     def file(self, parcel: Parcel, modality: str) -> pathlib.Path:
         """Returns where the series of `parcel` lies."""
         return self.root / f"DATA_{modality}" / f"{modality}_{parcel.id}.npy"
-
-    def _check_files(self, modality: str) -> None:
-        # One listing: asking for each file takes minutes on a network disk.
-        with os.scandir(self.root / f"DATA_{modality}") as entries:
-            names = {entry.name for entry in entries}
-        absent = [p for p in self.parcels if f"{modality}_{p.id}.npy" not in names]
-        if absent:
-            what = "file not found" + (f" ({len(absent)} are missing)" if len(absent) > 1 else "")
-            remedy = f"copy it again from the archive, or remove its line from {PARCEL_METADATA}"
-            raise DataError(what, where=self.file(absent[0], modality), remedy=remedy)
 
     def read(self, parcel: Parcel) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         """Reads and checks one parcel.
@@ -94,13 +87,14 @@ class PixelSetFolder:
         series, pixels = {}, None
         for name in self.modalities:
             file, days = self.file(parcel, name), self.patches[parcel.patch].days[name]
-            values = _load(file)
-            _check_shape(values, MODALITIES[name], len(days), file)
+            values = arrays.load_array(file)
+            arrays.check_series_shape(values, _AXES, MODALITIES[name], len(days), file)
             if pixels is not None and values.shape[2] != pixels:
                 what = f"{values.shape[2]} pixels where {self.modalities[0]} has {pixels}"
-                raise DataError(what, where=file, remedy=_RESTORE)
+                raise DataError(what, where=file, remedy=RESTORE)
             pixels = values.shape[2]
-            series[name] = (_checked_values(values, MODALITIES[name], file), days)
+            arrays.check_series_values(values, MODALITIES[name], file)
+            series[name] = (arrays.as_stored(values, MODALITIES[name]), days)
         return series
 
 
@@ -117,10 +111,7 @@ def check_layout(root: pathlib.Path, modalities: Sequence[str] | None = None) ->
     Raises:
       DataError: If `root` is no folder or lacks a metadata file or a data folder.
     """
-    if not root.is_dir():
-        what = "not a folder" if root.exists() else "folder not found"
-        raise DataError(what, where=root, remedy=_DOWNLOAD)
-    present = tuple(m for m in MODALITIES if (root / f"DATA_{m}").is_dir())
+    present = layout.present_modalities(root, remedy=_DOWNLOAD)
     if not (root / PARCEL_METADATA).exists():
         inner = next((file.parent for file in sorted(root.glob(f"*/{PARCEL_METADATA}"))), None)
         if inner is not None:
@@ -129,91 +120,5 @@ def check_layout(root: pathlib.Path, modalities: Sequence[str] | None = None) ->
             what = "this is the patch folder of PASTIS-R, not the pixel-set folder"
             raise DataError(what, where=root, remedy=_DOWNLOAD)
         if present:
-            raise DataError("file not found", where=root / PARCEL_METADATA, remedy=_RESTORE)
-    if not present:
-        names = ", ".join(f"DATA_{m}" for m in MODALITIES)
-        what = f"not a pixel-set folder: it has none of {names}"
-        raise DataError(what, where=root, remedy=_DOWNLOAD)
-    if not (root / PATCH_METADATA).exists():
-        raise DataError("file not found", where=root / PATCH_METADATA, remedy=_RESTORE)
-    wanted = present if modalities is None else tuple(m for m in MODALITIES if m in modalities)
-    for modality in wanted:
-        if modality not in present:
-            what = f"no folder of modality {modality}"
-            remedy = f"add it, or leave {modality} out of --modalities"
-            raise DataError(what, where=root / f"DATA_{modality}", remedy=remedy)
-    return wanted
-
-
-def _load(file: pathlib.Path) -> np.ndarray:
-    try:
-        with file.open("rb") as stream:
-            # read_array, not np.load: it takes nothing but one array, never a pickle or an archive.
-            return np.lib.format.read_array(stream, allow_pickle=False)
-    except FileNotFoundError:
-        raise DataError("file not found", where=file, remedy=_RESTORE) from None
-    except (OSError, ValueError, EOFError, SyntaxError) as error:
-        what = f"not a readable .npy array, truncated perhaps ({error})"
-        raise DataError(what, where=file, remedy=_RESTORE) from error
-
-
-def _check_shape(values: np.ndarray, modality: Modality, dates: int, file: pathlib.Path) -> None:
-    if values.ndim != 3:
-        what = f"shape {values.shape} where (dates, channels, pixels) is expected"
-        raise DataError(what, where=file, remedy=_RESTORE)
-    if values.dtype.kind not in "iuf":
-        raise DataError(f"dtype {values.dtype} is not numeric", where=file, remedy=_RESTORE)
-    if values.shape[1] != len(modality.channels):
-        what = f"{values.shape[1]} channels where {modality.name} has {len(modality.channels)}"
-        remedy = f"store {', '.join(modality.channels)} on the second axis"
-        raise DataError(what, where=file, remedy=remedy)
-    if values.shape[0] != dates:
-        what = (
-            f"{values.shape[0]} dates where dates-{modality.name} of {PATCH_METADATA} lists {dates}"
-        )
-        raise DataError(what, where=file, remedy="use arrays and metadata of one release")
-
-
-def _checked_values(values: np.ndarray, modality: Modality, file: pathlib.Path) -> np.ndarray:
-    """Returns `values` in the stored dtype once they are plausible."""
-    if not values.size:
-        return values.astype(modality.dtype)
-    wide = values.astype(np.float32) if values.dtype == np.float16 else values
-    low, high = wide.min(), wide.max()  # NaN where a value is NaN
-    if not np.isfinite(low) or not np.isfinite(high):
-        remedy = "replace them by measured values, or remove the parcel from the metadata"
-        raise DataError("NaN or infinite values", where=file, remedy=remedy)
-    implausible = _implausible_s2 if modality.name == "S2" else _implausible_s1
-    what = implausible(wide, low, high)
-    if what:
-        raise DataError(what, where=file, remedy=_RAW)
-    if modality.dtype == "int16" and wide.dtype.kind == "f":
-        wide = np.rint(wide)
-    return wide.astype(modality.dtype) if values.dtype != modality.dtype else values
-
-
-# The bounds are loose on purpose: they judge a parcel's whole series, so that one odd but real
-# pixel (metal roof, snow, water) passes and a wrong scale, which shows everywhere, does not.
-
-
-def _implausible_s2(values: np.ndarray, low: float, high: float) -> str | None:
-    nodata = MODALITIES["S2"].nodata
-    if low == high == nodata:
-        return f"every value is the nodata mark {low:g}"
-    if low == nodata and (dead := (values == nodata).all((0, 2))).any():
-        bands = ", ".join(np.array(MODALITIES["S2"].channels)[dead])
-        return f"every value of {bands} is the nodata mark {nodata}"
-    if low < -10000 or high > np.iinfo(np.int16).max:
-        return f"values from {low:g} to {high:g} are outside -10000 to 32767"
-    if high < 256:
-        return f"the largest value is {high:g}: already normalised or divided"
-    return None
-
-
-def _implausible_s1(values: np.ndarray, low: float, high: float) -> str | None:
-    if max(-low, high) > 100:
-        return f"values from {low:g} to {high:g} are not backscatter in dB"
-    vh = values[:, 1].mean()
-    if not -60 <= vh <= -1:
-        return f"mean VH of {vh:g} is not in dB: linear power, normalised or divided"
-    return None
+            raise DataError("file not found", where=root / PARCEL_METADATA, remedy=RESTORE)
+    return layout.wanted_modalities(root, modalities, kind="pixel-set", remedy=_DOWNLOAD)

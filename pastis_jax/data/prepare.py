@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import hashlib
 import os
 import pathlib
 import shutil
@@ -17,14 +15,17 @@ import tensorflow_datasets as tfds
 from array_record.python.array_record_data_source import ArrayRecordDataSource
 from tensorflow_datasets.proto import tf_example_pb2
 
+from pastis_jax.data import layout
+from pastis_jax.data.cache import default_cache, fingerprint, writing
 from pastis_jax.data.metadata import PARCEL_METADATA, PATCH_METADATA
 from pastis_jax.data.nomenclature import MODALITIES, VOID
 from pastis_jax.data.pastis_r_pixel_set.pastis_r_pixel_set_dataset_builder import Builder
 from pastis_jax.data.pixel_set import check_layout
 from pastis_jax.data.statistics import (
     FoldStatistics,
-    average_over_folds,
     fold_statistics_from_norm,
+    split_statistics,
+    statistics_from_json,
 )
 from pastis_jax.errors import DataError
 
@@ -61,29 +62,27 @@ def prepare_pixel_set(
       DataError: If the folder is not a sound pixel-set folder with these modalities and, unless
         computed, their statistics, or the cache cannot be written.
     """
-    if not modalities or not set(modalities) <= set(MODALITIES):
-        raise ValueError(f"modalities must be among {tuple(MODALITIES)}, got {modalities}")
-    root = pathlib.Path(os.path.expanduser(root)).resolve()
+    layout.check_names(modalities)
+    root = layout.resolve(root)
     modalities = check_layout(root, modalities)
     published = {
         m: fold_statistics_from_norm(root / f"NORM_PARCEL_{m}_set.json", m)
         for m in modalities
         if not compute_statistics
     }
-    cache = pathlib.Path(os.path.expanduser(cache or default_cache())).resolve()
-    fingerprint, size = _fingerprint(root)
-    data_dir = cache / f"pixel_set-{fingerprint}"
+    cache = layout.resolve(cache or default_cache())
+    name, size = fingerprint(
+        root,
+        str(Builder.VERSION),
+        files=(PATCH_METADATA, PARCEL_METADATA),
+        folders=[f"DATA_{m}" for m in check_layout(root)],
+    )
+    data_dir = cache / f"pixel_set-{name}"
     if not data_dir.exists():
         _write(root, data_dir, size=size, progress=progress)
 
     info = tfds.builder_from_directory(data_dir / Builder.name / str(Builder.VERSION)).info
-    computed = {
-        modality: {
-            int(fold): (np.array(channel["mean"]), np.array(channel["std"]))
-            for fold, channel in folds.items()
-        }
-        for modality, folds in info.metadata["statistics"].items()
-    }
+    computed = statistics_from_json(info.metadata["statistics"]) if compute_statistics else None
     return PreparedPixelSet(
         root=root,
         path=pathlib.Path(info.data_dir),
@@ -93,7 +92,7 @@ def prepare_pixel_set(
             int(fold): {int(label): n for label, n in labels.items()}
             for fold, labels in info.metadata["counts"].items()
         },
-        fold_statistics=computed if compute_statistics else published,
+        fold_statistics=computed or published,
         info=info,
     )
 
@@ -142,19 +141,7 @@ class PreparedPixelSet:
           DataError: If a fold has no crop parcel, or a channel that never varies.
         """
         self._check(train_folds)
-        for modality in self.modalities:
-            for fold in train_folds:
-                dead = ~(self.fold_statistics[modality][fold][1] > 0)
-                if dead.any():
-                    channel = MODALITIES[modality].channels[dead.argmax()]
-                    raise DataError(
-                        f"{channel} never varies in fold {fold}",
-                        where=self.root / f"DATA_{modality}",
-                        remedy=f"give its measured values, or leave {modality} out",
-                    )
-        return {
-            m: average_over_folds(self.fold_statistics[m], train_folds) for m in self.modalities
-        }
+        return split_statistics(self.fold_statistics, self.modalities, train_folds, self.root)
 
     def _check(self, folds: Sequence[int]) -> None:
         for fold in folds:
@@ -203,59 +190,24 @@ class PixelSetSource:
         return item | {"geometric_features": np.frombuffer(features, np.float32)}
 
 
-def default_cache() -> pathlib.Path:
-    """Returns the folder that prepared datasets are kept in unless one is given."""
-    if own := os.environ.get("PASTIS_JAX_CACHE"):
-        return pathlib.Path(own)
-    return pathlib.Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "pastis_jax"
-
-
-def _fingerprint(root: pathlib.Path) -> tuple[str, int]:
-    """Returns a name that changes with the folder's contents, and the size of its arrays (B)."""
-    digest, total = hashlib.sha256(f"{Builder.VERSION} {root}".encode()), 0
-    try:
-        for name in (PATCH_METADATA, PARCEL_METADATA):
-            digest.update(hashlib.sha256((root / name).read_bytes()).digest())
-        for modality in check_layout(root):
-            with os.scandir(root / f"DATA_{modality}") as entries:
-                stats = sorted((entry.name, entry.stat()) for entry in entries)
-            for name, stat in stats:
-                digest.update(f"{modality} {name} {stat.st_size} {stat.st_mtime_ns}".encode())
-                total += stat.st_size
-    except OSError as error:
-        where, remedy = error.filename or root, "make the folder readable"
-        raise DataError(f"cannot be read ({error.strerror})", where=where, remedy=remedy) from error
-    return digest.hexdigest()[:16], total
-
-
 def _write(root: pathlib.Path, data_dir: pathlib.Path, *, size: int, progress: bool) -> None:
     """Writes the TFDS dataset of `root` under `data_dir`, entirely or not at all."""
     cache = data_dir.parent
-    created = [folder for folder in (cache, *cache.parents) if not folder.exists()]
-    staging = None
-    try:
-        cache.mkdir(parents=True, exist_ok=True)
+    with writing(cache):
         if shutil.disk_usage(cache).free < 1.05 * size:
             raise OSError(f"{1.05 * size / 1e9:.1f} GB needed on its disk")
         staging = tempfile.mkdtemp(prefix=".preparing-", dir=cache)
-        staged = pathlib.Path(staging, "data")
-        builder = Builder(data_dir=staged, modalities=check_layout(root), progress=progress)
-        builder.download_and_prepare(
-            download_dir=pathlib.Path(staging, "downloads"),  # nothing, but TFDS wants a place
-            download_config=tfds.download.DownloadConfig(manual_dir=root),
-        )
         try:
-            os.rename(staged, data_dir)
-        except OSError:
-            if not data_dir.exists():  # else another process was faster: its result is as good
-                raise
-    except OSError as error:
-        what = f"cannot be written ({error.strerror or error})"
-        remedy = "name another folder by --cache or the environment variable PASTIS_JAX_CACHE"
-        raise DataError(what, where=cache, remedy=remedy) from error
-    finally:
-        if staging is not None:
+            staged = pathlib.Path(staging, "data")
+            builder = Builder(data_dir=staged, modalities=check_layout(root), progress=progress)
+            builder.download_and_prepare(
+                download_dir=pathlib.Path(staging, "downloads"),  # nothing, but TFDS wants a place
+                download_config=tfds.download.DownloadConfig(manual_dir=root),
+            )
+            try:
+                os.rename(staged, data_dir)
+            except OSError:
+                if not data_dir.exists():  # else another process was faster: its result is as good
+                    raise
+        finally:
             shutil.rmtree(staging, ignore_errors=True)
-        for folder in created:
-            with contextlib.suppress(OSError):  # not empty: the dataset is there
-                folder.rmdir()

@@ -1,8 +1,9 @@
 """Channel statistics for normalisation, fold by fold, and their average over the train folds.
 
-The published rule: a fold's mean is the mean over its parcels of each parcel's mean, its standard
-deviation the mean over its parcels of each parcel's standard deviation; a split normalises with
-the plain average over its train folds, so that no validation or test parcel ever enters.
+The published rule: a fold's mean is the mean over its items (parcels or patches) of each item's
+mean, its standard deviation the mean over its items of each item's standard deviation; a split
+normalises with the plain average over its train folds, so that no validation or test item ever
+enters.
 """
 
 from __future__ import annotations
@@ -23,10 +24,10 @@ _COMPUTE = "restore it, or add --compute-statistics to compute them from the dat
 
 
 class StatisticsAccumulator:
-    """Computes a modality's fold statistics from the parcels, one after the other.
+    """Computes a modality's fold statistics from the parcels or patches, one after the other.
 
     Differs from the reference: nodata (-10000 in S2) is left out, the reference counts it as a
-    reflectance. Parcels without any measured value in a channel do not count for it.
+    reflectance. Items without any measured value in a channel do not count for it.
 
     Args:
       modality: `S2`, `S1A` or `S1D`.
@@ -38,20 +39,28 @@ class StatisticsAccumulator:
         self._sums = {fold: np.zeros((3, channels)) for fold in FOLDS}  # of means, of stds, of ones
 
     def add(self, fold: int, values: np.ndarray) -> None:
-        """Counts one parcel of `fold` with `values` (t, c, s) in the stored unit."""
+        """Counts one parcel or patch of `fold` with `values` (t, c, ...) in the stored unit."""
+        self.add_moments(fold, self.moments(values))
+
+    def add_moments(self, fold: int, moments: np.ndarray) -> None:
+        """Counts one parcel or patch of `fold` by its `moments`."""
+        self._sums[fold] += moments
+
+    def moments(self, values: np.ndarray) -> np.ndarray:
+        """Returns mean, std and count (1, or 0 where nothing was measured) per channel, (3, c)."""
+        t, c = values.shape[:2]
         if not values.size:
-            return
-        wide = values.astype(np.float32)
+            return np.zeros((3, c))
+        wide = values.reshape(t, c, -1).astype(np.float32)
         measured = True if self._nodata is None else wide != self._nodata
         if np.all(measured):
             mean, std = wide.mean((0, 2)), wide.std((0, 2))
-            self._sums[fold] += (mean, std, np.ones_like(mean))
-            return
+            return np.stack((mean, std, np.ones_like(mean)))
         count = np.sum(measured, (0, 2))
         divisor = np.maximum(count, 1)
         mean = np.sum(wide, (0, 2), where=measured) / divisor
         square = np.sum((wide - mean[:, None]) ** 2, (0, 2), where=measured) / divisor
-        self._sums[fold] += np.where(count > 0, (mean, np.sqrt(square), np.ones_like(mean)), 0.0)
+        return np.where(count > 0, (mean, np.sqrt(square), np.ones_like(mean)), 0.0)
 
     def compute(self) -> dict[int, tuple[np.ndarray, np.ndarray]]:
         """Returns mean and std, (c,) float64 each, of every fold; 0 where nothing was measured."""
@@ -62,7 +71,7 @@ class StatisticsAccumulator:
 
 
 def fold_statistics_from_norm(file: pathlib.Path, modality: str) -> FoldStatistics:
-    """Reads a published `NORM_PARCEL_<sat>_set.json`.
+    """Reads a published `NORM_PARCEL_<sat>_set.json` or `NORM_<sat>_patch.json`.
 
     Args:
       file: The file, `{"Fold_1": {"mean": [...], "std": [...]}, ...}`.
@@ -116,3 +125,60 @@ def average_over_folds(
     """
     mean, std = (np.mean([statistics[fold][i] for fold in folds], axis=0) for i in (0, 1))
     return mean.astype(np.float32), std.astype(np.float32)
+
+
+def split_statistics(
+    statistics: Mapping[str, FoldStatistics],
+    modalities: Sequence[str],
+    folds: Sequence[int],
+    root: pathlib.Path,
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Returns what a split that trains on `folds` normalises with.
+
+    Args:
+      statistics: Mean and std of each modality and fold.
+      modalities: Modalities of the split.
+      folds: Its train folds.
+      root: The dataset's folder, for the message.
+
+    Returns:
+      Mean and standard deviation, (c,) float32 each, of each modality in its stored unit.
+
+    Raises:
+      DataError: If a channel never varies in a fold.
+    """
+    for modality in modalities:
+        for fold in folds:
+            dead = ~(statistics[modality][fold][1] > 0)
+            if dead.any():
+                channel = MODALITIES[modality].channels[dead.argmax()]
+                raise DataError(
+                    f"{channel} never varies in fold {fold}",
+                    where=root / f"DATA_{modality}",
+                    remedy=f"give its measured values, or leave {modality} out",
+                )
+    return {m: average_over_folds(statistics[m], folds) for m in modalities}
+
+
+def statistics_to_json(
+    statistics: Mapping[str, FoldStatistics],
+) -> dict[str, dict[str, dict[str, list[float]]]]:
+    """Returns statistics by modality and fold as plain JSON."""
+    return {
+        modality: {
+            str(fold): {"mean": mean.tolist(), "std": std.tolist()}
+            for fold, (mean, std) in folds.items()
+        }
+        for modality, folds in statistics.items()
+    }
+
+
+def statistics_from_json(content: Mapping[str, Mapping]) -> dict[str, FoldStatistics]:
+    """Returns what `statistics_to_json` was given."""
+    return {
+        modality: {
+            int(fold): (np.array(channel["mean"]), np.array(channel["std"]))
+            for fold, channel in folds.items()
+        }
+        for modality, folds in content.items()
+    }

@@ -14,6 +14,7 @@ import sys
 import numpy as np
 import pytest
 
+from pastis_jax.data.instances import centerness
 from pastis_jax.data.nomenclature import FOLDS, MODALITIES, REFERENCE_DATE
 from pastis_jax.data.pixel_set import PixelSetFolder
 from pastis_jax.data.simulate import Difficulty, simulate
@@ -21,7 +22,7 @@ from pastis_jax.data.simulate.fields import lay_out
 from pastis_jax.data.simulate.generate import plan
 from pastis_jax.data.simulate.optical import sky
 from pastis_jax.data.simulate.scene import assign
-from pastis_jax.data.simulate.writer import centerness, geometry
+from pastis_jax.data.simulate.writer import geometry
 from pastis_jax.errors import UserError
 
 SIZE = 32

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from pastis_jax.data.instances import centerness, instances_from_parcels
 from pastis_jax.data.nomenclature import (
     BACKGROUND,
     FOLDS,
@@ -21,47 +22,6 @@ from pastis_jax.data.simulate.scene import Scene
 
 Moments = dict[str, list[tuple[np.ndarray, np.ndarray]]]
 """For each modality, mean and standard deviation per channel of some items."""
-
-
-def centerness(
-    instances: np.ndarray, semantic: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Makes the panoptic targets of one patch from its instances.
-
-    Each instance spreads a Gaussian around the middle of its box, enlarged by one pixel on each
-    side that stays inside; its standard deviations are 0.3 / 1.7 / 3 of the box's sides. A pixel
-    belongs to the zone of the instance whose Gaussian is highest there (the first on ties).
-
-    Args:
-      instances: Instance of each pixel from 1, 0 on background, `(h, w)`.
-      semantic: Label of each pixel, `(h, w)`.
-
-    Returns:
-      Heatmap, highest Gaussian at each pixel, `(h, w)` float64; zones, its instance, `(h, w)`
-      int64; size, occupied rows and columns of the zone's instance, `(h, w, 2)` float64; its
-      label, `(h, w)` int64. All zero without instances.
-    """
-    h, w = instances.shape
-    heatmap = np.zeros((h, w))
-    zones = np.zeros((h, w), np.int64)
-    size = np.zeros((h, w, 2))
-    label = np.zeros((h, w), np.int64)
-    for one in np.unique(instances[instances > 0]):
-        mask = instances == one
-        curves, sides = [], []
-        for axis, extent in ((1, h), (0, w)):
-            used = np.flatnonzero(mask.any(axis))
-            low, high = max(used[0] - 1, 0), min(used[-1] + 1, extent - 1)
-            centre, sigma = low + (high - low) // 2, 0.3 / 1.7 * (high - low) / 3
-            sides.append(len(used))
-            curves.append(np.square(np.arange(extent) - centre) / (2 * sigma**2))
-        peak = np.exp(-(curves[0][:, None] + curves[1]))
-        higher = (peak > heatmap) | (zones == 0)
-        heatmap = np.where(higher, peak, heatmap)
-        zones[higher] = one
-        size[higher] = sides
-        label[higher] = semantic[mask][0]
-    return heatmap, zones, size, label
 
 
 def geometry(mask: np.ndarray) -> tuple[int, int, float, float]:
@@ -130,7 +90,7 @@ def write_patch(folder: Path, scene: Scene, images: Mapping[str, np.ndarray]) ->
     # One byte, as the dataset has it wherever the ids fit.
     target = target.astype(np.uint8 if target.max() < 256 else np.int16)
     ids = np.where(parcel > 0, scene.patch * 1000 + parcel, 0).astype(np.int32)
-    instances = np.where(semantic != BACKGROUND, parcel, 0).astype(np.int64)
+    instances = instances_from_parcels(ids, semantic)
     heatmap, zones, _, _ = centerness(instances, semantic)
     arrays = {
         "ANNOTATIONS/TARGET": target,

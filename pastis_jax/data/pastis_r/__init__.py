@@ -1,0 +1,1 @@
+"""TFDS builder of the PASTIS-R patches."""

@@ -1,0 +1,76 @@
+"""What training needs to know of a whole patch folder, gathered patch by patch."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from typing import Any
+
+import numpy as np
+
+from pastis_jax.data.metadata import Patch
+from pastis_jax.data.nomenclature import FOLDS, VOID
+from pastis_jax.data.patch_folder import Annotations, PatchFolder, Series
+from pastis_jax.data.statistics import StatisticsAccumulator, statistics_to_json
+from pastis_jax.errors import DataError
+
+Measures = tuple[tuple[int, int], np.ndarray, dict[str, np.ndarray]]
+"""Size h, w; pixels by label (20,); moments of each modality."""
+
+
+class PatchSummary:
+    """Gathers sizes, pixels by label and, on request, channel statistics.
+
+    Args:
+      folder: The folder.
+      statistics: Whether to compute channel statistics.
+    """
+
+    def __init__(self, folder: PatchFolder, *, statistics: bool):
+        self._folder = folder
+        self._accumulators = {m: StatisticsAccumulator(m) for m in folder.modalities if statistics}
+        self._pixels = {fold: np.zeros(VOID + 1, np.int64) for fold in FOLDS}
+        self._first: tuple[Patch, tuple[int, int]] | None = None
+
+    def measure(self, series: Series, annotations: Annotations) -> Measures:
+        """Measures one patch; may run in any thread."""
+        pixels = np.bincount(annotations.semantic.ravel(), minlength=VOID + 1)
+        moments = {m: one.moments(series[m][0]) for m, one in self._accumulators.items()}
+        return annotations.semantic.shape, pixels, moments
+
+    def add(self, patch: Patch, measures: Measures) -> None:
+        """Counts one patch.
+
+        Raises:
+          DataError: If it has another size than the first one.
+        """
+        size, pixels, moments = measures
+        first, expected = self._first = self._first or (patch, size)
+        if size != expected:
+            what = f"{size[0]} x {size[1]} pixels where patch {first.id} has "
+            what += f"{expected[0]} x {expected[1]}"
+            file = self._folder.file(patch, self._folder.modalities[0])
+            raise DataError(what, where=file, remedy="cut all patches to one size")
+        self._pixels[patch.fold] += pixels
+        for modality, one in moments.items():
+            self._accumulators[modality].add_moments(patch.fold, one)
+
+    def facts(self) -> dict[str, Any]:
+        """Returns, as plain JSON, what all patches that were added have in common."""
+        patches = self._folder.patches.values()
+        counts = Counter(patch.fold for patch in patches)
+        return {
+            "source": os.fspath(self._folder.root),
+            "modalities": list(self._folder.modalities),
+            "lengths": {m: max(len(p.days[m]) for p in patches) for m in self._folder.modalities},
+            "size": list(self._first[1]),
+            "patches": {str(fold): counts[fold] for fold in FOLDS},
+            "pixels": {
+                str(fold): {str(label): int(n) for label, n in enumerate(pixels) if n}
+                for fold, pixels in self._pixels.items()
+            },
+        }
+
+    def statistics(self) -> dict[str, Any]:
+        """Returns the channel statistics by modality and fold as plain JSON."""
+        return statistics_to_json({m: one.compute() for m, one in self._accumulators.items()})
