@@ -7,7 +7,7 @@ that a rule misses, are an error: nothing is ignored.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -28,6 +28,11 @@ class Rule(NamedTuple):
     ours: tuple[str, ...]
     collection: str = "params"
     layout: Callable[[np.ndarray], np.ndarray] = np.asarray
+
+    @property
+    def path(self) -> tuple[str, ...]:
+        """Path below the variables."""
+        return (self.collection, *self.ours)
 
 
 def transposed(weight: np.ndarray) -> np.ndarray:
@@ -77,15 +82,26 @@ def convert(
       Nested variables by collection.
 
     Raises:
-      ValueError: Listing missing and unexpected names.
+      ValueError: Listing missing and unexpected names (twelve of each at most), or naming a tensor
+        with another number of axes than its rule's.
     """
     rules = [rule for rule in rules if rule.collection in collections]
     given = {name for name in tensors if not name.endswith("num_batches_tracked")}
     expected = {rule.theirs for rule in rules}
     missing, unexpected = sorted(expected - given), sorted(given - expected)
     if missing or unexpected:
-        raise ValueError(
-            f"missing tensors: {missing or 'none'}; unexpected: {unexpected or 'none'}"
-        )
-    flat = {(r.collection, *r.ours): r.layout(np.asarray(tensors[r.theirs])) for r in rules}
+        raise ValueError(f"missing tensors: {listed(missing)}; unexpected: {listed(unexpected)}")
+    flat = {}
+    for rule in rules:
+        tensor = np.asarray(tensors[rule.theirs])
+        try:
+            flat[rule.path] = rule.layout(tensor)
+        except (ValueError, IndexError) as error:
+            raise ValueError(f"{rule.theirs} has the impossible shape {tensor.shape}") from error
     return traverse_util.unflatten_dict(flat)
+
+
+def listed(names: Sequence[str], *, most: int = 12) -> str:
+    """At most `most` of `names` and the number of the others, or `none`."""
+    others = [f"and {len(names) - most} more"] if len(names) > most else []
+    return ", ".join([*names[:most], *others]) or "none"

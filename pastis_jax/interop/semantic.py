@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from pastis_jax.interop.names import Rule, convert
+from pastis_jax.interop.names import Rule, convert, group_norm
 from pastis_jax.interop.parcel import ltae_rules
+from pastis_jax.nn.conv import Norm
 
 
 def convolution(weight: np.ndarray) -> np.ndarray:
@@ -21,48 +22,53 @@ def transposed_convolution(weight: np.ndarray) -> np.ndarray:
 
 
 def conv_norm_rules(
-    conv: str, norm: str, ours: tuple[str, ...], *, batch_norm: bool, layout=convolution
+    theirs: str,
+    ours: tuple[str, ...],
+    *,
+    norm: Norm,
+    first: int = 0,
+    layout: Callable[[np.ndarray], np.ndarray] = convolution,
 ) -> list[Rule]:
-    """Rules of a `ConvNorm`; instance norms have no parameters in the published code."""
+    """Rules of a `ConvNorm`: modules `first` (convolution) and ``first + 1`` (norm) of `theirs`.
+
+    Published instance norms have neither parameters nor running statistics: scale 1, offset 0.
+    """
+    convolved, normed = f"{theirs}.{first}", f"{theirs}.{first + 1}"
     rules = [
-        Rule(f"{conv}.weight", (*ours, "kernel"), layout=layout),
-        Rule(f"{conv}.bias", (*ours, "bias")),
+        Rule(f"{convolved}.weight", (*ours, "kernel"), layout=layout),
+        Rule(f"{convolved}.bias", (*ours, "bias")),
     ]
-    where = (*ours, "norm") if batch_norm else ours
-    rules += [
-        Rule(f"{norm}.weight", (*where, "scale")),
-        Rule(f"{norm}.bias", (*where, "offset")),
-    ]
-    if batch_norm:
+    if norm == "instance":
+        return [
+            *rules,
+            Rule(f"{convolved}.bias", (*ours, "scale"), layout=np.ones_like),
+            Rule(f"{convolved}.bias", (*ours, "offset"), layout=np.zeros_like),
+        ]
+    where = (*ours, "norm") if norm == "batch" else ours
+    rules += group_norm(normed, where)
+    if norm == "batch":
         rules += [
-            Rule(f"{norm}.running_mean", (*where, "mean"), "batch_stats"),
-            Rule(f"{norm}.running_var", (*where, "var"), "batch_stats"),
+            Rule(f"{normed}.running_mean", (*where, "mean"), "batch_stats"),
+            Rule(f"{normed}.running_var", (*where, "var"), "batch_stats"),
         ]
     return rules
 
 
-def block_rules(theirs: str, ours: tuple[str, ...], *, layers: int, batch_norm: bool) -> list[Rule]:
+def block_rules(theirs: str, ours: tuple[str, ...], *, layers: int, norm: Norm) -> list[Rule]:
     """Rules of a `ConvBlock`."""
     rules = []
     for i in range(layers):
-        rules += conv_norm_rules(
-            f"{theirs}.{3 * i}",
-            f"{theirs}.{3 * i + 1}",
-            (*ours, f"layer_{i}"),
-            batch_norm=batch_norm,
-        )
+        rules += conv_norm_rules(theirs, (*ours, f"layer_{i}"), norm=norm, first=3 * i)
     return rules
 
 
-def frame_encoder_rules(ours: tuple[str, ...], *, levels: int, batch_norm: bool) -> list[Rule]:
+def frame_encoder_rules(ours: tuple[str, ...], *, levels: int, norm: Norm) -> list[Rule]:
     """Rules of a `FrameEncoder`."""
-    rules = block_rules("in_conv.conv.conv", (*ours, "in_conv"), layers=2, batch_norm=batch_norm)
+    rules = block_rules("in_conv.conv.conv", (*ours, "in_conv"), layers=2, norm=norm)
     for i in range(levels - 1):
         for part in ("down", "conv1", "conv2"):
-            name = f"down_blocks.{i}.{part}.conv"
-            rules += conv_norm_rules(
-                f"{name}.0", f"{name}.1", (*ours, f"down_{i}", part), batch_norm=batch_norm
-            )
+            theirs = f"down_blocks.{i}.{part}.conv"
+            rules += conv_norm_rules(theirs, (*ours, f"down_{i}", part), norm=norm)
     return rules
 
 
@@ -77,18 +83,25 @@ def temporal_unet_rules(ours: tuple[str, ...], *, levels: int) -> list[Rule]:
             ("conv1.conv", "conv1", convolution),
             ("conv2.conv", "conv2", convolution),
         ):
-            prefix = f"up_blocks.{i}.{theirs}"
-            rules += conv_norm_rules(
-                f"{prefix}.0", f"{prefix}.1", (*up, name), batch_norm=True, layout=layout
-            )
+            theirs = f"up_blocks.{i}.{theirs}"
+            rules += conv_norm_rules(theirs, (*up, name), norm="batch", layout=layout)
     return rules
+
+
+def utae_rules(modality: str, *, levels: int, layers: int, norm: Norm) -> list[Rule]:
+    """Rules of a U-TAE with `levels` resolutions, `layers` in its head, `norm` in its encoder."""
+    return [
+        *frame_encoder_rules((f"spatial_{modality}",), levels=levels, norm=norm),
+        *temporal_unet_rules((f"temporal_{modality}",), levels=levels),
+        *block_rules("out_conv.conv.conv", ("decoder", "block"), layers=layers, norm="batch"),
+    ]
 
 
 def convert_utae(
     tensors: Mapping[str, np.ndarray],
     modality: str,
     *,
-    batch_norm: bool = False,
+    norm: Norm = "group",
     collections: tuple[str, ...] = ("params", "batch_stats"),
 ) -> dict[str, dict]:
     """Converts a published U-TAE to variables of ``single(modality, ...)``.
@@ -96,7 +109,7 @@ def convert_utae(
     Args:
       tensors: state_dict as NumPy arrays, or gradients by parameter name.
       modality: Name of the model's modality.
-      batch_norm: Whether the frame encoder has batch norms.
+      norm: The frame encoder's. Instance norms get scale 1 and offset 0, also among gradients.
       collections: What to convert; ``("params",)`` for gradients.
 
     Raises:
@@ -104,9 +117,5 @@ def convert_utae(
     """
     levels = 1 + len({name.split(".")[1] for name in tensors if name.startswith("down_blocks.")})
     layers = len({n for n in tensors if n.startswith("out_conv.") and n.endswith("bias")}) // 2
-    rules = [
-        *frame_encoder_rules((f"spatial_{modality}",), levels=levels, batch_norm=batch_norm),
-        *temporal_unet_rules((f"temporal_{modality}",), levels=levels),
-        *block_rules("out_conv.conv.conv", ("decoder", "block"), layers=layers, batch_norm=True),
-    ]
+    rules = utae_rules(modality, levels=levels, layers=layers, norm=norm)
     return convert(tensors, rules, collections=collections)

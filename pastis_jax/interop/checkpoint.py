@@ -1,0 +1,448 @@
+"""Checkpoints of the published U-TAE code (utae-paps, `train_semantic.py`): model and weights.
+
+No other file imports PyTorch.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import pathlib
+import re
+from collections.abc import Mapping
+from typing import Any, get_args
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import traverse_util
+
+from pastis_jax import fusion
+from pastis_jax.errors import UserError
+from pastis_jax.interop.names import Rule, convert, listed
+from pastis_jax.interop.semantic import utae_rules
+from pastis_jax.models.decoders import ConvDecoder
+from pastis_jax.models.ltae import LTAE
+from pastis_jax.models.utae import Aggregation, FrameEncoder, TemporalUNet
+from pastis_jax.nn.conv import Norm
+from pastis_jax.types import Series
+
+_FILE, _CONF = "model.pth.tar", "conf.json"
+_SAFE_TORCH = (2, 10)
+"""Before it, files were known that run code in spite of `weights_only`."""
+
+_ONLY = {
+    "model": "utae",
+    "str_conv_k": 4,
+    "str_conv_s": 2,
+    "str_conv_p": 1,
+    "padding_mode": "reflect",
+    "ref_date": "2018-09-01",
+}
+"""Options of conf.json of which this library has one value; it is also their default there."""
+
+_ONE_OF = {"agg_mode": get_args(Aggregation), "encoder_norm": get_args(Norm)}
+_WIDTHS = ("encoder_widths", "decoder_widths", "out_conv")
+_NUMBERS = ("input_dim", "num_classes", "n_head", "d_model", "d_k", "fold")
+_OUTSIDE_THE_MODEL = {
+    *("N_params", "batch_size", "cache", "dataset_folder", "device", "display_step", "epochs"),
+    *("ignore_index", "lr", "mono_date", "num_workers", "rdm_seed", "res_dir", "val_after"),
+    *("val_every", "weight_folder"),
+    "pad_value",  # marks padding there; here `Series.valid` does
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class UTAESettings:
+    """What a published U-TAE is made of.
+
+    Attributes:
+      channels: Bands of the images.
+      classes: Outputs per pixel.
+      encoder_widths: Channels of each level of the frame encoder, finest first.
+      decoder_widths: Channels of each level's map, finest first.
+      head_widths: Widths of the head's convolutions before the last.
+      aggregation: See `TemporalUNet`.
+      norm: Of the frame encoder.
+      heads: Heads of the L-TAE.
+      model_features: Width of the L-TAE's embedded input.
+      key_features: Width of its keys and queries.
+      fold: Fold of the run, 1 to 5; None where neither the folder nor conf.json tells.
+    """
+
+    channels: int
+    classes: int
+    encoder_widths: tuple[int, ...]
+    decoder_widths: tuple[int, ...]
+    head_widths: tuple[int, ...]
+    aggregation: Aggregation
+    norm: Norm
+    heads: int
+    model_features: int
+    key_features: int
+    fold: int | None = None
+
+    def model(self, modality: str = "S2") -> fusion.LateFusion:
+        """The single-modality model with these settings."""
+        ltae = LTAE(self.encoder_widths[-1], self.model_features, self.heads, self.key_features)
+        return fusion.single(
+            modality,
+            FrameEncoder(self.encoder_widths, self.norm),
+            TemporalUNet(self.decoder_widths, self.aggregation, ltae),
+            ConvDecoder(self.classes, self.head_widths),
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class PublishedModel:
+    """A published model: ``model.apply(variables, {modality: series})``.
+
+    Attributes:
+      model: Maps images ``b t h w c`` to logits ``b h w k``.
+      variables: `params` and `batch_stats`, float32.
+      settings: What the checkpoint and its conf.json tell.
+    """
+
+    model: fusion.LateFusion
+    variables: Mapping[str, Any]
+    settings: UTAESettings
+
+
+def load_utae(path: str | os.PathLike[str], *, modality: str = "S2") -> PublishedModel:
+    """Loads a checkpoint of the published semantic U-TAE, without running any code from it.
+
+    Its conf.json is read from the same folder or the one above, where the published code puts it.
+    Options that shapes tell may be missing from it; where both tell, they must agree.
+
+    Args:
+      path: `model.pth.tar`, or the folder it stands in.
+      modality: Name of the model's modality.
+
+    Raises:
+      UserError: If PyTorch is missing, the file is no such checkpoint or needs code to be read,
+        conf.json is missing or has an option that this library has not, or tensors are missing,
+        unexpected or of another shape.
+    """
+    file = _checkpoint_file(pathlib.Path(path).absolute())
+    tensors = _read_tensors(file)
+    _refuse_other_models(tensors, file)
+    conf = _find_conf(file)
+    return assemble_utae(tensors, _read_conf(conf), modality=modality, file=file, conf=conf)
+
+
+def assemble_utae(
+    tensors: Mapping[str, np.ndarray],
+    options: Mapping[str, Any],
+    *,
+    modality: str,
+    file: pathlib.Path,
+    conf: pathlib.Path,
+) -> PublishedModel:
+    """The same from what was read: `tensors` of `file` and `options` of `conf`.
+
+    Raises:
+      UserError: As `load_utae`.
+    """
+    settings = read_settings(tensors, options, file=file, conf=conf)
+    model = settings.model(modality)
+    rules = utae_rules(
+        modality,
+        levels=len(settings.encoder_widths),
+        layers=len(settings.head_widths) + 1,
+        norm=settings.norm,
+    )
+    try:
+        variables = convert(tensors, rules)
+    except ValueError as error:
+        raise _not_as_published(str(error), file) from error
+    if wrong := _wrong_shapes(variables, model, rules, settings.channels, modality):
+        raise _not_as_published(f"wrong shapes: {listed(wrong)}", file)
+    variables = jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), variables)
+    return PublishedModel(model, variables, settings)
+
+
+def _not_as_published(what: str, file: pathlib.Path) -> UserError:
+    return UserError(
+        what, where=file, remedy=f"give a U-TAE that train_semantic.py saved, and its {_CONF}"
+    )
+
+
+def _wrong_shapes(
+    variables: Mapping, model: fusion.LateFusion, rules: list[Rule], channels: int, modality: str
+) -> list[str]:
+    """Tensors whose shape, in our layout, is not that of the model's variable."""
+    side = 2 ** len(model.spatial[modality].widths)
+    series = Series(
+        values=jax.ShapeDtypeStruct((1, 1, side, side, channels), jnp.float32),
+        days=jax.ShapeDtypeStruct((1, 1), jnp.int32),
+        valid=jax.ShapeDtypeStruct((1, 1), bool),
+    )
+    expected = jax.eval_shape(model.init, jax.random.key(0), {modality: series})
+    expected = traverse_util.flatten_dict(expected)
+    given = traverse_util.flatten_dict(variables)
+    names = {rule.path: rule.theirs for rule in rules}
+    return [
+        f"{names[path]} (channels last {given[path].shape}, not {leaf.shape})"
+        for path, leaf in expected.items()
+        if given[path].shape != leaf.shape
+    ]
+
+
+def read_settings(
+    tensors: Mapping[str, np.ndarray],
+    options: Mapping[str, Any],
+    *,
+    file: pathlib.Path,
+    conf: pathlib.Path,
+) -> UTAESettings:
+    """Settings from the `options` of `conf` and, where these are silent, the shapes of `tensors`.
+
+    The fold is that of the folder, `Fold_1` to `Fold_5`: every run rewrites conf.json.
+
+    Raises:
+      UserError: If an option is unknown, not ours or not what the shapes say, or one is missing.
+    """
+    given = _checked(options, conf)
+    told = _told_by_shapes(tensors)
+    if wrong := sorted(k for k in told if k in given and told[k] != given[k]):
+        raise UserError(
+            "; ".join(
+                f"{k} is {_plain(given[k])}, the tensors say {_plain(told[k])}" for k in wrong
+            ),
+            where=conf,
+            remedy=f"put the {_CONF} of the same run beside {file.name}",
+        )
+    # No option there. If no tensor tells it either, that one will be found missing.
+    known = {"input_dim": 10} | told | given
+    needed = (*_WIDTHS, "n_head", "d_model", "d_k", *_ONE_OF)
+    if silent := [k for k in needed if k not in known]:
+        raise UserError(
+            f"neither this file nor the tensors of {file.name} tell {', '.join(silent)}",
+            where=conf,
+            remedy=f"use the {_CONF} that train_semantic.py wrote",
+        )
+    *head, classes = known["out_conv"]
+    fold = re.fullmatch(r"Fold_(\d+)", file.parent.name)
+    settings = UTAESettings(
+        channels=known["input_dim"],
+        classes=classes,
+        encoder_widths=known["encoder_widths"],
+        decoder_widths=known["decoder_widths"],
+        head_widths=tuple(head),
+        aggregation=known["agg_mode"],
+        norm=known["encoder_norm"],
+        heads=known["n_head"],
+        model_features=known["d_model"],
+        key_features=known["d_k"],
+        fold=int(fold[1]) if fold else known.get("fold"),
+    )
+    if faults := _faults(settings, known.get("num_classes", classes)):
+        raise UserError("; ".join(faults), where=conf, remedy=f"use the {_CONF} of the same run")
+    return settings
+
+
+def _checked(options: Mapping[str, Any], conf: pathlib.Path) -> dict[str, Any]:
+    """The options that describe the model, parsed; all others must be known to be harmless."""
+    if "backbone" in options:
+        raise UserError(
+            "backbone: this is the configuration of a panoptic model (U-TAE and PaPs)",
+            where=conf,
+            remedy="give a checkpoint of train_semantic.py",
+        )
+    readable = {*_ONLY, *_ONE_OF, *_WIDTHS, *_NUMBERS}
+    if unknown := sorted(options.keys() - readable - _OUTSIDE_THE_MODEL):
+        raise UserError(
+            f"unknown options {listed(unknown)}",
+            where=conf,
+            remedy="remove them if they do not change the model; if they do, it cannot be loaded",
+        )
+    given = {k: v for k, v in options.items() if k in readable and v is not None}
+    faults = [
+        f"{k} is {given[k]!r}, of which only {only!r} is supported"
+        for k, only in _ONLY.items()
+        if k in given and given[k] != only
+    ]
+    faults += [
+        f"{k} is {given[k]!r}, not one of {', '.join(known)}"
+        for k, known in _ONE_OF.items()
+        if k in given and given[k] not in known
+    ]
+    for names, parse, form in (
+        (_WIDTHS, _widths, "a list of widths"),
+        (_NUMBERS, _number, "a positive integer"),
+    ):
+        for k in names:
+            if k in given:
+                value, given[k] = given[k], parse(given[k])
+                if given[k] is None:
+                    faults.append(f"{k} is {value!r}, not {form}")
+    if faults:
+        raise UserError(
+            "; ".join(faults), where=conf, remedy="give a checkpoint whose options are supported"
+        )
+    if "encoder_widths" in given and "decoder_widths" in options:
+        given.setdefault("decoder_widths", given["encoder_widths"])  # null, as published
+    return {k: v for k, v in given.items() if k not in _ONLY}
+
+
+def _number(value: object) -> int | None:
+    is_number = isinstance(value, int) and not isinstance(value, bool)
+    return value if is_number and value > 0 else None
+
+
+def _widths(value: object) -> tuple[int, ...] | None:
+    """Parses ``[64, 64]`` or the string ``"[64,64]"``."""
+    if isinstance(value, str):
+        words = value.strip().removeprefix("[").removesuffix("]").split(",")
+        value = [int(w) if w.strip().isdecimal() else None for w in words]
+    if not isinstance(value, list) or not value or None in map(_number, value):
+        return None
+    return tuple(value)
+
+
+def _plain(value: object) -> object:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _told_by_shapes(tensors: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """The options that the shapes tell, by published name; what a missing tensor hides is left out.
+
+    How dates are aggregated, strides and padding have no tensors.
+    """
+
+    def size(name, axis=0):
+        shape = np.shape(tensors.get(name))
+        return shape[axis] if axis < len(shape) else None
+
+    def blocks(prefix, modules=1):
+        numbers = [m[1] for name in tensors if (m := re.match(rf"{prefix}\.(\d{{1,4}})\.", name))]
+        return range(len({int(number) // modules for number in numbers}))
+
+    downs, ups = blocks("down_blocks"), blocks("up_blocks")
+    heads = blocks("out_conv.conv.conv", 3)
+    coarsest = size("temporal_encoder.mlp.0.weight")
+    told = {
+        "input_dim": size("in_conv.conv.conv.0.weight", 1),
+        "encoder_widths": (
+            size("in_conv.conv.conv.0.weight"),
+            *(size(f"down_blocks.{i}.conv1.conv.0.weight") for i in downs),
+        ),
+        "decoder_widths": (
+            *(size(f"up_blocks.{i}.conv1.conv.0.weight") for i in reversed(ups)),
+            coarsest,
+        ),
+        "out_conv": tuple(size(f"out_conv.conv.conv.{3 * i}.weight") for i in heads) or None,
+        "n_head": size("temporal_encoder.attention_heads.Q", 0),
+        "d_k": size("temporal_encoder.attention_heads.Q", 1),
+        "d_model": size("temporal_encoder.inconv.weight"),
+        "encoder_norm": _norm_told(tensors),
+    }
+    return {
+        k: v for k, v in told.items() if v is not None and not (isinstance(v, tuple) and None in v)
+    }
+
+
+def _norm_told(tensors: Mapping[str, np.ndarray]) -> Norm | None:
+    encoder = r"(in_conv\.conv\.conv\.[14]|down_blocks\.\d+\.\w+\.conv\.1)"
+    if any(re.fullmatch(encoder + r"\.running_\w+", name) for name in tensors):
+        return "batch"
+    if any(re.fullmatch(encoder + r"\.(weight|bias)", name) for name in tensors):
+        return "group"
+    # Without parameters, but counted: the second convolution is module 3. Without norm it is 2.
+    return "instance" if "in_conv.conv.conv.3.weight" in tensors else None
+
+
+def _faults(settings: UTAESettings, num_classes: int) -> list[str]:
+    """What no U-TAE can have; the published code fails on it too."""
+    s, faults = settings, []
+    if len(s.encoder_widths) != len(s.decoder_widths):
+        faults.append("encoder_widths and decoder_widths have different lengths")
+    if s.encoder_widths[-1] != s.decoder_widths[-1]:
+        faults.append("the last of encoder_widths and of decoder_widths differ")
+    if num_classes != s.classes:
+        faults.append(f"num_classes is {num_classes}, the last of out_conv {s.classes}")
+    split = {s.model_features, s.encoder_widths[-1]}
+    split |= set(s.encoder_widths) if s.aggregation == "att_group" else set()
+    if any(width % s.heads for width in split):
+        faults.append(f"n_head {s.heads} does not divide the widths {sorted(split)}")
+    if s.norm == "group" and any(width % 4 for width in s.encoder_widths):
+        faults.append(f"the 4 groups of norms do not divide {list(s.encoder_widths)}")
+    return faults
+
+
+def _checkpoint_file(path: pathlib.Path) -> pathlib.Path:
+    file = path / _FILE if path.is_dir() else path
+    if file.is_file():
+        return file
+    folds = sorted(found.parent.name for found in path.glob(f"Fold_*/{_FILE}"))
+    raise UserError(
+        f"no {_FILE} there" if path.is_dir() else "no such file",
+        where=path,
+        remedy=f"give one of its folders {', '.join(folds)}" if folds else f"give a {_FILE}",
+    )
+
+
+def _read_tensors(file: pathlib.Path) -> dict[str, np.ndarray]:
+    """Tensors of a checkpoint or a bare state_dict, without the prefix of a parallel model."""
+    install = "run: pip install 'pastis-jax[torch]'"
+    try:
+        import torch
+    except ImportError as error:
+        raise UserError("reading it needs PyTorch", where=file, remedy=install) from error
+    if torch.__version__ < _SAFE_TORCH:
+        least = ".".join(map(str, _SAFE_TORCH))
+        what = f"PyTorch {torch.__version__} cannot read it safely, {least} can"
+        raise UserError(what, where=file, remedy=install)
+    try:
+        content = torch.load(file, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise UserError(
+            f"it cannot be read ({error.strerror or error})", where=file, remedy="check the file"
+        ) from error
+    except Exception as error:  # a damaged or hostile file can make it raise anything
+        raise UserError(
+            "this is no checkpoint, or one that cannot be read without running code from it",
+            where=file,
+            remedy=f"give a {_FILE} of train_semantic.py, or save its state_dict alone",
+        ) from error
+    state = content.get("state_dict", content) if isinstance(content, Mapping) else None
+    if not isinstance(state, Mapping) or not all(
+        isinstance(k, str) and isinstance(v, torch.Tensor) for k, v in state.items()
+    ):
+        raise UserError("it holds no state_dict", where=file, remedy=f"give a {_FILE}")
+    prefix = "module." if all(name.startswith("module.") for name in state) else ""
+    return {k.removeprefix(prefix): v.detach().float().numpy() for k, v in state.items()}
+
+
+def _refuse_other_models(tensors: Mapping[str, np.ndarray], file: pathlib.Path) -> None:
+    if any(name.startswith("encoder.in_conv.") for name in tensors):
+        what = "this is a panoptic model (U-TAE and PaPs)"
+    elif not any(name.startswith("temporal_encoder.attention_heads.") for name in tensors):
+        what = f"this is no U-TAE; its first tensors are {', '.join(sorted(tensors)[:3]) or 'none'}"
+    else:
+        return
+    raise UserError(what, where=file, remedy="give a U-TAE that train_semantic.py saved")
+
+
+def _find_conf(file: pathlib.Path) -> pathlib.Path:
+    for folder in (file.parent, file.parent.parent):
+        if (folder / _CONF).is_file():
+            return folder / _CONF
+    raise UserError(
+        f"there is no {_CONF} beside it or one folder above, and tensors do not tell agg_mode",
+        where=file,
+        remedy=f'put the {_CONF} of its run there, or one that says {{"agg_mode": "att_group"}}',
+    )
+
+
+def _read_conf(conf: pathlib.Path) -> dict[str, Any]:
+    try:
+        options = json.loads(conf.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"it cannot be read ({error})", where=conf, remedy=f"restore the {_CONF} of the run"
+        ) from error
+    if not isinstance(options, dict):
+        raise UserError("it holds no options", where=conf, remedy=f"restore the {_CONF} of the run")
+    return options
