@@ -20,6 +20,9 @@ from pastis_jax.data.prepare import default_cache
 from pastis_jax.errors import UserError
 from pastis_jax.training import NonFiniteLossError
 
+SIMULATED_PATCHES = 100
+"""Number of 64 x 64 patches in the default simulated set."""
+
 
 def command(run: Callable[[], Any]) -> None:
     """Runs an experiment; what goes wrong ends in one line on stderr.
@@ -43,15 +46,24 @@ def command(run: Callable[[], Any]) -> None:
 
 def simulated_pixel_set(cache: pathlib.Path | None) -> pathlib.Path:
     """Returns the default simulated pixel-set folder, made on first use and kept in the cache."""
+    return _simulated(cache, "pixels")
+
+
+def simulated_patches(cache: pathlib.Path | None) -> pathlib.Path:
+    """Returns the default simulated patch folder, made on first use and kept in the cache."""
+    return _simulated(cache, "patches", parcels=1, patches=SIMULATED_PATCHES) / "patches"
+
+
+def _simulated(cache: pathlib.Path | None, name: str, **arguments: int) -> pathlib.Path:
     cache = pathlib.Path(os.path.expanduser(cache or default_cache()))
-    recipe = hashlib.sha256()
+    recipe = hashlib.sha256(repr(arguments).encode())
     for source in sorted(pathlib.Path(simulate.__file__).parent.glob("*.py")):
         recipe.update(source.read_bytes())
-    folder = cache / f"simulated-{recipe.hexdigest()[:12]}"
+    folder = cache / f"simulated-{name}-{recipe.hexdigest()[:12]}"
     if not folder.exists():
         say(f"No --data given: simulating a small PASTIS-R in {folder} (kept for later runs).")
         try:
-            simulate.simulate(folder, seed=0)
+            simulate.simulate(folder, seed=0, **arguments)
         except UserError:
             if not (folder / "metadata.geojson").exists():  # else another process made it meanwhile
                 raise

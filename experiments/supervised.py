@@ -233,6 +233,7 @@ def train_and_test(
     folder_path: pathlib.Path,
     started: float,
     variables: Mapping[str, Any] | None = None,
+    facts: Mapping[str, Any] | None = None,
 ) -> tuple[dict[str, Any], training.TrainState]:
     """Trains, selects on the validation folds, tests, and writes the run's folder.
 
@@ -248,6 +249,7 @@ def train_and_test(
       folder_path: Folder of the run; made now.
       started: `time.perf_counter()` at the start of the run.
       variables: Weights to start from instead of drawn ones, of the same names and shapes.
+      facts: What else result.json should hold.
 
     Returns:
       The content of result.json, and the state that was tested.
@@ -340,6 +342,7 @@ def train_and_test(
         },
         "throughput": {"train": fit.rate, "inference": test.rate},
         "peak_memory_gb": common.peak_memory(),
+        **(facts or {}),
     }
     folder.write("result.json", result)
     if config.epochs:

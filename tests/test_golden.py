@@ -205,7 +205,7 @@ UTAE_CASES = {"utae_att_group": "att_group", "utae_att_mean": "att_mean", "utae_
 
 
 def utae(aggregation):
-    ltae = LTAE(32, 32, heads=4, dropout=0.0, attention_dropout=0.0)
+    ltae = partial(LTAE, model_features=32, heads=4, dropout=0.0, attention_dropout=0.0)
     return fusion.single(
         "S2",
         FrameEncoder((16, 16, 16, 32)),

@@ -22,7 +22,9 @@ WIDTHS = (8, 16)
 TOLERANCE = 1e-5
 
 temporal = partial(
-    TemporalUNet, WIDTHS, temporal=LTAE(16, 16, heads=4, dropout=0.0, attention_dropout=0.0)
+    TemporalUNet,
+    WIDTHS,
+    ltae=partial(LTAE, model_features=16, heads=4, dropout=0.0, attention_dropout=0.0),
 )
 decoder = partial(ConvDecoder, 5, (8,))
 

@@ -6,6 +6,7 @@ No other file imports PyTorch.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import os
 import pathlib
@@ -85,7 +86,12 @@ class UTAESettings:
 
     def model(self, modality: str = "S2") -> fusion.LateFusion:
         """The single-modality model with these settings."""
-        ltae = LTAE(self.encoder_widths[-1], self.model_features, self.heads, self.key_features)
+        ltae = functools.partial(
+            LTAE,
+            model_features=self.model_features,
+            heads=self.heads,
+            key_features=self.key_features,
+        )
         return fusion.single(
             modality,
             FrameEncoder(self.encoder_widths, self.norm),

@@ -8,7 +8,7 @@ pyramids of all modalities stack along time.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Literal
 
@@ -164,7 +164,8 @@ class TemporalUNet(nn.Module):
       aggregation: How a finer level's dates are reduced: `att_group` cuts its channels in as many
         groups as there are heads, each weighted by its head's attention; `att_mean` weights all by
         the mean attention; `mean` weights valid dates alike.
-      temporal: The L-TAE of the coarsest level; its `features` are ``widths[-1]``.
+      ltae: Makes the L-TAE of the coarsest level, with `functools.partial` for other sizes. (A
+        module given here would be shared by all that hold it.)
       remat: Compute activations again in the backward pass instead of storing them.
       dtype: Type of the convolutions' inputs and outputs; all else is computed in float32.
       axis_name: Mapped device axis, under `pmap`.
@@ -172,7 +173,7 @@ class TemporalUNet(nn.Module):
 
     widths: Sequence[int] = (32, 32, 64, 128)
     aggregation: Aggregation = "att_group"
-    temporal: LTAE = LTAE()
+    ltae: Callable[..., LTAE] = LTAE
     remat: bool = False
     dtype: DTypeLike = jnp.float32
     axis_name: str | None = None
@@ -185,7 +186,8 @@ class TemporalUNet(nn.Module):
           Maps ``b h w d``, coarsest first; the last one has the resolution of the images.
         """
         *finer, coarsest = series.values
-        embedding, attention = self.temporal.with_attention(
+        ltae = self.ltae(features=self.widths[-1], axis_name=self.axis_name, name="temporal")
+        embedding, attention = ltae.with_attention(
             series.replace(values=coarsest.astype(jnp.float32)), train=train, track=track
         )
         maps = [embedding.values]

@@ -1,0 +1,183 @@
+"""Semantic segmentation from the command line: schemes, options, mistakes, published weights."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import patch_factory as factory
+import pytest
+
+from experiments import patches, semantic
+from pastis_jax.data.nomenclature import CLASSES
+from pastis_jax.training import count_parameters
+from pastis_jax.types import Series
+
+SIZES = ["--encoder-widths", "8", "8", "--decoder-widths", "8", "8", "--head-widths", "8"]
+SIZES += ["--heads", "2", "--model-features", "8", "--batch-size", "2", "--epochs", "1"]
+TWO = ["--modalities", "S2", "S1A"]
+
+COUNTS = [
+    ({"fusion": "single", "modalities": ("S2",)}, 1_087_260),
+    ({"fusion": "single", "modalities": ("S1A",)}, 1_083_228),
+    ({"fusion": "early"}, 1_090_716),
+    ({"fusion": "mid"}, 2_299_932),
+    ({"fusion": "mid", "auxiliary": True}, 2_345_328),
+    ({"fusion": "mid", "auxiliary": True, "separate_temporal": True}, 3_730_608),
+    ({"fusion": "late"}, 3_241_884),
+    ({"fusion": "late", "auxiliary": True}, 3_287_280),
+    ({"fusion": "decision", "auxiliary": True}, 3_253_716),
+]
+
+
+def completed(**arguments):
+    config = semantic.Config(data=pathlib.Path("unused"), **arguments)
+    return patches.complete(config, simulated_epochs=1)
+
+
+@pytest.mark.parametrize(("arguments", "expected"), COUNTS, ids=str)
+def test_parameters(arguments, expected):
+    """Full size, by shape alone; docs/parameters.md holds the same numbers."""
+    config = completed(**arguments)
+
+    def series(channels):
+        values = jnp.zeros((4, 61, 128, 128, channels))
+        return Series(values=values, days=jnp.zeros((4, 61), int), valid=jnp.ones((4, 61), bool))
+
+    inputs = {m: series(10 if m == "S2" else 3) for m in config.modalities}
+    model = semantic.build_model(config, 19, {m: 180 for m in config.modalities})
+    rngs = {name: jax.random.key(0) for name in ("params", "dropout")}
+    shapes = jax.eval_shape(partial(model.init, train=True), rngs, inputs)
+    assert count_parameters(shapes["params"]) == expected
+    page = pathlib.Path(__file__).parent.parent / "docs" / "parameters.md"
+    assert f"{expected:,}" in page.read_text()
+    prediction = jax.eval_shape(model.apply, shapes, inputs)
+    assert prediction.logits.shape == (4, 128, 128, 20)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("semantic")
+    return ["--data", str(factory.make_patches(folder / "set")), "--cache-dir", str(folder / "c")]
+
+
+def run(arguments, out):
+    semantic.main([*arguments, "--out", str(out)])
+    return json.loads((out / "result.json").read_text())
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--fusion", "single", "--date", "2019-05-01", "--flips", "--turns", "--cache"],
+        ["--fusion", "early", "--temporal-dropout", "--crop", "8", "--aggregation", "mean"],
+        ["--fusion", "mid", "--auxiliary", "--remat", "--encoder-norm", "batch", *TWO],
+        ["--fusion", "late", "--temporal-dropout", "--modalities", "S1D", "S2", "--bf16"],
+        [
+            "--fusion",
+            "decision",
+            "--initialisation",
+            "reference",
+            "--aggregation",
+            "att_mean",
+            *TWO,
+        ],
+    ],
+    ids=" ".join,
+)
+def test_every_scheme_trains_tests_and_reports(data, tmp_path, capsys, arguments):
+    result = run([*data, *SIZES, *arguments], tmp_path / "run")
+    assert result["task"] == "semantic"
+    assert result["fusion"] == arguments[1]
+    names = [crop.name for crop in CLASSES[:19]]
+    assert list(result["test"]["iou"]) == names
+    semantic_map = np.load(next(pathlib.Path(data[1]).glob("ANNOTATIONS/TARGET_10005.npy")))[0]
+    assert np.sum(result["confusion"]) == np.sum(semantic_map != 19)  # every labelled pixel once
+    files = {path.name for path in (tmp_path / "run").iterdir()}
+    assert files >= {"panel.png", "learning_curves.png", "confusion_matrix.png", "result.json"}
+    printed = capsys.readouterr().out
+    assert "patches/s" in printed
+    assert "Background" in printed
+
+
+def test_classes_can_be_grouped(data, tmp_path):
+    groups = {"Cereals": ["Soft winter wheat", 4], "Void": ["Background"]}
+    (tmp_path / "classes.json").write_text(json.dumps(groups))
+    arguments = [*data, *SIZES, "--fusion", "single", "--modalities", "S1A"]
+    result = run([*arguments, "--class-mapping", str(tmp_path / "classes.json")], tmp_path / "run")
+    assert "Cereals" in result["test"]["iou"]
+    assert not {"Background", "Winter barley"} & set(result["test"]["iou"])
+    semantic_map = np.load(next(pathlib.Path(data[1]).glob("ANNOTATIONS/TARGET_10005.npy")))[0]
+    assert np.sum(result["confusion"]) == np.sum((semantic_map != 19) & (semantic_map != 0))
+
+
+REFUSED = [
+    (["--crop", "17"], "--crop"),
+    (["--crop", "2"], "--crop"),
+    (["--crop", "-1"], "--crop"),
+    (["--date", "2019-13-01"], "--date"),
+    (["--date", "99"], "--date"),
+    (["--encoder-widths", "8", "9", "--decoder-widths", "8", "9"], "--encoder-widths"),
+    (["--encoder-widths", "6", "6", "--decoder-widths", "6", "6"], "--encoder-widths"),
+    (["--decoder-widths", "8", "4"], "--decoder-widths"),
+    (["--heads", "3"], "--encoder-widths"),
+    (["--model-features", "7"], "--model-features"),
+    (["--class-mapping", "/no/such.json"], "/no/such.json"),
+    (["--epochs", "0"], "--epochs"),
+    (["--init-from", "/no/such.pth.tar"], "/no/such.pth.tar"),
+    (["--data", "/no/such/folder"], "/no/such/folder"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "named"), REFUSED, ids=lambda x: " ".join(x))
+def test_mistakes_end_in_one_line_and_code_2(data, arguments, named, tmp_path, capsys):
+    out = tmp_path / "run"
+    with pytest.raises(SystemExit) as exit_:
+        semantic.main([*data, *SIZES, "--fusion", "single", *arguments, "--out", str(out)])
+    assert exit_.value.code == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.startswith("error: ")
+    assert named in error
+    assert not out.exists()
+
+
+def test_published_weights_are_tested_as_they_are(data, golden_folder, tmp_path, capsys):
+    """Their sizes are taken over; without an epoch, the result is theirs."""
+    torch = pytest.importorskip("torch")
+    with np.load(golden_folder / "utae_att_mean.npz") as case:
+        state = {k.removeprefix("state/"): v for k, v in case.items() if k.startswith("state/")}
+    state = {name: torch.from_numpy(value) for name, value in state.items()}
+    folder = tmp_path / "Fold_2"
+    folder.mkdir()
+    torch.save({"epoch": 1, "state_dict": state, "optimizer": {}}, folder / "model.pth.tar")
+    settings = {"agg_mode": "att_mean", "n_head": 4, "d_model": 32}
+    (folder / "conf.json").write_text(json.dumps(settings))
+    arguments = [*data, "--fusion", "single", "--epochs", "0", "--batch-size", "2"]
+    arguments += ["--init-from", str(folder)]
+    with pytest.raises(SystemExit):
+        semantic.main([*arguments, "--heads", "8"])
+    assert "--heads" in capsys.readouterr().err
+    result = run(arguments, tmp_path / "run")
+    assert "folds of --fold 2" in capsys.readouterr().out
+    assert result["parameters"] == sum(
+        v.numel() for n, v in state.items() if "running" not in n and "num_batches" not in n
+    )
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert config["encoder_widths"] == [16, 16, 16, 32]
+    assert result["best_epoch"] == 0
+
+
+@pytest.mark.skipif("PASTIS_R_PATCHES" not in os.environ, reason="PASTIS_R_PATCHES is not set")
+@pytest.mark.parametrize("scheme", ["early", "mid", "late", "decision"])
+def test_the_real_sample_trains_and_tests(scheme, tmp_path_factory):
+    folder = tmp_path_factory.mktemp(scheme)
+    root = os.environ["PASTIS_R_PATCHES"]
+    arguments = ["--data", root, "--fusion", scheme, "--cache-dir", str(folder / "cache")]
+    result = run([*arguments, *SIZES, "--epochs", "2"], folder / "run")
+    assert 0 <= result["test"]["mIoU"] <= 1
+    assert np.isfinite(result["test"]["loss"])
