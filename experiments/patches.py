@@ -24,7 +24,7 @@ from pastis_jax.interop import PublishedModel
 from pastis_jax.models import LTAE, FrameEncoder, TemporalUNet
 from pastis_jax.types import Batch
 
-SIMULATED_CROP = 32
+SIMULATED_CROP = 16
 SIZES = {
     "paper": {
         "encoder_widths": (64, 64, 64, 128),
@@ -55,7 +55,7 @@ class Config(supervised.Config):
 
     crop: int | None = None
     """Side of the random squares to train on, pixels, 0 for whole patches; an epoch draws as many
-    as cover the patches once. Test is on whole patches. Default: 0 with --data, 32 without."""
+    as cover the patches once. Test is on whole patches. Default: 0 with --data, 16 without."""
     flips: bool = False
     """Mirror training patches at random."""
     turns: bool = False
@@ -109,6 +109,7 @@ def complete(
         config,
         epochs=simulated_epochs if simulated else 100,
         batch_size=4,
+        learning_rate=3e-3 if simulated else 1e-3,
         least_epochs=0 if published else 1,
     )
     sizes = SIZES["simulated" if simulated else "paper"]

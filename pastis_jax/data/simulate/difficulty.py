@@ -54,7 +54,7 @@ class Difficulty:
     radar: float = 1.4
     radar_offset: float = 0.5
     radar_channel: float = 0.25
-    radar_drift: float = 0.62
+    radar_drift: float = 0.8
     looks: float = 4.5
 
 
