@@ -63,9 +63,8 @@ def direct_attention(self, x, days, valid, *, train):
     logits = jnp.einsum("btnk,nk->btn", keys, query) / jnp.sqrt(self.key_features)
     attention = masked_softmax(logits, valid[..., None], axis=1)
     attention = nn.Dropout(self.attention_dropout, deterministic=not train)(attention)
-    return jnp.einsum("btn,btnj->bnj", attention, e.reshape(*e.shape[:2], n, -1)).reshape(
-        len(x), width
-    )
+    heads = jnp.einsum("btn,btnj->bnj", attention, e.reshape(*e.shape[:2], n, -1))
+    return heads.reshape(len(x), width), attention
 
 
 def whole_features(self, series, *, train):

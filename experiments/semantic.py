@@ -6,8 +6,8 @@
 Simulated set, two CPU cores, late fusion: test mIoU about 0.5 in four minutes, and one more to
 simulate the first time. Paper, five folds, mIoU base / temporal dropout / auxiliary too: S2 63.1 /
 63.6 / -, S1D 54.9 / 54.7 / -, S1A 53.8 / 53.3 / -, early 64.9 / 65.8 / -, late - / 65.8 / 66.3,
-decision - / 64.7 / 64.3. Late and decision fusion did not fit in memory without temporal dropout
-there; with --remat they do.
+decision - / 64.7 / 64.3. Late and decision fusion without temporal dropout did not fit in its 32 GB;
+--remat needs 13 (docs/performance.md).
 """
 
 from __future__ import annotations

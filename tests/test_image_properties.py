@@ -111,9 +111,10 @@ def test_masked_dates_are_absent(scheme):
     chex.assert_trees_all_close(alone[0], logits[1], atol=TOLERANCE, rtol=TOLERANCE)
 
 
-@pytest.mark.parametrize(("norm", "remat"), [("group", True), ("batch", False), ("instance", True)])
-def test_gathering_valid_frames_changes_nothing(norm, remat):
-    """With room for the 8 valid frames of 10: maps, running statistics and gradients."""
+@pytest.mark.parametrize(("norm", "remat"), [("group", True), ("batch", False), ("batch", True)])
+def test_gathering_and_chunks_of_frames_change_nothing(norm, remat, monkeypatch):
+    """With room for the 8 valid frames of 10, 3 at a time: maps, statistics and gradients."""
+    monkeypatch.setattr("pastis_jax.models.utae.PIXELS_PER_CHUNK", 3 * H * W)
     series = make_series(2)["S2"]
     whole = FrameEncoder(WIDTHS, norm=norm)
     packed = FrameEncoder(WIDTHS, norm=norm, capacity=8, remat=remat)
@@ -174,7 +175,7 @@ def test_aggregating_constant_maps_gives_the_constant(how):
         rng.normal(size=(2, 4, 3, 3, 2)), axis=1, where=valid[:, :, None, None, None]
     )
     x = np.where(valid[:, :, None, None, None], np.arange(6.0), 99.0) * np.ones((2, 4, 12, 12, 6))
-    out = aggregate(jnp.asarray(x), attention, jnp.asarray(valid), how=how, scale=4)
+    out = aggregate(jnp.asarray(x), attention, jnp.asarray(valid), how, 4)
     np.testing.assert_allclose(out, np.broadcast_to(np.arange(6.0), out.shape), atol=1e-5)
 
 

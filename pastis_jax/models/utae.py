@@ -24,6 +24,8 @@ from pastis_jax.nn.conv import ConvBlock, ConvNorm, Norm
 from pastis_jax.types import Embedding, Series
 
 Aggregation = Literal["att_group", "att_mean", "mean"]
+PIXELS_PER_CHUNK = 1 << 19
+"""Pixels that the frame encoder takes at a time under rematerialisation: 32 frames of 128 x 128."""
 
 
 class FrameEncoder(nn.Module):
@@ -40,7 +42,9 @@ class FrameEncoder(nn.Module):
       capacity: Most valid frames in a batch, known to the data pipeline: these are gathered before
         encoding, so that padding and dropped frames cost nothing. Frames beyond it are masked.
         None encodes every frame.
-      remat: Compute activations again in the backward pass instead of storing them.
+      remat: Compute activations again in the backward pass instead of storing them, some frames at
+        a time: beside the pyramids, memory no longer grows with the number of frames. (With batch
+        norm, whose statistics need all frames, level by level.)
       dtype: Type of the convolutions' inputs and outputs; norms are computed in float32.
       axis_name: Mapped device axis, under `pmap`.
     """
@@ -72,7 +76,10 @@ class FrameEncoder(nn.Module):
             kept = jnp.zeros(b * t, bool).at[where].set(True, mode="drop")
             series = series.replace(valid=series.valid & kept.reshape(b, t))
             valid = where < b * t
-        levels = self._pyramid(frames, valid, train)
+        if self.remat and self.norm != "batch":
+            levels = self._in_chunks(frames, valid, train)
+        else:
+            levels = self._pyramid(frames, valid, train)
         if where is not None:
             levels = [
                 jnp.zeros((b * t, *x.shape[1:]), x.dtype).at[where].set(x, mode="drop")
@@ -81,10 +88,31 @@ class FrameEncoder(nn.Module):
         values = tuple(x.reshape(b, t, *x.shape[1:]) for x in levels)
         return series.replace(values=values)
 
+    def _in_chunks(self, frames, valid, train) -> list[jax.Array]:
+        """Encodes frames ``f h w c`` a few at a time, each computed again in the backward pass."""
+        f, h, w, _ = frames.shape
+        size = min(f, max(1, PIXELS_PER_CHUNK // (h * w)))
+        chunks = -(-f // size)
+
+        def cut(x):
+            x = jnp.pad(x, ((0, chunks * size - f), *((0, 0),) * (x.ndim - 1)))
+            return x.reshape(chunks, size, *x.shape[1:])
+
+        def encode(module, carry, chunk):
+            return carry, module._pyramid(*chunk, train)
+
+        scan = nn.scan(
+            nn.remat(encode, prevent_cse=False),
+            variable_broadcast="params",
+            split_rngs={"params": False},
+        )
+        _, levels = scan(self, None, (cut(frames), cut(valid)))
+        return [x.reshape(chunks * size, *x.shape[2:])[:f] for x in levels]
+
     def _pyramid(self, frames, valid, train) -> list[jax.Array]:
         """Encodes frames ``f h w c``, level by level."""
         block, down = ConvBlock, DownBlock
-        if self.remat:
+        if self.remat and self.norm == "batch":
             block, down = (nn.remat(module, static_argnums=(3,)) for module in (block, down))
         shared = {"norm": self.norm, "dtype": self.dtype, "axis_name": self.axis_name}
         first, *others = self.widths
@@ -191,15 +219,13 @@ class TemporalUNet(nn.Module):
             series.replace(values=coarsest.astype(jnp.float32)), train=train, track=track
         )
         maps = [embedding.values]
-        block = nn.remat(UpBlock, static_argnums=(4, 5)) if self.remat else UpBlock
+        block, reduce = UpBlock, aggregate
+        if self.remat:
+            block = nn.remat(UpBlock, static_argnums=(4, 5))
+            reduce = jax.checkpoint(aggregate, static_argnums=(3, 4))
         for level in reversed(range(len(finer))):
-            skip = aggregate(
-                finer[level],
-                attention,
-                series.valid,
-                how=self.aggregation,
-                scale=2 ** (len(finer) - level),
-            )
+            scale = 2 ** (len(finer) - level)
+            skip = reduce(finer[level], attention, series.valid, self.aggregation, scale)
             up = block(self.widths[level], self.dtype, self.axis_name, name=f"up_{level}")
             maps.append(up(maps[-1], skip, embedding.valid, train, track))
         values = tuple(x.astype(jnp.float32) for x in maps)
@@ -210,7 +236,6 @@ def aggregate(
     x: Float[Array, "b t h w c"],
     attention: Float[Array, "b t h2 w2 n"],
     valid: Bool[Array, "b t"],
-    *,
     how: Aggregation,
     scale: int,
 ) -> Float[Array, "b h w c"]:
