@@ -32,6 +32,13 @@ def compile_once(tmp_path_factory):
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def forget_programs():
+    """Compiled programs take gigabytes in the end."""
+    yield
+    jax.clear_caches()
+
+
 @pytest.fixture(autouse=True)
 def compile_quickly(request):
     """Most tests compile longer than they run; published numbers get every optimisation."""
