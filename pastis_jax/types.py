@@ -1,7 +1,7 @@
 """Series, batches and outputs: what every part of the library passes to the next.
 
 Axis letters, here and everywhere: b batch, t dates, s sampled pixels, c channels, h w space,
-n heads, d features, k classes, g geometric features. Channels are last.
+n heads, d features, k classes, i instances, g geometric features. Channels are last.
 """
 
 from __future__ import annotations
@@ -63,6 +63,54 @@ class Prediction:
 
 
 @struct.dataclass
+class PanopticTarget:
+    """Panoptic truth of a batch of images.
+
+    Attributes:
+      heatmap: ``b h w``, float32, centerness, exactly 1 at each centre.
+      instances: ``b h w``, int32, instance of each pixel from 1, 0 on background.
+      zones: ``b h w``, int32, instance whose Gaussian is highest at the pixel, 0 in an image
+        without any.
+      size: ``b i 2``, float32, occupied rows and columns of each instance, pixels.
+      label: ``b i``, int32, class index of each instance, void the number of classes (officially 1
+        to 18, void 19); arbitrary where not real.
+      real: ``b i``, slots that hold an instance: instance number = slot + 1.
+      dropped: ``b``, int32, instances left out for want of slots; None where nobody counted.
+    """
+
+    heatmap: Float[Array, "b h w"]
+    instances: Int[Array, "b h w"]
+    zones: Int[Array, "b h w"]
+    size: Float[Array, "b i 2"]
+    label: Int[Array, "b i"]
+    real: Bool[Array, "b i"]
+    dropped: Int[Array, " b"] | None = None
+
+
+@struct.dataclass
+class PanopticMap:
+    """Panoptic prediction of a batch of images.
+
+    Attributes:
+      instances: ``b h w``, int32, 0 on background, else rank + 1 in the order of confidence.
+      semantic: ``b h w``, int32, class of the pixel, 0 on background.
+      label: ``b i``, int32, class of each slot.
+      confidence: ``b i``, float32.
+      box: ``b i 4``, int32, top, left, bottom, right; half open.
+      kept: ``b i``, slots that are on the map.
+      dropped: ``b``, int32, number of centres beyond the maximum.
+    """
+
+    instances: Int[Array, "b h w"]
+    semantic: Int[Array, "b h w"]
+    label: Int[Array, "b i"]
+    confidence: Float[Array, "b i"]
+    box: Int[Array, "b i 4"]
+    kept: Bool[Array, "b i"]
+    dropped: Int[Array, " b"]
+
+
+@struct.dataclass
 class Batch:
     """A batch of parcels (or patches).
 
@@ -71,12 +119,14 @@ class Batch:
       label: ``b`` (or ``b h w``), int32 class index.
       real: ``b``, False for the samples that only fill up the last batch.
       id: ``b``, int32 identifier of the parcel (or patch) in its dataset.
+      panoptic: Instances of the patches; None where not asked for.
     """
 
     series: Mapping[str, Series]
     label: Int[Array, "b ..."]
     real: Bool[Array, " b"]
     id: Int[Array, " b"]
+    panoptic: PanopticTarget | None = None
 
 
 class SpatialEncoder(Protocol):

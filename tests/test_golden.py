@@ -12,6 +12,7 @@ import pytest
 from flax import traverse_util
 
 from pastis_jax import fusion
+from pastis_jax.data.instances import centerness, measure
 from pastis_jax.interop import convert_ltae, convert_parcel_classifier, convert_utae
 from pastis_jax.interpolation import resample
 from pastis_jax.losses import cross_entropy, supervised_loss
@@ -24,6 +25,7 @@ from pastis_jax.models import (
     PixelSetEncoder,
     TemporalUNet,
 )
+from pastis_jax.panoptic import PanopticQuality
 from pastis_jax.types import Series
 
 FORWARD = 1e-4
@@ -293,3 +295,35 @@ def test_semantic_metrics(case):
     scores = matrix.compute(ignore=19)
     close(100 * scores["mIoU"], case["out/mIoU_percent"], METRIC)
     close(100 * scores["OA"], case["out/OA_percent"], METRIC)
+
+
+@pytest.mark.parametrize("case", ["centerness"], indirect=True)
+def test_centerness(case):
+    for k, instances in enumerate(case["in/instances"]):
+        heatmap, zones = centerness(instances)
+        size, label = measure(instances, case["in/semantic"][k], int(instances.max()))
+        close(heatmap, case["out/heatmap"][k], FORWARD)
+        # Far from all instances two Gaussians of 1e-79 can tie, and rounding decides.
+        same = zones == case["out/zones"][k]
+        assert same.mean() >= 0.999
+        np.testing.assert_array_equal(size[zones - 1][same], case["out/size"][k][same])
+        np.testing.assert_array_equal(label[zones - 1][same], case["out/object_semantic"][k][same])
+
+
+@pytest.mark.parametrize("case", ["panoptic_metrics"], indirect=True)
+def test_panoptic_metrics(case):
+    names = ("instance_pred", "semantic_pred", "instance_true", "semantic_true")
+    quality = PanopticQuality.empty(19)
+    for two in np.split(np.arange(6), 3):
+        maps = (jnp.asarray(case[f"in/{name}"][two]) for name in names)
+        batch = PanopticQuality.from_batch(
+            *maps, jnp.ones(2, bool), classes=19, most_predicted=13, most_true=12
+        )
+        quality = quality.merge(batch)
+    counts = (quality.true_positive, quality.false_positive, quality.false_negative)
+    np.testing.assert_array_equal(jnp.stack(counts, 1)[1:], case["out/counts_tp_fp_fn"])
+    scores = quality.compute()
+    for name in ("SQ", "RQ", "PQ"):
+        close(scores[name], case[f"out/{name}"], METRIC)
+        close(scores["per_class"][name][1:], case[f"out/{name}_per_class"], METRIC)
+        assert np.isnan(scores["per_class"][name][0])

@@ -22,6 +22,7 @@ MAY_IMPORT = {
     "temporal_dropout": {"nn"},
     "losses": {"nn"},
     "metrics": {"nn"},
+    "panoptic": {"nn", "losses", "metrics"},
     "data": set(),
     "training": {"metrics"},
     "interop": {"nn", "models", "fusion"},

@@ -197,31 +197,44 @@ class PatchFolder:
         """
         annotations = self.annotations(patch)
         if not self.has_instances(patch):
-            ids = annotations.parcels if annotations.parcel_ids is None else annotations.parcel_ids
-            instances = instances_from_parcels(ids, annotations.semantic)
-            heatmap, zones, _, _ = centerness(instances, annotations.semantic)
+            instances, zones, heatmap = make_instances(annotations)
         else:
             size = annotations.semantic.shape
-            instances, zones, heatmap = (
-                _sized(
-                    arrays.load_array(file := self.file(patch, name)), size, file, remedy=_RECOMPUTE
-                )
-                for name in ("INSTANCES", "ZONES", "HEATMAP")
+            instances, zones = (
+                self._stored_numbers(patch, name, size) for name in ("INSTANCES", "ZONES")
             )
-            for name, numbers in (("INSTANCES", instances), ("ZONES", zones)):
-                file = self.file(patch, name)
-                _integers(numbers, file, remedy=_RECOMPUTE)
-                if numbers.min() < 0:
-                    what = f"instance {numbers.min()}"
-                    raise DataError(what, where=file, remedy=_RECOMPUTE)
+            file = self.file(patch, "HEATMAP")
+            heatmap = _sized(arrays.load_array(file), size, file, remedy=_RECOMPUTE)
             if heatmap.dtype.kind != "f" or not (heatmap.min() >= 0 and heatmap.max() <= 1):
-                file = self.file(patch, "HEATMAP")
                 raise DataError("values are not 0 to 1", where=file, remedy=_RECOMPUTE)
         return Instances(
             instances=instances.astype(np.int32),
             zones=zones.astype(np.int32),
             heatmap=heatmap.astype(np.float32),
         )
+
+    def instance_numbers(self, patch: Patch, annotations: Annotations) -> np.ndarray:
+        """Returns the INSTANCES of one patch, (h, w) int32, read or numbered as published.
+
+        Args:
+          patch: One of `patches`.
+          annotations: Its annotations.
+
+        Raises:
+          DataError: If the file is unreadable, of another form or size, or holds negative numbers.
+        """
+        if self.has_instances(patch):
+            numbers = self._stored_numbers(patch, "INSTANCES", annotations.semantic.shape)
+        else:
+            numbers = _number(annotations)
+        return numbers.astype(np.int32)
+
+    def _stored_numbers(self, patch: Patch, name: str, size: tuple[int, ...]) -> np.ndarray:
+        file = self.file(patch, name)
+        numbers = _sized(arrays.load_array(file), size, file, remedy=_RECOMPUTE)
+        if _integers(numbers, file, remedy=_RECOMPUTE).min() < 0:
+            raise DataError(f"instance {numbers.min()}", where=file, remedy=_RECOMPUTE)
+        return numbers
 
     def has_instances(self, patch: Patch) -> bool:
         """Whether the panoptic targets of `patch` are stored, not only computable."""
@@ -249,6 +262,21 @@ class PatchFolder:
         if self.has_instances(patch):
             self.instances(patch)
         return series, annotations
+
+
+def make_instances(annotations: Annotations) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Computes INSTANCES, ZONES (int64) and HEATMAP (float64) of one patch, (h, w) each.
+
+    Numbers follow `ParcelIDs`, as published, or else the parcels' numbers within the patch.
+    """
+    instances = _number(annotations)
+    heatmap, zones = centerness(instances)
+    return instances, zones, heatmap
+
+
+def _number(annotations: Annotations) -> np.ndarray:
+    ids = annotations.parcels if annotations.parcel_ids is None else annotations.parcel_ids
+    return instances_from_parcels(ids, annotations.semantic)
 
 
 def check_layout(root: pathlib.Path, modalities: Sequence[str] | None = None) -> tuple[str, ...]:

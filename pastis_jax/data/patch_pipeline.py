@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 
 from pastis_jax.data.class_mapping import ClassMapping
-from pastis_jax.data.nomenclature import MODALITIES, REFERENCE_DATE
+from pastis_jax.data.instances import centerness, instances_from_parcels, largest, measure
+from pastis_jax.data.nomenclature import BACKGROUND, MODALITIES, REFERENCE_DATE
 from pastis_jax.data.pipeline import Statistics, fill_missing
 from pastis_jax.errors import DataError, UserError
-from pastis_jax.types import Batch, Series
+from pastis_jax.types import Batch, PanopticTarget, Series
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,10 +34,13 @@ class PatchEncoding:
       date: One acquisition instead of all: the one closest to a day 'YYYY-MM-DD', the earlier of
         two equally close, or the one of this number, negative from the end.
       classes: Classes of the labels.
+      instances: Number of slots ``i`` of panoptic targets; None makes none. Where a cut holds more
+        instances, the largest are kept: the pixels of the others have none, and their number is
+        `dropped`.
 
     Raises:
       UserError: If `crop` does not fit in the patches, or what is turned is not square, or `date`
-        is not a day.
+        is not a day, or there are panoptic targets but the background is no class of its own.
     """
 
     lengths: Mapping[str, int]
@@ -47,6 +51,7 @@ class PatchEncoding:
     turns: bool = False
     date: str | int | None = None
     classes: ClassMapping = dataclasses.field(default_factory=ClassMapping.official)
+    instances: int | None = None
 
     def __post_init__(self):
         if self.crop is not None and not 1 <= self.crop <= min(self.size):
@@ -61,6 +66,13 @@ class PatchEncoding:
             except ValueError:
                 what = f"{self.date} is not a day"
                 raise UserError(what, where="--date", remedy="write it as YYYY-MM-DD") from None
+        if self.instances is not None:
+            if self.instances < 1:
+                raise ValueError(f"panoptic targets need at least 1 slot, got {self.instances}")
+            if not np.array_equal(np.flatnonzero(self.classes.lookup == 0), [BACKGROUND]):
+                what = "parcels cannot be told from the background, which is grouped with others"
+                remedy = "leave Background out of every group"
+                raise UserError(what, where="--class-mapping", remedy=remedy)
 
     def for_evaluation(self) -> PatchEncoding:
         """Returns the same encoding of whole patches as they are: every pixel once."""
@@ -73,11 +85,14 @@ class PatchEncoding:
           DataError: If the patch has no acquisition of the number `date`.
         """
         view = self._view(rng)
+        semantic = view(record["semantic"])
+        label = self.classes.lookup[semantic].astype(np.int32)
         return Batch(
             series={m: self._series(m, record, view) for m in self.lengths},
-            label=self.classes.lookup[view(record["semantic"])].astype(np.int32),
+            label=label,
             real=np.True_,
             id=np.int32(record["patch"]),
+            panoptic=self._panoptic(record, view, semantic, label),
         )
 
     def _view(self, rng):
@@ -93,6 +108,28 @@ class PatchEncoding:
             return np.rot90(cut, quarters, (-2, -1))
 
         return view
+
+    def _panoptic(self, record, view, semantic, label) -> PanopticTarget | None:
+        """Makes the instances of what was cut out, as if it were a patch.
+
+        A parcel that the cut takes a piece of, or several, is one instance of its class, however
+        small: unlike the official patches, cuts make no parcel void that is mostly outside.
+        """
+        if self.instances is None:
+            return None
+        instances = instances_from_parcels(view(record["instances"]), semantic)
+        instances, dropped = largest(instances, self.instances)
+        heatmap, zones = centerness(instances)
+        size, label_of = measure(instances, label, self.instances)
+        return PanopticTarget(
+            heatmap=heatmap.astype(np.float32),
+            instances=instances.astype(np.int32),
+            zones=zones.astype(np.int32),
+            size=size,
+            label=label_of,
+            real=np.arange(self.instances) < instances.max(),
+            dropped=np.int32(dropped),
+        )
 
     def _series(self, modality, record, view) -> Series:
         values, days = view(record[modality]["values"]), record[modality]["days"]

@@ -9,17 +9,17 @@ from typing import Any
 import numpy as np
 
 from pastis_jax.data.metadata import Patch
-from pastis_jax.data.nomenclature import FOLDS, VOID
+from pastis_jax.data.nomenclature import BACKGROUND, FOLDS, VOID
 from pastis_jax.data.patch_folder import Annotations, PatchFolder, Series
 from pastis_jax.data.statistics import StatisticsAccumulator, statistics_to_json
 from pastis_jax.errors import DataError
 
-Measures = tuple[tuple[int, int], np.ndarray, dict[str, np.ndarray]]
-"""Size h, w; pixels by label (20,); moments of each modality."""
+Measures = tuple[tuple[int, int], np.ndarray, int, dict[str, np.ndarray]]
+"""Size h, w; pixels by label (20,); number of instances; moments of each modality."""
 
 
 class PatchSummary:
-    """Gathers sizes, pixels by label and, on request, channel statistics.
+    """Gathers sizes, pixels by label, instances and, on request, channel statistics.
 
     Args:
       folder: The folder.
@@ -31,12 +31,16 @@ class PatchSummary:
         self._accumulators = {m: StatisticsAccumulator(m) for m in folder.modalities if statistics}
         self._pixels = {fold: np.zeros(VOID + 1, np.int64) for fold in FOLDS}
         self._first: tuple[Patch, tuple[int, int]] | None = None
+        self._most_instances = 0
 
-    def measure(self, series: Series, annotations: Annotations) -> Measures:
+    def measure(self, patch: Patch, series: Series, annotations: Annotations) -> Measures:
         """Measures one patch; may run in any thread."""
-        pixels = np.bincount(annotations.semantic.ravel(), minlength=VOID + 1)
+        semantic = annotations.semantic
+        pixels = np.bincount(semantic.ravel(), minlength=VOID + 1)
+        numbers = self._folder.instance_numbers(patch, annotations)
+        instances = len(np.unique(numbers[semantic != BACKGROUND]))
         moments = {m: one.moments(series[m][0]) for m, one in self._accumulators.items()}
-        return annotations.semantic.shape, pixels, moments
+        return semantic.shape, pixels, instances, moments
 
     def add(self, patch: Patch, measures: Measures) -> None:
         """Counts one patch.
@@ -44,7 +48,7 @@ class PatchSummary:
         Raises:
           DataError: If it has another size than the first one.
         """
-        size, pixels, moments = measures
+        size, pixels, instances, moments = measures
         first, expected = self._first = self._first or (patch, size)
         if size != expected:
             what = f"{size[0]} x {size[1]} pixels where patch {first.id} has "
@@ -52,6 +56,7 @@ class PatchSummary:
             file = self._folder.file(patch, self._folder.modalities[0])
             raise DataError(what, where=file, remedy="cut all patches to one size")
         self._pixels[patch.fold] += pixels
+        self._most_instances = max(self._most_instances, instances)
         for modality, one in moments.items():
             self._accumulators[modality].add_moments(patch.fold, one)
 
@@ -64,6 +69,7 @@ class PatchSummary:
             "modalities": list(self._folder.modalities),
             "lengths": {m: max(len(p.days[m]) for p in patches) for m in self._folder.modalities},
             "size": list(self._first[1]),
+            "most_instances": self._most_instances,
             "patches": {str(fold): counts[fold] for fold in FOLDS},
             "pixels": {
                 str(fold): {str(label): int(n) for label, n in enumerate(pixels) if n}

@@ -31,7 +31,7 @@ from pastis_jax.data.statistics import (
 )
 from pastis_jax.errors import DataError
 
-_VERSION = "1"
+_VERSION = "2"
 _WORKERS = 4  # each holds one patch, 100 to 200 MB
 
 
@@ -103,6 +103,7 @@ def prepare_patches(
             int(fold): {int(label): n for label, n in labels.items()}
             for fold, labels in facts["pixels"].items()
         },
+        most_instances=max(facts["most_instances"], 1),
         fold_statistics=computed or published,
     )
 
@@ -118,6 +119,8 @@ class PreparedPatches:
       size: Rows and columns h, w of every patch.
       patches: Number of patches by fold.
       counts: Number of pixels by fold and official label, background (0) and void (19) included.
+      most_instances: Slots that hold the instances of any patch: the most of one patch, void ones
+        included, and at least 1.
       fold_statistics: Channel means and standard deviations by modality and fold.
     """
 
@@ -127,6 +130,7 @@ class PreparedPatches:
     size: tuple[int, int]
     patches: Mapping[int, int]
     counts: Mapping[int, Mapping[int, int]]
+    most_instances: int
     fold_statistics: Mapping[str, FoldStatistics] = dataclasses.field(repr=False)
 
     @property
@@ -134,13 +138,16 @@ class PreparedPatches:
         """The official folder."""
         return self.folder.root
 
-    def source(self, folds: Sequence[int], *, in_memory: bool = False) -> PatchSource:
+    def source(
+        self, folds: Sequence[int], *, in_memory: bool = False, instances: bool = False
+    ) -> PatchSource:
         """Returns random access to the patches of `folds`, fold after fold, in metadata order.
 
         Args:
           folds: The folds.
           in_memory: Whether to keep every patch in memory once it was read; `nbytes` of the source
             says how much that takes in the end.
+          instances: Whether records hold `instances`, which panoptic targets are made from.
 
         Raises:
           DataError: If a fold has no patch.
@@ -148,7 +155,9 @@ class PreparedPatches:
         self._check(folds)
         every = self.folder.patches.values()
         patches = [patch for fold in folds for patch in every if patch.fold == fold]
-        return PatchSource(self.folder, patches, self.size, in_memory=in_memory)
+        return PatchSource(
+            self.folder, patches, self.size, in_memory=in_memory, instances=instances
+        )
 
     def statistics(self, train_folds: Sequence[int]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         """Returns the channel statistics to normalise with when training on `train_folds`.
@@ -178,8 +187,9 @@ class PatchSource:
     An item is a dict with, for each modality, a dict of `values`, (t, c, h, w) int16 for S2 and
     float16 for S1A and S1D, and `days`, (t,) int32 since 2018-09-01; and with `semantic`, (h, w)
     uint8 official labels, `parcels`, (h, w) int32 numbers within the patch, `patch` and `fold`
-    (int). Values are maps of the files, read when sliced, unless kept in memory; they and the
-    annotations are read-only.
+    (int); on request with `instances`, (h, w) int32, those of INSTANCE_ANNOTATIONS, or in the order
+    of ParcelIDs, or else of `parcels`. Values are maps of the files, read when sliced, unless kept
+    in memory; they and the annotations are read-only.
 
     Attributes:
       dates: Number of dates of each record, (records,) int, by modality.
@@ -193,8 +203,9 @@ class PatchSource:
         size: tuple[int, int],
         *,
         in_memory: bool = False,
+        instances: bool = False,
     ):
-        self._folder, self._patches = folder, tuple(patches)
+        self._folder, self._patches, self._instances = folder, tuple(patches), instances
         self._kept: dict[int, dict[str, Any]] | None = {} if in_memory else None
         self.dates = {
             m: np.array([len(patch.days[m]) for patch in patches]) for m in folder.modalities
@@ -203,7 +214,8 @@ class PatchSource:
             m: len(MODALITIES[m].channels) * np.dtype(MODALITIES[m].dtype).itemsize
             for m in folder.modalities
         }
-        pixel = sum(frame[m] * int(n.sum()) for m, n in self.dates.items()) + 5 * len(patches)
+        pixel = sum(frame[m] * int(n.sum()) for m, n in self.dates.items())
+        pixel += (9 if instances else 5) * len(patches)
         self.nbytes = size[0] * size[1] * pixel
 
     def __repr__(self) -> str:  # without an address: Grain compares it when it restores a state
@@ -230,15 +242,16 @@ class PatchSource:
         for modality, (values, days) in self._folder.series(patch).items():
             values = values if self._kept is None else np.array(values)
             item[modality] = {"values": values, "days": days}
-        semantic, parcels, _ = self._folder.target(patch)
-        for array in (semantic, parcels, *(item[m]["values"] for m in item)):
+        if self._instances:
+            annotations = self._folder.annotations(patch)
+            maps = {"semantic": annotations.semantic, "parcels": annotations.parcels}
+            maps["instances"] = self._folder.instance_numbers(patch, annotations)
+        else:
+            semantic, parcels, _ = self._folder.target(patch)
+            maps = {"semantic": semantic, "parcels": parcels}
+        for array in (*maps.values(), *(item[m]["values"] for m in item)):
             array.flags.writeable = False
-        return item | {
-            "semantic": semantic,
-            "parcels": parcels,
-            "patch": patch.id,
-            "fold": patch.fold,
-        }
+        return item | maps | {"patch": patch.id, "fold": patch.fold}
 
 
 def _examine(root: pathlib.Path, paths: Mapping[str, pathlib.Path], *, progress: bool) -> None:
@@ -250,7 +263,7 @@ def _examine(root: pathlib.Path, paths: Mapping[str, pathlib.Path], *, progress:
         patches = list(folder.patches.values())
 
         def work(patch: Patch):
-            return summary.measure(*folder.check(patch))
+            return summary.measure(patch, *folder.check(patch))
 
         bar = tqdm.tqdm(
             total=len(patches),

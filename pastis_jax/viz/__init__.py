@@ -1,6 +1,7 @@
 """Pictures (matplotlib, without pyplot: no display and no global state)."""
 
-from pastis_jax.viz.curves import confusion_matrix, iou_per_class, learning_curves
+from pastis_jax.viz.curves import confusion_matrix, iou_per_class, learning_curves, pq_per_class
+from pastis_jax.viz.instances import PanopticRow, outlines, panoptic_panel
 from pastis_jax.viz.maps import (
     PanelRow,
     class_map,
@@ -12,11 +13,15 @@ from pastis_jax.viz.maps import (
 
 __all__ = [
     "PanelRow",
+    "PanopticRow",
     "class_map",
     "confusion_matrix",
     "error_map",
     "iou_per_class",
     "learning_curves",
+    "outlines",
+    "panoptic_panel",
+    "pq_per_class",
     "radar_composite",
     "rgb",
     "segmentation_panel",

@@ -1,11 +1,11 @@
-"""Pictures of a run: learning curves, confusion matrix, IoU per class."""
+"""Pictures of a run: learning curves, confusion matrix, IoU and PQ per class."""
 
 from __future__ import annotations
 
 import json
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -86,21 +86,47 @@ def iou_per_class(
       colours: Official colours, 0 to 255.
       path: PNG to write.
     """
-    order = np.argsort(np.where(np.isnan(iou), -1, iou))
-    mean = np.nanmean(iou) if np.any(~np.isnan(iou)) else 0.0
+    texts = [f"{value:.2f}" for value in iou]
+    _sorted_bars(iou, texts, names, colours, path, name="IoU", mean_name="mIoU")
+
+
+def pq_per_class(
+    scores: Mapping[str, np.ndarray],
+    names: Sequence[str],
+    colours: Sequence[tuple[int, int, int]],
+    path: pathlib.Path,
+) -> None:
+    """Draws the PQ of each class of things as `iou_per_class` does, and the SQ and RQ it is of.
+
+    Args:
+      scores: `SQ`, `RQ` and `PQ`, ``k`` each, NaN for a class that is absent, as
+        `PanopticQuality.compute` returns them `per_class`. Class 0, the background, is left out.
+      names: Class names, ``k``.
+      colours: Official colours, 0 to 255.
+      path: PNG to write.
+    """
+    pq, sq, rq = (scores[name][1:] for name in ("PQ", "SQ", "RQ"))
+    texts = [f"{p:.2f}  (SQ {s:.2f}, RQ {r:.2f})" for p, s, r in zip(pq, sq, rq, strict=True)]
+    _sorted_bars(pq, texts, names[1:], colours[1:], path, name="PQ", mean_name="PQ")
+
+
+def _sorted_bars(values, texts, names, colours, path, *, name, mean_name):
+    """Draws one bar per class, NaN as absent, with a line at the mean of the others."""
+    order = np.argsort(np.where(np.isnan(values), -1, values))
+    mean = np.nanmean(values) if np.any(~np.isnan(values)) else 0.0
     figure = Figure(figsize=(7, 0.3 * len(names) + 1), layout="constrained")
     axes = figure.subplots()
     plain = {"facecolor": "white", "edgecolor": "none", "pad": 0.5}  # over the line of the mean
     for row, i in enumerate(order):
         colour = np.array(colours[i]) / 255
-        value = 0.0 if np.isnan(iou[i]) else iou[i]
+        value = 0.0 if np.isnan(values[i]) else values[i]
         axes.barh(row, value, color=colour, edgecolor=INK, linewidth=0.5)
-        text = "absent" if np.isnan(iou[i]) else f"{value:.2f}"
+        text = "absent" if np.isnan(values[i]) else texts[i]
         axes.text(value + 0.01, row, text, va="center", fontsize=8, bbox=plain)
     axes.axvline(mean, color=GOLD, linewidth=1.5, zorder=0)
-    axes.set_title(f"mIoU {mean:.3f}", color=GOLD, fontsize=10)
+    axes.set_title(f"{mean_name} {mean:.3f}", color=GOLD, fontsize=10)
     axes.set_yticks(range(len(names)), [names[i] for i in order])
     axes.set_xlim(0, 1.08)
-    axes.set_xlabel("IoU")
+    axes.set_xlabel(name)
     axes.spines[["top", "right"]].set_visible(False)
     save(figure, path)

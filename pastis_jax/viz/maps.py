@@ -24,7 +24,7 @@ _DB = np.array([(-18, -4), (-25, -11), (0, 14)], np.float32).T
 
 # Sizes in inches: one map, the strip beside or below it, one line of the legend.
 _CELL, _STRIP, _LINE = 2.1, 0.3, 0.2
-_SMALL = 8  # points
+SMALL = 8  # points
 
 
 @dataclasses.dataclass(frozen=True)
@@ -144,51 +144,22 @@ def segmentation_panel(
     void = len(names)
     pictures = [_pictures(row, colours, void) for row in rows]
     columns = [name for name in pictures[0] if any(p[name] is not None for p in pictures)]
-    shown = np.unique(np.concatenate([m.ravel() for r in rows for m in (r.predicted, r.truth)]))
-    entries = [
-        (textwrap.fill(name, 30), colour, None)
-        for i, (name, colour) in enumerate(zip(names, colours, strict=True))
-        if i in shown
-    ]
-    if void in shown:
-        entries.append(("Void (not counted)", _VOID_COLOUR, _HATCH))
-
-    width = _CELL * len(columns) + _STRIP
-    per_line = _entries_per_line([text for text, *_ in entries], width)
-    tallest = max(text.count("\n") + 1 for text, *_ in entries)
-    lines = math.ceil(len(entries) / per_line) * tallest
-    heights = [row.truth.shape[0] / row.truth.shape[1] for row in rows]
-    height = sum(_CELL * h + _STRIP for h in heights) + _LINE * lines + 3 * _STRIP
-    figure = Figure(figsize=(width, height), layout="compressed")
-    figure.suptitle(textwrap.fill(title, int(width * 9)), fontsize=11)
-    grid = figure.subplots(len(rows), len(columns), squeeze=False, height_ratios=heights)
+    shown = np.concatenate([m.ravel() for r in rows for m in (r.predicted, r.truth)])
+    shapes = [row.truth.shape for row in rows]
+    figure, grid = panel(shapes, columns, legend_entries(names, colours, shown), title)
     for row, axes_of_row, picture in zip(rows, grid, pictures, strict=True):
         for axes, column in zip(axes_of_row, columns, strict=True):
-            _draw(axes, picture[column], row.truth.shape)
+            draw(axes, picture[column], row.truth.shape)
         by_name = dict(zip(columns, axes_of_row, strict=True))
-        _hatch(by_name["prediction"], row.predicted == void)
+        hatch(by_name["prediction"], row.predicted == void)
         for column in ("truth", "errors"):
-            _hatch(by_name[column], row.truth == void)
-        axes_of_row[0].set_ylabel(textwrap.fill(row.title, 30), fontsize=_SMALL)
+            hatch(by_name[column], row.truth == void)
+        axes_of_row[0].set_ylabel(textwrap.fill(row.title, 30), fontsize=SMALL)
         counted = row.truth != void
         hits = np.mean((row.predicted == row.truth)[counted]) if counted.any() else None
         text = "all void" if hits is None else f"accuracy {100 * hits:.1f} %"
-        by_name["errors"].set_xlabel(text, fontsize=_SMALL)
-    for axes, column in zip(grid[0], columns, strict=True):
-        colour = np.array(WRONG) / 255 if column == "errors" else "black"
-        axes.set_title(column, fontsize=9, color=colour)
-    handles = [
-        Patch(facecolor=np.array(colour) / 255, edgecolor=GREY if hatch else INK, hatch=hatch)
-        for _, colour, hatch in entries
-    ]
-    figure.legend(
-        handles,
-        [text for text, *_ in entries],
-        loc="outside lower center",
-        ncols=per_line,
-        fontsize=_SMALL,
-        frameon=False,
-    )
+        by_name["errors"].set_xlabel(text, fontsize=SMALL)
+    grid[0, columns.index("errors")].title.set_color(np.array(WRONG) / 255)
     save(figure, path)
 
 
@@ -203,7 +174,57 @@ def _pictures(row, colours, void):
     }
 
 
-def _draw(axes: Axes, picture: np.ndarray | None, shape: tuple[int, int]) -> None:
+Entry = tuple[str, tuple[int, int, int], str | None]
+"""Text, colour and hatching of an entry of the legend."""
+
+
+def legend_entries(
+    names: Sequence[str], colours: Sequence[tuple[int, int, int]], shown: np.ndarray
+) -> list[Entry]:
+    """Returns the entries of the classes, and void, that are among the indices `shown`."""
+    shown = np.unique(shown)
+    entries: list[Entry] = [
+        (textwrap.fill(name, 30), colour, None)
+        for i, (name, colour) in enumerate(zip(names, colours, strict=True))
+        if i in shown
+    ]
+    if len(names) in shown:
+        entries.append(("Void (not counted)", _VOID_COLOUR, _HATCH))
+    return entries
+
+
+def panel(
+    shapes: Sequence[tuple[int, int]], columns: Sequence[str], entries: Sequence[Entry], title: str
+) -> tuple[Figure, np.ndarray]:
+    """Returns a figure with a legend below, and its axes: a row per shape, titled columns."""
+    width = _CELL * len(columns) + _STRIP
+    per_line = _entries_per_line([text for text, *_ in entries], width)
+    tallest = max(text.count("\n") + 1 for text, *_ in entries)
+    lines = math.ceil(len(entries) / per_line) * tallest
+    heights = [h / w for h, w in shapes]
+    height = sum(_CELL * h + _STRIP for h in heights) + _LINE * lines + 3 * _STRIP
+    figure = Figure(figsize=(width, height), layout="compressed")
+    figure.suptitle(textwrap.fill(title, int(width * 9)), fontsize=11)
+    grid = figure.subplots(len(shapes), len(columns), squeeze=False, height_ratios=heights)
+    for axes, column in zip(grid[0], columns, strict=True):
+        axes.set_title(column, fontsize=9)
+    handles = [
+        Patch(facecolor=np.array(colour) / 255, edgecolor=GREY if hatched else INK, hatch=hatched)
+        for _, colour, hatched in entries
+    ]
+    figure.legend(
+        handles,
+        [text for text, *_ in entries],
+        loc="outside lower center",
+        ncols=per_line,
+        fontsize=SMALL,
+        frameon=False,
+    )
+    return figure, grid
+
+
+def draw(axes: Axes, picture: np.ndarray | None, shape: tuple[int, int]) -> None:
+    """Shows a picture, or that there is none."""
     if picture is None:
         picture = np.ones((*shape, 3))
         axes.text(0.5, 0.5, "none", transform=axes.transAxes, ha="center", color=GREY)
@@ -213,7 +234,7 @@ def _draw(axes: Axes, picture: np.ndarray | None, shape: tuple[int, int]) -> Non
     axes.spines[:].set(color=GREY, linewidth=0.5)
 
 
-def _hatch(axes: Axes, mask: np.ndarray) -> None:
+def hatch(axes: Axes, mask: np.ndarray) -> None:
     """Hatches the pixels of a mask, ``h w`` bool."""
     if not mask.any():
         return
@@ -227,6 +248,6 @@ def _hatch(axes: Axes, mask: np.ndarray) -> None:
 def _entries_per_line(texts: Sequence[str], width: float) -> int:
     """How many legend entries stand side by side in `width` inches."""
     longest = max(len(line) for text in texts for line in text.splitlines())
-    entry = (0.58 * longest + 5.5) * _SMALL / 72  # letters, colour and gaps
+    entry = (0.58 * longest + 5.5) * SMALL / 72  # letters, colour and gaps
     most = max(1, min(len(texts), int(width / entry)))
     return math.ceil(len(texts) / math.ceil(len(texts) / most))  # lines of even length

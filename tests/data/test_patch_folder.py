@@ -17,7 +17,8 @@ import pytest
 
 from pastis_jax.data import prepare_patches as module
 from pastis_jax.data.instances import centerness, instances_from_parcels
-from pastis_jax.data.patch_folder import PatchFolder
+from pastis_jax.data.patch_folder import PatchFolder, make_instances
+from pastis_jax.data.patch_pipeline import PatchEncoding
 from pastis_jax.data.prepare_patches import prepare_patches
 from pastis_jax.data.simulate import simulate
 
@@ -179,9 +180,10 @@ def test_prepared(root, cache):
 
 
 @pytest.mark.parametrize("in_memory", [False, True])
-def test_source(in_memory, root, cache):
+@pytest.mark.parametrize("instances", [False, True])
+def test_source(in_memory, instances, root, cache):
     prepared, folder = prepare_patches(root, cache=cache, progress=False), PatchFolder(root)
-    source = prepared.source((4, 1), in_memory=in_memory)
+    source = prepared.source((4, 1), in_memory=in_memory, instances=instances)
     patches = [folder.patches[i] for i in (10004, 10009, 10001, 10006)]
     assert repr(source) == "PatchSource(4 patches, S2, S1A, S1D)"
     copy = pickle.loads(pickle.dumps(source))
@@ -194,6 +196,11 @@ def test_source(in_memory, root, cache):
         np.testing.assert_array_equal(record["parcels"], folder.target(patch)[1], strict=True)
         assert (record["patch"], record["fold"]) == (patch.id, patch.fold)
         size += record["semantic"].nbytes + record["parcels"].nbytes
+        assert ("instances" in record) is instances
+        if instances:
+            numbers = folder.instances(patch).instances
+            np.testing.assert_array_equal(record["instances"], numbers, strict=True)
+            size += numbers.nbytes
         for modality, (values, days) in folder.series(patch).items():
             np.testing.assert_array_equal(record[modality]["values"], values)
             np.testing.assert_array_equal(record[modality]["days"], days, strict=True)
@@ -205,6 +212,37 @@ def test_source(in_memory, root, cache):
     assert (source[0] is source[0]) is in_memory
     with pytest.raises(IndexError):
         source[4]
+
+
+def test_most_instances(root, cache):
+    prepared = prepare_patches(root, cache=cache, progress=False)
+    assert prepared.most_instances == 4
+    folder = PatchFolder(root)
+    file = folder.file(folder.patches[10007], "TARGET")
+    target = np.load(file)
+    target[1, 0, :3] = 90, 91, 92
+    np.save(file, target)
+    ids = folder.file(folder.patches[10007], "ParcelIDs")
+    np.save(ids, target[1].astype(np.int32))
+    assert prepare_patches(root, cache=cache, progress=False).most_instances == 7
+    target[0] = 0
+    for patch in folder.patches.values():
+        np.save(folder.file(patch, "TARGET"), target)
+    assert prepare_patches(root, cache=cache, progress=False).most_instances == 1
+
+
+def test_stored_instances_are_those_of_records(root, cache):
+    folder = PatchFolder(root)
+    patch = folder.patches[10001]
+    instances, zones, heatmap = make_instances(folder.annotations(patch))
+    renumbered = np.where(instances > 0, 5 - instances, 0)
+    (root / "INSTANCE_ANNOTATIONS").mkdir()
+    for name, array in (("INSTANCES", renumbered), ("ZONES", zones), ("HEATMAP", heatmap)):
+        np.save(folder.file(patch, name), array)
+    prepared = prepare_patches(root, cache=cache, progress=False)
+    record = prepared.source([1], instances=True)[0]
+    np.testing.assert_array_equal(record["instances"], renumbered)
+    assert not record["instances"].flags.writeable
 
 
 def test_a_copy_of_a_source_in_memory_carries_no_patch(root, cache):
@@ -309,6 +347,20 @@ def test_real_sample(cache):
         ours = instances_from_parcels(annotations.parcels, annotations.semantic)
         pairs = np.unique(np.stack([ours.ravel(), stored.instances.ravel()]), axis=1)
         assert pairs.shape[1] == ours.max() + 1 == stored.instances.max() + 1
-        heatmap, zones, _, _ = centerness(stored.instances, annotations.semantic)
+        heatmap, zones = centerness(stored.instances)
         np.testing.assert_allclose(stored.heatmap, heatmap, atol=1e-6)
         assert (stored.zones == zones).mean() > 0.999
+    encode = PatchEncoding(
+        prepared.lengths,
+        prepared.statistics((1, 2, 3)),
+        prepared.size,
+        instances=prepared.most_instances,
+    )
+    source = prepared.source([f for f, n in prepared.patches.items() if n], instances=True)
+    for i in range(len(source)):
+        target = encode(source[i], np.random.default_rng(0)).panoptic
+        stored = folder.instances(folder.patches[source[i]["patch"]])
+        assert target.dropped == 0
+        np.testing.assert_array_equal(target.instances, stored.instances)
+        np.testing.assert_allclose(target.heatmap, stored.heatmap, atol=1e-6)
+        assert (stored.zones == target.zones).mean() > 0.999

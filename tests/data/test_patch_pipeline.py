@@ -11,6 +11,7 @@ import jax
 import numpy as np
 import patch_factory as factory
 import pytest
+from patch_records import image_record, plain
 
 from pastis_jax.data.class_mapping import ClassMapping
 from pastis_jax.data.nomenclature import CLASSES
@@ -31,27 +32,6 @@ def prepared(tmp_path_factory):
 @pytest.fixture(scope="module")
 def encode(prepared):
     return PatchEncoding(prepared.lengths, prepared.statistics((1, 2, 3)), prepared.size)
-
-
-def image_record(semantic, *, dates=3):
-    """A record whose channels all show `1000 + 100 date + 10 row + column`."""
-    h, w = semantic.shape
-    image = 1000 + 10 * np.arange(h)[:, None] + np.arange(w)
-    series = image + 100 * np.arange(dates)[:, None, None, None]
-    return {
-        m: {
-            "values": np.broadcast_to(series, (dates, c, h, w)).astype("i2"),
-            "days": np.arange(dates, dtype=np.int32),
-        }
-        for m, c in factory.CHANNELS.items()
-    } | {"semantic": semantic, "patch": 7}
-
-
-def plain(size, **arguments):
-    """An encoding that leaves values as they are."""
-    statistics = {m: (np.zeros(c, "f4"), np.ones(c, "f4")) for m, c in factory.CHANNELS.items()}
-    lengths = dict.fromkeys(factory.CHANNELS, 4)
-    return PatchEncoding(lengths, statistics, size, **arguments)
 
 
 def test_whole_patch(prepared, encode):

@@ -14,7 +14,6 @@ import sys
 import numpy as np
 import pytest
 
-from pastis_jax.data.instances import centerness
 from pastis_jax.data.nomenclature import FOLDS, MODALITIES, REFERENCE_DATE
 from pastis_jax.data.pixel_set import PixelSetFolder
 from pastis_jax.data.simulate import Difficulty, simulate
@@ -188,24 +187,6 @@ def test_instance_annotations(folder):
         np.testing.assert_array_equal(fine > 0, within > 0)
         assert load["HEATMAP"].max() == 1
         assert set(np.unique(load["ZONES"])) <= set(np.unique(within))
-
-
-def test_centerness_equals_the_published_rule(golden_folder):
-    case = np.load(golden_folder / "centerness.npz")
-    for k, instances in enumerate(case["in/instances"]):
-        heatmap, zones, size, label = centerness(instances, case["in/semantic"][k])
-        np.testing.assert_allclose(heatmap, case["out/heatmap"][k], atol=1e-6)
-        # Far from all instances two Gaussians of 1e-79 can tie, and rounding decides.
-        same = zones == case["out/zones"][k]
-        assert same.mean() >= 0.999
-        np.testing.assert_array_equal(size[same], case["out/size"][k][same])
-        np.testing.assert_array_equal(label[same], case["out/object_semantic"][k][same])
-
-
-def test_centerness_without_instances_is_zero():
-    heatmap, zones, size, label = centerness(np.zeros((4, 5), int), np.zeros((4, 5), int))
-    for array in (heatmap, zones, size, label):
-        assert not array.any()
 
 
 @pytest.mark.parametrize(

@@ -28,8 +28,9 @@ class Builder(folder_builder.FolderBuilder):
     patches is left out.
 
     `info.metadata` holds `modalities`, `lengths` (most dates of a patch, by modality), `size` (rows
-    and columns), `patches` (by fold), `pixels` (by fold and label), `statistics` (by modality and
-    fold, mean and std per channel computed from the patches) and `source`.
+    and columns), `most_instances` (of a patch), `patches` (by fold), `pixels` (by fold and label),
+    `statistics` (by modality and fold, mean and std per channel computed from the patches) and
+    `source`.
 
     Args:
       parcel_ids: Whether to write ID_PARCEL of each pixel; the folder must hold it then.
@@ -80,7 +81,7 @@ class Builder(folder_builder.FolderBuilder):
     def _examples(self, patches: Sequence[Patch]) -> Iterator[tuple[int, dict[str, Any]]]:
         for patch in patches:
             series, annotations = self._folder.check(patch)
-            self._summary.add(patch, self._summary.measure(series, annotations))
+            self._summary.add(patch, self._summary.measure(patch, series, annotations))
             record = {m: {"values": values, "days": days} for m, (values, days) in series.items()}
             record |= vars(annotations) | vars(self._folder.instances(patch))
             if not self._parcel_ids:

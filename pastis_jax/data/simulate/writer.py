@@ -91,7 +91,7 @@ def write_patch(folder: Path, scene: Scene, images: Mapping[str, np.ndarray]) ->
     target = target.astype(np.uint8 if target.max() < 256 else np.int16)
     ids = np.where(parcel > 0, scene.patch * 1000 + parcel, 0).astype(np.int32)
     instances = instances_from_parcels(ids, semantic)
-    heatmap, zones, _, _ = centerness(instances, semantic)
+    heatmap, zones = centerness(instances)
     arrays = {
         "ANNOTATIONS/TARGET": target,
         "ANNOTATIONS/ParcelIDs": ids,

@@ -1,0 +1,93 @@
+"""Command line that writes the panoptic targets of a patch folder."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pathlib
+import sys
+import tempfile
+from typing import Annotated
+
+import numpy as np
+import tqdm
+import tyro
+
+from pastis_jax.data.patch_folder import INSTANCES, PatchFolder, make_instances
+from pastis_jax.errors import DataError, UserError
+
+_NAMES = ("INSTANCES", "ZONES", "HEATMAP")  # in the order of `make_instances`
+
+
+@dataclasses.dataclass(frozen=True)
+class Arguments:
+    """Write the panoptic targets of a patch folder: INSTANCES, ZONES and HEATMAP of each patch.
+
+    They are made from ANNOTATIONS by the rule of the published ones, into INSTANCE_ANNOTATIONS.
+    Nothing is changed before all are made.
+    """
+
+    folder: Annotated[pathlib.Path, tyro.conf.Positional]
+    """The patch folder."""
+    overwrite: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Replace targets that are there."""
+
+
+def write_instances(root: str | os.PathLike[str], *, overwrite: bool, progress: bool = True) -> int:
+    """Writes the panoptic targets of a patch folder, as int64 and float64, as published.
+
+    All are made first, in a hidden folder inside `root`, and then moved to their places; no file
+    is ever incomplete under its name.
+
+    Args:
+      root: The official patch folder.
+      overwrite: Whether to replace files.
+      progress: Whether to draw a progress bar.
+
+    Returns:
+      Number of patches.
+
+    Raises:
+      DataError: If the folder is not a sound patch folder or cannot be written, or holds targets
+        that are not to be replaced.
+    """
+    folder = PatchFolder(root)
+    patches = folder.patches.values()
+    places = [folder.file(patch, name) for patch in patches for name in _NAMES]
+    if not overwrite and (there := [place for place in places if place.exists()]):
+        what = f"exists already, with {len(there) - 1} others" if there[1:] else "exists already"
+        raise DataError(what, where=there[0], remedy="add --overwrite to replace it")
+    try:
+        with tempfile.TemporaryDirectory(prefix=".instances-", dir=folder.root) as staging:
+            bar = tqdm.tqdm(patches, "Making targets", unit=" patches", disable=not progress)
+            for patch in bar:
+                arrays = make_instances(folder.annotations(patch))
+                for name, array in zip(_NAMES, arrays, strict=True):
+                    np.save(pathlib.Path(staging, folder.file(patch, name).name), array)
+            (folder.root / INSTANCES).mkdir(exist_ok=True)
+            for place in places:
+                os.replace(pathlib.Path(staging, place.name), place)
+    except OSError as error:
+        what = f"cannot be written ({error.strerror or error})"
+        remedy = "make room and the folder writable"
+        raise DataError(what, where=folder.root / INSTANCES, remedy=remedy) from error
+    return len(patches)
+
+
+def main() -> int:
+    """Runs the command. Returns its exit code: 0, or 2 after a mistake in the folder."""
+    given = tyro.cli(Arguments, prog="python -m pastis_jax.data.instances")
+    try:
+        patches = write_instances(given.folder, overwrite=given.overwrite)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    print(f"Wrote the targets of {patches} patches to {given.folder / INSTANCES}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

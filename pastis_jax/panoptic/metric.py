@@ -1,0 +1,167 @@
+"""Panoptic quality (Kirillov et al. 2019), with the two published rules for void parcels."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+from jaxtyping import Array, Bool, Float, Int
+
+
+@struct.dataclass
+class PanopticQuality:
+    """Segments found, wrongly found and missed, per class of things.
+
+    A segment is all pixels of one instance, and has the class of these pixels, one for all. Class 0
+    is the background: neither its pixels nor segments of it count. ``k`` counts it all the same, so
+    that entries agree with a mapping's names; it is 0 everywhere.
+
+    Attributes:
+      true_positive: ``k``, int32, pairs of a predicted and a true segment of the same class with an
+        IoU above 1/2; there is at most one per segment.
+      false_positive: ``k``, int32, predicted segments without a pair.
+      false_negative: ``k``, int32, true segments without a pair.
+      iou: ``k``, float32, sum of the IoUs of the pairs.
+      beyond: int32, pixels whose instance exceeds the maximum it was counted with.
+    """
+
+    true_positive: Int[Array, " k"]
+    false_positive: Int[Array, " k"]
+    false_negative: Int[Array, " k"]
+    iou: Float[Array, " k"]
+    beyond: Int[Array, ""]
+
+    @classmethod
+    def empty(cls, classes: int) -> PanopticQuality:
+        """Returns the quality of no image."""
+        zeros = jnp.zeros(classes, jnp.int32)
+        return cls(zeros, zeros, zeros, jnp.zeros(classes), jnp.zeros((), jnp.int32))
+
+    @classmethod
+    def from_batch(
+        cls,
+        predicted: Int[Array, "b h w"],
+        predicted_class: Int[Array, "b h w"],
+        truth: Int[Array, "b h w"],
+        true_class: Int[Array, "b h w"],
+        real: Bool[Array, " b"],
+        *,
+        classes: int,
+        most_predicted: int,
+        most_true: int,
+        legacy_void: bool = False,
+    ) -> PanopticQuality:
+        """Counts the segments of the images that are `real`.
+
+        Differs from the reference, which counts one segment too few of a class that covers a whole
+        image.
+
+        Void pixels are nobody's. Before that, predicted segments that match a void parcel, with an
+        IoU above 1/2, are removed: they are neither right nor wrong. Predicted segments of class 0
+        or of no class (`classes` or more) are not counted.
+
+        Args:
+          predicted: Predicted instance of each pixel from 1, 0 for none.
+          predicted_class: Its predicted class.
+          truth: True instance of each pixel from 1, 0 for none.
+          true_class: Its true class; void is `classes`.
+          real: Images to count.
+          classes: Number of classes ``k``, background (0) included and void left out.
+          most_predicted: Most predicted instances of an image.
+          most_true: Most true instances of an image.
+          legacy_void: The rule as published before June 2022, with which the paper's Table 3 was
+            made: in an image with void pixels, the predicted segments removed are those that match
+            all void pixels together, or all others together, background included.
+        """
+        count = partial(
+            _count_image,
+            classes=classes,
+            most_predicted=most_predicted,
+            most_true=most_true,
+            legacy=legacy_void,
+        )
+        images = cls(*jax.vmap(count)(predicted, predicted_class, truth, true_class))
+        return jax.tree.map(
+            lambda x: jnp.where(real.reshape(-1, *(1,) * (x.ndim - 1)), x, 0).sum(0), images
+        )
+
+    def merge(self, other: PanopticQuality) -> PanopticQuality:
+        """Joins two disjoint sets of images; also how folds are joined."""
+        return jax.tree.map(jnp.add, self, other)
+
+    def compute(self) -> dict[str, Any]:
+        """Returns `SQ`, `RQ`, `PQ` (fractions) and `per_class`, the same names with ``k`` each.
+
+        The means are over the classes that occur: those with a predicted or a true segment that is
+        counted. A class without a pair has SQ = RQ = PQ = 0; one that does not occur, NaN.
+
+        Raises:
+          ValueError: If an image had more instances than the maximum given for it.
+        """
+        if self.beyond:
+            raise ValueError(f"{int(self.beyond)} pixels of instances beyond the maximum")
+        tp, fp, fn, iou = (
+            np.asarray(x, np.float64)
+            for x in (self.true_positive, self.false_positive, self.false_negative, self.iou)
+        )
+        occurs = tp + fp + fn > 0
+        sq = np.where(occurs, iou / np.maximum(tp, 1), np.nan)
+        rq = np.divide(tp, tp + fp / 2 + fn / 2, out=np.full(len(tp), np.nan), where=occurs)
+        per_class = {"SQ": sq, "RQ": rq, "PQ": sq * rq}
+        means = {
+            name: float(x[occurs].mean()) if occurs.any() else 0.0 for name, x in per_class.items()
+        }
+        return {**means, "per_class": per_class}
+
+
+def _count_image(
+    predicted, predicted_class, truth, true_class, *, classes, most_predicted, most_true, legacy
+):
+    """Counts one image; returns the fields of `PanopticQuality`."""
+    predicted, predicted_class, truth, true_class = (
+        x.reshape(-1) for x in (predicted, predicted_class, truth, true_class)
+    )
+    beyond = (predicted < 0) | (predicted > most_predicted) | (truth < 0) | (truth > most_true)
+    void = true_class == classes
+
+    # Pixels by (void or not, true, predicted instance): all areas are sums of these.
+    pixels = jnp.zeros((2, most_true + 1, most_predicted + 1), jnp.int32)
+    pixels = pixels.at[void.astype(jnp.int32), truth, predicted].add(1, mode="drop")
+    seen, unseen = pixels
+    area = pixels.sum((0, 1))
+    if legacy:
+        regions = jnp.where(void.any(), jnp.stack([seen.sum(0), unseen.sum(0)]), 0)
+        removed = _match(regions, area, regions.sum(1)).any(0)
+    else:
+        parcels = unseen[1:]
+        removed = _match(parcels, area, parcels.sum(1)).any(0)
+    seen = jnp.where(removed, 0, seen)
+
+    def class_of(instance, label, most):
+        return jnp.zeros(most + 1, jnp.int32).at[instance].max(label, mode="drop")[1:]
+
+    found = class_of(predicted, predicted_class, most_predicted)
+    wanted = class_of(truth, jnp.where(void, 0, true_class), most_true)
+    found_area, wanted_area = seen.sum(0)[1:], pixels[0].sum(1)[1:]
+    common = jnp.where(wanted[:, None] == found, seen[1:, 1:], 0)
+    pairs = _match(common, found_area, wanted_area)
+    union = wanted_area[:, None] + found_area - common
+    iou = jnp.where(pairs, common / jnp.maximum(union, 1), 0).sum(1)
+
+    def per_class(label, values):
+        label = jnp.where(label > 0, label, classes)
+        return jnp.zeros(classes, values.dtype).at[label].add(values, mode="drop")
+
+    tp = per_class(wanted, pairs.sum(1, dtype=jnp.int32))
+    fp = per_class(found, (found_area > 0).astype(jnp.int32)) - tp
+    fn = per_class(wanted, (wanted_area > 0).astype(jnp.int32)) - tp
+    return tp, fp, fn, per_class(wanted, iou), beyond.sum(dtype=jnp.int32)
+
+
+def _match(common, predicted_area, area):
+    """Whether the IoU exceeds 1/2, by (segment, predicted segment): in integers, exact."""
+    return 3 * common > area[:, None] + predicted_area

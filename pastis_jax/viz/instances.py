@@ -1,0 +1,123 @@
+"""Pictures of instances: centerness, predicted and true parcels with their outlines."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import textwrap
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+
+from pastis_jax.viz.curves import save
+from pastis_jax.viz.maps import SMALL, class_map, draw, hatch, legend_entries, panel
+
+_CENTRE = "#ff3030"
+
+
+@dataclasses.dataclass(frozen=True)
+class PanopticRow:
+    """One patch of a panoptic panel.
+
+    Attributes:
+      title: What the patch is called.
+      rgb: ``h w 3``, 0 to 1, as from `rgb`; None if the run uses no optical images.
+      heatmap: ``h w``, predicted centerness, 0 to 1.
+      centres: ``i 2``, row and column of the true centres.
+      predicted: ``h w``, predicted instance, 0 for none.
+      predicted_class: ``h w``, its class index; the number of classes is void.
+      truth: ``h w``, true instance, 0 for none.
+      true_class: ``h w``, its class index; the number of classes is void.
+    """
+
+    title: str
+    rgb: np.ndarray | None
+    heatmap: np.ndarray
+    centres: np.ndarray
+    predicted: np.ndarray
+    predicted_class: np.ndarray
+    truth: np.ndarray
+    true_class: np.ndarray
+
+
+def outlines(instances: np.ndarray) -> np.ndarray:
+    """Returns the edges of pixels between two instances, or an instance and none.
+
+    Args:
+      instances: ``h w``, instance of each pixel, 0 for none.
+
+    Returns:
+      Ends (x, y) of each edge, ``n 2 2``, in pixels: the middle of the first one is (0, 0).
+    """
+    right = np.argwhere(instances[:, 1:] != instances[:, :-1])[:, ::-1]
+    below = np.argwhere(instances[1:] != instances[:-1])[:, ::-1]
+    upright = right[:, None] + np.array([(0.5, -0.5), (0.5, 0.5)])
+    level = below[:, None] + np.array([(-0.5, 0.5), (0.5, 0.5)])
+    return np.concatenate([upright, level])
+
+
+def panoptic_panel(
+    rows: Sequence[PanopticRow],
+    names: Sequence[str],
+    colours: Sequence[tuple[int, int, int]],
+    path: str | os.PathLike[str],
+    *,
+    title: str,
+) -> None:
+    """Draws one row per patch: RGB, centerness, predicted and true instances; classes below.
+
+    RGB is a column if any row has it. Instances are in the colour of their class, with a black
+    outline; pixels of none in the colour of class 0, the background. Dots on the centerness are the
+    true centres. Void (index ``len(names)``) is white and hatched.
+
+    Args:
+      rows: The patches, at least one.
+      names: Class names.
+      colours: Official colours, 0 to 255.
+      path: PNG to write.
+      title: Above the whole.
+    """
+    if not rows:
+        raise ValueError("a panel needs at least one row")
+    columns = ["centerness", "prediction", "truth"]
+    if any(row.rgb is not None for row in rows):
+        columns.insert(0, "RGB")
+    maps = [
+        {
+            "prediction": np.where(row.predicted > 0, row.predicted_class, 0),
+            "truth": np.where(row.truth > 0, row.true_class, 0),
+        }
+        for row in rows
+    ]
+    shown = np.concatenate([one.ravel() for pair in maps for one in pair.values()])
+    shapes = [row.truth.shape for row in rows]
+    figure, grid = panel(shapes, columns, legend_entries(names, colours, shown), title)
+    for row, pair, axes_of_row in zip(rows, maps, grid, strict=True):
+        by_name = dict(zip(columns, axes_of_row, strict=True))
+        axes_of_row[0].set_ylabel(textwrap.fill(row.title, 30), fontsize=SMALL)
+        if "RGB" in by_name:
+            draw(by_name["RGB"], row.rgb, row.truth.shape)
+        _draw_centerness(by_name["centerness"], row)
+        for name, instances in (("prediction", row.predicted), ("truth", row.truth)):
+            axes, classes = by_name[name], pair[name]
+            draw(axes, class_map(classes, colours), classes.shape)
+            hatch(axes, classes == len(names))
+            lines = LineCollection(outlines(instances), colors="black", linewidths=0.8)
+            axes.add_collection(lines)
+            axes.set_xlabel(_count(instances, classes == len(names)), fontsize=SMALL)
+    save(figure, path)
+
+
+def _draw_centerness(axes: Axes, row: PanopticRow) -> None:
+    draw(axes, row.heatmap, row.heatmap.shape)
+    axes.images[0].set(cmap="viridis", clim=(0, 1))
+    axes.plot(row.centres[:, 1], row.centres[:, 0], ".", color=_CENTRE, markersize=2)
+    axes.set_xlabel("dots: true centres", fontsize=SMALL)
+
+
+def _count(instances: np.ndarray, void: np.ndarray) -> str:
+    """How many instances there are, and how many of them are void."""
+    some, hidden = (len(np.unique(one[one > 0])) for one in (instances, instances[void]))
+    return f"{some} instances" + (f", {hidden} void" if hidden else "")

@@ -1,0 +1,29 @@
+"""Records of patches whose pixels say where they are, and an encoding that keeps their values."""
+
+from __future__ import annotations
+
+import numpy as np
+import patch_factory as factory
+
+from pastis_jax.data.patch_pipeline import PatchEncoding
+
+
+def image_record(semantic, *, dates=3):
+    """A record whose channels all show `1000 + 100 date + 10 row + column`."""
+    h, w = semantic.shape
+    image = 1000 + 10 * np.arange(h)[:, None] + np.arange(w)
+    series = image + 100 * np.arange(dates)[:, None, None, None]
+    return {
+        m: {
+            "values": np.broadcast_to(series, (dates, c, h, w)).astype("i2"),
+            "days": np.arange(dates, dtype=np.int32),
+        }
+        for m, c in factory.CHANNELS.items()
+    } | {"semantic": semantic, "patch": 7}
+
+
+def plain(size, **arguments):
+    """An encoding that leaves values as they are."""
+    statistics = {m: (np.zeros(c, "f4"), np.ones(c, "f4")) for m, c in factory.CHANNELS.items()}
+    lengths = dict.fromkeys(factory.CHANNELS, 4)
+    return PatchEncoding(lengths, statistics, size, **arguments)
