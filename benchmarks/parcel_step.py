@@ -105,7 +105,7 @@ def build(config: Config, *, whole: bool, direct: bool):
             training.sharding.replicated(mesh),
         )
         train = train.lower(state, metrics, batch).compile()
-        infer = infer.lower(state, metrics, batch).compile()
+        infer = infer.lower(state, metrics, batch, {}).compile()
     held = {"state": state, "metrics": metrics}
 
     def train_once():
@@ -113,7 +113,7 @@ def build(config: Config, *, whole: bool, direct: bool):
         jax.block_until_ready(held)
 
     def infer_once():
-        held["metrics"] = infer(held["state"], held["metrics"], batch)
+        held["metrics"] = infer(held["state"], held["metrics"], batch, {})
         jax.block_until_ready(held)
 
     return {

@@ -21,7 +21,7 @@ import jax.numpy as jnp
 import tyro
 from flax import linen as nn
 
-from experiments import common, supervised
+from experiments import arguments, common, supervised
 from pastis_jax import training
 from pastis_jax.data.nomenclature import CROPS, split_folds
 from pastis_jax.data.pipeline import PixelSetEncoding, evaluation_batches, training_batches
@@ -36,7 +36,7 @@ SIMULATED_EPOCHS, SIMULATED_BATCH = 12, 32
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(supervised.Config):
+class Config(arguments.Config):
     """Classify the crop of each parcel from Sentinel-2 and both orbits of Sentinel-1.
 
     Without --data, a small PASTIS-R is simulated (once, kept in the cache) and a good model is
@@ -107,12 +107,12 @@ def complete(config: Config) -> Config:
       UserError: If arguments contradict each other or are out of range.
     """
     simulated = config.data is None
-    config = supervised.complete(
+    config = arguments.complete(
         config,
         epochs=SIMULATED_EPOCHS if simulated else 100,
         batch_size=SIMULATED_BATCH if simulated else 128,
     )
-    supervised.refuse(
+    arguments.refuse(
         (
             not 1 <= config.pixels <= 65536,
             "--pixels",
@@ -146,6 +146,7 @@ def metric(prediction: Prediction, batch: Batch) -> ConfusionMatrix:
 
 TASK = supervised.Task(
     name="parcel",
+    title="Parcels",
     samples="parcels",
     classes=NAMES,
     colours=[crop.colour for crop in CROPS],

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
 
-from experiments import common, supervised
+from experiments import arguments, common
 from pastis_jax.data.class_mapping import ClassMapping
 from pastis_jax.data.nomenclature import CLASSES, MODALITIES, split_folds
 from pastis_jax.data.patch_pipeline import PatchEncoding, frame_capacity
@@ -50,7 +50,7 @@ SIZES = {
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(supervised.Config):
+class Config(arguments.Config):
     """Arguments of experiments on patches."""
 
     crop: int | None = None
@@ -105,7 +105,7 @@ def complete(
       UserError: If arguments contradict each other or are out of range.
     """
     simulated = config.data is None
-    config = supervised.complete(
+    config = arguments.complete(
         config,
         epochs=simulated_epochs if simulated else 100,
         batch_size=4,
@@ -117,7 +117,7 @@ def complete(
         theirs = dataclasses.asdict(published.settings)
         sizes = {name: theirs["norm" if name == "encoder_norm" else name] for name in sizes}
         for name, value in sizes.items():
-            supervised.refuse(
+            arguments.refuse(
                 (
                     getattr(config, name) not in (None, (), value),
                     "--" + name.replace("_", "-"),
@@ -131,7 +131,7 @@ def complete(
         **{name: getattr(config, name) or value for name, value in sizes.items()},
     )
     widths = (*config.encoder_widths, *config.decoder_widths, *config.head_widths)
-    supervised.refuse(
+    arguments.refuse(
         (config.crop < 0, "--crop", f"got {config.crop}", "give a side in pixels, 0 for none"),
         (
             len(config.encoder_widths) < 2,
@@ -186,7 +186,7 @@ def refuse_weights(config: Config, published: PublishedModel) -> None:
     """
     channels, outputs = len(MODALITIES[config.modalities[0]].channels), len(CLASSES)
     settings = published.settings
-    supervised.refuse(
+    arguments.refuse(
         (
             config.fusion != "single" or config.class_mapping is not None,
             "--init-from",
@@ -285,7 +285,7 @@ def load(config: Config) -> Data:
         classes=classes,
     )
     side, least = config.crop or min(prepared.size), 2 ** (len(config.encoder_widths) - 1) + 1
-    supervised.refuse(
+    arguments.refuse(
         (
             side < least,
             "--crop" if config.crop else "--encoder-widths",

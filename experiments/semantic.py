@@ -6,7 +6,7 @@
 Simulated set, two CPU cores, late fusion: test mIoU about 0.5 in four minutes, and one more to
 simulate the first time. Paper, five folds, mIoU base / temporal dropout / auxiliary too: S2 63.1 /
 63.6 / -, S1D 54.9 / 54.7 / -, S1A 53.8 / 53.3 / -, early 64.9 / 65.8 / -, late - / 65.8 / 66.3,
-decision - / 64.7 / 64.3. Late and decision fusion without temporal dropout did not fit in its 32 GB;
+decision - / 64.7 / 64.3. Without temporal dropout, late and decision fusion did not fit in 32 GB;
 --remat needs 13 (docs/performance.md).
 """
 
@@ -24,7 +24,7 @@ import numpy as np
 import tyro
 from flax import linen as nn
 
-from experiments import common, patches, supervised
+from experiments import arguments, common, patches, supervised
 from pastis_jax import training, viz
 from pastis_jax.data.class_mapping import ClassMapping
 from pastis_jax.data.prepare_patches import PatchSource
@@ -66,7 +66,7 @@ def run(config: Config) -> dict[str, Any]:
     classes, sources = data.classes, data.sources
 
     # Model: room for the frames of its batches
-    rates = supervised.dropout_rates(config)
+    rates = arguments.dropout_rates(config)
     trained = patches.capacity(config, [sources["train"]], rates)
     tested = patches.capacity(config, [sources["val"], sources["test"]], {})
     model = functools.partial(build_model, config, len(classes.names))
@@ -132,6 +132,7 @@ def make_task(classes: ClassMapping) -> supervised.Task:
 
     return supervised.Task(
         name="semantic",
+        title="Semantic segmentation",
         samples="patches",
         classes=classes.names,
         colours=classes.colours,

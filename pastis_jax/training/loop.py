@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -76,8 +76,17 @@ def evaluate(
     step: EvaluationStep,
     empty: Callable[[], EpochMetrics],
     mesh: jax.sharding.Mesh,
+    context: Mapping[str, Any] | None = None,
 ) -> Outcome:
     """Runs `step` over all `batches`; metrics are fetched once, at the end.
+
+    Args:
+      state: What to evaluate.
+      batches: Each once.
+      step: Evaluation step.
+      empty: Makes the empty metrics.
+      mesh: Devices.
+      context: What the metric takes beside prediction and batch, by keyword.
 
     Raises:
       NonFiniteLossError: Naming the ids of the batch.
@@ -85,7 +94,7 @@ def evaluate(
     metrics = jax.device_put(empty(), sharding.replicated(mesh))
     start = time.perf_counter()
     for batch in batches:
-        metrics = step(state, metrics, jax.device_put(batch, sharding.split(mesh)))
+        metrics = step(state, metrics, jax.device_put(batch, sharding.split(mesh)), context or {})
     metrics = jax.device_get(metrics)
     seconds = time.perf_counter() - start
     _check_finite(metrics)
@@ -104,6 +113,9 @@ def fit(
     checkpoints: Checkpoints,
     folder: RunFolder,
     mesh: jax.sharding.Mesh,
+    score: str = "mIoU",
+    warmup: int = 0,
+    warmup_step: TrainStep | None = None,
 ) -> Fit:
     """Trains for `epochs`; after each, validates, writes a line of metrics and the checkpoints.
 
@@ -114,10 +126,13 @@ def fit(
       steps_per_epoch: Number of batches in an epoch.
       step: Training step.
       empty: Makes the empty metrics of an epoch.
-      validate: Scores a state; the best mIoU (the earlier of equals) is kept.
+      validate: Scores a state; the best (the earlier of equals) is kept.
       checkpoints: Where `best` and `last` go.
       folder: Where the log goes.
       mesh: Devices.
+      score: Name of the score that counts.
+      warmup: Number of first epochs that `warmup_step` takes instead.
+      warmup_step: Training step of these.
 
     Raises:
       NonFiniteLossError: Naming the step and the batch's ids.
@@ -126,11 +141,12 @@ def fit(
     state = jax.device_put(state, whole)
     if epochs == 0:
         outcome = validate(state)
-        checkpoints.save("best", state, epoch=0, val_mIoU=outcome.scores["mIoU"])
+        checkpoints.save("best", state, epoch=0, **{f"val_{score}": outcome.scores[score]})
         return Fit(state, 0, outcome, train_seconds=0.0, compile_seconds=0.0, rate=0.0)
     batch = jax.device_put(next(batches), split)
     start = time.perf_counter()
-    step = step.lower(state, jax.device_put(empty(), whole), batch).compile()
+    steps = [step] if warmup == 0 else [step, warmup_step]
+    steps = [one.lower(state, jax.device_put(empty(), whole), batch).compile() for one in steps]
     compile_seconds = time.perf_counter() - start
 
     best, best_epoch, seconds, samples = None, 0, 0.0, 0
@@ -139,19 +155,20 @@ def fit(
             bar.set_description(f"epoch {epoch}/{epochs}")
             start = time.perf_counter()
             metrics = jax.device_put(empty(), whole)
+            step = steps[0 if epoch > warmup else 1]
             for _ in range(steps_per_epoch):
                 state, metrics = step(state, metrics, batch)
                 # The device computes while the host makes the next batch.
                 batch = jax.device_put(next(batches), split)
                 if bar.update(1):
-                    _show(bar, metrics, best)
+                    _show(bar, metrics, best, score)
             metrics = jax.device_get(metrics)
             seconds += time.perf_counter() - start
             _check_finite(metrics)
             samples += int(metrics.samples)
             train, outcome = _scores(metrics), validate(state)
-            improved = best is None or outcome.scores["mIoU"] > best.scores["mIoU"]
-            facts = {"epoch": epoch, "val_mIoU": outcome.scores["mIoU"]}
+            improved = best is None or outcome.scores[score] > best.scores[score]
+            facts = {"epoch": epoch, f"val_{score}": outcome.scores[score]}
             checkpoints.save("last", state, **facts)
             if improved:
                 best, best_epoch = outcome, epoch
@@ -163,7 +180,7 @@ def fit(
                 val=_plain(outcome.scores),
                 seconds=seconds,
             )
-            _show(bar, metrics, best)
+            _show(bar, metrics, best, score)
     assert best is not None
     return Fit(
         state=checkpoints.load("best", state),
@@ -183,15 +200,17 @@ def _progress(steps: int):
         yield bar
 
 
-def _show(bar: tqdm.tqdm, metrics: EpochMetrics, best: Outcome | None) -> None:
+def _show(bar: tqdm.tqdm, metrics: EpochMetrics, best: Outcome | None, score: str) -> None:
     """Shows the epoch so far; the only time that the host waits for a step, so now and then."""
     metrics = jax.device_get(metrics)
     _check_finite(metrics)
     train = _scores(metrics)
     rate = bar.n / max(bar.format_dict["elapsed"], 1e-9)
-    text = f"loss {train['loss']:.3f}, mIoU {train['mIoU']:.3f}"
+    text = f"loss {train['loss']:.3f}"
+    if score in train:
+        text += f", {score} {train[score]:.3f}"
     if best is not None:
-        text += f", best val mIoU {best.scores['mIoU']:.3f}"
+        text += f", best val {score} {best.scores[score]:.3f}"
     bar.set_postfix_str(f"{text}, {rate * len(metrics.failed_ids):.0f} samples/s")
 
 

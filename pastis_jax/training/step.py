@@ -73,7 +73,7 @@ class EpochMetrics:
 
 
 TrainStep = Callable[[TrainState, EpochMetrics, Batch], tuple[TrainState, EpochMetrics]]
-EvaluationStep = Callable[[TrainState, EpochMetrics, Batch], EpochMetrics]
+EvaluationStep = Callable[[TrainState, EpochMetrics, Batch, Mapping[str, Any]], EpochMetrics]
 Augmentation = Callable[[Array, Mapping[str, Series]], Mapping[str, Series]]
 
 
@@ -143,7 +143,7 @@ def make_evaluation_step(
     *,
     model: nn.Module,
     loss: LossFunction,
-    metric: Callable[[Prediction, Batch], Metric],
+    metric: Callable[..., Metric],
     mesh: jax.sharding.Mesh,
     augment: Augmentation | None = None,
     key: Array | None = None,
@@ -153,24 +153,27 @@ def make_evaluation_step(
     Args:
       model: A fusion scheme.
       loss: Mean loss and weight of each example.
-      metric: Metric of a batch.
+      metric: Metric of a batch, from prediction, batch and the step's `context` by keyword.
       mesh: Devices to spread the batch over.
       augment: Changes the series under a key: test with dates removed.
       key: Key for `augment`; each batch derives its own from the ids in it.
     """
 
-    def evaluation_step(state: TrainState, metrics: EpochMetrics, batch: Batch):
+    def evaluation_step(
+        state: TrainState, metrics: EpochMetrics, batch: Batch, context: Mapping[str, Any]
+    ):
         series = batch.series
         if augment is not None:
             series = augment(jax.random.fold_in(key, batch.id[0]), series)
         prediction = model.apply(state.variables, series)
         losses, weights = loss(prediction, batch)
-        return metrics.update(losses, weights, metric(prediction, batch), batch, state.step)
+        task = metric(prediction, batch, **context)
+        return metrics.update(losses, weights, task, batch, state.step)
 
     whole, batch = sharding.replicated(mesh), sharding.split(mesh)
     return jax.jit(
         evaluation_step,
-        in_shardings=(whole, whole, batch),
+        in_shardings=(whole, whole, batch, whole),
         out_shardings=whole,
         donate_argnums=(1,),
     )

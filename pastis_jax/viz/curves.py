@@ -19,22 +19,24 @@ def save(figure: Figure, path: str | os.PathLike[str]) -> None:
     figure.savefig(path, dpi=120, bbox_inches="tight")
 
 
-def learning_curves(metrics: pathlib.Path, path: pathlib.Path) -> None:
-    """Draws loss and mIoU of train and validation over epochs.
+def learning_curves(metrics: pathlib.Path, path: pathlib.Path, *, score: str = "mIoU") -> None:
+    """Draws loss and score of train and validation over epochs.
 
     Args:
       metrics: The run's metrics.jsonl.
       path: PNG to write.
+      score: Name of the score; a split that has none is left out.
     """
     lines = [json.loads(line) for line in metrics.read_text().splitlines()]
     epochs = [line["epoch"] for line in lines]
-    best = max(lines, key=lambda line: line["val"]["mIoU"])["epoch"]
+    best = max(lines, key=lambda line: line["val"][score])["epoch"]
     figure = Figure(figsize=(9, 3.4), layout="constrained")
     losses, scores = figure.subplots(1, 2)
-    for axes, name in ((losses, "loss"), (scores, "mIoU")):
+    for axes, name in ((losses, "loss"), (scores, score)):
         for split, colour in (("train", GREY), ("val", INK)):
-            values = [line[split][name] for line in lines]
-            axes.plot(epochs, values, color=colour, marker="o", markersize=3, label=split)
+            if name in lines[0][split]:
+                values = [line[split][name] for line in lines]
+                axes.plot(epochs, values, color=colour, marker="o", markersize=3, label=split)
         axes.set_xlabel("epoch")
         axes.set_ylabel(name)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))

@@ -1,0 +1,152 @@
+"""Arguments that every experiment takes."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import jax
+
+from pastis_jax.errors import UserError
+from pastis_jax.temporal_dropout import PAPER_RATES
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """Arguments of every experiment."""
+
+    fusion: Literal["single", "early", "mid", "late", "decision"] = "mid"
+    """Where the modalities meet: one modality alone, raw channels, dates, embeddings, decisions."""
+    modalities: tuple[Literal["S2", "S1A", "S1D"], ...] = ()
+    """Modalities to use; by default all three, or S2 with `--fusion single`. Early fusion resamples
+    to the dates of the first one."""
+    temporal_dropout: bool = False
+    """Drop dates while training: 40 % of S2, 20 % of each Sentinel-1 orbit."""
+    auxiliary: bool = False
+    """Supervise each modality by a decoder of its own too, weight 0.5 (mid, late, decision)."""
+    separate_temporal: bool = False
+    """With mid fusion and --auxiliary: a temporal encoder of its own for each auxiliary decoder."""
+    data: pathlib.Path | None = None
+    """Official folder of the task. Default: a simulated one."""
+    fold: Literal[1, 2, 3, 4, 5] = 1
+    """Official run: 1 trains on folds 1 2 3, validates on 4, tests on 5, and so on cyclically."""
+    epochs: int | None = None
+    """Default: 100 with --data, as in the paper; a few on the simulated set."""
+    batch_size: int | None = None
+    """Samples per step. Default: as in the paper with --data; for a CPU on the simulated set."""
+    learning_rate: float | None = None
+    """Step size of Adam. Default: 1e-3, as in the paper; 3e-3 on simulated patches."""
+    initialisation: Literal["he", "reference"] = "he"
+    """First weights: He-normal, or as the published code draws them."""
+    removed_optical: tuple[float, ...] = ()
+    """Also test with these shares (0 to 1) of the S2 dates removed, as clouds would."""
+    compute_statistics: bool = False
+    """Normalise with statistics computed from the data, not those of the NORM files."""
+    cache_dir: pathlib.Path | None = None
+    """Where prepared and simulated data are kept. Default: $PASTIS_JAX_CACHE or ~/.cache."""
+    seed: int = 0
+    """Everything random follows from it."""
+    out: pathlib.Path | None = None
+    """Folder for configuration, metrics, result, plots and checkpoints. Default: below runs/."""
+
+
+def complete(
+    config: Config,
+    *,
+    epochs: int,
+    batch_size: int,
+    learning_rate: float = 1e-3,
+    least_epochs: int = 1,
+) -> Config:
+    """Fills in the arguments that depend on others, and refuses what contradicts itself.
+
+    Args:
+      config: As given.
+      epochs: Default of the task on this data.
+      batch_size: Default of the task on this data.
+      learning_rate: Default of the task on this data.
+      least_epochs: 0 where a model comes trained.
+
+    Raises:
+      UserError: Naming the flag.
+    """
+    every = ("S2",) if config.fusion == "single" else ("S2", "S1A", "S1D")
+    modalities = tuple(dict.fromkeys(config.modalities)) or every
+    config = dataclasses.replace(
+        config,
+        modalities=modalities,
+        epochs=epochs if config.epochs is None else config.epochs,
+        batch_size=batch_size if config.batch_size is None else config.batch_size,
+        learning_rate=learning_rate if config.learning_rate is None else config.learning_rate,
+    )
+    refuse(
+        (
+            config.fusion == "single" and len(modalities) != 1,
+            "--modalities",
+            f"--fusion single takes one modality, got {len(modalities)}",
+            "name one, or choose another fusion scheme",
+        ),
+        (
+            config.auxiliary and config.fusion in ("single", "early"),
+            "--auxiliary",
+            f"--fusion {config.fusion} has no predictions per modality to supervise",
+            "leave it out, or choose mid, late or decision",
+        ),
+        (
+            config.separate_temporal and not (config.auxiliary and config.fusion == "mid"),
+            "--separate-temporal",
+            "this is for the auxiliary decoders of mid fusion",
+            "add --fusion mid --auxiliary, or leave it out",
+        ),
+        (
+            config.epochs < least_epochs,
+            "--epochs",
+            f"must be at least {least_epochs}",
+            "give a larger number",
+        ),
+        (
+            not 1 <= config.batch_size <= 65536,
+            "--batch-size",
+            "must be 1 to 65536",
+            "give such a number",
+        ),
+        (
+            config.batch_size % jax.device_count() != 0,
+            "--batch-size",
+            f"must be divisible by the {jax.device_count()} devices",
+            "give a multiple of it",
+        ),
+        (not 0 < config.learning_rate < 1, "--learning-rate", "must be 0 to 1", "give 1e-3, say"),
+        (not 0 <= config.seed < 2**32, "--seed", "must be 0 to 4294967295", "give 0, say"),
+        (
+            config.removed_optical and "S2" not in modalities,
+            "--removed-optical",
+            "there is no S2 among the modalities",
+            "leave it out",
+        ),
+        (
+            not all(0 <= share <= 1 for share in config.removed_optical),
+            "--removed-optical",
+            "shares go from 0 to 1",
+            "give 0.7 for 70 %",
+        ),
+    )
+    return config
+
+
+def refuse(*cases: tuple[Any, str, str, str]) -> None:
+    """Raises the first of `cases`, (wrong, flag, what, remedy), that is wrong.
+
+    Raises:
+      UserError: If one is.
+    """
+    for wrong, flag, what, remedy in cases:
+        if wrong:
+            raise UserError(what, where=flag, remedy=remedy)
+
+
+def dropout_rates(config: Config) -> Mapping[str, float]:
+    """Rates of temporal dropout by modality; empty for none."""
+    return PAPER_RATES if config.temporal_dropout else {}
