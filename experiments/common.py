@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import jax
 from absl import flags
 from rich.console import Console
 from rich.table import Table
@@ -36,6 +37,12 @@ def command(run: Callable[[], Any]) -> None:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from None
+    except jax.errors.JaxRuntimeError as error:
+        if "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        remedy = "lower --batch-size; for patches, add --remat or lower --crop"
+        print(f"error: the device has not enough memory: {remedy}", file=sys.stderr)
+        raise SystemExit(1) from None
     except (NonFiniteLossError, OSError, MemoryError) as error:
         print(f"error: {' '.join(str(error).split()) or 'out of memory'}", file=sys.stderr)
         raise SystemExit(1) from None
@@ -97,17 +104,24 @@ def say_sources(
     )
 
 
-def show_result(result: dict[str, Any]) -> None:
-    """Prints the closing table of a run, the content of its result.json."""
+def show_result(
+    result: dict[str, Any], *, scores: Sequence[str] = ("mIoU", "OA"), per_class: str = "IoU"
+) -> None:
+    """Prints the closing table of a run.
+
+    Args:
+      result: The content of its result.json.
+      scores: Names of the scores, that which selected the state first.
+      per_class: Name of the score that is listed for each class.
+    """
     console = Console(width=None if sys.stdout.isatty() else 100)
     test, val = result["test"], result["val"]
     summary = Table(title=result["title"], show_header=False, title_justify="left")
     for name, text in (
-        ("test OA", f"{test['OA']:.3f}"),
-        ("test mIoU", f"{test['mIoU']:.3f}"),
+        *((f"test {name}", f"{test[name]:.3f}") for name in scores),
         (
-            "validation mIoU",
-            f"{val['mIoU']:.3f} (epoch {result['best_epoch']} of {result['epochs']})",
+            f"validation {scores[0]}",
+            f"{val[scores[0]]:.3f} (epoch {result['best_epoch']} of {result['epochs']})",
         ),
         ("parameters", f"{result['parameters']:,}"),
         ("training", f"{result['throughput']['train']:,.1f} {result['samples']}/s"),
@@ -116,16 +130,19 @@ def show_result(result: dict[str, Any]) -> None:
         ("peak memory", f"{result['peak_memory_gb']:.1f} GB"),
     ):
         summary.add_row(name, text)
-    for share, scores in result.get("test_removed_optical", {}).items():
+    for share, removed in result.get("test_removed_optical", {}).items():
         summary.add_row(
-            f"test mIoU, {float(share):.0%} of S2 dates removed", f"{scores['mIoU']:.3f}"
+            f"test mIoU, {float(share):.0%} of S2 dates removed", f"{removed['mIoU']:.3f}"
         )
     console.print(summary)
-    classes = Table(title="IoU per class (test)", title_justify="left")
+    classes = Table(title=f"{per_class} per class (test)", title_justify="left")
     for _ in range(3):
         classes.add_column("class")
-        classes.add_column("IoU", justify="right")
-    cells = [(name, "absent" if iou is None else f"{iou:.3f}") for name, iou in test["iou"].items()]
+        classes.add_column(per_class, justify="right")
+    values = test.get("iou") or {name: one[per_class] for name, one in test["per_class"].items()}
+    cells = [
+        (name, "absent" if value is None else f"{value:.3f}") for name, value in values.items()
+    ]
     rows = -(-len(cells) // 3)
     cells += [("", "")] * (3 * rows - len(cells))
     for i in range(rows):

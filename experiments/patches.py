@@ -7,7 +7,7 @@ import functools
 import math
 import pathlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -97,9 +97,19 @@ class Config(arguments.Config):
 
 
 def complete(
-    config: Config, *, simulated_epochs: int, published: PublishedModel | None = None
+    config: Config,
+    *,
+    simulated_epochs: int,
+    learning_rate: float | None = None,
+    published: PublishedModel | None = None,
 ) -> Config:
     """Fills in the defaults that depend on other arguments, and on published weights if given.
+
+    Args:
+      config: As given.
+      simulated_epochs: Default on the simulated set.
+      learning_rate: Default; None for that of semantic segmentation.
+      published: Weights to start from.
 
     Raises:
       UserError: If arguments contradict each other or are out of range.
@@ -109,7 +119,7 @@ def complete(
         config,
         epochs=simulated_epochs if simulated else 100,
         batch_size=4,
-        learning_rate=3e-3 if simulated else 1e-3,
+        learning_rate=learning_rate or (3e-3 if simulated else 1e-3),
         least_epochs=0 if published else 1,
     )
     sizes = SIZES["simulated" if simulated else "paper"]
@@ -128,7 +138,10 @@ def complete(
     config = dataclasses.replace(
         config,
         crop=(SIMULATED_CROP if simulated else 0) if config.crop is None else config.crop,
-        **{name: getattr(config, name) or value for name, value in sizes.items()},
+        **{
+            name: value if getattr(config, name) in (None, ()) else getattr(config, name)
+            for name, value in sizes.items()
+        },
     )
     widths = (*config.encoder_widths, *config.decoder_widths, *config.head_widths)
     arguments.refuse(
@@ -148,15 +161,36 @@ def complete(
             "give as many, the last one equal",
         ),
         (
-            not all(1 <= width <= 4096 for width in (*widths, config.key_features)),
-            "--encoder-widths, --decoder-widths, --head-widths, --key-features",
+            not all(
+                1 <= width <= 4096
+                for width in (*widths, config.key_features, config.model_features, config.heads)
+            ),
+            "--encoder-widths, --decoder-widths, --head-widths, --heads, --key-features, "
+            "--model-features",
             "must be 1 to 4096",
             "give such numbers",
         ),
-        (config.heads < 1, "--heads", f"got {config.heads}", "give at least 1"),
+        (
+            config.date is not None and (config.temporal_dropout or config.removed_optical),
+            "--date",
+            "of a single date none can be dropped",
+            "leave out --temporal-dropout and --removed-optical",
+        ),
+        (
+            config.remat and jax.device_count() > 1,
+            "--remat",
+            "works on one device only so far",
+            "leave it out, or show one device",
+        ),
+        (
+            published is not None and config.initialisation != "he",
+            "--initialisation",
+            "the first weights come from --init-from",
+            "leave it out",
+        ),
         *(
             (
-                any(width % config.heads for width in numbers),
+                any(width % max(1, config.heads) for width in numbers),
                 flag,
                 f"{numbers} must be divisible by the {config.heads} heads",
                 "give such numbers, or other --heads",
@@ -224,6 +258,7 @@ class Data:
       size: Rows and columns ``h w`` of a patch.
       sources: Records of `train`, `val` and `test`.
       encode: How training patches become arrays.
+      most_instances: Most parcels of a patch.
       batch_size: Patches in a batch.
       seed: Of the training batches.
     """
@@ -233,6 +268,7 @@ class Data:
     size: tuple[int, int]
     sources: Mapping[str, PatchSource]
     encode: PatchEncoding
+    most_instances: int
     batch_size: int
     seed: int
 
@@ -248,6 +284,15 @@ class Data:
             self.sources[split], self.encode.for_evaluation(), batch_size=self.batch_size
         )
 
+    def picture(self, record: Mapping[str, Any], modality: str) -> np.ndarray:
+        """One image ``h w c`` of a record in the stored unit: the median over the dates in use.
+
+        Of many dates, it shows neither clouds nor speckle.
+        """
+        values, days = record[modality]["values"], record[modality]["days"]
+        chosen = values[np.asarray(self.encode.acquisitions(modality, days, record["patch"]))]
+        return np.median(chosen, axis=0).transpose(1, 2, 0).astype(np.float32)
+
     @property
     def steps_per_epoch(self) -> int:
         """Batches that cover the training patches once, in area."""
@@ -256,8 +301,12 @@ class Data:
         return max(1, round(covering * len(self.sources["train"]) / self.batch_size))
 
 
-def load(config: Config) -> Data:
+def load(config: Config, *, instances: bool = False) -> Data:
     """Finds, checks and opens the patches of a completed `config`.
+
+    Args:
+      config: Completed.
+      instances: Whether batches have panoptic targets too.
 
     Raises:
       UserError: For every mistake in the data, or a `config` that does not fit them.
@@ -273,7 +322,10 @@ def load(config: Config) -> Data:
         compute_statistics=config.compute_statistics,
     )
     folds = split_folds(config.fold)
-    sources = {split: prepared.source(ids, in_memory=config.cache) for split, ids in folds.items()}
+    sources = {
+        split: prepared.source(ids, in_memory=config.cache, instances=instances)
+        for split, ids in folds.items()
+    }
     encode = PatchEncoding(
         lengths={m: prepared.lengths[m] for m in config.modalities},
         statistics=prepared.statistics(folds["train"]),
@@ -283,6 +335,7 @@ def load(config: Config) -> Data:
         turns=config.turns,
         date=config.date,
         classes=classes,
+        instances=prepared.most_instances if instances else None,
     )
     side, least = config.crop or min(prepared.size), 2 ** (len(config.encoder_widths) - 1) + 1
     arguments.refuse(
@@ -293,8 +346,31 @@ def load(config: Config) -> Data:
             "give larger crops or fewer stages",
         )
     )
+    for modality in config.modalities:
+        fewest = min(int(source.dates[modality].min()) for source in sources.values())
+        number = config.date if isinstance(config.date, int) else 0
+        arguments.refuse(
+            (
+                not -fewest <= number < fewest,
+                "--date",
+                f"a patch has only {fewest} dates of {modality}, none of number {number}",
+                f"give {-fewest} to {fewest - 1}, or a day YYYY-MM-DD",
+            )
+        )
     common.say_sources(sources, folds, root, "patches")
-    return Data(root, classes, prepared.size, sources, encode, config.batch_size, config.seed)
+    if config.cache:
+        total = sum(source.nbytes for source in sources.values())
+        common.say(f"--cache: up to {total / 1e9:.1f} GB of patches will be kept in memory.")
+    return Data(
+        root=root,
+        classes=classes,
+        size=prepared.size,
+        sources=sources,
+        encode=encode,
+        most_instances=prepared.most_instances,
+        batch_size=config.batch_size,
+        seed=config.seed,
+    )
 
 
 def capacity(

@@ -27,7 +27,6 @@ from flax import linen as nn
 from experiments import arguments, common, patches, supervised
 from pastis_jax import training, viz
 from pastis_jax.data.class_mapping import ClassMapping
-from pastis_jax.data.prepare_patches import PatchSource
 from pastis_jax.interop import load_utae
 from pastis_jax.losses import supervised_loss
 from pastis_jax.metrics import ConfusionMatrix
@@ -84,13 +83,14 @@ def run(config: Config) -> dict[str, Any]:
         folder_path=folder_path,
         started=started,
         variables=None if published is None else published.variables,
+        most=trained,
     )
 
     # Report
     some = next(data.evaluation("test"))
     logits = jax.jit(model(tested).apply)(state.variables, some.series).logits
     viz.segmentation_panel(
-        panel_rows(sources["test"], some, predicted_class(logits, len(classes.names))),
+        panel_rows(data, some, predicted_class(logits, len(classes.names))),
         classes.names,
         classes.colours,
         folder_path / "panel.png",
@@ -147,16 +147,12 @@ def predicted_class(logits: jax.Array, classes: int) -> jax.Array:
     return jnp.argmax(logits[..., :classes], -1)
 
 
-def panel_rows(source: PatchSource, batch: Batch, predicted: jax.Array) -> list[viz.PanelRow]:
-    """Pictures, prediction and truth of the first patches of `source`, whose batch is `batch`."""
+def panel_rows(data: patches.Data, batch: Batch, predicted: jax.Array) -> list[viz.PanelRow]:
+    """Pictures, prediction and truth of the first test patches, whose batch is `batch`."""
     rows = []
     for i in range(min(PANEL_PATCHES, int(batch.real.sum()))):
-        record = source[i]
-        # The median over dates shows neither clouds nor speckle.
-        middle = {
-            m: np.median(record[m]["values"], axis=0).transpose(1, 2, 0).astype(np.float32)
-            for m in source.dates
-        }
+        record = data.sources["test"][i]
+        middle = {m: data.picture(record, m) for m in data.encode.lengths}
         radar = next((middle[m] for m in middle if m != "S2"), None)
         rows.append(
             viz.PanelRow(

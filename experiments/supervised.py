@@ -126,6 +126,7 @@ def train(
     started: float,
     optimizer: optax.GradientTransformation | None = None,
     variables: Mapping[str, Any] | None = None,
+    most: Mapping[str, int | None] | None = None,
     warmup: int = 0,
     warmup_model: nn.Module | None = None,
 ) -> Trained:
@@ -143,6 +144,7 @@ def train(
       started: `time.perf_counter()` at the start of the run.
       optimizer: Default: Adam with the learning rate of `config`.
       variables: Weights to start from instead of drawn ones, of the same names and shapes.
+      most: Most dates of a batch to keep in temporal dropout, by modality.
       warmup: Number of first epochs in which `warmup_model` is trained, on the same parameters.
       warmup_model: See `warmup`.
     """
@@ -152,7 +154,8 @@ def train(
     mesh = training.data_mesh()
     state = training.create_state(model, optimizer, any_batch, key)
     if config.initialisation == "reference":
-        params = reference_initialisation(fold_in_name(key, "reference"), state.params)
+        drawn = fold_in_name(key, "reference")
+        params = reference_initialisation(drawn, state.params, state.batch_stats)
         state = state.replace(params=params)
     if variables is not None:
         state = state.replace(params=variables["params"], batch_stats=variables["batch_stats"])
@@ -172,7 +175,7 @@ def train(
             optimizer=optimizer,
             key=key,
             mesh=mesh,
-            augment=functools.partial(temporal_dropout, rates=rates) if rates else None,
+            augment=functools.partial(temporal_dropout, rates=rates, most=most) if rates else None,
         )
 
     fit = training.fit(
@@ -206,6 +209,7 @@ def train_and_test(
     folder_path: pathlib.Path,
     started: float,
     variables: Mapping[str, Any] | None = None,
+    most: Mapping[str, int | None] | None = None,
 ) -> tuple[dict[str, Any], training.TrainState]:
     """Trains a classifier, selects on the validation folds, tests, and writes the run's folder.
 
@@ -221,6 +225,7 @@ def train_and_test(
       folder_path: Folder of the run; made now.
       started: `time.perf_counter()` at the start of the run.
       variables: Weights to start from instead of drawn ones, of the same names and shapes.
+      most: Most dates of a batch to keep in temporal dropout, by modality.
 
     Returns:
       The content of result.json, and the state that was tested.
@@ -255,6 +260,7 @@ def train_and_test(
         folder_path=folder_path,
         started=started,
         variables=variables,
+        most=most,
     )
     state, folder = trained.fit.state, trained.folder
     test = score(state, "test")

@@ -15,24 +15,37 @@ PAPER_RATES = {"S2": 0.4, "S1A": 0.2, "S1D": 0.2}
 """Rates of section 4.2."""
 
 
-def drop_dates(key: Array, valid: Bool[Array, "b t"], rate: float) -> Bool[Array, "b t"]:
+def drop_dates(
+    key: Array, valid: Bool[Array, "b t"], rate: float, most: int | None = None
+) -> Bool[Array, "b t"]:
     """Drops each valid date with probability `rate`, but never the last one of a series.
 
     Args:
       key: PRNG key.
       valid: Valid dates.
       rate: Probability, 0 to 1.
+      most: Most dates that the batch may keep, at least one for each series: if chance leaves more,
+        which a model may have no room for, those that barely stayed are dropped too.
 
     Returns:
       The mask of what is left.
     """
     draw = jnp.where(valid, jax.random.uniform(key, valid.shape), -1.0)
     luckiest = jnp.arange(valid.shape[1]) == jnp.argmax(draw, axis=1)[:, None]
-    return valid & ((draw >= rate) | luckiest)
+    kept = valid & ((draw >= rate) | luckiest)
+    if most is None or most >= kept.size:
+        return kept
+    # Ranks are all different, also of equal draws.
+    order = jnp.argsort(jnp.where(kept, -draw - luckiest, 1.0), axis=None)
+    rank = jnp.zeros(kept.size, jnp.int32).at[order].set(jnp.arange(kept.size))
+    return kept & (rank.reshape(kept.shape) < most)
 
 
 def temporal_dropout(
-    key: Array, series: Mapping[str, Series], rates: Mapping[str, float]
+    key: Array,
+    series: Mapping[str, Series],
+    rates: Mapping[str, float],
+    most: Mapping[str, int | None] | None = None,
 ) -> dict[str, Series]:
     """Applies `drop_dates` to each modality with its own rate and its own random stream.
 
@@ -40,9 +53,14 @@ def temporal_dropout(
       key: PRNG key.
       series: Series by modality.
       rates: Rate by modality; a modality without one loses nothing.
+      most: By modality, see `drop_dates`.
     """
     return {
-        name: one.replace(valid=drop_dates(fold_in_name(key, name), one.valid, rates[name]))
+        name: one.replace(
+            valid=drop_dates(
+                fold_in_name(key, name), one.valid, rates[name], (most or {}).get(name)
+            )
+        )
         if rates.get(name)
         else one
         for name, one in series.items()

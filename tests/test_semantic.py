@@ -10,11 +10,14 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import patch_factory as factory
 import pytest
 
 from experiments import patches, semantic
+from pastis_jax import training
 from pastis_jax.data.nomenclature import CLASSES
+from pastis_jax.temporal_dropout import PAPER_RATES, temporal_dropout
 from pastis_jax.training import count_parameters
 from pastis_jax.types import Series
 
@@ -127,6 +130,9 @@ REFUSED = [
     (["--decoder-widths", "8", "4"], "--decoder-widths"),
     (["--heads", "3"], "--encoder-widths"),
     (["--model-features", "7"], "--model-features"),
+    (["--model-features", "-8"], "--model-features"),
+    (["--heads", "0"], "--heads"),
+    (["--date", "2019-05-01", "--temporal-dropout"], "--date"),
     (["--class-mapping", "/no/such.json"], "/no/such.json"),
     (["--epochs", "0"], "--epochs"),
     (["--init-from", "/no/such.pth.tar"], "/no/such.pth.tar"),
@@ -181,3 +187,51 @@ def test_the_real_sample_trains_and_tests(scheme, tmp_path_factory):
     result = run([*arguments, *SIZES, "--epochs", "2"], folder / "run")
     assert 0 <= result["test"]["mIoU"] <= 1
     assert np.isfinite(result["test"]["loss"])
+
+
+def test_one_trace_per_mode(data):
+    """Series of all lengths, dropped dates and a last batch that is filled up: one program each."""
+    config = semantic.Config(
+        data=pathlib.Path(data[1]),
+        cache_dir=pathlib.Path(data[3]),
+        fusion="mid",
+        modalities=("S2", "S1D"),
+        temporal_dropout=True,
+        batch_size=2,
+        encoder_widths=(8, 8),
+        decoder_widths=(8, 8),
+        head_widths=(8,),
+        heads=2,
+        model_features=8,
+    )
+    config = patches.complete(config, simulated_epochs=1)
+    loaded = patches.load(config)
+    task, traces = semantic.make_task(loaded.classes), []
+    rooms = patches.capacity(config, list(loaded.sources.values()), {})
+    model = semantic.build_model(config, 19, rooms)
+
+    def loss(prediction, batch):
+        traces.append(None)
+        return task.loss(prediction, batch)
+
+    mesh = training.data_mesh()
+    parts = {"model": model, "loss": loss, "metric": task.metric, "mesh": mesh}
+    train = training.make_train_step(
+        **parts,
+        optimizer=optax.adam(1e-3),
+        key=jax.random.key(0),
+        augment=partial(temporal_dropout, rates=PAPER_RATES, most=rooms),
+    )
+    evaluate = training.make_evaluation_step(**parts)
+    batches = loaded.training()
+    state = training.create_state(model, optax.adam(1e-3), next(batches), jax.random.key(0))
+    put = partial(jax.device_put, device=training.sharding.replicated(mesh))
+    state, metrics = put(state), put(training.EpochMetrics.empty(task.empty(), 2))
+    for _ in range(3):
+        state, metrics = train(state, metrics, next(batches))
+    assert len(traces) == 1
+    for split in ("train", "val"):
+        for batch in loaded.evaluation(split):
+            metrics = evaluate(state, metrics, batch, {})
+    assert len(traces) == 2
+    assert int(metrics.samples) == 3 * 2 + 3 + 1

@@ -135,7 +135,7 @@ class PatchEncoding:
         values, days = view(record[modality]["values"]), record[modality]["days"]
         mean, std = (one[:, None, None] for one in self.statistics[modality])
         nodata = MODALITIES[modality].nodata
-        chosen = self._dates(modality, days, record["patch"])
+        chosen = self.acquisitions(modality, days, record["patch"])
         length = self.lengths[modality] if self.date is None else 1
         c, h, w = values.shape[1:]
         padded = np.zeros((length, h, w, c), np.float32)
@@ -156,8 +156,12 @@ class PatchEncoding:
             valid[i] = True
         return Series(values=padded, days=padded_days, valid=valid)
 
-    def _dates(self, modality: str, days: np.ndarray, patch: int) -> Sequence[int]:
-        """Returns which acquisitions to keep."""
+    def acquisitions(self, modality: str, days: np.ndarray, patch: int) -> Sequence[int]:
+        """Returns which acquisitions of `days` (t,) to keep, by number.
+
+        Raises:
+          DataError: If the patch has none of the number `date`.
+        """
         if self.date is None:
             return range(len(days))
         if isinstance(self.date, str):

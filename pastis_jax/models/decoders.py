@@ -68,5 +68,7 @@ class ConvDecoder(nn.Module):
           train: Use and update the batch's statistics.
         """
         widths = (*self.widths, self.classes)
-        block = ConvBlock(widths, dtype=self.dtype, axis_name=self.axis_name, name="block")
-        return block(embedding.values[-1], embedding.valid, train).astype(jnp.float32)
+        block = ConvBlock(
+            widths, dtype=self.dtype, axis_name=self.axis_name, result=jnp.float32, name="block"
+        )
+        return block(embedding.values[-1], embedding.valid, train)

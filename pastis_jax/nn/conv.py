@@ -71,6 +71,7 @@ class ConvNorm(nn.Module):
       transposed: Double the resolution instead.
       norm: `group` (4 groups) and `instance` see one image, `batch` all unmasked ones.
       dtype: Type of the convolution's input and of the result; the norm is computed in float32.
+      result: Type of the result, if another one.
       axis_name: Mapped device axis, under `pmap`.
     """
 
@@ -81,6 +82,7 @@ class ConvNorm(nn.Module):
     norm: Norm = "batch"
     dtype: DTypeLike = jnp.float32
     axis_name: str | None = None
+    result: DTypeLike | None = None
 
     @nn.compact
     def __call__(
@@ -107,7 +109,7 @@ class ConvNorm(nn.Module):
             offset = self.param("offset", nn.initializers.zeros, (self.features,))
             groups = 4 if self.norm == "group" else self.features
             x = image_group_norm(x, scale, offset, groups=groups)
-        return nn.relu(x).astype(self.dtype)
+        return nn.relu(x).astype(self.result or self.dtype)
 
 
 class ConvBlock(nn.Module):
@@ -117,6 +119,7 @@ class ConvBlock(nn.Module):
       widths: Output channels of each.
       norm: See `ConvNorm`.
       dtype: See `ConvNorm`.
+      result: Type of the last one's result, if another one.
       axis_name: Mapped device axis, under `pmap`.
     """
 
@@ -124,6 +127,7 @@ class ConvBlock(nn.Module):
     norm: Norm = "batch"
     dtype: DTypeLike = jnp.float32
     axis_name: str | None = None
+    result: DTypeLike | None = None
 
     @nn.compact
     def __call__(
@@ -140,6 +144,7 @@ class ConvBlock(nn.Module):
                 norm=self.norm,
                 dtype=self.dtype,
                 axis_name=self.axis_name,
+                result=self.result if i == len(self.widths) - 1 else None,
                 name=f"layer_{i}",
             )
             x = layer(x, mask, train, track)

@@ -18,10 +18,12 @@ _DRAW = {
     "key_bias": _UNIT,
     "scale": _UNIT,
 }
-"""By name. Group norms, which also have a `scale`, are told apart by having no kernel."""
+"""By name. Group norms, which also have a `scale`, have no running statistics."""
 
 
-def reference_initialisation(key: Array, params: PyTree[Array]) -> PyTree[Array]:
+def reference_initialisation(
+    key: Array, params: PyTree[Array], batch_stats: PyTree[Array]
+) -> PyTree[Array]:
     """Draws parameters anew as the published training scripts do.
 
     Xavier-normal kernels, N(0, 1) biases of linear layers and N(0, 1) scales of batch norms; group
@@ -30,13 +32,14 @@ def reference_initialisation(key: Array, params: PyTree[Array]) -> PyTree[Array]
     Args:
       key: PRNG key.
       params: Parameters to replace; only names and shapes matter.
+      batch_stats: Running statistics, which tell what is a batch norm.
     """
     flat = traverse_util.flatten_dict(params)
     keys = jax.random.split(key, len(flat))
-    linear = {path[:-1] for path in flat if path[-1].endswith("kernel")}
+    batch_norms = {path[:-1] for path in traverse_util.flatten_dict(batch_stats)}
     drawn = {
         path: _DRAW[path[-1]](k, value.shape, value.dtype)
-        if path[-1] in _DRAW and path[:-1] in linear
+        if path[-1] in _DRAW and (path[-1] != "scale" or path[:-1] in batch_norms)
         else value
         for k, (path, value) in zip(keys, flat.items(), strict=True)
     }
