@@ -11,11 +11,15 @@ where the modalities meet, and nothing else:
 Parts are given as modules, one for all modalities or a mapping from modality to module. To share
 weights between modalities, give the same module instance for both. With auxiliary decoders, every
 modality's own prediction is returned while training (section 3.2); at inference they do not run.
+
+Further keyword arguments of a scheme's `__call__` are its decoders', such as the target that a
+panoptic one needs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -97,7 +101,9 @@ class EarlyFusion(nn.Module):
     temporal: nn.Module
     decoder: nn.Module
 
-    def __call__(self, series: Mapping[str, Series], *, train: bool = False) -> Prediction:
+    def __call__(
+        self, series: Mapping[str, Series], *, train: bool = False, **given: Any
+    ) -> Prediction:
         """Predicts from `series` (the types' docstrings give the shapes)."""
         parts = _select(series, self.modalities)
         reference = parts[self.modalities[0]]
@@ -107,7 +113,9 @@ class EarlyFusion(nn.Module):
         }
         encoded = self.spatial(merge_channels(aligned), train=train)
         embedding = self.temporal(encoded, train=train)
-        return Prediction(logits=self.decoder(embedding, train=train), valid=embedding.valid)
+        return Prediction(
+            logits=self.decoder(embedding, train=train, **given), valid=embedding.valid
+        )
 
 
 class MidFusion(nn.Module):
@@ -128,7 +136,9 @@ class MidFusion(nn.Module):
     auxiliary: Mapping[str, nn.Module]
     auxiliary_temporal: Mapping[str, nn.Module]
 
-    def __call__(self, series: Mapping[str, Series], *, train: bool = False) -> Prediction:
+    def __call__(
+        self, series: Mapping[str, Series], *, train: bool = False, **given: Any
+    ) -> Prediction:
         """Predicts from `series` (the types' docstrings give the shapes)."""
         parts = _select(series, self.spatial)
         encoded = {m: self.spatial[m](one, train=train) for m, one in parts.items()}
@@ -143,8 +153,10 @@ class MidFusion(nn.Module):
                     if own is not None
                     else self.temporal(encoded[m], train=True, track=False)
                 )
-                auxiliary[m] = Prediction(logits=decoder(alone, train=True), valid=alone.valid)
-        logits = self.decoder(embedding, train=train)
+                auxiliary[m] = Prediction(
+                    logits=decoder(alone, train=True, **given), valid=alone.valid
+                )
+        logits = self.decoder(embedding, train=train, **given)
         return Prediction(logits=logits, valid=embedding.valid, auxiliary=auxiliary)
 
 
@@ -165,17 +177,21 @@ class LateFusion(nn.Module):
     decoder: nn.Module
     auxiliary: Mapping[str, nn.Module]
 
-    def __call__(self, series: Mapping[str, Series], *, train: bool = False) -> Prediction:
+    def __call__(
+        self, series: Mapping[str, Series], *, train: bool = False, **given: Any
+    ) -> Prediction:
         """Predicts from `series` (the types' docstrings give the shapes)."""
         embeddings = _encode(self.spatial, self.temporal, series, train)
         merged = merge_channels(embeddings)
         auxiliary = {}
         if train:
             auxiliary = {
-                m: Prediction(logits=d(embeddings[m], train=True), valid=embeddings[m].valid)
+                m: Prediction(
+                    logits=d(embeddings[m], train=True, **given), valid=embeddings[m].valid
+                )
                 for m, d in self.auxiliary.items()
             }
-        logits = self.decoder(merged, train=train)
+        logits = self.decoder(merged, train=train, **given)
         return Prediction(logits=logits, valid=merged.valid, auxiliary=auxiliary)
 
 
@@ -196,10 +212,12 @@ class DecisionFusion(nn.Module):
     decoder: Mapping[str, nn.Module]
     supervise_each: bool = False
 
-    def __call__(self, series: Mapping[str, Series], *, train: bool = False) -> Prediction:
+    def __call__(
+        self, series: Mapping[str, Series], *, train: bool = False, **given: Any
+    ) -> Prediction:
         """Predicts from `series` (the types' docstrings give the shapes)."""
         embeddings = _encode(self.spatial, self.temporal, series, train)
-        logits = {m: d(embeddings[m], train=train) for m, d in self.decoder.items()}
+        logits = {m: d(embeddings[m], train=train, **given) for m, d in self.decoder.items()}
         auxiliary = {}
         if train and self.supervise_each:
             auxiliary = {

@@ -1,15 +1,14 @@
 """Series, batches and outputs: what every part of the library passes to the next.
 
 Axis letters, here and everywhere: b batch, t dates, s sampled pixels, c channels, h w space,
-n heads, d features, k classes, i instances, g geometric features. Channels are last.
+n heads, d features, k classes, g geometric features, i instances. Channels are last.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Any, Protocol
 
-import jax
 from flax import struct
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
@@ -52,12 +51,13 @@ class Prediction:
     """What a fusion scheme returns.
 
     Attributes:
-      logits: ``b k`` or ``b h w k``, unnormalised log-probabilities.
+      logits: What the decoder returns: ``b k`` or ``b h w k``, unnormalised log-probabilities, or a
+        `PanopticPrediction`.
       valid: ``b``, True where at least one date of one modality was valid.
       auxiliary: Predictions of the auxiliary decoders by modality; empty at inference.
     """
 
-    logits: Float[Array, "b ... k"]
+    logits: PyTree[Array]
     valid: Bool[Array, " b"]
     auxiliary: Mapping[str, Prediction] = struct.field(default_factory=dict)
 
@@ -88,17 +88,76 @@ class PanopticTarget:
 
 
 @struct.dataclass
-class PanopticMap:
-    """Panoptic prediction of a batch of images.
+class MaskFit:
+    """How predicted masks agree with the true instances that their centres were matched with.
 
     Attributes:
-      instances: ``b h w``, int32, 0 on background, else rank + 1 in the order of confidence.
+      instance: ``b i``, int32, the true instance, from 1; 0 for none.
+      cross_entropy: ``b i``, sum over the pixels of the box.
+      pixels: ``b i``, number of pixels of the box.
+      iou: ``b i``, of the thresholded mask and the whole true instance.
+    """
+
+    instance: Int[Array, "b i"]
+    cross_entropy: Float[Array, "b i"]
+    pixels: Float[Array, "b i"]
+    iou: Float[Array, "b i"]
+
+
+@struct.dataclass
+class InstancePrediction:
+    """What is predicted at each centre.
+
+    Attributes:
+      centre: ``b i 2``, int32, row and column; arbitrary, like all below, where not found.
+      found: ``b i``, slots that hold a centre.
+      confidence: ``b i``, heatmap at the centre.
+      size: ``b i 2``, rows and columns, pixels.
+      logits: ``b i k``, of the instance's class.
+      box: ``b i 4``, int32, top, left, bottom, right; half open, inside the image.
+      dropped: ``b``, int32, number of centres beyond the slots.
+      masks: ``b i h w``, bool; None in training.
+      fit: Agreement with the target; None without one.
+    """
+
+    centre: Int[Array, "b i 2"]
+    found: Bool[Array, "b i"]
+    confidence: Float[Array, "b i"]
+    size: Float[Array, "b i 2"]
+    logits: Float[Array, "b i k"]
+    box: Int[Array, "b i 4"]
+    dropped: Int[Array, " b"]
+    masks: Bool[Array, "b i h w"] | None = None
+    fit: MaskFit | None = None
+
+
+@struct.dataclass
+class PanopticPrediction:
+    """What a panoptic decoder returns.
+
+    Attributes:
+      heatmap: ``b h w``, centerness, 0 to 1.
+      saliency: ``b h w``, what all instances have in common, as a logit; None while warming up.
+      instances: What is predicted at the centres; None while warming up.
+    """
+
+    heatmap: Float[Array, "b h w"]
+    saliency: Float[Array, "b h w"] | None = None
+    instances: InstancePrediction | None = None
+
+
+@struct.dataclass
+class PanopticMap:
+    """Panoptic map of a batch of images; slots are in falling order of confidence.
+
+    Attributes:
+      instances: ``b h w``, int32, slot + 1 of each pixel's instance, 0 on background.
       semantic: ``b h w``, int32, class of the pixel, 0 on background.
       label: ``b i``, int32, class of each slot.
-      confidence: ``b i``, float32.
+      confidence: ``b i``, 0 to 1.
       box: ``b i 4``, int32, top, left, bottom, right; half open.
-      kept: ``b i``, slots that are on the map.
-      dropped: ``b``, int32, number of centres beyond the maximum.
+      kept: ``b i``, slots that have pixels on the map.
+      dropped: ``b``, int32, number of centres beyond the slots.
     """
 
     instances: Int[Array, "b h w"]
@@ -119,7 +178,7 @@ class Batch:
       label: ``b`` (or ``b h w``), int32 class index.
       real: ``b``, False for the samples that only fill up the last batch.
       id: ``b``, int32 identifier of the parcel (or patch) in its dataset.
-      panoptic: Instances of the patches; None where not asked for.
+      panoptic: Panoptic truth; None for other tasks.
     """
 
     series: Mapping[str, Series]
@@ -127,6 +186,11 @@ class Batch:
     real: Bool[Array, " b"]
     id: Int[Array, " b"]
     panoptic: PanopticTarget | None = None
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """What the decoder gets beside the embedding, by keyword."""
+        return {} if self.panoptic is None else {"target": self.panoptic}
 
 
 class SpatialEncoder(Protocol):
@@ -145,6 +209,6 @@ class TemporalEncoder(Protocol):
 
 
 class Decoder(Protocol):
-    """D: maps an embedding to logits."""
+    """D: maps an embedding, and what else it is given, to logits."""
 
-    def __call__(self, embedding: Embedding, *, train: bool) -> jax.Array: ...
+    def __call__(self, embedding: Embedding, *, train: bool, **given: Any) -> PyTree[Array]: ...

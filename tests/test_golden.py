@@ -10,10 +10,16 @@ import numpy as np
 import optax
 import pytest
 from flax import traverse_util
+from scipy.optimize import linear_sum_assignment
 
 from pastis_jax import fusion
 from pastis_jax.data.instances import centerness, measure
-from pastis_jax.interop import convert_ltae, convert_parcel_classifier, convert_utae
+from pastis_jax.interop import (
+    convert_ltae,
+    convert_paps,
+    convert_parcel_classifier,
+    convert_utae,
+)
 from pastis_jax.interpolation import resample
 from pastis_jax.losses import cross_entropy, supervised_loss
 from pastis_jax.metrics import ConfusionMatrix
@@ -22,11 +28,12 @@ from pastis_jax.models import (
     ConvDecoder,
     FrameEncoder,
     MLPDecoder,
+    PaPs,
     PixelSetEncoder,
     TemporalUNet,
 )
-from pastis_jax.panoptic import PanopticQuality
-from pastis_jax.types import Series
+from pastis_jax.panoptic import PanopticQuality, panoptic_map, paps_loss
+from pastis_jax.types import PanopticTarget, Series
 
 FORWARD = 1e-4
 GRADIENT = 1e-3
@@ -269,6 +276,126 @@ def test_utae_training(case):
     jax.tree.map(lambda a, b: close(a, b, FORWARD), updated["batch_stats"], after["batch_stats"])
     expected = convert_utae(part(case, "grad/"), "S2", collections=("params",))
     compare_gradients(gradient, expected["params"])
+
+
+def paps(**options):
+    semantic = utae("att_group")
+    return fusion.single(
+        "S2", semantic.spatial["S2"].clone(), semantic.temporal["S2"].clone(), PaPs(**options)
+    )
+
+
+def panoptic_target(target):
+    """Published maps of heatmap, instances, zones, size and label to a `PanopticTarget`."""
+    b, slots = len(target), int(target[..., 1].max())
+    size, label = np.ones((b, slots, 2), np.float32), np.zeros((b, slots), np.int32)
+    real = np.zeros((b, slots), bool)
+    for i, image in enumerate(target):
+        for one in np.unique(image[..., 2]).astype(int):
+            pixel = image[image[..., 2] == one][0]
+            size[i, one - 1], label[i, one - 1], real[i, one - 1] = pixel[3:5], pixel[5], True
+    return PanopticTarget(
+        heatmap=jnp.asarray(target[..., 0]),
+        instances=jnp.asarray(target[..., 1].astype(np.int32)),
+        zones=jnp.asarray(target[..., 2].astype(np.int32)),
+        size=jnp.asarray(size),
+        label=jnp.asarray(label),
+        real=jnp.asarray(real),
+    )
+
+
+@pytest.mark.parametrize("case", ["paps"], indirect=True)
+def test_paps_training(case):
+    variables = convert_paps(part(case, "state/"), "S2")
+    series = image_series(case["in/images"], case["in/dates"])
+    target = panoptic_target(case["in/target"])
+    everything = jnp.ones(len(case["in/target"]), bool)
+
+    def loss(params):
+        prediction, updated = paps(legacy_thin=True).apply(
+            {**variables, "params": params},
+            {"S2": series},
+            train=True,
+            target=target,
+            mutable=["batch_stats"],
+        )
+        losses = paps_loss(prediction.logits, target, everything)
+        return losses.total(), (prediction.logits, losses.parts(), updated)
+
+    (value, (prediction, parts, updated)), gradient = jax.jit(
+        jax.value_and_grad(loss, has_aux=True)
+    )(variables["params"])
+    close(prediction.heatmap, case["out/train_heatmap"][:, 0], FORWARD)
+    close(prediction.saliency, case["out/train_saliency"][:, 0], FORWARD)
+    one = prediction.instances
+    assert one.found.all()
+    assert one.masks is None
+    # Ours by instance, theirs by place.
+    image = np.repeat(np.arange(2), one.found.shape[1])
+    centre = np.asarray(one.centre).reshape(-1, 2)
+    by_place = np.lexsort((centre[:, 1], centre[:, 0], image))
+    where = np.nonzero(case["out/train_center_mask"])
+    np.testing.assert_array_equal(np.stack([image, *centre.T])[:, by_place], where)
+
+    def rows(x):
+        return x.reshape(len(image), -1)[by_place]
+
+    close(rows(one.logits), case["out/train_semantic"], FORWARD)
+    close(rows(one.size), case["out/train_size"], FORWARD)
+    close(rows(one.confidence), case["out/train_confidence"], FORWARD)
+    xyxy = rows(one.box)[:, [1, 0, 3, 2]]
+    np.testing.assert_array_equal(xyxy, case["out/train_instance_boxes_xyxy"])
+    # Here both go by instance.
+    close(one.fit.iou.reshape(-1, 1), case["out/train_achieved_iou"], FORWARD)
+    close(one.confidence.reshape(-1, 1), case["out/train_predicted_confidence"], FORWARD)
+
+    close(value, case["out/train_loss"], FORWARD)
+    published = case["out/train_loss_center_size_shape_class"]
+    ours = [parts[name] for name in ("center", "size", "shape", "label")]
+    close(ours, published, FORWARD)
+    after = convert_paps(part(case, "state_after_train/"), "S2")
+    jax.tree.map(lambda a, b: close(a, b, FORWARD), updated["batch_stats"], after["batch_stats"])
+    expected = convert_paps(part(case, "grad/"), "S2", collections=("params",))
+    compare_gradients(gradient, expected["params"])
+
+
+@pytest.mark.parametrize("case", ["paps"], indirect=True)
+def test_paps_warm_up(case):
+    variables = convert_paps(part(case, "state/"), "S2")
+    series = image_series(case["in/images"], case["in/dates"])
+    target = panoptic_target(case["in/target"])
+    prediction = jax.jit(paps(heatmap_only=True).apply)(variables, {"S2": series}, target=target)
+    assert prediction.logits.instances is None
+    losses = paps_loss(prediction.logits, target, jnp.ones(2, bool))
+    close(losses.total(), case["out/eval_heatmap_only_loss"], FORWARD)
+
+
+@pytest.mark.parametrize("case", ["paps"], indirect=True)
+def test_paps_inference(case):
+    """Two images at once give what each gives alone there."""
+    variables = convert_paps(part(case, "state/"), "S2")
+    series = image_series(case["in/images"], case["in/dates"])
+    prediction = jax.jit(paps().apply)(variables, {"S2": series}).logits
+    found = jax.jit(panoptic_map)(prediction)
+    for i in range(2):
+        close(prediction.heatmap[i], case[f"out/eval{i}_heatmap"][0], FORWARD)
+        row, column = prediction.instances.centre[i, prediction.instances.found[i]].T
+        centres = np.zeros((32, 32), bool)
+        centres[row, column] = True
+        assert np.mean(centres == case[f"out/eval{i}_center_mask"]) >= 0.999
+        semantic = case[f"out/eval{i}_pano_semantic"].argmax(0)
+        assert np.mean(found.semantic[i] == semantic) >= 0.999
+        theirs = case[f"out/eval{i}_pano_instance"]
+        assert len(np.unique(theirs)) > 3
+        assert agreement(np.asarray(found.instances[i]), theirs) >= 0.995
+
+
+def agreement(ours, theirs):
+    """Fraction of pixels that agree under the best match of the instances; background is fixed."""
+    table = np.zeros((ours.max() + 1, theirs.max() + 1))
+    np.add.at(table, (ours, theirs), 1)
+    matched = linear_sum_assignment(-table[1:, 1:])
+    return (table[0, 0] + table[1:, 1:][matched].sum()) / ours.size
 
 
 @pytest.mark.parametrize("case", ["interpolation"], indirect=True)

@@ -1,13 +1,9 @@
-"""Checkpoints of the published U-TAE code (utae-paps, `train_semantic.py`): model and weights.
-
-No other file imports PyTorch.
-"""
+"""Checkpoints of the published U-TAE code (utae-paps, `train_semantic.py`): model and weights."""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
-import json
 import os
 import pathlib
 import re
@@ -21,6 +17,7 @@ from flax import traverse_util
 
 from pastis_jax import fusion
 from pastis_jax.errors import UserError
+from pastis_jax.interop.files import CONF, checkpoint_file, find_conf, read_conf, read_tensors
 from pastis_jax.interop.names import Rule, convert, listed
 from pastis_jax.interop.semantic import utae_rules
 from pastis_jax.models.decoders import ConvDecoder
@@ -28,10 +25,6 @@ from pastis_jax.models.ltae import LTAE
 from pastis_jax.models.utae import Aggregation, FrameEncoder, TemporalUNet
 from pastis_jax.nn.conv import Norm
 from pastis_jax.types import Series
-
-_FILE, _CONF = "model.pth.tar", "conf.json"
-_SAFE_TORCH = (2, 10)
-"""Before it, files were known that run code in spite of `weights_only`."""
 
 _ONLY = {
     "model": "utae",
@@ -130,11 +123,11 @@ def load_utae(path: str | os.PathLike[str], *, modality: str = "S2") -> Publishe
         conf.json is missing or has an option that this library has not, or tensors are missing,
         unexpected or of another shape.
     """
-    file = _checkpoint_file(pathlib.Path(path).absolute())
-    tensors = _read_tensors(file)
+    file = checkpoint_file(pathlib.Path(path).absolute())
+    tensors = read_tensors(file)
     _refuse_other_models(tensors, file)
-    conf = _find_conf(file)
-    return assemble_utae(tensors, _read_conf(conf), modality=modality, file=file, conf=conf)
+    conf = find_conf(file)
+    return assemble_utae(tensors, read_conf(conf), modality=modality, file=file, conf=conf)
 
 
 def assemble_utae(
@@ -158,20 +151,33 @@ def assemble_utae(
         layers=len(settings.head_widths) + 1,
         norm=settings.norm,
     )
-    try:
-        variables = convert(tensors, rules)
-    except ValueError as error:
-        raise _not_as_published(str(error), file) from error
-    if wrong := _wrong_shapes(variables, model, rules, settings.channels, modality):
-        raise _not_as_published(f"wrong shapes: {listed(wrong)}", file)
-    variables = jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), variables)
+    variables = fill(tensors, rules, model, settings.channels, modality, file=file)
     return PublishedModel(model, variables, settings)
 
 
-def _not_as_published(what: str, file: pathlib.Path) -> UserError:
-    return UserError(
-        what, where=file, remedy=f"give a U-TAE that train_semantic.py saved, and its {_CONF}"
-    )
+def fill(
+    tensors: Mapping[str, np.ndarray],
+    rules: list[Rule],
+    model: fusion.LateFusion,
+    channels: int,
+    modality: str,
+    *,
+    file: pathlib.Path,
+    script: str = "train_semantic.py",
+) -> dict[str, Any]:
+    """Variables of `model` from the tensors of `file`, float32.
+
+    Raises:
+      UserError: Naming tensors that are missing, unexpected or of another shape than the model's.
+    """
+    try:
+        variables = convert(tensors, rules)
+        if wrong := _wrong_shapes(variables, model, rules, channels, modality):
+            raise ValueError(f"wrong shapes: {listed(wrong)}")
+    except ValueError as error:
+        remedy = f"give a U-TAE that {script} saved, and its {CONF}"
+        raise UserError(str(error), where=file, remedy=remedy) from error
+    return jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), variables)
 
 
 def _wrong_shapes(
@@ -217,7 +223,7 @@ def read_settings(
                 f"{k} is {_plain(given[k])}, the tensors say {_plain(told[k])}" for k in wrong
             ),
             where=conf,
-            remedy=f"put the {_CONF} of the same run beside {file.name}",
+            remedy=f"put the {CONF} of the same run beside {file.name}",
         )
     # No option there. If no tensor tells it either, that one will be found missing.
     known = {"input_dim": 10} | told | given
@@ -226,7 +232,7 @@ def read_settings(
         raise UserError(
             f"neither this file nor the tensors of {file.name} tell {', '.join(silent)}",
             where=conf,
-            remedy=f"use the {_CONF} that train_semantic.py wrote",
+            remedy=f"use the {CONF} that train_semantic.py wrote",
         )
     *head, classes = known["out_conv"]
     fold = re.fullmatch(r"Fold_(\d+)", file.parent.name)
@@ -244,7 +250,7 @@ def read_settings(
         fold=int(fold[1]) if fold else known.get("fold"),
     )
     if faults := _faults(settings, known.get("num_classes", classes)):
-        raise UserError("; ".join(faults), where=conf, remedy=f"use the {_CONF} of the same run")
+        raise UserError("; ".join(faults), where=conf, remedy=f"use the {CONF} of the same run")
     return settings
 
 
@@ -254,7 +260,7 @@ def _checked(options: Mapping[str, Any], conf: pathlib.Path) -> dict[str, Any]:
         raise UserError(
             "backbone: this is the configuration of a panoptic model (U-TAE and PaPs)",
             where=conf,
-            remedy="give a checkpoint of train_semantic.py",
+            remedy="give a checkpoint of train_semantic.py, or open it with load_paps",
         )
     readable = {*_ONLY, *_ONE_OF, *_WIDTHS, *_NUMBERS}
     if unknown := sorted(options.keys() - readable - _OUTSIDE_THE_MODEL):
@@ -377,78 +383,10 @@ def _faults(settings: UTAESettings, num_classes: int) -> list[str]:
     return faults
 
 
-def _checkpoint_file(path: pathlib.Path) -> pathlib.Path:
-    file = path / _FILE if path.is_dir() else path
-    if file.is_file():
-        return file
-    folds = sorted(found.parent.name for found in path.glob(f"Fold_*/{_FILE}"))
-    raise UserError(
-        f"no {_FILE} there" if path.is_dir() else "no such file",
-        where=path,
-        remedy=f"give one of its folders {', '.join(folds)}" if folds else f"give a {_FILE}",
-    )
-
-
-def _read_tensors(file: pathlib.Path) -> dict[str, np.ndarray]:
-    """Tensors of a checkpoint or a bare state_dict, without the prefix of a parallel model."""
-    install = "run: pip install 'pastis-jax[torch]'"
-    try:
-        import torch
-    except ImportError as error:
-        raise UserError("reading it needs PyTorch", where=file, remedy=install) from error
-    if torch.__version__ < _SAFE_TORCH:
-        least = ".".join(map(str, _SAFE_TORCH))
-        what = f"PyTorch {torch.__version__} cannot read it safely, {least} can"
-        raise UserError(what, where=file, remedy=install)
-    try:
-        content = torch.load(file, map_location="cpu", weights_only=True)
-    except OSError as error:
-        raise UserError(
-            f"it cannot be read ({error.strerror or error})", where=file, remedy="check the file"
-        ) from error
-    except Exception as error:  # a damaged or hostile file can make it raise anything
-        raise UserError(
-            "this is no checkpoint, or one that cannot be read without running code from it",
-            where=file,
-            remedy=f"give a {_FILE} of train_semantic.py, or save its state_dict alone",
-        ) from error
-    state = content.get("state_dict", content) if isinstance(content, Mapping) else None
-    if not isinstance(state, Mapping) or not all(
-        isinstance(k, str) and isinstance(v, torch.Tensor) for k, v in state.items()
-    ):
-        raise UserError("it holds no state_dict", where=file, remedy=f"give a {_FILE}")
-    prefix = "module." if all(name.startswith("module.") for name in state) else ""
-    return {k.removeprefix(prefix): v.detach().float().numpy() for k, v in state.items()}
-
-
 def _refuse_other_models(tensors: Mapping[str, np.ndarray], file: pathlib.Path) -> None:
     if any(name.startswith("encoder.in_conv.") for name in tensors):
         what = "this is a panoptic model (U-TAE and PaPs)"
-    elif not any(name.startswith("temporal_encoder.attention_heads.") for name in tensors):
+        raise UserError(what, where=file, remedy="open it with load_paps")
+    if not any(name.startswith("temporal_encoder.attention_heads.") for name in tensors):
         what = f"this is no U-TAE; its first tensors are {', '.join(sorted(tensors)[:3]) or 'none'}"
-    else:
-        return
-    raise UserError(what, where=file, remedy="give a U-TAE that train_semantic.py saved")
-
-
-def _find_conf(file: pathlib.Path) -> pathlib.Path:
-    for folder in (file.parent, file.parent.parent):
-        if (folder / _CONF).is_file():
-            return folder / _CONF
-    raise UserError(
-        f"there is no {_CONF} beside it or one folder above, and tensors do not tell agg_mode",
-        where=file,
-        remedy=f'put the {_CONF} of its run there, or one that says {{"agg_mode": "att_group"}}',
-    )
-
-
-def _read_conf(conf: pathlib.Path) -> dict[str, Any]:
-    try:
-        options = json.loads(conf.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"it cannot be read ({error})", where=conf, remedy=f"restore the {_CONF} of the run"
-        ) from error
-    if not isinstance(options, dict):
-        raise UserError("it holds no options", where=conf, remedy=f"restore the {_CONF} of the run")
-    return options
+        raise UserError(what, where=file, remedy="give a U-TAE that train_semantic.py saved")

@@ -2,6 +2,7 @@
 
 from pastis_jax.models.decoders import ConvDecoder, MLPDecoder
 from pastis_jax.models.ltae import LTAE
+from pastis_jax.models.paps import PaPs
 from pastis_jax.models.pse import PixelSetEncoder
 from pastis_jax.models.utae import FrameEncoder, TemporalUNet
 
@@ -10,6 +11,7 @@ __all__ = [
     "ConvDecoder",
     "FrameEncoder",
     "MLPDecoder",
+    "PaPs",
     "PixelSetEncoder",
     "TemporalUNet",
 ]

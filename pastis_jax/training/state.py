@@ -43,7 +43,7 @@ def create_state(
     The model is initialised as for training, so that auxiliary decoders get their parameters.
 
     Args:
-      model: Called with `batch.series`.
+      model: Called with `batch.series` and `batch.given`.
       optimizer: Makes the optimiser's state.
       batch: Any batch of the right shapes.
       key: Root key of the run.
@@ -51,7 +51,8 @@ def create_state(
 
     def create(batch):
         names = ("params", "dropout")
-        variables = model.init({n: fold_in_name(key, n) for n in names}, batch.series, train=True)
+        rngs = {n: fold_in_name(key, n) for n in names}
+        variables = model.init(rngs, batch.series, train=True, **batch.given)
         params = variables["params"]
         return TrainState(
             step=jnp.zeros((), jnp.int32),

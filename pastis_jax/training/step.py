@@ -110,6 +110,7 @@ def make_train_step(
                 {"params": params, "batch_stats": state.batch_stats},
                 series,
                 train=True,
+                **batch.given,
                 rngs=rngs,
                 mutable=["batch_stats"],
             )
@@ -165,7 +166,7 @@ def make_evaluation_step(
         series = batch.series
         if augment is not None:
             series = augment(jax.random.fold_in(key, batch.id[0]), series)
-        prediction = model.apply(state.variables, series)
+        prediction = model.apply(state.variables, series, **batch.given)
         losses, weights = loss(prediction, batch)
         task = metric(prediction, batch, **context)
         return metrics.update(losses, weights, task, batch, state.step)

@@ -44,3 +44,26 @@ def test_transposed_convolution_is_the_gradient_of_the_strided_one():
         flipped = kernel[::-1, ::-1].swapaxes(2, 3)
         _, pull_back = jax.vjp(lambda z: conv.convolve(z, flipped, stride=2), jnp.zeros_like(y))
         np.testing.assert_allclose(pull_back(x)[0][:, 2:-2, 2:-2], y[:, 2:-2, 2:-2], atol=1e-12)
+
+
+@pytest.mark.parametrize("size", [1, 3, 5])
+def test_zeros_around_the_image(size):
+    """Values and gradients of the plain convolution."""
+    keys = jax.random.split(jax.random.key(0), 3)
+    x, kernel = (
+        jax.random.normal(keys[0], (2, 4, 7, 3)),
+        jax.random.normal(keys[1], (size, size, 3, 2)),
+    )
+
+    def plain(x, kernel):
+        axes = ("NHWC", "HWIO", "NHWC")
+        return jax.lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=axes)
+
+    def both(function):
+        y, pull = jax.vjp(function, x, kernel)
+        return y, pull(jax.random.normal(keys[2], y.shape))
+
+    for ours, theirs in zip(
+        *map(jax.tree.leaves, map(both, (conv.convolve_same, plain))), strict=True
+    ):
+        np.testing.assert_allclose(ours, theirs, atol=1e-4)
