@@ -38,8 +38,8 @@ class PanopticQuality:
     @classmethod
     def empty(cls, classes: int) -> PanopticQuality:
         """Returns the quality of no image."""
-        zeros = jnp.zeros(classes, jnp.int32)
-        return cls(zeros, zeros, zeros, jnp.zeros(classes), jnp.zeros((), jnp.int32))
+        counts = (jnp.zeros(classes, jnp.int32) for _ in range(3))  # apart: states are donated
+        return cls(*counts, jnp.zeros(classes), jnp.zeros((), jnp.int32))
 
     @classmethod
     def from_batch(
