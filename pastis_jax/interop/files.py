@@ -60,6 +60,17 @@ def read_tensors(file: pathlib.Path) -> dict[str, np.ndarray]:
         isinstance(k, str) and isinstance(v, torch.Tensor) for k, v in state.items()
     ):
         raise UserError("it holds no state_dict", where=file, remedy=f"give a {FILE}")
+    odd = [
+        name
+        for name, value in state.items()
+        if value.layout != torch.strided
+        or value.is_meta
+        or value.is_complex()
+        or not bool(value.isfinite().all())
+    ]
+    if odd:
+        what = f"{odd[0]} is not an array of real, finite numbers"
+        raise UserError(what, where=file, remedy=f"give a {FILE} of a training that went well")
     prefix = "module." if all(name.startswith("module.") for name in state) else ""
     return {k.removeprefix(prefix): v.detach().float().numpy() for k, v in state.items()}
 

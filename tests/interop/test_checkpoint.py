@@ -327,6 +327,22 @@ def test_a_truncated_checkpoint(state, saved, torch):
     refused(lambda: load_utae(file), "no checkpoint")
 
 
+@pytest.mark.parametrize("kind", ["sparse", "complex", "nan"])
+def test_tensors_that_are_no_numbers(state, saved, torch, kind):
+    weights = tensors(state, torch)
+    name = "in_conv.conv.conv.0.weight"
+    match kind:
+        case "sparse":
+            weights[name] = weights[name].to_sparse()
+        case "complex":
+            weights[name] = weights[name] + 1j
+        case "nan":
+            weights[name] = weights[name] * float("nan")
+    file = saved(weights)
+    with pytest.raises(UserError, match="is not an array of real"):
+        load_utae(file)
+
+
 def test_a_checkpoint_of_something_else(state, saved, torch):
     refused(lambda: load_utae(saved({"epoch": 3})), "no state_dict")
     refused(lambda: load_utae(saved([1, 2])), "no state_dict")
