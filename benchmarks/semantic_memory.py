@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import optax
 import tyro
 
-from experiments import patches, semantic
+from experiments import patch_arguments, semantic
 from pastis_jax import training
 from pastis_jax.data.class_mapping import ClassMapping
 from pastis_jax.types import Batch, Series
@@ -41,7 +41,7 @@ def step_memory(config: Config, scheme: str, *, remat: bool) -> float:
     arguments = semantic.Config(
         fusion=scheme, remat=remat, data=pathlib.Path("-"), batch_size=config.batch_size
     )
-    arguments = patches.complete(arguments, simulated_epochs=1)
+    arguments = patch_arguments.complete(arguments, simulated_epochs=1)
     classes = ClassMapping.official()
     task = semantic.make_task(classes)
     model = semantic.build_model(arguments, len(classes.names), {})

@@ -23,7 +23,7 @@ import optax
 import tyro
 from flax import linen as nn
 
-from experiments import arguments, common, patches, supervised
+from experiments import arguments, common, patch_arguments, patches, supervised
 from pastis_jax import training, viz
 from pastis_jax.data.class_mapping import ClassMapping
 from pastis_jax.models import PaPs
@@ -35,7 +35,7 @@ SIMULATED_EPOCHS, PANEL_PATCHES = 8, 4
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(patches.Config):
+class Config(patch_arguments.Config):
     """Find the parcels of patches, and the crop of each, from Sentinel-2 and Sentinel-1.
 
     Without --data, a small PASTIS-R is simulated (once, kept in the cache) and a narrow model is
@@ -180,7 +180,7 @@ def complete(config: Config) -> Config:
     simulated = config.data is None
     if simulated and config.crop is None:
         config = dataclasses.replace(config, crop=32)
-    config = patches.complete(config, simulated_epochs=SIMULATED_EPOCHS, learning_rate=1e-2)
+    config = patch_arguments.complete(config, simulated_epochs=SIMULATED_EPOCHS, learning_rate=1e-2)
     warmup = (1 if simulated else 5) if config.warmup is None else config.warmup
     config = dataclasses.replace(config, warmup=min(warmup, config.epochs - 1))
     arguments.refuse(

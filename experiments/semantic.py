@@ -24,7 +24,7 @@ import numpy as np
 import tyro
 from flax import linen as nn
 
-from experiments import arguments, common, patches, supervised
+from experiments import arguments, common, patch_arguments, patches, supervised
 from pastis_jax import training, viz
 from pastis_jax.data.class_mapping import ClassMapping
 from pastis_jax.interop import load_utae
@@ -37,7 +37,7 @@ SIMULATED_EPOCHS, PANEL_PATCHES = 3, 4
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(patches.Config):
+class Config(patch_arguments.Config):
     """Segment patches into crops from Sentinel-2 and both orbits of Sentinel-1.
 
     Without --data, a small PASTIS-R is simulated (once, kept in the cache) and a narrow model is
@@ -56,7 +56,9 @@ def run(config: Config) -> dict[str, Any]:
     published = None
     if config.init_from is not None:
         published = load_utae(config.init_from, modality=next(iter(config.modalities), "S2"))
-    config = patches.complete(config, simulated_epochs=SIMULATED_EPOCHS, published=published)
+    config = patch_arguments.complete(
+        config, simulated_epochs=SIMULATED_EPOCHS, published=published
+    )
     folder_path = config.out or common.default_out(f"semantic-{config.fusion}-fold{config.fold}")
     training.RunFolder.check(folder_path)
 

@@ -14,7 +14,7 @@ import optax
 import patch_factory as factory
 import pytest
 
-from experiments import patches, semantic
+from experiments import patch_arguments, patches, semantic
 from pastis_jax import training
 from pastis_jax.data.nomenclature import CLASSES
 from pastis_jax.temporal_dropout import PAPER_RATES, temporal_dropout
@@ -40,7 +40,7 @@ COUNTS = [
 
 def completed(**arguments):
     config = semantic.Config(data=pathlib.Path("unused"), **arguments)
-    return patches.complete(config, simulated_epochs=1)
+    return patch_arguments.complete(config, simulated_epochs=1)
 
 
 @pytest.mark.parametrize(("arguments", "expected"), COUNTS, ids=str)
@@ -204,7 +204,7 @@ def test_one_trace_per_mode(data):
         heads=2,
         model_features=8,
     )
-    config = patches.complete(config, simulated_epochs=1)
+    config = patch_arguments.complete(config, simulated_epochs=1)
     loaded = patches.load(config)
     task, traces = semantic.make_task(loaded.classes), []
     rooms = patches.capacity(config, list(loaded.sources.values()), {})

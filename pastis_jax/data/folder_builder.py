@@ -8,6 +8,7 @@ shrinks (about 10 %) while unpacking makes random reads eight times slower.
 
 from __future__ import annotations
 
+import abc
 import contextlib
 import functools
 import os
@@ -44,14 +45,17 @@ class FolderBuilder(tfds.core.ShardBasedBuilder):
         self._progress = progress
         super().__init__(file_format="array_record", **kwargs)
 
+    @abc.abstractmethod
     def _features(self) -> dict[str, Any]:
-        raise NotImplementedError
+        """Returns the documented features of a record."""
 
+    @abc.abstractmethod
     def _open(self, root: os.PathLike[str]) -> int:
-        raise NotImplementedError
+        """Opens the official folder; returns the number of items."""
 
+    @abc.abstractmethod
     def _metadata(self) -> dict[str, Any]:
-        raise NotImplementedError
+        """Returns what training needs to know of the whole dataset, as plain JSON."""
 
     def _info(self) -> tfds.core.DatasetInfo:
         return self.dataset_info_from_configs(

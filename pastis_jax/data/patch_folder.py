@@ -116,12 +116,11 @@ class PatchFolder:
             folder = ANNOTATIONS if name in ("TARGET", "ParcelIDs") else INSTANCES
         return self.root / folder / f"{name}_{patch.id}.npy"
 
-    def series(self, patch: Patch, crop: tuple[slice, slice] | None = None) -> Series:
+    def series(self, patch: Patch) -> Series:
         """Opens the series of one patch.
 
         Args:
           patch: One of `patches`.
-          crop: Rows and columns to keep; None keeps all.
 
         Returns:
           For each modality its values, (t, c, h, w) int16 for S2 and float16 for S1A and S1D, and
@@ -132,9 +131,8 @@ class PatchFolder:
           DataError: If a file is unreadable or its shape disagrees with the metadata or with the
             other modalities.
         """
-        rows, columns = crop or (slice(None), slice(None))
         return {
-            name: (arrays.as_stored(values[:, :, rows, columns], MODALITIES[name]), days)
+            name: (arrays.as_stored(values, MODALITIES[name]), days)
             for name, (values, days) in self._open(patch).items()
         }
 

@@ -216,7 +216,7 @@ def read_settings(
       UserError: If an option is unknown, not ours or not what the shapes say, or one is missing.
     """
     given = _checked(options, conf)
-    told = _told_by_shapes(tensors)
+    told, absent = _told_by_shapes(tensors)
     if wrong := sorted(k for k in told if k in given and told[k] != given[k]):
         raise UserError(
             "; ".join(
@@ -229,6 +229,9 @@ def read_settings(
     known = {"input_dim": 10} | told | given
     needed = (*_WIDTHS, "n_head", "d_model", "d_k", *_ONE_OF)
     if silent := [k for k in needed if k not in known]:
+        if absent:
+            remedy = f"give a U-TAE that train_semantic.py saved, and its {CONF}"
+            raise UserError(f"missing tensors: {listed(absent)}", where=file, remedy=remedy)
         raise UserError(
             f"neither this file nor the tensors of {file.name} tell {', '.join(silent)}",
             where=conf,
@@ -317,13 +320,16 @@ def _plain(value: object) -> object:
     return list(value) if isinstance(value, tuple) else value
 
 
-def _told_by_shapes(tensors: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """The options that the shapes tell, by published name; what a missing tensor hides is left out.
+def _told_by_shapes(tensors: Mapping[str, np.ndarray]) -> tuple[dict[str, Any], list[str]]:
+    """The options that the shapes tell, by published name, and the tensors that are missing for it.
 
     How dates are aggregated, strides and padding have no tensors.
     """
+    absent = []
 
     def size(name, axis=0):
+        if name not in tensors and name not in absent:
+            absent.append(name)
         shape = np.shape(tensors.get(name))
         return shape[axis] if axis < len(shape) else None
 
@@ -350,9 +356,10 @@ def _told_by_shapes(tensors: Mapping[str, np.ndarray]) -> dict[str, Any]:
         "d_model": size("temporal_encoder.inconv.weight"),
         "encoder_norm": _norm_told(tensors),
     }
-    return {
+    told = {
         k: v for k, v in told.items() if v is not None and not (isinstance(v, tuple) and None in v)
     }
+    return told, absent
 
 
 def _norm_told(tensors: Mapping[str, np.ndarray]) -> Norm | None:

@@ -34,14 +34,13 @@ class FrameEncoder(nn.Module):
     Level ``i`` has ``widths[i]`` channels; its sides are ``2 ** i`` times shorter, rounded up.
 
     Differs from the reference: no second pass to learn a shape, and masked frames are not inferred
-    from their values; they are encoded like others, or not at all with `capacity`.
+    from their values; they are encoded as zeros, or not at all with `capacity`.
 
     Attributes:
       widths: Channels of each level.
       norm: `group`, `batch` or `instance`; batch statistics count valid frames only.
       capacity: Most valid frames in a batch, known to the data pipeline: these are gathered before
-        encoding, so that padding and dropped frames cost only what it exceeds them by. Frames
-        beyond it are masked.
+        encoding, so that most padding and dropped frames cost nothing. Frames beyond it are masked.
         None encodes every frame.
       remat: Compute activations again in the backward pass instead of storing them, some frames at
         a time: beside the pyramids, memory no longer grows with the number of frames. (With batch

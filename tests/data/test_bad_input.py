@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import pathlib
 import shutil
@@ -10,6 +11,8 @@ import types
 import numpy as np
 import pixel_set_factory as factory
 import pytest
+import refusal
+from refusal import with_value
 
 from pastis_jax.data.prepare import prepare_pixel_set
 from pastis_jax.errors import DataError
@@ -27,18 +30,7 @@ def root(sound, tmp_path):
     return pathlib.Path(shutil.copytree(sound, tmp_path / "pixel_set"))
 
 
-def refused(root, tmp_path, *, match, names, **arguments):
-    """Asserts that preparing `root` fails with one line that holds `names`, and leaves nothing."""
-    cache = tmp_path / "a" / "cache"
-    before = sorted(root.rglob("*"))
-    with pytest.raises(DataError, match=match) as caught:
-        prepare_pixel_set(root, cache=cache, progress=False, **arguments)
-    text = str(caught.value)
-    assert "\n" not in text
-    assert names in text
-    assert caught.value.remedy
-    assert not cache.parent.exists()
-    assert sorted(root.rglob("*")) == before
+refused = functools.partial(refusal.refused, prepare_pixel_set)
 
 
 # Arrays: what becomes of a parcel's array, modality, and what the message says.
@@ -71,12 +63,6 @@ ARRAYS = {
     "radar -80 dB": ("S1A", lambda a: a - 62, "not in dB"),
     "overflowing radar": ("S1A", lambda a: with_value(a.astype("f8"), 1e300), "not backscatter"),
 }
-
-
-def with_value(values, value):
-    values = values.copy()
-    values[-1, 0, 0] = value
-    return values
 
 
 @pytest.mark.parametrize("case", ARRAYS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import pathlib
 import shutil
 
@@ -9,6 +10,8 @@ import numpy as np
 import patch_factory as factory
 import pixel_set_factory
 import pytest
+import refusal
+from refusal import with_value
 
 from pastis_jax.data.patch_folder import PatchFolder
 from pastis_jax.data.prepare_patches import prepare_patches
@@ -27,24 +30,7 @@ def root(sound, tmp_path):
     return pathlib.Path(shutil.copytree(sound, tmp_path / "patches"))
 
 
-def refused(root, tmp_path, *, match, names, **arguments):
-    """Asserts that preparing `root` fails with one line that holds `names`, and leaves nothing."""
-    cache = tmp_path / "a" / "cache"
-    before = sorted(root.rglob("*"))
-    with pytest.raises(DataError, match=match) as caught:
-        prepare_patches(root, cache=cache, progress=False, **arguments)
-    text = str(caught.value)
-    assert "\n" not in text
-    assert names in text
-    assert caught.value.remedy
-    assert not cache.parent.exists()
-    assert sorted(root.rglob("*")) == before
-
-
-def with_value(values, value):
-    values = values.copy()
-    values.flat[-1] = value
-    return values
+refused = functools.partial(refusal.refused, prepare_patches)
 
 
 # Series: what becomes of a patch's array, modality, and what the message says.

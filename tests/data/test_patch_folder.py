@@ -56,15 +56,6 @@ def test_series_are_what_is_stored(root):
             assert len(days) == len(values)
 
 
-def test_crop_of_a_series(root):
-    folder = PatchFolder(root)
-    patch = folder.patches[10002]
-    cut = folder.series(patch, (slice(3, 8), slice(1, 5)))
-    for modality, (values, _) in cut.items():
-        stored = np.load(folder.file(patch, modality))
-        np.testing.assert_array_equal(values, stored[:, :, 3:8, 1:5])
-
-
 @pytest.mark.parametrize(
     ("modality", "dtype"), [("S2", "i4"), ("S2", "f4"), ("S2", ">i2"), ("S1A", "f8")]
 )

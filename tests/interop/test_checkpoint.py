@@ -198,6 +198,23 @@ def test_tensors_that_do_not_fit_are_named(state):
     refuse(state | {kernel: np.ones((32, 16))}, kernel, "(32, 16)")
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "in_conv.conv.conv.0.weight",
+        "temporal_encoder.attention_heads.Q",
+        "out_conv.conv.conv.0.weight",
+    ],
+)
+def test_a_missing_tensor_is_named_where_it_would_tell_an_option(state, name):
+    conf = {"agg_mode": "att_group"}
+    refused(
+        lambda: assemble_utae(without(state, name), conf, modality="S2", **WHERE),
+        str(FILE),
+        "missing tensors: " + name,
+    )
+
+
 def test_settings_no_model_can_have(state):
     query = "temporal_encoder.attention_heads.Q"
     odd = state | {query: np.ones((3, 4))}
