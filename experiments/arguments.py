@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import jax
 
+from pastis_jax import training
 from pastis_jax.errors import UserError
 from pastis_jax.temporal_dropout import PAPER_RATES
 
@@ -37,7 +38,19 @@ class Config:
     batch_size: int | None = None
     """Samples per step. Default: as in the paper with --data; for a CPU on the simulated set."""
     learning_rate: float | None = None
-    """Step size of Adam. Default: 1e-3, as in the paper; 3e-3 on simulated patches."""
+    """Step size of Adam. Default: 1e-3, panoptic 1e-2, as in the paper; on simulated patches 3e-3,
+    panoptic 2e-2."""
+    schedule: training.Schedule | None = None
+    """Learning rate over a run: constant, a tenth of it from half of the epochs on, or falling to 0
+    as a cosine. Default: constant; panoptic: step, as in the paper, with --data, cosine without."""
+    optimizer: training.Optimizer = "adam"
+    """Adam, as in the paper, or Adam with decoupled weight decay."""
+    weight_decay: float | None = None
+    """Share of the weights that each step of adamw takes off, times the learning rate. Default:
+    0.01."""
+    ema: float | None = None
+    """Also keep a moving average of the weights with this decay per step (0.999, say); it is what
+    is validated, kept and tested."""
     initialisation: Literal["he", "reference"] = "he"
     """First weights: He-normal, or as the published code draws them."""
     removed_optical: tuple[float, ...] = ()
@@ -58,6 +71,7 @@ def complete(
     epochs: int,
     batch_size: int,
     learning_rate: float = 1e-3,
+    schedule: training.Schedule = "constant",
     least_epochs: int = 1,
 ) -> Config:
     """Fills in the arguments that depend on others, and refuses what contradicts itself.
@@ -67,6 +81,7 @@ def complete(
       epochs: Default of the task on this data.
       batch_size: Default of the task on this data.
       learning_rate: Default of the task on this data.
+      schedule: Default of the task on this data.
       least_epochs: 0 where a model comes trained.
 
     Raises:
@@ -79,6 +94,7 @@ def complete(
         modalities=modalities,
         epochs=epochs if config.epochs is None else config.epochs,
         batch_size=batch_size if config.batch_size is None else config.batch_size,
+        schedule=config.schedule or schedule,
         learning_rate=learning_rate if config.learning_rate is None else config.learning_rate,
     )
     refuse(
@@ -119,6 +135,24 @@ def complete(
             "give a multiple of it",
         ),
         (not 0 < config.learning_rate < 1, "--learning-rate", "must be 0 to 1", "give 1e-3, say"),
+        (
+            config.weight_decay is not None and config.optimizer != "adamw",
+            "--weight-decay",
+            f"--optimizer {config.optimizer} has none",
+            "add --optimizer adamw, or leave it out",
+        ),
+        (
+            not 0 <= (config.weight_decay or 0) <= 1,
+            "--weight-decay",
+            "must be 0 to 1",
+            "give 0.01, say",
+        ),
+        (
+            config.ema is not None and not 0 < config.ema < 1,
+            "--ema",
+            "must be between 0 and 1",
+            "give 0.999, say",
+        ),
         (not 0 <= config.seed < 2**32, "--seed", "must be 0 to 4294967295", "give 0, say"),
         (
             config.removed_optical and "S2" not in modalities,

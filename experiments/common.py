@@ -134,6 +134,11 @@ def show_result(
         summary.add_row(
             f"test mIoU, {float(share):.0%} of S2 dates removed", f"{removed['mIoU']:.3f}"
         )
+    if parts := result.get("test_components"):
+        summary.add_row(
+            "test PQ of connected components",
+            f"{parts['PQ']:.3f} (of at least {parts['least_area']} pixels)",
+        )
     console.print(summary)
     classes = Table(title=f"{per_class} per class (test)", title_justify="left")
     for _ in range(3):

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import pathlib
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -19,19 +20,19 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import tyro
 from flax import linen as nn
 
 from experiments import arguments, common, patch_arguments, patches, supervised
 from pastis_jax import training, viz
 from pastis_jax.data.class_mapping import ClassMapping
+from pastis_jax.interop import PublishedPanopticModel, load_paps
 from pastis_jax.models import PaPs
 from pastis_jax.panoptic import ConfidenceTuning, PanopticLoss, panoptic_map, paps_loss
 from pastis_jax.panoptic.metric import PanopticQuality
 from pastis_jax.types import Batch, PanopticMap, Prediction
 
-SIMULATED_EPOCHS, PANEL_PATCHES = 8, 4
+SIMULATED_EPOCHS, SIMULATED_CROP, PANEL_PATCHES = 16, 32, 4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,21 +48,25 @@ class Config(patch_arguments.Config):
     crop: int | None = None
     """Side of the random squares to train on, pixels, 0 for whole patches; an epoch draws as many
     as cover the patches once. Test is on whole patches. Default: 0 with --data, 32 without."""
-    shape_size: int = 16
-    """Side of the predicted shapes."""
+    shape_size: int | None = None
+    """Side of the predicted shapes. Default: 16."""
     mask_conv: bool = True
-    """Refine masks by three convolutions."""
+    """Refine masks by three convolutions; with --init-from, where the weights do."""
     warmup: int | None = None
-    """First epochs that train the centerness alone. Default: 5 with --data, 1 without."""
+    """First epochs that train the centerness alone. Default: 5 with --data, 1 without, 0 with
+    --init-from."""
     min_confidence: float | None = None
     """Confidence below which instances are left out. Default: what is best on the validation
-    folds, tuned after each epoch."""
-    min_remain: float = 0.5
-    """Share of a mask that must not overlap more confident ones."""
-    mask_threshold: float = 0.4
-    """Probability above which a pixel belongs to a mask."""
+    folds, tuned after each epoch; that of the weights with --init-from and --epochs 0."""
+    min_remain: float | None = None
+    """Share of a mask that must not overlap more confident ones. Default: 0.5."""
+    mask_threshold: float | None = None
+    """Probability above which a pixel belongs to a mask. Default: 0.4."""
     max_instances: int = 256
     """Most parcels to find in a patch; the most confident are kept."""
+    init_from: pathlib.Path | None = None
+    """Published panoptic weights to start from (model.pth.tar, conf.json beside it), with their
+    sizes and thresholds; --epochs 0 tests them as they are. Needs `--fusion single`."""
     legacy_void: bool = False
     """Score by the rule for void parcels that the paper's figures were made with."""
 
@@ -73,7 +78,10 @@ def run(config: Config) -> dict[str, Any]:
       UserError: For every mistake in the configuration or the data.
     """
     started = time.perf_counter()
-    config = complete(config)
+    published = None
+    if config.init_from is not None:
+        published = load_paps(config.init_from, modality=next(iter(config.modalities), "S2"))
+    config = complete(config, published)
     folder_path = config.out or common.default_out(f"panoptic-{config.fusion}-fold{config.fold}")
     training.RunFolder.check(folder_path)
 
@@ -131,11 +139,7 @@ def run(config: Config) -> dict[str, Any]:
         steps_per_epoch=data.steps_per_epoch,
         folder_path=folder_path,
         started=started,
-        optimizer=optax.adam(
-            optax.piecewise_constant_schedule(
-                config.learning_rate, {-(-config.epochs // 2) * data.steps_per_epoch: 0.1}
-            )
-        ),
+        variables=None if published is None else published.variables,
         most=trained_frames,
         warmup=config.warmup,
         warmup_model=model(trained_frames, heatmap_only=True),
@@ -171,18 +175,53 @@ def run(config: Config) -> dict[str, Any]:
     return result
 
 
-def complete(config: Config) -> Config:
-    """Fills in the defaults that depend on other arguments.
+def complete(config: Config, published: PublishedPanopticModel | None = None) -> Config:
+    """Fills in the defaults that depend on other arguments, and on published weights if given.
 
     Raises:
       UserError: If arguments contradict each other or are out of range.
     """
+    arguments.refuse(
+        (bool(config.head_widths), "--head-widths", "PaPs has widths of its own", "leave it out")
+    )
     simulated = config.data is None
     if simulated and config.crop is None:
-        config = dataclasses.replace(config, crop=32)
-    config = patch_arguments.complete(config, simulated_epochs=SIMULATED_EPOCHS, learning_rate=1e-2)
-    warmup = (1 if simulated else 5) if config.warmup is None else config.warmup
-    config = dataclasses.replace(config, warmup=min(warmup, config.epochs - 1))
+        config = dataclasses.replace(config, crop=SIMULATED_CROP)
+    config = patch_arguments.complete(
+        config,
+        simulated_epochs=SIMULATED_EPOCHS,
+        learning_rate=2e-2 if simulated else 1e-2,
+        schedule="cosine" if simulated else "step",
+        published=published,
+    )
+    defaults = {"shape_size": 16, "min_remain": 0.5, "mask_threshold": 0.4}
+    defaults["warmup"] = 1 if simulated else 5
+    if published is not None:
+        decoder = published.model.decoder
+        arguments.refuse(
+            (
+                config.shape_size not in (None, decoder.shape_size)
+                or (decoder.mask_conv and not config.mask_conv),
+                "--shape-size, --mask-conv",
+                f"the weights of {config.init_from} have shapes of side {decoder.shape_size} and "
+                f"{'' if decoder.mask_conv else 'no '}mask convolutions",
+                "leave it out",
+            )
+        )
+        config = dataclasses.replace(config, mask_conv=decoder.mask_conv)
+        defaults |= {
+            "shape_size": decoder.shape_size,
+            "mask_threshold": decoder.mask_threshold,
+            "min_remain": published.min_remain,
+            "warmup": 0,
+        }
+        if config.epochs == 0:
+            defaults["min_confidence"] = published.min_confidence
+    given = {name: getattr(config, name) for name in defaults}
+    config = dataclasses.replace(
+        config, **{k: defaults[k] if v is None else v for k, v in given.items()}
+    )
+    config = dataclasses.replace(config, warmup=min(config.warmup, max(0, config.epochs - 1)))
     arguments.refuse(
         (
             config.fusion == "decision",
@@ -195,12 +234,6 @@ def complete(config: Config) -> Config:
             "--auxiliary, --removed-optical",
             "not for panoptic segmentation",
             "leave it out",
-        ),
-        (
-            config.init_from is not None,
-            "--init-from",
-            "weights to start from are for semantic segmentation",
-            "open panoptic ones by pastis_jax.interop.load_paps",
         ),
         (config.warmup < 0, "--warmup", "must be at least 0", "give 5, say"),
         *(

@@ -9,8 +9,9 @@ from typing import Literal
 import jax
 
 from experiments import arguments, common
+from pastis_jax import training
 from pastis_jax.data.nomenclature import CLASSES, MODALITIES
-from pastis_jax.interop import PublishedModel
+from pastis_jax.interop import PublishedModel, PublishedPanopticModel
 
 SIMULATED_CROP = 16
 SIZES = {
@@ -89,7 +90,8 @@ def complete(
     *,
     simulated_epochs: int,
     learning_rate: float | None = None,
-    published: PublishedModel | None = None,
+    schedule: training.Schedule = "constant",
+    published: PublishedModel | PublishedPanopticModel | None = None,
 ) -> Config:
     """Fills in the defaults that depend on other arguments, and on published weights if given.
 
@@ -97,6 +99,7 @@ def complete(
       config: As given.
       simulated_epochs: Default on the simulated set.
       learning_rate: Default; None for that of semantic segmentation.
+      schedule: Default.
       published: Weights to start from.
 
     Raises:
@@ -108,6 +111,7 @@ def complete(
         epochs=simulated_epochs if simulated else 100,
         batch_size=4,
         learning_rate=learning_rate or (3e-3 if simulated else 1e-3),
+        schedule=schedule,
         least_epochs=0 if published else 1,
     )
     sizes = SIZES["simulated" if simulated else "paper"]
@@ -200,14 +204,14 @@ def complete(
     return config
 
 
-def refuse_weights(config: Config, published: PublishedModel) -> None:
+def refuse_weights(config: Config, published: PublishedModel | PublishedPanopticModel) -> None:
     """Refuses published weights for a completed `config` that they do not fit.
 
     Raises:
       UserError: Naming the flag.
     """
     channels, outputs = len(MODALITIES[config.modalities[0]].channels), len(CLASSES)
-    settings = published.settings
+    settings, classes = published.settings, published.model.decoder.classes
     arguments.refuse(
         (
             config.fusion != "single" or config.class_mapping is not None,
@@ -223,9 +227,9 @@ def refuse_weights(config: Config, published: PublishedModel) -> None:
             "name their modality by --modalities",
         ),
         (
-            settings.classes != outputs,
+            classes != outputs,
             "--init-from",
-            f"the weights have {settings.classes} outputs, not {outputs}",
+            f"the weights have {classes} outputs, not {outputs}",
             "give weights of the official classes",
         ),
     )

@@ -24,7 +24,7 @@ import numpy as np
 import tyro
 from flax import linen as nn
 
-from experiments import arguments, common, patch_arguments, patches, supervised
+from experiments import arguments, common, components, patch_arguments, patches, supervised
 from pastis_jax import training, viz
 from pastis_jax.data.class_mapping import ClassMapping
 from pastis_jax.interop import load_utae
@@ -45,6 +45,10 @@ class Config(patch_arguments.Config):
     on first use and the paper's protocol is the default: 100 epochs of 4 whole patches a step.
     """
 
+    components: bool = False
+    """Also score the connected components of each class as parcels, as experiments.panoptic scores
+    its own: what a panoptic model has to beat."""
+
 
 def run(config: Config) -> dict[str, Any]:
     """Trains and tests as `config` says; returns the content of result.json.
@@ -63,7 +67,7 @@ def run(config: Config) -> dict[str, Any]:
     training.RunFolder.check(folder_path)
 
     # Data
-    data = patches.load(config)
+    data = patches.load(config, instances=config.components)
     classes, sources = data.classes, data.sources
 
     # Model: room for the frames of its batches
@@ -71,6 +75,17 @@ def run(config: Config) -> dict[str, Any]:
     trained = patches.capacity(config, [sources["train"]], rates)
     tested = patches.capacity(config, [sources["val"], sources["test"]], {})
     model = functools.partial(build_model, config, len(classes.names))
+
+    def more(state):
+        if not config.components:
+            return {}
+
+        @jax.jit
+        def predict(batch):
+            logits = model(tested).apply(state.variables, batch.series).logits
+            return predicted_class(logits, len(classes.names))
+
+        return {"test_components": components.score(predict, data)}
 
     # Training, selection on validation, test
     result, state = supervised.train_and_test(
@@ -86,6 +101,7 @@ def run(config: Config) -> dict[str, Any]:
         started=started,
         variables=None if published is None else published.variables,
         most=trained,
+        more=more,
     )
 
     # Report

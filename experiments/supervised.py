@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
-import optax
 from flax import linen as nn
 
 from experiments import common
@@ -124,7 +124,6 @@ def train(
     steps_per_epoch: int,
     folder_path: pathlib.Path,
     started: float,
-    optimizer: optax.GradientTransformation | None = None,
     variables: Mapping[str, Any] | None = None,
     most: Mapping[str, int | None] | None = None,
     warmup: int = 0,
@@ -142,14 +141,16 @@ def train(
       steps_per_epoch: Number of batches in an epoch.
       folder_path: Folder of the run; made now.
       started: `time.perf_counter()` at the start of the run.
-      optimizer: Default: Adam with the learning rate of `config`.
       variables: Weights to start from instead of drawn ones, of the same names and shapes.
       most: Most dates of a batch to keep in temporal dropout, by modality.
       warmup: Number of first epochs in which `warmup_model` is trained, on the same parameters.
       warmup_model: See `warmup`.
     """
     data_seconds = time.perf_counter() - started
-    optimizer = optimizer or optax.adam(config.learning_rate)
+    steps = config.epochs * steps_per_epoch
+    schedule = training.make_schedule(config.schedule, config.learning_rate, steps=steps)
+    decay = {} if config.weight_decay is None else {"weight_decay": config.weight_decay}
+    optimizer = training.make_optimizer(config.optimizer, schedule, **decay)
     key = jax.random.key(config.seed)
     mesh = training.data_mesh()
     state = training.create_state(model, optimizer, any_batch, key)
@@ -159,6 +160,8 @@ def train(
         state = state.replace(params=params)
     if variables is not None:
         state = state.replace(params=variables["params"], batch_stats=variables["batch_stats"])
+    if config.ema:
+        state = state.replace(average=jax.tree.map(jnp.copy, state.params))
     parameters = training.count_parameters(state.params)
     common.say(
         f"{config.fusion} fusion of {', '.join(config.modalities)}: {parameters:,} parameters"
@@ -176,6 +179,7 @@ def train(
             key=key,
             mesh=mesh,
             augment=functools.partial(temporal_dropout, rates=rates, most=most) if rates else None,
+            ema=config.ema,
         )
 
     fit = training.fit(
@@ -210,6 +214,7 @@ def train_and_test(
     started: float,
     variables: Mapping[str, Any] | None = None,
     most: Mapping[str, int | None] | None = None,
+    more: Callable[[training.TrainState], Mapping[str, Any]] = lambda state: {},
 ) -> tuple[dict[str, Any], training.TrainState]:
     """Trains a classifier, selects on the validation folds, tests, and writes the run's folder.
 
@@ -226,6 +231,7 @@ def train_and_test(
       started: `time.perf_counter()` at the start of the run.
       variables: Weights to start from instead of drawn ones, of the same names and shapes.
       most: Most dates of a batch to keep in temporal dropout, by modality.
+      more: Gives what else goes into result.json, from the tested state.
 
     Returns:
       The content of result.json, and the state that was tested.
@@ -276,6 +282,7 @@ def train_and_test(
         "val": summary(trained.fit.best, task),
         "test_removed_optical": without_dates,
         "confusion": test.metrics.task.counts,
+        **more(state),
     }
     folder.write("result.json", result)
     draw_curves(config, trained, task)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 
 import jax
@@ -22,6 +23,11 @@ from pastis_jax.types import (
     PanopticPrediction,
     PanopticTarget,
 )
+
+FIRST_CENTERNESS = 0.02
+"""Where a new model's heatmap starts: about as many pixels are near a centre."""
+FIRST_SIZE = 8.0
+"""Rows and columns that a new model's boxes start from, pixels."""
 
 
 class PaPs(nn.Module):
@@ -68,7 +74,8 @@ class PaPs(nn.Module):
           target: Truth to compare masks with; needed in training, except to initialise.
         """
         maps, valid = embedding.values, embedding.valid
-        heatmap = nn.sigmoid(self._on_map("heatmap", maps[-1], valid, train))
+        first_centre = math.log(FIRST_CENTERNESS / (1 - FIRST_CENTERNESS))
+        heatmap = nn.sigmoid(self._on_map("heatmap", maps[-1], valid, train, first_centre))
         if self.heatmap_only and not self.is_initializing():
             return PanopticPrediction(heatmap)
         saliency = self._on_map("saliency", maps[-1], valid, train)
@@ -88,7 +95,7 @@ class PaPs(nn.Module):
         features = [at_centres(one, centre // 2**level) for level, one in levels]
         features = jnp.concatenate(features[::-1], -1)
         width = features.shape[-1]
-        size = self._mlp("size", features, found, train, (width // 2, width // 4), (2,))
+        size = self._mlp("size", features, found, train, (width // 2, width // 4), (2,), FIRST_SIZE)
         label = self._mlp(
             "label", features, found, train, (width // 2,), (width // 4, self.classes)
         )
@@ -125,11 +132,15 @@ class PaPs(nn.Module):
         )
         return PanopticPrediction(heatmap, saliency, instances)
 
-    def _on_map(self, name, x, valid, train) -> Float[Array, "b h w"]:
-        """One value per pixel: two convolutions, the second normalised but not rectified."""
+    def _on_map(self, name, x, valid, train, first=0.0) -> Float[Array, "b h w"]:
+        """One value per pixel: two convolutions, the second normalised but not rectified.
+
+        `first` is the value that it starts around.
+        """
         shared = {"dtype": self.dtype, "axis_name": self.axis_name}
         x = ConvNorm(32, **shared, name=f"{name}_0")(x, valid, train)
-        x = ConvNorm(1, relu=False, **shared, name=f"{name}_1")(x, valid, train)
+        last = ConvNorm(1, relu=False, **shared, first_offset=first, name=f"{name}_1")
+        x = last(x, valid, train)
         return x[..., 0].astype(jnp.float32)
 
     def _mlp(
@@ -140,13 +151,22 @@ class PaPs(nn.Module):
         train: bool,
         hidden: Sequence[int],
         bare: Sequence[int],
+        first: float = 0.0,
     ) -> Float[Array, "b i e"]:
-        """Layers of widths `hidden` with batch norm and ReLU, then `bare` ones."""
+        """Layers of widths `hidden` with batch norm and ReLU, then `bare` ones.
+
+        `first` is the value that the last one starts around.
+        """
         for i, width in enumerate(hidden):
             layer = DenseBatchNorm(width, self.axis_name, name=f"{name}_{i}")
             x = nn.relu(layer(x, found, train=train))
         for i, width in enumerate(bare, len(hidden)):
-            x = nn.Dense(width, kernel_init=nn.initializers.he_normal(), name=f"{name}_{i}")(x)
+            x = nn.Dense(
+                width,
+                kernel_init=nn.initializers.he_normal(),
+                bias_init=nn.initializers.constant(first),
+                name=f"{name}_{i}",
+            )(x)
         return x
 
     def _mask_network(self) -> list[dict[str, Array]]:

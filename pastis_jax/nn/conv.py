@@ -117,6 +117,7 @@ class ConvNorm(nn.Module):
     dtype: DTypeLike = jnp.float32
     axis_name: str | None = None
     result: DTypeLike | None = None
+    first_offset: float = 0.0
 
     @nn.compact
     def __call__(
@@ -137,7 +138,8 @@ class ConvNorm(nn.Module):
             x = convolve(x, weight, stride=self.stride)
         x = x.astype(jnp.float32) + bias
         if self.norm == "batch":
-            x = BatchNorm(self.axis_name, name="norm")(x, mask, train=train, track=track)
+            norm = BatchNorm(self.axis_name, self.first_offset, name="norm")
+            x = norm(x, mask, train=train, track=track)
         else:
             scale = self.param("scale", nn.initializers.ones, (self.features,))
             offset = self.param("offset", nn.initializers.zeros, (self.features,))

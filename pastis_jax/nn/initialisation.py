@@ -17,8 +17,9 @@ _DRAW = {
     "in_bias": _UNIT,
     "key_bias": _UNIT,
     "scale": _UNIT,
+    "offset": nn.initializers.zeros,
 }
-"""By name. Group norms, which also have a `scale`, have no running statistics."""
+"""By name. Group norms, which also have a `scale` and `offset`, have no running statistics."""
 
 
 def reference_initialisation(
@@ -26,8 +27,9 @@ def reference_initialisation(
 ) -> PyTree[Array]:
     """Draws parameters anew as the published training scripts do.
 
-    Xavier-normal kernels, N(0, 1) biases of linear layers and N(0, 1) scales of batch norms; group
-    norms and queries stay as they are. Ours are He-normal kernels, zero biases and unit scales.
+    Xavier-normal kernels, N(0, 1) biases of linear layers, N(0, 1) scales and zero offsets of batch
+    norms; group norms and queries stay as they are. Ours are He-normal kernels, zero biases and
+    unit scales, but for what `PaPs` starts its centerness and sizes from.
 
     Args:
       key: PRNG key.
@@ -39,7 +41,7 @@ def reference_initialisation(
     batch_norms = {path[:-1] for path in traverse_util.flatten_dict(batch_stats)}
     drawn = {
         path: _DRAW[path[-1]](k, value.shape, value.dtype)
-        if path[-1] in _DRAW and (path[-1] != "scale" or path[:-1] in batch_norms)
+        if path[-1] in _DRAW and (path[-1] not in ("scale", "offset") or path[:-1] in batch_norms)
         else value
         for k, (path, value) in zip(keys, flat.items(), strict=True)
     }

@@ -145,9 +145,11 @@ class BatchNorm(nn.Module):
 
     Attributes:
       axis_name: Mapped device axis to sum the statistics over, under `pmap`.
+      first_offset: Value that the offset starts from.
     """
 
     axis_name: str | None = None
+    first_offset: float = 0.0
 
     @nn.compact
     def __call__(
@@ -160,17 +162,18 @@ class BatchNorm(nn.Module):
     ) -> Float[Array, "b ... c"]:
         """Normalises `x`; arguments as for `DenseBatchNorm`."""
         moments = _moments_of_output(x, rows_mask(mask, x), self.axis_name) if train else None
-        mean, gain, offset = _normaliser(self, x.shape[-1], moments, 0.0, track)
+        width, first = x.shape[-1], self.first_offset
+        mean, gain, offset = _normaliser(self, width, moments, 0.0, track, first)
         return (x - mean) * gain + offset
 
 
-def _normaliser(module, width, moments, bias, track):
+def _normaliser(module, width, moments, bias, track, first_offset=0.0):
     """Declares a batch norm in `module`; returns its mean, gain and offset.
 
     `moments` are those of the input without `bias`; None to use the running statistics.
     """
     scale = module.param("scale", nn.initializers.ones, (width,))
-    offset = module.param("offset", nn.initializers.zeros, (width,))
+    offset = module.param("offset", nn.initializers.constant(first_offset), (width,))
     running_mean = module.variable("batch_stats", "mean", jnp.zeros, (width,))
     running_var = module.variable("batch_stats", "var", jnp.ones, (width,))
     if moments is None:

@@ -3,6 +3,12 @@
 from pastis_jax.training.checkpoint import Checkpoints, read_facts
 from pastis_jax.training.logging import RunFolder, jsonable
 from pastis_jax.training.loop import Fit, NonFiniteLossError, Outcome, evaluate, fit
+from pastis_jax.training.optimizer import (
+    Optimizer,
+    Schedule,
+    make_optimizer,
+    make_schedule,
+)
 from pastis_jax.training.sharding import data_mesh
 from pastis_jax.training.state import TrainState, count_parameters, create_state
 from pastis_jax.training.step import EpochMetrics, make_evaluation_step, make_train_step
@@ -12,8 +18,10 @@ __all__ = [
     "EpochMetrics",
     "Fit",
     "NonFiniteLossError",
+    "Optimizer",
     "Outcome",
     "RunFolder",
+    "Schedule",
     "TrainState",
     "count_parameters",
     "create_state",
@@ -22,6 +30,8 @@ __all__ = [
     "fit",
     "jsonable",
     "make_evaluation_step",
+    "make_optimizer",
+    "make_schedule",
     "make_train_step",
     "read_facts",
 ]

@@ -22,17 +22,20 @@ class TrainState:
       params: Trained parameters.
       batch_stats: Running statistics.
       opt_state: State of the optimiser.
+      average: Moving average of the parameters, where one is kept.
     """
 
     step: Int[Array, ""]
     params: PyTree[Array]
     batch_stats: PyTree[Array]
     opt_state: optax.OptState
+    average: PyTree[Array] | None = None
 
     @property
     def variables(self) -> dict[str, PyTree[Array]]:
-        """The variables that `model.apply` takes."""
-        return {"params": self.params, "batch_stats": self.batch_stats}
+        """What `model.apply` takes to predict: the averaged parameters, where they are kept."""
+        params = self.params if self.average is None else self.average
+        return {"params": params, "batch_stats": self.batch_stats}
 
 
 def create_state(

@@ -86,6 +86,7 @@ def make_train_step(
     key: Array,
     mesh: jax.sharding.Mesh,
     augment: Augmentation | None = None,
+    ema: float | None = None,
 ) -> TrainStep:
     """Returns the jitted training step; state and metrics are donated.
 
@@ -97,6 +98,7 @@ def make_train_step(
       key: Root key of the run; every step derives its own from it.
       mesh: Devices to spread the batch over.
       augment: Changes the series under a key: temporal dropout.
+      ema: Decay of the state's average of the parameters, if it has one.
     """
 
     def train_step(state: TrainState, metrics: EpochMetrics, batch: Batch):
@@ -123,11 +125,16 @@ def make_train_step(
         )
         updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
         metrics = metrics.update(losses, weights, metric(prediction, batch), batch, state.step)
+        params = optax.apply_updates(state.params, updates)
+        average = state.average
+        if average is not None:
+            average = optax.incremental_update(params, average, _share(ema, state.step))
         state = TrainState(
             step=state.step + 1,
-            params=optax.apply_updates(state.params, updates),
+            params=params,
             batch_stats=batch_stats,
             opt_state=opt_state,
+            average=average,
         )
         return state, metrics
 
@@ -138,6 +145,11 @@ def make_train_step(
         out_shardings=(whole, whole),
         donate_argnums=(0, 1),
     )
+
+
+def _share(decay: float, step: Int[Array, ""]) -> Float[Array, ""]:
+    """Share of the new parameters in their average; larger in the first steps, to forget those."""
+    return 1 - jnp.minimum(decay, (1 + step) / (10 + step))
 
 
 def make_evaluation_step(

@@ -1,0 +1,63 @@
+"""What panoptic segmentation has to beat: the connected components of a semantic map as parcels."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+
+from experiments import patches
+from pastis_jax.panoptic import PanopticQuality, connected_components
+from pastis_jax.types import Batch
+
+LEAST_AREAS = 1, 2, 4, 8, 16, 32, 64
+
+
+def score(predict: Callable[[Batch], jax.Array], data: patches.Data) -> dict[str, Any]:
+    """Panoptic quality on the test folds, of components of the least area best for validation.
+
+    Args:
+      predict: Class of each pixel ``b h w`` of a batch; compiled.
+      data: Patches with instances.
+
+    Returns:
+      `SQ`, `RQ`, `PQ`, `per_class` by name, and `least_area` in pixels.
+    """
+    classes = data.classes.names
+
+    def maps(split):
+        # Without the series, which would fill the memory.
+        return [
+            (np.asarray(predict(batch)), batch.panoptic.instances, batch.label, batch.real)
+            for batch in data.evaluation(split)
+        ]
+
+    val, test = maps("val"), maps("test")
+    found = (connected_components(image) for images, *_ in val + test for image in images)
+    most = max(int(components.max()) for components in found)
+    count = jax.jit(
+        functools.partial(
+            PanopticQuality.from_batch,
+            classes=len(classes),
+            most_predicted=most,
+            most_true=data.most_instances,
+        )
+    )
+
+    def quality(split, least_area):
+        total = PanopticQuality.empty(len(classes))
+        for images, *truth in split:
+            found = [connected_components(image, least_area=least_area) for image in images]
+            total = total.merge(count(np.stack(found), images, *truth))
+        return jax.device_get(total).compute()
+
+    best = max(LEAST_AREAS, key=lambda least: quality(val, least)["PQ"])
+    scores = quality(test, best)
+    per_class = {
+        name: {kind: values[i] for kind, values in scores.pop("per_class").items()}
+        for i, name in enumerate(classes)
+    }
+    return {**scores, "least_area": best, "per_class": per_class}
