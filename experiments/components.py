@@ -56,8 +56,8 @@ def score(predict: Callable[[Batch], jax.Array], data: patches.Data) -> dict[str
 
     best = max(LEAST_AREAS, key=lambda least: quality(val, least)["PQ"])
     scores = quality(test, best)
+    kinds = scores.pop("per_class")
     per_class = {
-        name: {kind: values[i] for kind, values in scores.pop("per_class").items()}
-        for i, name in enumerate(classes)
+        name: {kind: values[i] for kind, values in kinds.items()} for i, name in enumerate(classes)
     }
     return {**scores, "least_area": best, "per_class": per_class}

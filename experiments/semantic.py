@@ -67,7 +67,9 @@ def run(config: Config) -> dict[str, Any]:
     training.RunFolder.check(folder_path)
 
     # Data
-    data = patches.load(config, instances=config.components)
+    parcels = patches.load(config, instances=config.components)
+    # The model itself is not given the parcels.
+    data = dataclasses.replace(parcels, encode=dataclasses.replace(parcels.encode, instances=None))
     classes, sources = data.classes, data.sources
 
     # Model: room for the frames of its batches
@@ -85,7 +87,7 @@ def run(config: Config) -> dict[str, Any]:
             logits = model(tested).apply(state.variables, batch.series).logits
             return predicted_class(logits, len(classes.names))
 
-        return {"test_components": components.score(predict, data)}
+        return {"test_components": components.score(predict, parcels)}
 
     # Training, selection on validation, test
     result, state = supervised.train_and_test(

@@ -14,6 +14,7 @@ from experiments import panoptic
 SIZES = ["--encoder-widths", "8", "8", "--decoder-widths", "8", "8", "--heads", "2"]
 SIZES += ["--model-features", "8", "--batch-size", "2", "--epochs", "2", "--warmup", "1"]
 SIZES += ["--max-instances", "24", "--shape-size", "4"]
+EMA = ["--optimizer", "adamw", "--ema", "0.9"]
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +31,7 @@ def run(arguments, out):
 @pytest.mark.parametrize(
     "arguments",
     [
-        ["--fusion", "single", "--min-confidence", "0.1", "--no-mask-conv", "--legacy-void"],
+        ["--fusion", "single", "--min-confidence", "0.1", "--no-mask-conv", "--legacy-void", *EMA],
         ["--fusion", "early", "--temporal-dropout", "--crop", "8", "--modalities", "S2", "S1A"],
     ],
     ids=" ".join,
@@ -59,6 +60,10 @@ REFUSED = [
     (["--min-confidence", "2"], "--min-confidence"),
     (["--max-instances", "0"], "--max-instances"),
     (["--warmup", "-1"], "--warmup"),
+    (["--head-widths", "16"], "--head-widths"),
+    (["--weight-decay", "0.1"], "--weight-decay"),
+    (["--ema", "1"], "--ema"),
+    (["--init-from", "/no/such.pth.tar"], "/no/such.pth.tar"),
 ]
 
 
@@ -74,8 +79,36 @@ def test_mistakes_end_in_one_line_and_code_2(data, arguments, named, tmp_path, c
     assert not out.exists()
 
 
+def test_published_weights_are_tested_as_they_are(data, golden_folder, tmp_path, capsys):
+    """Their sizes and thresholds are taken over; without an epoch, the result is theirs."""
+    torch = pytest.importorskip("torch")
+    with np.load(golden_folder / "paps.npz") as case:
+        state = {k.removeprefix("state/"): v for k, v in case.items() if k.startswith("state/")}
+    state["min_confidence"] = np.array([0.17], np.float32)
+    state = {name: torch.from_numpy(value) for name, value in state.items()}
+    folder = tmp_path / "Fold_2"
+    folder.mkdir()
+    torch.save({"epoch": 1, "state_dict": state}, folder / "model.pth.tar")
+    settings = {"agg_mode": "att_group", "n_head": 4, "d_model": 32, "mask_threshold": 0.3}
+    (folder / "conf.json").write_text(json.dumps(settings))
+    arguments = [*data, "--fusion", "single", "--epochs", "0", "--batch-size", "2"]
+    arguments += ["--init-from", str(folder)]
+    for flags, named in ((["--shape-size", "8"], "--shape-size"), (["--heads", "8"], "--heads")):
+        with pytest.raises(SystemExit):
+            panoptic.main([*arguments, *flags])
+        assert named in capsys.readouterr().err
+    result = run(arguments, tmp_path / "run")
+    assert result["min_confidence"] == pytest.approx(0.17)
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert (config["mask_threshold"], config["shape_size"], config["warmup"]) == (0.3, 16, 0)
+    # The U-TAE's own head is saved with them and never runs.
+    idle = "running", "num_batches", "min_confidence", "encoder.out_conv"
+    used = [v for name, v in state.items() if not any(word in name for word in idle)]
+    assert result["parameters"] == sum(v.numel() for v in used)
+
+
 @pytest.mark.skipif("PASTIS_R_PATCHES" not in os.environ, reason="PASTIS_R_PATCHES is not set")
-@pytest.mark.parametrize("scheme", ["mid", "late"])
+@pytest.mark.parametrize("scheme", ["single", "early", "mid", "late"])
 def test_the_real_sample_trains_and_tests(scheme, tmp_path_factory):
     folder = tmp_path_factory.mktemp(scheme)
     root = os.environ["PASTIS_R_PATCHES"]

@@ -77,8 +77,17 @@ def run(arguments, out):
 @pytest.mark.parametrize(
     "arguments",
     [
-        ["--fusion", "single", "--date", "2019-05-01", "--flips", "--turns", "--cache"],
-        ["--fusion", "early", "--temporal-dropout", "--crop", "8", "--aggregation", "mean"],
+        ["--fusion", "single", "--date", "2019-05-01", "--flips", "--turns", "--components"],
+        [
+            "--fusion",
+            "early",
+            "--temporal-dropout",
+            "--crop",
+            "8",
+            "--aggregation",
+            "mean",
+            "--cache",
+        ],
         ["--fusion", "mid", "--auxiliary", "--remat", "--encoder-norm", "batch", *TWO],
         ["--fusion", "late", "--temporal-dropout", "--modalities", "S1D", "S2", "--bf16"],
         [
@@ -104,6 +113,12 @@ def test_every_scheme_trains_tests_and_reports(data, tmp_path, capsys, arguments
     files = {path.name for path in (tmp_path / "run").iterdir()}
     assert files >= {"panel.png", "learning_curves.png", "confusion_matrix.png", "result.json"}
     printed = capsys.readouterr().out
+    assert ("test_components" in result) == ("--components" in arguments)
+    if "--components" in arguments:
+        parts = result["test_components"]
+        assert 0 <= parts["PQ"] <= 1
+        assert list(parts["per_class"]) == names
+        assert "PQ of connected components" in printed
     assert "patches/s" in printed
     assert "Background" in printed
 

@@ -17,7 +17,7 @@ import pytest
 from pastis_jax.data.nomenclature import FOLDS, MODALITIES, REFERENCE_DATE
 from pastis_jax.data.pixel_set import PixelSetFolder
 from pastis_jax.data.simulate import Difficulty, simulate
-from pastis_jax.data.simulate.fields import lay_out
+from pastis_jax.data.simulate.fields import lay_out, neighbours
 from pastis_jax.data.simulate.generate import plan
 from pastis_jax.data.simulate.optical import sky
 from pastis_jax.data.simulate.scene import assign
@@ -253,6 +253,45 @@ def test_void_and_one_pixel_parcels(scenes):
         assert set(np.flatnonzero(scene.ground.void) + 1) <= touching
 
 
+def test_clustering_gives_neighbours_one_crop_and_changes_nothing_else(scenes):
+    def share_of_one_crop(scenes):
+        """Among the borders between two labelled parcels, pixel by pixel."""
+        same = borders = 0
+        for scene in scenes:
+            parcel = np.where(np.isin(scene.semantic, [0, 19]), 0, scene.parcel)
+            for a, b in ((parcel[1:], parcel[:-1]), (parcel[:, 1:], parcel[:, :-1])):
+                border = (a != b) & (a > 0) & (b > 0)
+                crops = scene.labels[a[border] - 1], scene.labels[b[border] - 1]
+                same += (crops[0] == crops[1]).sum()
+                borders += border.sum()
+        return same / borders
+
+    clustered = plan(parcels=2500, patches=0, size=64, seed=0, knobs=Difficulty(clustering=0.3))
+    assert share_of_one_crop(scenes) < 0.15
+    assert 0.37 < share_of_one_crop(clustered) < 0.43
+    for one, other in zip(scenes, clustered, strict=True):
+        np.testing.assert_array_equal(one.parcel, other.parcel)
+        np.testing.assert_array_equal(one.ground.void, other.ground.void)
+    for fold in FOLDS:
+        counts = [
+            collections.Counter(label for s in these if s.fold == fold for label in s.labels)
+            for these in (scenes, clustered)
+        ]
+        assert counts[0] == counts[1]
+
+
+def test_neighbours_touch():
+    ground = lay_out(np.random.default_rng(5), 32)
+    pairs = {tuple(pair) for pair in neighbours(ground)}
+    region = np.pad(ground.region, 1, constant_values=-1)
+    for i in range(ground.parcels):
+        at = np.argwhere(region == i)
+        beside = {region[y + dy, x + dx] for y, x in at for dy, dx in ((0, 1), (1, 0))}
+        beside |= {region[y - dy, x - dx] for y, x in at for dy, dx in ((0, 1), (1, 0))}
+        later = {(i, j) for j in beside if i < j < ground.parcels}
+        assert later == {pair for pair in pairs if pair[0] == i}
+
+
 def test_ground_is_a_partition():
     ground = lay_out(np.random.default_rng(5), 48)
     assert ground.region.shape == (48, 48)
@@ -300,7 +339,16 @@ def test_difficulty_changes_values_only(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"parcels": 0}, {"patches": -1}, {"size": 8}, {"size": 257}, {"seed": -1}], ids=str
+    "wrong",
+    [
+        {"parcels": 0},
+        {"patches": -1},
+        {"size": 8},
+        {"size": 257},
+        {"seed": -1},
+        {"difficulty": Difficulty(clustering=1.5)},
+    ],
+    ids=str,
 )
 def test_refuses_numbers_out_of_range(tmp_path, wrong):
     with pytest.raises(UserError, match="give"):

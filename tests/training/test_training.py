@@ -186,6 +186,32 @@ def test_non_finite_loss_names_step_and_parcels(tmp_path):
         Setup(tmp_path).fit(batches=batches, epochs=1)
 
 
+def test_the_average_of_the_weights_is_what_predicts(tmp_path):
+    setup = Setup(tmp_path)
+    state = training.create_state(
+        setup.model, setup.optimizer, setup.held_out[0], jax.random.key(0)
+    )
+    start = jax.tree.map(np.asarray, state.params)
+    step = training.make_train_step(
+        model=setup.model,
+        loss=setup.loss,
+        metric=setup.metric,
+        mesh=setup.mesh,
+        optimizer=setup.optimizer,
+        key=jax.random.key(0),
+        ema=0.3,
+    )
+    state = state.replace(average=jax.tree.map(jnp.copy, state.params))
+    expected, rng = start, np.random.default_rng(0)
+    for decay in (0.1, 2 / 11, 0.25, 0.3):  # rises to 0.3
+        state, _ = step(state, setup.empty(), make_batch(rng))
+        expected = jax.tree.map(
+            lambda old, new, d=decay: d * old + (1 - d) * np.asarray(new), expected, state.params
+        )
+        chex.assert_trees_all_close(state.average, expected, rtol=1e-5, atol=1e-7)
+    assert state.variables["params"] is state.average
+
+
 def test_samples_that_fill_up_a_batch_change_nothing(tmp_path):
     setup = Setup(tmp_path)
     batch = make_batch(np.random.default_rng(1), real=5)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import tyro
 
-from pastis_jax.data.simulate import simulate
+from pastis_jax.data.simulate import Difficulty, simulate
 from pastis_jax.errors import UserError
 
 
@@ -31,13 +31,18 @@ class Arguments:
     """Side of a scene, in pixels of 10 m, 16 to 256 (128 in the real dataset)."""
     seed: int = 0
     """Source of all randomness."""
+    clustering: float = 0.0
+    """Share of the parcels that grow what a parcel beside them grows, on top of chance: 0.3 is as
+    in PASTIS-R."""
 
 
 def main() -> int:
     """Runs the command. Returns its exit code: 0, or 2 after a mistake in the arguments."""
     given = tyro.cli(Arguments, prog="python -m pastis_jax.data.simulate")
+    arguments = dataclasses.asdict(given)
+    difficulty = Difficulty(clustering=arguments.pop("clustering"))
     try:
-        out = simulate(**dataclasses.asdict(given))
+        out = simulate(**arguments, difficulty=difficulty)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -15,6 +15,8 @@ class Difficulty:
       imbalance: Class shares are proportional to the real parcel counts to this power: 1 is the
         real imbalance, 0 none. Below 1, rare crops have enough parcels to be measured.
       least_per_fold: Parcels that each crop has at least in each fold, where there are enough.
+      clustering: Share of the parcels that grow what a parcel beside them grows, on top of chance.
+        Does not change how many grow what; makes parcels harder to tell apart, not crops.
       region_shift: Standard deviation of the growing season's shift between tiles, days.
       scene_shift: The same between scenes of a tile, days.
       parcel_shift: The same between parcels of a scene, days. Blurs all that is told by timing,
@@ -39,6 +41,7 @@ class Difficulty:
 
     imbalance: float = 0.65
     least_per_fold: int = 4
+    clustering: float = 0.0
     region_shift: float = 4.0
     scene_shift: float = 2.0
     parcel_shift: float = 3.0

@@ -165,3 +165,12 @@ def _keep(rng, parcel, inside):
         region[part] = len(void)
         void.append(outside)
     return region, np.array(void, bool)
+
+
+def neighbours(ground: Ground) -> np.ndarray:
+    """Returns the pairs of parcels that touch, the lower number first, `(pairs, 2)`."""
+    region = ground.region
+    sides = ((region[:-1], region[1:]), (region[:, :-1], region[:, 1:]))
+    pairs = np.concatenate([np.stack([a.ravel(), b.ravel()], -1) for a, b in sides])
+    pairs = np.sort(pairs[(pairs < ground.parcels).all(1) & (pairs[:, 0] != pairs[:, 1])], axis=1)
+    return np.unique(pairs, axis=0)

@@ -16,8 +16,8 @@ import tqdm
 from pastis_jax.data.nomenclature import FOLDS
 from pastis_jax.data.simulate import regions, writer
 from pastis_jax.data.simulate.difficulty import DEFAULT, Difficulty
-from pastis_jax.data.simulate.fields import Ground, lay_out
-from pastis_jax.data.simulate.scene import Scene, assign, image, shares
+from pastis_jax.data.simulate.fields import Ground, lay_out, neighbours
+from pastis_jax.data.simulate.scene import Scene, assign, cluster, image, shares
 from pastis_jax.errors import UserError
 
 _WORKERS = 2
@@ -67,6 +67,7 @@ def simulate(
         ("--patches", patches, 0, 20_000),
         ("--size", size, 16, 256),
         ("--seed", seed, 0, 2**63),
+        ("--clustering", difficulty.clustering, 0, 1),
     ):
         if not least <= value <= most:
             raise UserError(f"got {value}", where=flag, remedy=f"give {least} to {most}")
@@ -84,8 +85,8 @@ def plan(*, parcels: int, patches: int, size: int, seed: int, knobs: Difficulty)
 
     The arguments are those of `simulate`.
     """
-    root, *streams = np.random.SeedSequence(seed).spawn(6)
-    dates, seasons, crops, hidden, places = (np.random.default_rng(s) for s in streams)
+    root, *streams = np.random.SeedSequence(seed).spawn(7)
+    dates, seasons, crops, hidden, places, farms = (np.random.default_rng(s) for s in streams)
     grounds: list[Ground] = []
     seeds: list[np.random.SeedSequence] = []
     labelled = 0
@@ -106,10 +107,14 @@ def plan(*, parcels: int, patches: int, size: int, seed: int, knobs: Difficulty)
     where = order // len(FOLDS) % len(regions.TILES)
     counts = np.array([ground.parcels for ground in grounds])
     void = np.concatenate([ground.void for ground in grounds])
-    owner = np.repeat(order, counts)
+    starts, owner = np.cumsum(counts) - counts, np.repeat(order, counts)
     grown = hidden.choice(18, len(void), p=shares(knobs)) + 1
     tiles = [regions.TILES[where[k]] for k in owner[~void]]
     grown[~void] = assign(crops, folds[owner[~void]], tiles, knobs)
+    pairs = np.concatenate(
+        [first + neighbours(ground) for first, ground in zip(starts, grounds, strict=True)]
+    )
+    grown = cluster(farms, grown, np.where(void, 0, folds[owner]), pairs, knobs.clustering)
 
     days = regions.acquisitions(dates, len(regions.TILES))
     drawn = seasons.standard_normal(len(regions.TILES))

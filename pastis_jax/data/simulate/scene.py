@@ -132,6 +132,40 @@ def assign(
     return out
 
 
+def cluster(
+    rng: np.random.Generator, grown: np.ndarray, folds: np.ndarray, pairs: np.ndarray, share: float
+) -> np.ndarray:
+    """Makes some parcels grow what one beside them grows, as where a farmer holds both.
+
+    Crops are exchanged within a fold, so each stays as frequent as it was.
+
+    Args:
+      rng: Source of randomness.
+      grown: Label of the crop of each parcel, `(parcels,)`.
+      folds: Fold of each parcel, 0 for those to leave alone, `(parcels,)`.
+      pairs: Parcels that touch, `(pairs, 2)`.
+      share: Share of the parcels to change, 0 to 1; fewer where nothing is left to exchange.
+
+    Returns:
+      New labels, `(parcels,)`.
+    """
+    grown, settled = grown.copy(), folds == 0
+    left = round(share * int((~settled).sum()))
+    for a, b in rng.permutation(rng.permuted(pairs, axis=1)):
+        if left <= 0:
+            break
+        if settled[a] or folds[b] == 0 or grown[a] == grown[b]:
+            continue
+        others = np.flatnonzero(~settled & (folds == folds[a]) & (grown == grown[b]))
+        others = others[others != b]
+        if len(others):
+            c = rng.choice(others)
+            grown[a], grown[c] = grown[c], grown[a]
+            settled[a] = settled[b] = True
+            left -= 1
+    return grown
+
+
 def _counts(share, total, least):
     """Splits `total` parcels by share, each crop getting at least `least` if there are enough."""
     least = min(least, total // len(share))
