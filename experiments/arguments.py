@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import pathlib
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -61,8 +62,18 @@ class Config:
     """Where prepared and simulated data are kept. Default: $PASTIS_JAX_CACHE or ~/.cache."""
     seed: int = 0
     """Everything random follows from it."""
+    checkpoint_steps: int | None = None
+    """Also write a checkpoint within an epoch, every so many steps of it, so that a run killed in a
+    long epoch loses less. Default: after each epoch."""
     out: pathlib.Path | None = None
-    """Folder for configuration, metrics, result, plots and checkpoints. Default: below runs/."""
+    """Folder for configuration, metrics, result, plots and checkpoints. A run of the same arguments
+    that was stopped in it is continued. Default: a new one below runs/."""
+    overwrite: bool = False
+    """Start anew if --out holds a run: what it wrote is deleted."""
+
+
+MAY_DIFFER = ("out", "overwrite", "cache_dir")
+"""Arguments that a run may be continued without."""
 
 
 def complete(
@@ -153,6 +164,18 @@ def complete(
             "must be between 0 and 1",
             "give 0.999, say",
         ),
+        (
+            config.checkpoint_steps is not None and config.checkpoint_steps < 1,
+            "--checkpoint-steps",
+            "must be at least 1",
+            "give 1000, say",
+        ),
+        (
+            config.overwrite and config.out is None,
+            "--overwrite",
+            "there is nothing to overwrite in a new folder",
+            "name it by --out, or leave it out",
+        ),
         (not 0 <= config.seed < 2**32, "--seed", "must be 0 to 4294967295", "give 0, say"),
         (
             config.removed_optical and "S2" not in modalities,
@@ -168,6 +191,16 @@ def complete(
         ),
     )
     return config
+
+
+def stored(config: Config) -> dict[str, Any]:
+    """What config.json and checkpoints hold of `config`: its paths mean the same anywhere."""
+    return {
+        name: pathlib.Path(os.path.abspath(os.path.expanduser(value)))
+        if isinstance(value, pathlib.Path)
+        else value
+        for name, value in dataclasses.asdict(config).items()
+    }
 
 
 def refuse(*cases: tuple[Any, str, str, str]) -> None:

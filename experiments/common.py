@@ -16,10 +16,11 @@ from absl import flags
 from rich.console import Console
 from rich.table import Table
 
+from experiments import arguments
 from pastis_jax.data import simulate
 from pastis_jax.data.prepare import default_cache
 from pastis_jax.errors import UserError
-from pastis_jax.training import NonFiniteLossError
+from pastis_jax.training import NonFiniteLossError, RunFolder, jsonable, read_facts
 
 SIMULATED_PATCHES = 100
 """Number of 64 x 64 patches in the default simulated set."""
@@ -48,11 +49,77 @@ def command(run: Callable[[], Any]) -> None:
         print(f"error: the device has not enough memory: {remedy}", file=sys.stderr)
         raise SystemExit(1) from None
     except (NonFiniteLossError, OSError, MemoryError) as error:
-        print(f"error: {' '.join(str(error).split()) or 'out of memory'}", file=sys.stderr)
+        text = " ".join(str(error).split()) or "out of memory"
+        print("; ".join([f"error: {text}", *_notes(error)]), file=sys.stderr)
         raise SystemExit(1) from None
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+    except KeyboardInterrupt as error:
+        print("; ".join(["interrupted", *_notes(error)]), file=sys.stderr)
         raise SystemExit(130) from None
+
+
+def _notes(error: BaseException) -> Sequence[str]:
+    return getattr(error, "__notes__", ())
+
+
+def open_folder(config: arguments.Config, task: str) -> RunFolder:
+    """Looks at the folder of a run, before work that would be in vain; writes nothing.
+
+    Args:
+      config: Completed.
+      task: Begins the name of a new folder.
+
+    Raises:
+      UserError: If a run of `config` can be neither begun nor continued there.
+    """
+    return RunFolder(
+        config.out or default_out(f"{task}-{config.fusion}-fold{config.fold}"),
+        arguments.stored(config),
+        may_differ=arguments.MAY_DIFFER,
+        overwrite=config.overwrite,
+    )
+
+
+def run_in(folder: RunFolder, train: Callable[[], dict[str, Any]], **show: Any) -> dict[str, Any]:
+    """Begins or continues the run in `folder`; shows the stored result of a finished one.
+
+    Args:
+      folder: Of the run.
+      train: Trains, tests and draws; gives the content of result.json, which is written last.
+      **show: For `show_result`.
+
+    Returns:
+      The content of result.json.
+    """
+    result = folder.result
+    if result is not None:
+        say(f"{folder.given} holds this run, finished; --overwrite starts it anew.")
+    else:
+        if folder.continues:
+            say(f"Continuing {folder.given} {_stopped_at(folder)}.")
+        try:
+            result = jsonable(train())
+            folder.write("result.json", result)
+        except (KeyboardInterrupt, OSError) as error:
+            if (folder.path / "config.json").exists():
+                error.add_note(f"the same command with --out {folder.given} continues this run")
+            raise
+        finally:
+            folder.close()
+    show_result(result, **show)
+    say(f"Everything of this run is in {folder.given}; --out {folder.given} shows it again.")
+    return result
+
+
+def _stopped_at(folder: RunFolder) -> str:
+    try:
+        facts = read_facts(folder.path / "checkpoints", "last")
+    except UserError:
+        return "from its beginning: it has no checkpoint yet"
+    if facts["epoch"] == folder.config["epochs"]:
+        return "after its last epoch"
+    return f"from epoch {facts['epoch'] + 1}" + (
+        f", step {facts['done'] + 1}" * bool(facts["done"])
+    )
 
 
 def simulated_pixel_set(cache: pathlib.Path | None) -> pathlib.Path:

@@ -82,9 +82,21 @@ def run(config: Config) -> dict[str, Any]:
     if config.init_from is not None:
         published = load_paps(config.init_from, modality=next(iter(config.modalities), "S2"))
     config = complete(config, published)
-    folder_path = config.out or common.default_out(f"panoptic-{config.fusion}-fold{config.fold}")
-    training.RunFolder.check(folder_path)
+    folder = common.open_folder(config, "panoptic")
+    train = functools.partial(train_and_test, config, published, folder, started)
+    return common.run_in(folder, train, scores=("PQ", "SQ", "RQ"), per_class="PQ")
 
+
+def train_and_test(
+    config: Config,
+    published: PublishedPanopticModel | None,
+    folder: training.RunFolder,
+    started: float,
+) -> dict[str, Any]:
+    """Trains and tests as the completed `config` says, in `folder`, since `started`.
+
+    Returns the content of result.json.
+    """
     # Data
     data = patches.load(config, instances=True)
     classes, sources, mesh = data.classes, data.sources, training.data_mesh()
@@ -137,7 +149,7 @@ def run(config: Config) -> dict[str, Any]:
         batches=data.training(),
         validate=validate,
         steps_per_epoch=data.steps_per_epoch,
-        folder_path=folder_path,
+        folder=folder,
         started=started,
         variables=None if published is None else published.variables,
         most=trained_frames,
@@ -155,10 +167,9 @@ def run(config: Config) -> dict[str, Any]:
         "val": summary(best, classes),
         "min_confidence": least,
     }
-    trained.folder.write("result.json", result)
     supervised.draw_curves(config, trained, task)
     per_class = test.scores["per_class"]
-    viz.pq_per_class(per_class, classes.names, classes.colours, folder_path / "pq_per_class.png")
+    viz.pq_per_class(per_class, classes.names, classes.colours, folder.path / "pq_per_class.png")
     some = next(data.evaluation("test"))
     found = jax.jit(evaluation_model.apply)(state.variables, some.series)
     on_map = panoptic_map(found.logits, min_confidence=least, min_remain=config.min_remain)
@@ -166,12 +177,9 @@ def run(config: Config) -> dict[str, Any]:
         panel_rows(data, some, found, on_map),
         classes.names,
         classes.colours,
-        folder_path / "panel.png",
+        folder.path / "panel.png",
         title=result["title"],
     )
-    result = training.jsonable(result)
-    common.show_result(result, scores=("PQ", "SQ", "RQ"), per_class="PQ")
-    common.say(f"Everything of this run is in {folder_path}")
     return result
 
 

@@ -58,9 +58,18 @@ def run(config: Config) -> dict[str, Any]:
     """
     started = time.perf_counter()
     config = complete(config)
-    folder_path = config.out or common.default_out(f"parcel-{config.fusion}-fold{config.fold}")
-    training.RunFolder.check(folder_path)
+    folder = common.open_folder(config, TASK.name)
+    return common.run_in(folder, lambda: train_and_test(config, folder, started))
 
+
+def train_and_test(config: Config, folder: training.RunFolder, started: float) -> dict[str, Any]:
+    """Trains and tests as the completed `config` says; returns the content of result.json.
+
+    Args:
+      config: Completed.
+      folder: Folder of the run.
+      started: `time.perf_counter()` at the start of the run.
+    """
     root = config.data or common.simulated_pixel_set(config.cache_dir)
     prepared = prepare_pixel_set(
         root,
@@ -92,11 +101,9 @@ def run(config: Config) -> dict[str, Any]:
         ),
         steps_per_epoch=max(1, len(sources["train"]) // config.batch_size),
         root=root,
-        folder_path=folder_path,
+        folder=folder,
         started=started,
     )
-    common.show_result(result)
-    common.say(f"Everything of this run is in {folder_path}")
     return result
 
 

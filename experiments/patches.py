@@ -22,6 +22,7 @@ from pastis_jax.data.patch_pipeline import PatchEncoding, frame_capacity
 from pastis_jax.data.pipeline import evaluation_batches, training_batches
 from pastis_jax.data.prepare_patches import PatchSource, prepare_patches
 from pastis_jax.models import LTAE, FrameEncoder, TemporalUNet
+from pastis_jax.training import Batches
 from pastis_jax.types import Batch
 
 
@@ -49,7 +50,7 @@ class Data:
     batch_size: int
     seed: int
 
-    def training(self) -> Iterator[Batch]:
+    def training(self) -> Batches:
         """Endless training batches."""
         return training_batches(
             self.sources["train"], self.encode, batch_size=self.batch_size, seed=self.seed

@@ -27,7 +27,7 @@ from flax import linen as nn
 from experiments import arguments, common, components, patch_arguments, patches, supervised
 from pastis_jax import training, viz
 from pastis_jax.data.class_mapping import ClassMapping
-from pastis_jax.interop import load_utae
+from pastis_jax.interop import PublishedModel, load_utae
 from pastis_jax.losses import supervised_loss
 from pastis_jax.metrics import ConfusionMatrix
 from pastis_jax.models import ConvDecoder
@@ -63,9 +63,24 @@ def run(config: Config) -> dict[str, Any]:
     config = patch_arguments.complete(
         config, simulated_epochs=SIMULATED_EPOCHS, published=published
     )
-    folder_path = config.out or common.default_out(f"semantic-{config.fusion}-fold{config.fold}")
-    training.RunFolder.check(folder_path)
+    folder = common.open_folder(config, "semantic")
+    return common.run_in(folder, lambda: train_and_test(config, published, folder, started))
 
+
+def train_and_test(
+    config: Config,
+    published: PublishedModel | None,
+    folder: training.RunFolder,
+    started: float,
+) -> dict[str, Any]:
+    """Trains and tests as the completed `config` says; returns the content of result.json.
+
+    Args:
+      config: Completed.
+      published: Weights to start from.
+      folder: Folder of the run.
+      started: `time.perf_counter()` at the start of the run.
+    """
     # Data
     parcels = patches.load(config, instances=config.components)
     # The model itself is not given the parcels.
@@ -99,7 +114,7 @@ def run(config: Config) -> dict[str, Any]:
         evaluation=data.evaluation,
         steps_per_epoch=data.steps_per_epoch,
         root=data.root,
-        folder_path=folder_path,
+        folder=folder,
         started=started,
         variables=None if published is None else published.variables,
         most=trained,
@@ -113,11 +128,9 @@ def run(config: Config) -> dict[str, Any]:
         panel_rows(data, some, predicted_class(logits, len(classes.names))),
         classes.names,
         classes.colours,
-        folder_path / "panel.png",
+        folder.path / "panel.png",
         title=result["title"],
     )
-    common.show_result(result)
-    common.say(f"Everything of this run is in {folder_path}")
     return result
 
 

@@ -4,7 +4,7 @@
 
 Writes docs/simulated_parcels.md: test mIoU of every model, also with 70 % of the optical dates
 removed at test, and whether what the paper found on real data holds here. About two minutes a run
-on two CPU cores. Runs that are there already are read, not repeated, so it can be interrupted.
+on two CPU cores. Runs that are there already are read or continued, so it can be interrupted.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import dataclasses
 import functools
 import json
 import pathlib
-import shutil
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,7 +20,7 @@ import jax
 import numpy as np
 import tyro
 
-from experiments import common, parcel
+from experiments import arguments, common, parcel
 from pastis_jax.errors import UserError
 from pastis_jax.training import jsonable
 
@@ -95,13 +94,19 @@ def one_run(config: Config, name: str, seed: int) -> dict[str, Any]:
     if out.exists():
         if not (out / "config.json").exists():
             raise UserError("this is not a run", where=out, remedy="give another --runs")
-        same = json.loads((out / "config.json").read_text()) == jsonable(dataclasses.asdict(wanted))
-        if same and (out / "result.json").exists():
+        stored, same = json.loads((out / "config.json").read_text()), jsonable(settings(wanted))
+        if {name: stored.get(name) for name in same} != same:  # Other settings or data.
+            wanted = dataclasses.replace(wanted, overwrite=True)
+        elif (out / "result.json").exists():
             return json.loads((out / "result.json").read_text())
-        shutil.rmtree(out)  # A run that was interrupted, or of other settings or data.
     result = parcel.run(wanted)
     jax.clear_caches()
     return result
+
+
+def settings(config: parcel.Config) -> dict[str, Any]:
+    """What makes a run the same."""
+    return {k: v for k, v in arguments.stored(config).items() if k not in arguments.MAY_DIFFER}
 
 
 def page(results: Mapping[str, list[dict[str, Any]]], config: Config) -> str:

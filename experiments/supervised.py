@@ -18,7 +18,7 @@ import numpy as np
 from flax import linen as nn
 
 from experiments import common
-from experiments.arguments import Config, dropout_rates
+from experiments.arguments import Config, dropout_rates, stored
 from pastis_jax import fusion, training, viz
 from pastis_jax.nn import reference_initialisation
 from pastis_jax.rng import fold_in_name
@@ -119,17 +119,17 @@ def train(
     *,
     model: nn.Module,
     any_batch: Batch,
-    batches: Iterator[Batch],
+    batches: training.Batches,
     validate: Callable[[training.TrainState], training.Outcome],
     steps_per_epoch: int,
-    folder_path: pathlib.Path,
+    folder: training.RunFolder,
     started: float,
     variables: Mapping[str, Any] | None = None,
     most: Mapping[str, int | None] | None = None,
     warmup: int = 0,
     warmup_model: nn.Module | None = None,
 ) -> Trained:
-    """Trains `model`, keeps the state that validates best, and begins the run's folder.
+    """Trains `model` from where its run stopped, and keeps the state that validates best.
 
     Args:
       config: Completed.
@@ -139,7 +139,7 @@ def train(
       batches: Endless training batches.
       validate: Scores a state by `task.score`.
       steps_per_epoch: Number of batches in an epoch.
-      folder_path: Folder of the run; made now.
+      folder: Folder of the run; begun now, or continued.
       started: `time.perf_counter()` at the start of the run.
       variables: Weights to start from instead of drawn ones, of the same names and shapes.
       most: Most dates of a batch to keep in temporal dropout, by modality.
@@ -166,8 +166,9 @@ def train(
     common.say(
         f"{config.fusion} fusion of {', '.join(config.modalities)}: {parameters:,} parameters"
     )
-    folder = training.RunFolder(folder_path)
-    folder.write("config.json", dataclasses.asdict(config))
+    folder.begin()
+    if config.out is None:
+        common.say(f"If it is stopped, the same command with --out {folder.given} continues it.")
     rates = dropout_rates(config)
 
     def step(model):
@@ -190,12 +191,13 @@ def train(
         step=step(model),
         empty=lambda: training.EpochMetrics.empty(task.empty(), config.batch_size),
         validate=validate,
-        checkpoints=training.Checkpoints(folder.path / "checkpoints", dataclasses.asdict(config)),
+        checkpoints=training.Checkpoints(folder.path / "checkpoints", stored(config)),
         folder=folder,
         mesh=mesh,
         score=task.score,
         warmup=warmup,
         warmup_step=step(warmup_model) if warmup else None,
+        checkpoint_steps=config.checkpoint_steps,
     )
     return Trained(fit, folder, parameters, key, data_seconds)
 
@@ -206,17 +208,17 @@ def train_and_test(
     *,
     model: nn.Module,
     evaluation_model: nn.Module,
-    batches: Iterator[Batch],
+    batches: training.Batches,
     evaluation: Callable[[str], Iterator[Batch]],
     steps_per_epoch: int,
     root: pathlib.Path,
-    folder_path: pathlib.Path,
+    folder: training.RunFolder,
     started: float,
     variables: Mapping[str, Any] | None = None,
     most: Mapping[str, int | None] | None = None,
     more: Callable[[training.TrainState], Mapping[str, Any]] = lambda state: {},
 ) -> tuple[dict[str, Any], training.TrainState]:
-    """Trains a classifier, selects on the validation folds, tests, and writes the run's folder.
+    """Trains a classifier, selects on the validation folds, tests, and draws the plots.
 
     Args:
       config: Completed.
@@ -227,14 +229,14 @@ def train_and_test(
       evaluation: Makes the batches of `val` or `test`.
       steps_per_epoch: Number of batches in an epoch.
       root: Folder of the data.
-      folder_path: Folder of the run; made now.
+      folder: Folder of the run; begun now, or continued.
       started: `time.perf_counter()` at the start of the run.
       variables: Weights to start from instead of drawn ones, of the same names and shapes.
       most: Most dates of a batch to keep in temporal dropout, by modality.
       more: Gives what else goes into result.json, from the tested state.
 
     Returns:
-      The content of result.json, and the state that was tested.
+      What result.json will hold, and the state that was tested.
     """
     mesh = training.data_mesh()
     step = functools.partial(
@@ -263,12 +265,12 @@ def train_and_test(
         batches=batches,
         validate=lambda state: score(state, "val"),
         steps_per_epoch=steps_per_epoch,
-        folder_path=folder_path,
+        folder=folder,
         started=started,
         variables=variables,
         most=most,
     )
-    state, folder = trained.fit.state, trained.folder
+    state = trained.fit.state
     test = score(state, "test")
     without_dates = {}
     for share in config.removed_optical:
@@ -284,14 +286,13 @@ def train_and_test(
         "confusion": test.metrics.task.counts,
         **more(state),
     }
-    folder.write("result.json", result)
     draw_curves(config, trained, task)
     counts = np.asarray(test.metrics.task.counts)
     viz.confusion_matrix(counts, task.classes, folder.path / "confusion_matrix.png")
     viz.iou_per_class(
         test.scores["IoU"], task.classes, task.colours, folder.path / "iou_per_class.png"
     )
-    return training.jsonable(result), state
+    return result, state
 
 
 def facts(

@@ -18,7 +18,7 @@ from experiments import common, parcel, simulated_table
 from pastis_jax.data import simulate
 from pastis_jax.data.prepare import prepare_pixel_set
 from pastis_jax.errors import UserError
-from pastis_jax.training import RunFolder, count_parameters
+from pastis_jax.training import count_parameters
 from pastis_jax.types import Series
 
 COUNTS = [
@@ -232,9 +232,10 @@ def test_table_reads_finished_runs_of_the_same_settings_alone(tmp_path, monkeypa
 
     def train(config):
         trained.append(config)
-        folder = RunFolder(config.out)
-        folder.write("config.json", dataclasses.asdict(config))
+        folder = common.open_folder(config, "parcel")
+        folder.begin()
         folder.write("result.json", {"epochs": config.epochs})
+        folder.close()
         return {"epochs": config.epochs}
 
     monkeypatch.setattr(parcel, "run", train)

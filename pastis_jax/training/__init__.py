@@ -2,7 +2,7 @@
 
 from pastis_jax.training.checkpoint import Checkpoints, read_facts
 from pastis_jax.training.logging import RunFolder, jsonable
-from pastis_jax.training.loop import Fit, NonFiniteLossError, Outcome, evaluate, fit
+from pastis_jax.training.loop import Batches, Fit, NonFiniteLossError, Outcome, evaluate, fit
 from pastis_jax.training.optimizer import (
     Optimizer,
     Schedule,
@@ -14,6 +14,7 @@ from pastis_jax.training.state import TrainState, count_parameters, create_state
 from pastis_jax.training.step import EpochMetrics, make_evaluation_step, make_train_step
 
 __all__ = [
+    "Batches",
     "Checkpoints",
     "EpochMetrics",
     "Fit",

@@ -1,12 +1,16 @@
-"""Checkpoints: the state with the configuration that built it. No other file imports Orbax."""
+"""Checkpoints: the state, how far the run is, its configuration. No other file imports Orbax."""
 
 from __future__ import annotations
 
 import contextlib
+import logging
 import pathlib
+import re
 import shutil
 import signal
+import sys
 import threading
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,52 +18,230 @@ import jax
 from flax import serialization
 from orbax.checkpoint import v1 as ocp
 
+import pastis_jax
 from pastis_jax.errors import UserError
 from pastis_jax.training.logging import jsonable
 from pastis_jax.training.state import TrainState
+from pastis_jax.training.step import EpochMetrics
+
+KEPT = 2
+LATE_FAILURES = 0.5
+"""Seconds in which all writes to a full disk have failed."""
 
 
 class Checkpoints:
-    """The `best` and the `last` checkpoint of a run.
+    """The newest `last` checkpoints of a run, to continue from, and the `best` one.
 
-    A checkpoint stands in a folder of its own, ``<name>-<epoch>``; the one before goes when the new
-    one is complete, so there is a whole one at any time.
+    A checkpoint stands in a folder of its own, ``<name>-<epoch>``, or ``<name>-<epoch>.<steps>``
+    within the epoch after that one. Orbax renames it when it is complete, and it is renamed again
+    before it is deleted: what has such a name is whole, however a run ended.
 
     Args:
       folder: Where they stand; made when first written.
       config: JSON-able configuration of the run, stored inside every checkpoint.
+      keep: Number of `last` checkpoints to keep.
     """
 
-    def __init__(self, folder: pathlib.Path, config: Mapping[str, Any]):
+    def __init__(self, folder: pathlib.Path, config: Mapping[str, Any], *, keep: int = KEPT):
         self.folder, self.config = pathlib.Path(folder).absolute(), jsonable(config)
+        self.keep = keep
 
-    def save(self, name: str, state: TrainState, *, epoch: int, **facts: Any) -> None:
-        """Writes checkpoint `name` with JSON-able `facts` about it."""
-        before = list(self.folder.glob(f"{name}-*"))
-        metadata = {"config": self.config, "epoch": epoch, **facts}
-        with _uninterrupted():
-            ocp.save(
-                self.folder / f"{name}-{epoch:04}",
-                serialization.to_state_dict(state),
-                custom_metadata=metadata,
-            )
-            for old in before:
-                shutil.rmtree(old)
+    def save(
+        self,
+        name: str,
+        state: TrainState,
+        *,
+        epoch: int,
+        done: int = 0,
+        metrics: EpochMetrics | None = None,
+        **facts: Any,
+    ) -> None:
+        """Writes checkpoint `name`; after a `last`, deletes what nothing can continue from.
 
-    def load(self, name: str, like: TrainState) -> TrainState:
-        """Reads checkpoint `name` into the shapes and shardings of `like`.
+        Args:
+          name: `best` or `last`.
+          state: What to keep.
+          epoch: Number of finished epochs.
+          done: Number of steps of the epoch after it.
+          metrics: Metrics of these steps.
+          **facts: JSON-able; with `last`, `best_epoch` names the best so far, if any.
 
         Raises:
-          UserError: If there is no such checkpoint.
+          OSError: If it cannot be written, in one line; the checkpoints before it stay.
         """
-        path = newest(self.folder, name)
-        abstract = jax.tree.map(_abstract, serialization.to_state_dict(like))
-        return serialization.from_state_dict(like, ocp.load(path, abstract))
+        path = self.folder / (f"{name}-{epoch:04}" + (f".{done:06}" if done else ""))
+        content = {"state": serialization.to_state_dict(state)}
+        if metrics is not None:
+            content["running"] = serialization.to_state_dict(metrics)
+        metadata = {"config": self.config, "version": pastis_jax.__version__, "epoch": epoch}
+        metadata |= jsonable({"done": done, **facts})
+        with _uninterrupted():
+            with _one_line(path):
+                # Orbax waits minutes for a folder that it cannot make.
+                self.folder.mkdir(parents=True, exist_ok=True)
+                if path.exists():
+                    _delete(path)
+                ocp.save_checkpointables(path, content, custom_metadata=metadata)
+            if name == "last":
+                self._forget()
+
+    def load(self, name: str, like: TrainState) -> TrainState:
+        """Reads the newest checkpoint `name` into the shapes and shardings of `like`.
+
+        Raises:
+          UserError: If there is no such checkpoint, or it cannot be read.
+        """
+        return _read(newest(self.folder, name), {"state": like})["state"]
+
+    def resume(
+        self, state: TrainState, metrics: EpochMetrics
+    ) -> tuple[TrainState, EpochMetrics, dict[str, Any]] | None:
+        """Reads the newest `last`, and deletes what is half-written or was to come after it.
+
+        Args:
+          state: Gives shapes and shardings: those of the present devices.
+          metrics: The same for running metrics.
+
+        Returns:
+          State, metrics and facts; None if nothing was saved yet.
+
+        Raises:
+          UserError: If it cannot be read.
+        """
+        if not self.folder.exists():
+            return None
+        for path in self.folder.iterdir():
+            if _NAME.fullmatch(path.name) is None:
+                shutil.rmtree(path, ignore_errors=True)
+        found = _complete(self.folder, "last")
+        facts = _facts(found[-1]) if found else {"best_epoch": None}
+        for path in _complete(self.folder, "best"):
+            if _place(path)[0] > (facts["best_epoch"] or 0):
+                _delete(path)
+        if not found:
+            return None
+        content = _read(found[-1], {"state": state, "running": metrics})
+        return content["state"], content["running"], facts
+
+    def _forget(self) -> None:
+        """Deletes all but the newest `last` and the `best` that these speak of."""
+        last, best = (_complete(self.folder, name) for name in ("last", "best"))
+        for path in last[: -self.keep]:
+            _delete(path)
+        if len(best) > 1:
+            needed = _facts(last[-self.keep :][0])["best_epoch"] or 0
+            for path in best:
+                if _place(path)[0] < needed:
+                    _delete(path)
+
+
+def read_facts(folder: pathlib.Path, name: str) -> dict[str, Any]:
+    """Reads what was stored beside a state: `config`, `epoch` and the facts given to `save`.
+
+    Args:
+      folder: A run's folder of checkpoints.
+      name: `best` or `last`.
+
+    Raises:
+      UserError: If there is no such checkpoint, or it cannot be read.
+    """
+    return _facts(newest(folder, name))
+
+
+def newest(folder: pathlib.Path, name: str) -> pathlib.Path:
+    """Returns the newest complete checkpoint `name`.
+
+    Raises:
+      UserError: If there is none.
+    """
+    complete = _complete(folder, name)
+    if not complete:
+        raise UserError(f"no checkpoint {name!r} here", where=folder, remedy="train this run first")
+    return complete[-1]
+
+
+_NAME = re.compile(r"([a-z]+)-(\d{4,})(?:\.(\d{6,}))?")
+"""What is not finished, or is being deleted, has a longer name."""
+
+
+def _complete(folder: pathlib.Path, name: str) -> list[pathlib.Path]:
+    """The complete checkpoints `name`, the newest last."""
+    return sorted((p for p in folder.glob(f"{name}-*") if _NAME.fullmatch(p.name)), key=_place)
+
+
+def _place(path: pathlib.Path) -> tuple[int, int]:
+    """Finished epochs, and steps after them."""
+    _, epoch, done = _NAME.fullmatch(path.name).groups()
+    return int(epoch), int(done or 0)
+
+
+def _delete(path: pathlib.Path) -> None:
+    """Deletes a checkpoint, which never looks complete while half of it is gone."""
+    doomed = path.with_name(f"{path.name}.deleted")
+    shutil.rmtree(doomed, ignore_errors=True)
+    shutil.rmtree(path.rename(doomed))
+
+
+def _facts(path: pathlib.Path) -> dict[str, Any]:
+    with _readable(path):
+        return dict(ocp.metadata(path).custom_metadata)
+
+
+def _read(path: pathlib.Path, like: Mapping[str, Any]) -> dict[str, Any]:
+    """Reads the parts of a checkpoint that `like` names, each like its value."""
+    wanted = {
+        name: jax.tree.map(_abstract, serialization.to_state_dict(value))
+        for name, value in like.items()
+    }
+    with _readable(path):
+        found = ocp.load_checkpointables(path, wanted)
+    return {name: serialization.from_state_dict(like[name], found[name]) for name in like}
 
 
 def _abstract(leaf: jax.Array) -> jax.ShapeDtypeStruct:
     """Shape, dtype and sharding of `leaf`."""
     return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding)
+
+
+@contextlib.contextmanager
+def _readable(path: pathlib.Path):
+    """Says in one line that a checkpoint cannot be read."""
+    try:
+        yield
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            f"this checkpoint cannot be read ({_first_line(error)})",
+            where=path,
+            remedy="delete it to continue from the one before it, or start anew by --overwrite",
+        ) from error
+
+
+@contextlib.contextmanager
+def _one_line(path: pathlib.Path):
+    """Says in one line why a checkpoint was not written; Orbax logs several pages."""
+    logger = logging.getLogger("absl")
+    before = logger.disabled, sys.unraisablehook
+    # Of several failed writes, all but the first come to an event loop that is closed.
+    logger.disabled, sys.unraisablehook = True, lambda _: None
+    try:
+        yield
+    # TensorStore reports a full disk as a ValueError.
+    except (OSError, ValueError) as error:
+        time.sleep(LATE_FAILURES)
+        for rest in path.parent.glob(f"{path.name}.*"):
+            if _NAME.fullmatch(rest.name) is None:
+                shutil.rmtree(rest, ignore_errors=True)
+        raise OSError(f"{path}: cannot write this checkpoint ({_first_line(error)})") from error
+    finally:
+        logger.disabled, sys.unraisablehook = before
+
+
+def _first_line(error: Exception) -> str:
+    """The reason, without the pages that follow it."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    text = next(iter(str(error).splitlines()), type(error).__name__).split(" [tensorstore_spec")[0]
+    return text if len(text) < 600 else f"{text[:600]}..."
 
 
 @contextlib.contextmanager
@@ -76,29 +258,3 @@ def _uninterrupted():
         signal.signal(signal.SIGINT, before)
     if pressed:
         raise KeyboardInterrupt
-
-
-def read_facts(folder: pathlib.Path, name: str) -> dict[str, Any]:
-    """Reads what was stored beside a state: `config`, `epoch` and the facts given to `save`.
-
-    Args:
-      folder: A run's folder of checkpoints.
-      name: `best` or `last`.
-
-    Raises:
-      UserError: If there is no such checkpoint.
-    """
-    return dict(ocp.metadata(newest(folder, name)).custom_metadata)
-
-
-def newest(folder: pathlib.Path, name: str) -> pathlib.Path:
-    """Returns the newest complete checkpoint `name`.
-
-    Raises:
-      UserError: If there is none.
-    """
-    # What was not finished has a longer name.
-    complete = sorted(folder.glob(f"{name}-[0-9][0-9][0-9][0-9]"))
-    if not complete:
-        raise UserError(f"no checkpoint {name!r} here", where=folder, remedy="train this run first")
-    return complete[-1]

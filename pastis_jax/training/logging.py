@@ -2,76 +2,195 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import math
 import os
 import pathlib
-from collections.abc import Mapping
+import shutil
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
 from pastis_jax.errors import UserError
 
+FILES = ("result.json", "metrics.jsonl", "checkpoints", "*.png", "*.partial", "config.json")
+"""What a run writes into its folder; what says that it is one goes last."""
+
 
 class RunFolder:
-    """Writes a run's files. Numbers are JSON numbers; NaN (an absent class) is null.
+    """A run's files: looked at when opened, written from `begin` on.
+
+    Numbers are JSON numbers; NaN (an absent class) is null.
 
     Args:
-      path: The folder; made if missing, refused if it holds a run.
+      path: The folder; may be missing, empty, or hold an earlier part of the same run.
+      config: JSON-able configuration; a run of the same one is continued. None for a run that
+        cannot be continued.
+      may_differ: Fields of `config` that do not matter to that.
+      overwrite: Start anew even if the folder holds a run.
 
     Raises:
-      UserError: If `path` cannot be written to or already holds a run.
+      UserError: If `path` cannot be written to, or holds a run of another configuration or what is
+        not a run.
     """
 
-    def __init__(self, path: str | os.PathLike[str]):
-        self.path = self.check(path)
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            (self.path / "metrics.jsonl").write_text("")
-        except OSError as error:
-            what = f"cannot write here ({error.strerror})"
-            raise UserError(what, where=path, remedy="give another --out") from error
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        config: Mapping[str, Any] | None = None,
+        *,
+        may_differ: Collection[str] = (),
+        overwrite: bool = False,
+    ):
+        self.given, self.path = path, pathlib.Path(os.path.expanduser(path)).absolute()
+        self.config = None if config is None else jsonable(config)
+        self.continues, self._anew, self._lock = False, False, None
+        stored = self._look()
+        if stored is not None and overwrite and config is not None:
+            self._refuse_to_delete(stored)
+            self._anew = True
+        elif stored is not None:
+            self._compare(stored, may_differ)
+            self.continues = True
 
-    @staticmethod
-    def check(path: str | os.PathLike[str]) -> pathlib.Path:
-        """Refuses a folder that holds something or cannot be made; writes nothing.
+    @property
+    def result(self) -> dict[str, Any] | None:
+        """Content of result.json if the run of this configuration is finished."""
+        file = self.path / "result.json"
+        return json.loads(file.read_text()) if self.continues and file.exists() else None
 
-        Call it before work that would be in vain.
-
-        Returns:
-          `path`, absolute.
+    def begin(self) -> None:
+        """Makes the folder, empties it if that was asked for, and writes config.json.
 
         Raises:
-          UserError: If a run cannot be written there.
+          UserError: If it cannot be written to, or another process is at it.
         """
-        absolute = pathlib.Path(os.path.expanduser(path)).absolute()
-        what = None
-        if (absolute / "config.json").exists():
-            what = "this folder already holds a run"
-        elif absolute.is_dir() and any(absolute.iterdir()):
-            what = "this folder is not empty"
-        else:
-            there = next(p for p in (absolute, *absolute.parents) if p.exists())
-            if not there.is_dir():
-                what = f"{there} is not a folder"
-            elif not os.access(there, os.W_OK):
-                what = "cannot write here"
-        if what:
-            raise UserError(what, where=path, remedy="give another --out")
-        return absolute
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._lock_out_others()
+            if self._anew:
+                for file in (file for pattern in FILES for file in self.path.glob(pattern)):
+                    shutil.rmtree(file) if file.is_dir() else file.unlink()
+                self._anew = False
+            if self.config is not None and not self.continues:
+                self.write("config.json", self.config)
+        except OSError as error:
+            what = f"cannot write here ({error.strerror})"
+            raise UserError(what, where=self.given, remedy="give another --out") from error
+
+    def close(self) -> None:
+        """Lets other processes continue the run."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
 
     def write(self, name: str, content: Mapping[str, Any]) -> None:
         """Writes a JSON file as a whole, or leaves the old one."""
-        target = self.path / name
-        scratch = target.with_suffix(".partial")
-        scratch.write_text(json.dumps(jsonable(content), indent=2) + "\n")
-        scratch.replace(target)
+        self._replace(name, json.dumps(jsonable(content), indent=2) + "\n")
+
+    def restart_log(self, lines: Iterable[Mapping[str, Any]] = ()) -> None:
+        """Makes metrics.jsonl hold `lines` and nothing else."""
+        self._replace("metrics.jsonl", "".join(json.dumps(jsonable(line)) + "\n" for line in lines))
 
     def log(self, **values: Any) -> None:
         """Adds a line to metrics.jsonl."""
         with (self.path / "metrics.jsonl").open("a") as file:
             file.write(json.dumps(jsonable(values)) + "\n")
+
+    def _replace(self, name: str, text: str) -> None:
+        self.path.mkdir(parents=True, exist_ok=True)
+        target = self.path / name
+        scratch = target.with_suffix(".partial")
+        scratch.write_text(text)
+        scratch.replace(target)
+
+    def _look(self) -> dict[str, Any] | None:
+        """Content of config.json if there is one; refuses what cannot become a run's folder."""
+        what, file = None, self.path / "config.json"
+        there = next(p for p in (self.path, *self.path.parents) if p.exists())
+        if not there.is_dir():
+            what = f"{there} is not a folder"
+        elif not os.access(there, os.W_OK):
+            what = "cannot write here"
+        elif (
+            not file.exists()
+            and there == self.path
+            and any(
+                # A run that was killed when it began has left no more than this.
+                entry.suffix != ".partial"
+                for entry in self.path.iterdir()
+            )
+        ):
+            what = "this folder is not empty"
+        if what:
+            raise UserError(what, where=self.given, remedy="give another --out")
+        if not file.exists():
+            return None
+        try:
+            stored = json.loads(file.read_text())
+        except (OSError, ValueError):
+            stored = None
+        return stored if isinstance(stored, dict) else {}
+
+    def _compare(self, stored: Mapping[str, Any], may_differ: Collection[str]) -> None:
+        """Refuses to continue a run of another configuration."""
+        what = None
+        config = self.config or {}
+        if not config or stored.keys() - may_differ != config.keys() - may_differ:
+            what = "this folder already holds a run of another kind"
+        elif differing := [
+            f"{flag(name)} {_shown(stored[name])}, now {_shown(config[name])}"
+            for name in config
+            if name not in may_differ and stored[name] != config[name]
+        ]:
+            what = f"this folder already holds a run of other settings ({'; '.join(differing)})"
+        if what:
+            remedy = "give its settings to continue it, another --out, or --overwrite to start anew"
+            raise UserError(what, where=self.given, remedy=remedy)
+
+    def _refuse_to_delete(self, stored: Mapping[str, Any]) -> None:
+        """Refuses a folder that holds what none of our runs has written."""
+        ours = {file for pattern in FILES for file in self.path.glob(pattern)}
+        others = sorted(file.name for file in set(self.path.iterdir()) - ours)
+        what = None
+        if 2 * len(stored.keys() & self.config.keys()) <= len(self.config):
+            what = "the config.json in this folder is not of a run"
+        elif others:
+            what = f"this folder holds more than a run ({', '.join(others[:5])})"
+        if what:
+            raise UserError(what, where=self.given, remedy="move it away, or give another --out")
+
+    def _lock_out_others(self) -> None:
+        """Holds the folder until `close`, or until this process ends, however it does."""
+        self.close()
+        self._lock = os.open(self.path, os.O_RDONLY)
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            self.close()
+            what, remedy = "another process is at this run", "wait for it, or give another --out"
+            raise UserError(what, where=self.given, remedy=remedy) from error
+        except OSError:
+            # Some network file systems have no locks.
+            with contextlib.suppress(OSError):
+                self.close()
+
+
+def flag(name: str) -> str:
+    """The command-line flag of a field."""
+    return "--" + name.replace("_", "-")
+
+
+def _shown(value: Any) -> str:
+    """A value as it stands on a command line."""
+    if isinstance(value, list):
+        return " ".join(map(_shown, value)) or "empty"
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return "unset" if value is None else str(value)
 
 
 def jsonable(value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""The loop over epochs: train, validate, keep the best, log."""
+"""The loop over epochs: train, validate, keep the best, log; from where it stopped, if it did."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import contextlib
 import dataclasses
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Protocol
 
 import jax
+import numpy as np
 import tqdm
 
+from pastis_jax.errors import UserError
 from pastis_jax.training import sharding
 from pastis_jax.training.checkpoint import Checkpoints
 from pastis_jax.training.logging import RunFolder
@@ -20,6 +22,20 @@ from pastis_jax.training.step import EpochMetrics, EvaluationStep, TrainStep
 from pastis_jax.types import Batch
 
 REFRESH_SECONDS = 0.5
+
+
+class Batches(Protocol):
+    """Endless batches that can be taken up again; what Grain's iterators are.
+
+    `get_state` gives a JSON-able state, which `set_state` of such an iterator takes: its next batch
+    is then the one that would have come next here.
+    """
+
+    def __next__(self) -> Batch: ...
+
+    def get_state(self) -> Any: ...
+
+    def set_state(self, state: Any) -> None: ...
 
 
 class NonFiniteLossError(RuntimeError):
@@ -32,13 +48,13 @@ class Outcome:
 
     Attributes:
       scores: What the task's metric computes, and `loss`.
-      metrics: The metric state itself, on the host.
+      metrics: The metric state itself, on the host; None where only the scores were kept.
       samples: Number of real samples.
       seconds: Wall time, loading included; compilation too if `step` had not run before.
     """
 
     scores: dict[str, Any]
-    metrics: EpochMetrics
+    metrics: EpochMetrics | None
     samples: int
     seconds: float
 
@@ -46,6 +62,47 @@ class Outcome:
     def rate(self) -> float:
         """Samples per second."""
         return self.samples / max(self.seconds, 1e-9)
+
+
+@dataclasses.dataclass
+class _Progress:
+    """What the loop knows beside the state; goes into every `last` checkpoint.
+
+    Attributes:
+      epoch: Number of finished epochs.
+      done: Number of steps of the epoch after it.
+      batches: State of the training batches after these steps.
+      best: Best validation outcome.
+      best_epoch: Its epoch.
+      samples: Number of training samples of the finished epochs.
+      seconds: Wall time of training.
+      log: Lines of metrics.jsonl.
+    """
+
+    epoch: int = 0
+    done: int = 0
+    batches: Any = None
+    best: Outcome | None = None
+    best_epoch: int | None = None
+    samples: int = 0
+    seconds: float = 0.0
+    log: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+
+    def facts(self) -> dict[str, Any]:
+        """As JSON holds it."""
+        facts = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        if self.best is not None:
+            names = ("scores", "samples", "seconds")
+            facts["best"] = {name: getattr(self.best, name) for name in names}
+        return facts
+
+    @classmethod
+    def from_facts(cls, facts: Mapping[str, Any]) -> _Progress:
+        """The inverse of `facts`, but for the metrics of the best outcome."""
+        values = {field.name: facts[field.name] for field in dataclasses.fields(cls)}
+        if best := values["best"]:
+            values["best"] = Outcome(**{**best, "scores": _numbers(best["scores"])}, metrics=None)
+        return cls(**values)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,7 +160,7 @@ def evaluate(
 
 def fit(
     state: TrainState,
-    batches: Iterator[Batch],
+    batches: Batches,
     *,
     epochs: int,
     steps_per_epoch: int,
@@ -116,12 +173,16 @@ def fit(
     score: str = "mIoU",
     warmup: int = 0,
     warmup_step: TrainStep | None = None,
+    checkpoint_steps: int | None = None,
 ) -> Fit:
     """Trains for `epochs`; after each, validates, writes a line of metrics and the checkpoints.
 
+    If `checkpoints` hold a part of the run, it goes on from the newest, on the present devices: on
+    the same ones, all that follows is what it would have been, bit for bit.
+
     Args:
       state: Fresh state.
-      batches: Endless training batches.
+      batches: Training batches, from the first one on.
       epochs: Number of epochs; with 0 the given state is validated and kept.
       steps_per_epoch: Number of batches in an epoch.
       step: Training step.
@@ -133,70 +194,114 @@ def fit(
       score: Name of the score that counts.
       warmup: Number of first epochs that `warmup_step` takes instead.
       warmup_step: Training step of these.
+      checkpoint_steps: Also write `last` within an epoch, whenever so many steps of it are done.
 
     Raises:
       NonFiniteLossError: Naming the step and the batch's ids.
+      OSError: If something cannot be written; the checkpoints before that stay.
+      UserError: If a checkpoint cannot be read, or epochs had another length before.
     """
     whole, split = sharding.replicated(mesh), sharding.split(mesh)
     state = jax.device_put(state, whole)
     if epochs == 0:
+        folder.restart_log()
         outcome = validate(state)
         checkpoints.save("best", state, epoch=0, **{f"val_{score}": outcome.scores[score]})
         return Fit(state, 0, outcome, train_seconds=0.0, compile_seconds=0.0, rate=0.0)
-    batch = jax.device_put(next(batches), split)
-    start = time.perf_counter()
-    steps = [step] if warmup == 0 else [step, warmup_step]
-    steps = [one.lower(state, jax.device_put(empty(), whole), batch).compile() for one in steps]
-    compile_seconds = time.perf_counter() - start
+    metrics, progress = jax.device_put(empty(), whole), _Progress()
+    if (before := checkpoints.resume(state, metrics)) is not None:
+        state, metrics, facts = before
+        _check_length(facts["steps_per_epoch"], steps_per_epoch, checkpoints)
+        progress = _Progress.from_facts(facts)
+        batches.set_state(progress.batches)
+    folder.restart_log(progress.log)
 
-    best, best_epoch, seconds, samples = None, 0, 0.0, 0
-    with _progress(epochs * steps_per_epoch) as bar:
-        for epoch in range(1, epochs + 1):
+    def keep() -> None:
+        checkpoints.save(
+            "last", state, metrics=metrics, steps_per_epoch=steps_per_epoch, **progress.facts()
+        )
+
+    compile_seconds = 0.0
+    if progress.epoch < epochs:
+        batch = jax.device_put(next(batches), split)
+        start = time.perf_counter()
+        needed = {e <= warmup for e in range(progress.epoch + 1, epochs + 1)}
+        steps = {
+            early: (warmup_step if early else step).lower(state, metrics, batch).compile()
+            for early in needed
+        }
+        compile_seconds = time.perf_counter() - start
+
+    finished = progress.epoch * steps_per_epoch + progress.done
+    with _progress_bar(epochs * steps_per_epoch, finished) as bar:
+        for epoch in range(progress.epoch + 1, epochs + 1):
             bar.set_description(f"epoch {epoch}/{epochs}")
             start = time.perf_counter()
-            metrics = jax.device_put(empty(), whole)
-            step = steps[0 if epoch > warmup else 1]
-            for _ in range(steps_per_epoch):
+            step = steps[epoch <= warmup]
+            for done in range(progress.done + 1, steps_per_epoch + 1):
                 state, metrics = step(state, metrics, batch)
+                # Before the next batch is taken, or a resumed run would leave it out.
+                progress.batches = batches.get_state()
                 # The device computes while the host makes the next batch.
                 batch = jax.device_put(next(batches), split)
                 if bar.update(1):
-                    _show(bar, metrics, best, score)
-            metrics = jax.device_get(metrics)
-            seconds += time.perf_counter() - start
-            _check_finite(metrics)
-            samples += int(metrics.samples)
-            train, outcome = _scores(metrics), validate(state)
-            improved = best is None or outcome.scores[score] > best.scores[score]
-            facts = {"epoch": epoch, f"val_{score}": outcome.scores[score]}
-            checkpoints.save("last", state, **facts)
-            if improved:
-                best, best_epoch = outcome, epoch
-                checkpoints.save("best", state, **facts)
-            folder.log(
-                epoch=epoch,
-                step=epoch * steps_per_epoch,
-                train=_plain(train),
-                val=_plain(outcome.scores),
-                seconds=seconds,
+                    _show(bar, metrics, progress.best, score)
+                if checkpoint_steps and done % checkpoint_steps == 0 and done < steps_per_epoch:
+                    _check_finite(jax.device_get(metrics))
+                    progress.seconds += time.perf_counter() - start
+                    progress.done = done
+                    keep()
+                    start = time.perf_counter()
+            trained = jax.device_get(metrics)
+            progress.seconds += time.perf_counter() - start
+            _check_finite(trained)
+            progress.samples += int(trained.samples)
+            train, outcome = _scores(trained), validate(state)
+            if progress.best is None or outcome.scores[score] > progress.best.scores[score]:
+                progress.best, progress.best_epoch = outcome, epoch
+                value = {f"val_{score}": outcome.scores[score]}
+                checkpoints.save("best", state, epoch=epoch, **value)
+            progress.epoch, progress.done = epoch, 0
+            progress.log.append(
+                {
+                    "epoch": epoch,
+                    "step": epoch * steps_per_epoch,
+                    "train": _plain(train),
+                    "val": _plain(outcome.scores),
+                    "seconds": progress.seconds,
+                }
             )
-            _show(bar, metrics, best, score)
-    assert best is not None
+            metrics = jax.device_put(empty(), whole)
+            keep()
+            folder.log(**progress.log[-1])
+            _show(bar, trained, progress.best, score)
+    assert progress.best is not None
     return Fit(
         state=checkpoints.load("best", state),
-        epoch=best_epoch,
-        best=best,
-        train_seconds=seconds,
+        epoch=progress.best_epoch,
+        best=progress.best,
+        train_seconds=progress.seconds,
         compile_seconds=compile_seconds,
-        rate=samples / seconds,
+        rate=progress.samples / progress.seconds,
     )
 
 
+def _check_length(before: int, now: int, checkpoints: Checkpoints) -> None:
+    if before != now:
+        raise UserError(
+            f"an epoch of this run had {before} steps, of the data there are now it has {now}",
+            where=checkpoints.folder,
+            remedy="bring the data back, or start anew by --overwrite",
+        )
+
+
 @contextlib.contextmanager
-def _progress(steps: int):
+def _progress_bar(steps: int, finished: int):
     """A progress bar on a terminal, a line now and then in a log file."""
     interval = REFRESH_SECONDS if sys.stderr.isatty() else 15.0
-    with tqdm.tqdm(total=steps, unit="step", mininterval=interval, dynamic_ncols=True) as bar:
+    with tqdm.tqdm(
+        total=steps, initial=finished, unit="step", mininterval=interval, dynamic_ncols=True
+    ) as bar:
         yield bar
 
 
@@ -205,7 +310,7 @@ def _show(bar: tqdm.tqdm, metrics: EpochMetrics, best: Outcome | None, score: st
     metrics = jax.device_get(metrics)
     _check_finite(metrics)
     train = _scores(metrics)
-    rate = bar.n / max(bar.format_dict["elapsed"], 1e-9)
+    rate = (bar.n - bar.initial) / max(bar.format_dict["elapsed"], 1e-9)
     text = f"loss {train['loss']:.3f}"
     if score in train:
         text += f", {score} {train[score]:.3f}"
@@ -229,3 +334,12 @@ def _scores(metrics: EpochMetrics) -> dict[str, Any]:
 def _plain(scores: dict[str, Any]) -> dict[str, float]:
     """The scalar scores."""
     return {name: value for name, value in scores.items() if isinstance(value, float)}
+
+
+def _numbers(value: Any) -> Any:
+    """Scores from JSON: lists are arrays, null is NaN."""
+    if isinstance(value, dict):
+        return {name: _numbers(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return np.array(value, dtype=float)
+    return float("nan") if value is None else value

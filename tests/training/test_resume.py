@@ -1,0 +1,380 @@
+"""A run that stops anywhere goes on as if it had not; what it finds is used or refused."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import resource
+from functools import partial
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from pastis_jax import fusion, training
+from pastis_jax.errors import UserError
+from pastis_jax.losses import supervised_loss
+from pastis_jax.metrics import ConfusionMatrix
+from pastis_jax.models import LTAE, MLPDecoder, PixelSetEncoder
+from pastis_jax.temporal_dropout import temporal_dropout
+from pastis_jax.types import Batch, Series
+
+B, T, CLASSES, EPOCHS, STEPS = 8, 5, 3, 4, 5
+
+
+class StoppedError(Exception):
+    """Stands for whatever ends a run."""
+
+
+def make_batch(index):
+    rng = np.random.default_rng(index)
+    label = rng.integers(0, CLASSES, B).astype(np.int32)
+    values = label[:, None, None, None] + rng.normal(size=(B, T, 2, 4))
+    days = np.sort(rng.integers(0, 60, (B, T)), 1).astype(np.int32)
+    series = Series(
+        values=values.astype(np.float32),
+        days=days,
+        valid=np.ones((B, T), bool),
+        pixels=np.ones((B, 2), bool),
+    )
+    ids = np.arange(B, dtype=np.int32)
+    return Batch(series={"S2": series}, label=label, real=np.ones(B, bool), id=ids)
+
+
+class Stream:
+    """Batches by their index; `stop` is the index of the one that cannot be had."""
+
+    def __init__(self, stop=None):
+        self.index, self.stop = 0, stop
+
+    def __next__(self):
+        if self.index == self.stop:
+            raise StoppedError
+        self.index += 1
+        return make_batch(self.index - 1)
+
+    def get_state(self):
+        return {"next_index": self.index}
+
+    def set_state(self, state):
+        self.index = state["next_index"]
+
+
+class Steps:
+    """Compiled once for all tests of this file."""
+
+    def __init__(self):
+        self.mesh, self.optimizer = training.data_mesh(), optax.adam(1e-2)
+        self.model = fusion.single(
+            "S2",
+            PixelSetEncoder(widths=(4,), features=8),
+            LTAE(features=8, model_features=8, heads=2, dropout=0.2),
+            MLPDecoder(CLASSES, widths=(4,)),
+        )
+        self.main, self.warmup = self.train_step(1.0), self.train_step(0.0)
+        self.test = training.make_evaluation_step(
+            model=self.model, loss=self.loss, metric=self.metric, mesh=self.mesh
+        )
+
+    def train_step(self, weight):
+        def loss(prediction, batch):
+            losses, weights = self.loss(prediction, batch)
+            return losses * weight + prediction.logits.mean(-1) ** 2, weights
+
+        return training.make_train_step(
+            model=self.model,
+            loss=loss,
+            metric=self.metric,
+            optimizer=self.optimizer,
+            key=jax.random.key(0),
+            mesh=self.mesh,
+            augment=partial(temporal_dropout, rates={"S2": 0.4}),
+            ema=0.9,
+        )
+
+    @staticmethod
+    def loss(prediction, batch):
+        return supervised_loss(prediction, batch.label, batch.real)
+
+    @staticmethod
+    def metric(prediction, batch):
+        predicted = prediction.logits.argmax(-1)
+        return ConfusionMatrix.from_batch(batch.label, predicted, batch.real, classes=CLASSES)
+
+    @staticmethod
+    def empty():
+        return training.EpochMetrics.empty(ConfusionMatrix.empty(CLASSES), B)
+
+    def state(self):
+        state = training.create_state(self.model, self.optimizer, make_batch(0), jax.random.key(0))
+        return state.replace(average=jax.tree.map(jnp.copy, state.params))
+
+
+@pytest.fixture(scope="module")
+def steps():
+    # As for every test, but modules' fixtures come before: other optimisations, other last bits.
+    jax.config.update("jax_disable_most_optimizations", True)
+    return Steps()
+
+
+SCORES = (0.2, 0.7, 0.7, 0.4)
+"""Of the epochs: the second is the best."""
+
+
+def fit(steps, path, *, batches=None, stop_in=None, epochs=EPOCHS, checkpoint_steps=None):
+    """Trains in `path` until a batch is missing or the validation of epoch `stop_in`."""
+
+    def validate(state):
+        epoch = int(state.step) // STEPS
+        if epoch == stop_in:
+            raise StoppedError
+        outcome = training.evaluate(
+            state, [make_batch(99)], step=steps.test, empty=steps.empty, mesh=steps.mesh
+        )
+        scores = {"mIoU": SCORES[epoch - 1], "min_confidence": epoch / 7}
+        scores["IoU"] = np.array([np.nan, outcome.scores["loss"], 0.1 + 0.2])
+        return dataclasses.replace(outcome, scores={**outcome.scores, **scores})
+
+    folder = training.RunFolder(path / "run", {"seed": 0})
+    folder.begin()
+    with contextlib.closing(folder):
+        return training.fit(
+            steps.state(),
+            batches or Stream(),
+            epochs=epochs,
+            steps_per_epoch=STEPS,
+            step=steps.main,
+            warmup=2,
+            warmup_step=steps.warmup,
+            empty=steps.empty,
+            validate=validate,
+            checkpoints=training.Checkpoints(path / "checkpoints", {"seed": 0}),
+            folder=folder,
+            mesh=steps.mesh,
+            checkpoint_steps=checkpoint_steps,
+        )
+
+
+def log_of(path):
+    """Lines of metrics.jsonl without the times."""
+    lines = map(json.loads, (path / "run" / "metrics.jsonl").read_text().splitlines())
+    return [{k: v for k, v in line.items() if k != "seconds"} for line in lines]
+
+
+def assert_same(one, other, paths):
+    chex.assert_trees_all_equal(one.state, other.state)
+    assert one.epoch == other.epoch == 2
+    assert one.best.samples == other.best.samples
+    for name, value in one.best.scores.items():
+        np.testing.assert_array_equal(value, other.best.scores[name])
+    logs, lasts = [log_of(p) for p in paths], [p / "checkpoints" for p in paths]
+    assert logs[0] == logs[1]
+    assert [line["epoch"] for line in logs[0]] == [1, 2, 3, 4]
+    facts = [training.read_facts(folder, "last") for folder in lasts]
+    assert facts[0]["samples"] == facts[1]["samples"] == EPOCHS * STEPS * B
+    states = [training.Checkpoints(folder, {}).load("last", one.state) for folder in lasts]
+    chex.assert_trees_all_equal(*states)
+    assert len({path.name for folder in lasts for path in folder.iterdir()}) == len(
+        list(lasts[0].iterdir())
+    )
+
+
+@pytest.fixture(scope="module")
+def whole(steps, tmp_path_factory):
+    """A run that was never stopped, with and without checkpoints within epochs: the same."""
+    paths = [tmp_path_factory.mktemp("whole") for _ in range(2)]
+    fits = [fit(steps, p, checkpoint_steps=n) for p, n in zip(paths, (None, 2), strict=True)]
+    chex.assert_trees_all_equal(fits[0].state, fits[1].state)
+    return dict(zip((None, 2), zip(fits, paths, strict=True), strict=True))
+
+
+@pytest.mark.parametrize("checkpoint_steps", [None, 2])
+def test_a_run_stopped_anywhere_ends_as_if_it_had_not(
+    steps, tmp_path, monkeypatch, whole, checkpoint_steps
+):
+    """Before any checkpoint, within epochs, in validation, between `best` and `last`."""
+    run = partial(fit, steps, tmp_path, checkpoint_steps=checkpoint_steps)
+    for stop in (0, 2, STEPS, STEPS + 3, STEPS + 4):
+        with pytest.raises(StoppedError):
+            run(batches=Stream(stop))
+    for epoch in (2, 3):
+        save = training.Checkpoints.save
+
+        def stop(self, name, *args, epoch, save=save, at=epoch, **facts):
+            if (name, epoch, facts.get("done")) == ("last", at, 0):
+                raise StoppedError
+            save(self, name, *args, epoch=epoch, **facts)
+
+        with pytest.raises(StoppedError):
+            run(stop_in=epoch)
+        with monkeypatch.context() as patch:
+            patch.setattr(training.Checkpoints, "save", stop)
+            with pytest.raises(StoppedError):
+                run()
+    assert [line["epoch"] for line in log_of(tmp_path)] == [1, 2]
+    with pytest.raises(StoppedError):
+        run(batches=Stream(3 * STEPS + 4))
+    before = training.read_facts(tmp_path / "checkpoints", "last")
+    assert (before["epoch"], before["done"]) == (3, 2 if checkpoint_steps else 0)
+    uninterrupted, path = whole[checkpoint_steps]
+    assert_same(uninterrupted, run(), (path, tmp_path))
+    # Trained to the end, it goes straight to the test: no batch is asked for.
+    again = run(batches=Stream(stop=EPOCHS * STEPS))
+    assert_same(uninterrupted, again, (path, tmp_path))
+    assert again.train_seconds > 0 == again.compile_seconds
+
+
+def test_half_written_and_half_deleted_checkpoints_do_not_count(steps, tmp_path, whole):
+    with pytest.raises(StoppedError):
+        fit(steps, tmp_path, batches=Stream(2 * STEPS + 2))
+    folder = tmp_path / "checkpoints"
+    debris = ["last-0003.orbax-checkpoint-tmp", "last-0001.deleted", "best-0003.deleted"]
+    for name in debris:
+        (folder / name / "state").mkdir(parents=True)
+    assert training.read_facts(folder, "last")["epoch"] == 2
+    assert training.read_facts(folder, "best")["epoch"] == 2
+    uninterrupted, path = whole[None]
+    assert_same(uninterrupted, fit(steps, tmp_path), (path, tmp_path))
+
+
+def test_a_full_disk_ends_in_one_line_and_leaves_the_last_checkpoint(steps, tmp_path):
+    """The limit on the size of files makes writes fail as a full disk does."""
+    with pytest.raises(StoppedError):
+        fit(steps, tmp_path, batches=Stream(STEPS + 2))
+    folder = tmp_path / "checkpoints"
+    before = sorted(path.name for path in folder.iterdir())
+    checkpoints, state = training.Checkpoints(folder, {}), steps.state()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
+    try:
+        with pytest.raises(OSError, match="cannot write this checkpoint") as caught:
+            checkpoints.save("last", state, epoch=2, best_epoch=1)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    text = str(caught.value)
+    assert "\n" not in text
+    assert str(folder / "last-0002") in text
+    assert "large" in text
+    assert sorted(path.name for path in folder.iterdir()) == before
+    checkpoints.save("last", state, epoch=2, best_epoch=1)
+    chex.assert_trees_all_equal(checkpoints.load("last", state), state)
+
+
+def test_a_folder_that_cannot_be_written_ends_in_one_line(steps, tmp_path):
+    (tmp_path / "file").write_text("")
+    checkpoints = training.Checkpoints(tmp_path / "file" / "checkpoints", {})
+    with pytest.raises(OSError, match="cannot write this checkpoint") as caught:
+        checkpoints.save("last", steps.state(), epoch=1)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_damaged_checkpoint_is_named_and_can_be_left_out(steps, tmp_path, whole):
+    with pytest.raises(StoppedError):
+        fit(steps, tmp_path, batches=Stream(2 * STEPS + 2))
+    damaged = tmp_path / "checkpoints" / "last-0002"
+    for file in (damaged / "state").rglob("*"):
+        if file.is_file():
+            file.write_bytes(b"")
+    with pytest.raises(UserError, match="cannot be read") as caught:
+        fit(steps, tmp_path)
+    assert caught.value.where == str(damaged)
+    assert len(str(caught.value)) < 1000
+    damaged.rename(tmp_path / "elsewhere")
+    uninterrupted, path = whole[None]
+    assert_same(uninterrupted, fit(steps, tmp_path), (path, tmp_path))
+
+
+def test_other_data_are_refused(steps, tmp_path, monkeypatch):
+    with pytest.raises(StoppedError):
+        fit(steps, tmp_path, batches=Stream(STEPS + 2))
+    monkeypatch.setitem(globals(), "STEPS", STEPS + 1)
+    with pytest.raises(UserError, match="had 5 steps, of the data there are now it has 6"):
+        fit(steps, tmp_path)
+
+
+def test_best_checkpoints_stay_as_long_as_a_last_one_speaks_of_them(steps, tmp_path):
+    checkpoints, state = training.Checkpoints(tmp_path, {}, keep=2), steps.state()
+    for epoch, best in ((1, 1), (2, 1), (3, 3), (4, 3)):
+        if best == epoch:
+            checkpoints.save("best", state, epoch=epoch)
+        checkpoints.save("last", state, epoch=epoch, best_epoch=best)
+        names = sorted(path.name for path in tmp_path.iterdir())
+        if epoch == 3:
+            assert names == ["best-0001", "best-0003", "last-0002", "last-0003"]
+    assert names == ["best-0003", "last-0003", "last-0004"]
+    assert training.read_facts(tmp_path, "best")["epoch"] == 3
+
+
+CONFIG = {"fusion": "mid", "epochs": 3, "crop": None, "widths": (8, 8), "flips": False, "out": "a"}
+
+
+def test_a_run_of_other_settings_is_refused_by_name(tmp_path):
+    open_run = partial(training.RunFolder, tmp_path / "run", may_differ=("out",))
+    first = open_run(CONFIG)
+    assert not first.continues
+    first.begin()
+    first.close()
+    again = open_run({**CONFIG, "out": "b"})
+    assert again.continues
+    assert again.result is None
+    again.write("result.json", {"mIoU": 0.5})
+    assert open_run(CONFIG).result == {"mIoU": 0.5}
+    other = {"epochs": 4, "crop": 0, "widths": (8, 4), "flips": True}
+    with pytest.raises(UserError) as caught:
+        open_run({**CONFIG, **other})
+    for part in (
+        "--epochs 3, now 4",
+        "--crop unset, now 0",
+        "--widths 8 8, now 8 4",
+        "--flips off, now on",
+        "--overwrite",
+    ):
+        assert part in str(caught.value)
+    assert "--fusion" not in str(caught.value)
+    with pytest.raises(UserError, match="of another kind"):
+        open_run({**CONFIG, "pixels": 3})
+
+
+def test_overwrite_deletes_a_run_and_nothing_else(tmp_path):
+    path = tmp_path / "run"
+    open_run = partial(training.RunFolder, path, overwrite=True)
+    (path / "thesis").mkdir(parents=True)
+    with pytest.raises(UserError, match="not empty"):
+        open_run(CONFIG)
+    (path / "config.json").write_text('{"epochs": 3, "model_type": "llama"}')
+    with pytest.raises(UserError, match="is not of a run"):
+        open_run(CONFIG)
+    (path / "config.json").write_text(json.dumps(CONFIG))
+    with pytest.raises(UserError, match=r"more than a run \(thesis\)"):
+        open_run(CONFIG)
+    (path / "thesis").rmdir()
+    for name in ("result.json", "metrics.jsonl", "panel.png"):
+        (path / name).write_text("{}")
+    (path / "checkpoints" / "last-0001").mkdir(parents=True)
+    run = open_run({**CONFIG, "epochs": 9})
+    assert run.result is None
+    assert (path / "result.json").exists()  # Nothing is deleted before the run begins.
+    run.begin()
+    assert [file.name for file in path.iterdir()] == ["config.json"]
+    assert json.loads((path / "config.json").read_text())["epochs"] == 9
+
+
+def test_two_processes_do_not_share_a_run(tmp_path):
+    first, second = (training.RunFolder(tmp_path / "run", CONFIG) for _ in range(2))
+    first.begin()
+    with pytest.raises(UserError, match="another process is at this run"):
+        second.begin()
+    first.close()
+    second.begin()
+
+
+def test_a_run_killed_while_it_began_is_begun_again(tmp_path):
+    (tmp_path / "config.partial").write_text('{"fus')
+    run = training.RunFolder(tmp_path, CONFIG)
+    run.begin()
+    assert not run.continues
+    assert json.loads((tmp_path / "config.json").read_text())["fusion"] == "mid"
