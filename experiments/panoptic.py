@@ -10,9 +10,7 @@ void parcels; --legacy-void scores by the earlier rule.
 
 from __future__ import annotations
 
-import dataclasses
 import functools
-import pathlib
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -23,7 +21,8 @@ import numpy as np
 import tyro
 from flax import linen as nn
 
-from experiments import arguments, common, patch_arguments, patches, supervised
+from experiments import arguments, common, patches, supervised
+from experiments.panoptic_arguments import Config, complete
 from pastis_jax import training, viz
 from pastis_jax.data.class_mapping import ClassMapping
 from pastis_jax.interop import PublishedPanopticModel, load_paps
@@ -32,43 +31,7 @@ from pastis_jax.panoptic import ConfidenceTuning, PanopticLoss, panoptic_map, pa
 from pastis_jax.panoptic.metric import PanopticQuality
 from pastis_jax.types import Batch, PanopticMap, Prediction
 
-SIMULATED_EPOCHS, SIMULATED_CROP, PANEL_PATCHES = 16, 32, 4
-
-
-@dataclasses.dataclass(frozen=True)
-class Config(patch_arguments.Config):
-    """Find the parcels of patches, and the crop of each, from Sentinel-2 and Sentinel-1.
-
-    Without --data, a small PASTIS-R is simulated (once, kept in the cache) and a narrow model is
-    trained on crops, in minutes on two CPU cores. With --data, the official patch folder is checked
-    on first use and the paper's protocol is the default: 100 epochs of 4 whole patches a step, at a
-    learning rate of 0.01 and, from half of them on, 0.001.
-    """
-
-    crop: int | None = None
-    """Side of the random squares to train on, pixels, 0 for whole patches; an epoch draws as many
-    as cover the patches once. Test is on whole patches. Default: 0 with --data, 32 without."""
-    shape_size: int | None = None
-    """Side of the predicted shapes. Default: 16."""
-    mask_conv: bool = True
-    """Refine masks by three convolutions; with --init-from, where the weights do."""
-    warmup: int | None = None
-    """First epochs that train the centerness alone. Default: 5 with --data, 1 without, 0 with
-    --init-from."""
-    min_confidence: float | None = None
-    """Confidence below which instances are left out. Default: what is best on the validation
-    folds, tuned after each epoch; that of the weights with --init-from and --epochs 0."""
-    min_remain: float | None = None
-    """Share of a mask that must not overlap more confident ones. Default: 0.5."""
-    mask_threshold: float | None = None
-    """Probability above which a pixel belongs to a mask. Default: 0.4."""
-    max_instances: int = 256
-    """Most parcels to find in a patch; the most confident are kept."""
-    init_from: pathlib.Path | None = None
-    """Published panoptic weights to start from (model.pth.tar, conf.json beside it), with their
-    sizes and thresholds; --epochs 0 tests them as they are. Needs `--fusion single`."""
-    legacy_void: bool = False
-    """Score by the rule for void parcels that the paper's figures were made with."""
+PANEL_PATCHES = 4
 
 
 def run(config: Config) -> dict[str, Any]:
@@ -107,7 +70,7 @@ def train_and_test(
     tested_frames = patches.capacity(config, [sources["val"], sources["test"]], {})
     model = functools.partial(build_model, config, len(classes.names))
     evaluation_model = model(tested_frames)
-    task = make_task(classes)
+    task = make_task(config, classes)
 
     # Validation: which confidence is best, then the panoptic quality at it
     parts = {"model": evaluation_model, "loss": task.loss, "mesh": mesh}
@@ -183,86 +146,6 @@ def train_and_test(
     return result
 
 
-def complete(config: Config, published: PublishedPanopticModel | None = None) -> Config:
-    """Fills in the defaults that depend on other arguments, and on published weights if given.
-
-    Raises:
-      UserError: If arguments contradict each other or are out of range.
-    """
-    arguments.refuse(
-        (bool(config.head_widths), "--head-widths", "PaPs has widths of its own", "leave it out")
-    )
-    simulated = config.data is None
-    if simulated and config.crop is None:
-        config = dataclasses.replace(config, crop=SIMULATED_CROP)
-    config = patch_arguments.complete(
-        config,
-        simulated_epochs=SIMULATED_EPOCHS,
-        learning_rate=2e-2 if simulated else 1e-2,
-        schedule="cosine" if simulated else "step",
-        published=published,
-    )
-    defaults = {"shape_size": 16, "min_remain": 0.5, "mask_threshold": 0.4}
-    defaults["warmup"] = 1 if simulated else 5
-    if published is not None:
-        decoder = published.model.decoder
-        arguments.refuse(
-            (
-                config.shape_size not in (None, decoder.shape_size)
-                or (decoder.mask_conv and not config.mask_conv),
-                "--shape-size, --mask-conv",
-                f"the weights of {config.init_from} have shapes of side {decoder.shape_size} and "
-                f"{'' if decoder.mask_conv else 'no '}mask convolutions",
-                "leave it out",
-            )
-        )
-        config = dataclasses.replace(config, mask_conv=decoder.mask_conv)
-        defaults |= {
-            "shape_size": decoder.shape_size,
-            "mask_threshold": decoder.mask_threshold,
-            "min_remain": published.min_remain,
-            "warmup": 0,
-        }
-        if config.epochs == 0:
-            defaults["min_confidence"] = published.min_confidence
-    given = {name: getattr(config, name) for name in defaults}
-    config = dataclasses.replace(
-        config, **{k: defaults[k] if v is None else v for k, v in given.items()}
-    )
-    config = dataclasses.replace(config, warmup=min(config.warmup, max(0, config.epochs - 1)))
-    arguments.refuse(
-        (
-            config.fusion == "decision",
-            "--fusion",
-            "decisions of panoptic models cannot be averaged: their parcels differ",
-            "choose single, early, mid or late",
-        ),
-        (
-            config.auxiliary or bool(config.removed_optical),
-            "--auxiliary, --removed-optical",
-            "not for panoptic segmentation",
-            "leave it out",
-        ),
-        (config.warmup < 0, "--warmup", "must be at least 0", "give 5, say"),
-        *(
-            (not 0 <= value <= 1, flag, "must be 0 to 1", "give such a number")
-            for flag, value in (
-                ("--min-confidence", config.min_confidence or 0.0),
-                ("--min-remain", config.min_remain),
-                ("--mask-threshold", config.mask_threshold),
-            )
-        ),
-        *(
-            (not 1 <= value <= most, flag, f"must be 1 to {most}", "give such a number")
-            for flag, value, most in (
-                ("--shape-size", config.shape_size, 256),
-                ("--max-instances", config.max_instances, 65536),
-            )
-        ),
-    )
-    return config
-
-
 def build_model(
     config: Config,
     classes: int,
@@ -295,8 +178,9 @@ def build_model(
     )
 
 
-def make_task(classes: ClassMapping) -> supervised.Task:
+def make_task(config: Config, classes: ClassMapping) -> supervised.Task:
     """The PaPs loss; its parts are what training logs."""
+    weights = dict(zip(("center", "size", "shape", "label"), config.loss_weights, strict=True))
 
     def parts(prediction: Prediction, batch: Batch) -> PanopticLoss:
         counted = batch.real & prediction.valid
@@ -304,9 +188,8 @@ def make_task(classes: ClassMapping) -> supervised.Task:
 
     def loss(prediction: Prediction, batch: Batch) -> tuple[jax.Array, jax.Array]:
         # Each part is a mean over the whole batch's pixels or instances: one value for all.
-        total = parts(prediction, batch).total()
-        weights = batch.real.astype(jnp.float32)
-        return jnp.broadcast_to(total, weights.shape), weights
+        total, real = parts(prediction, batch).total(weights), batch.real.astype(jnp.float32)
+        return jnp.broadcast_to(total, real.shape), real
 
     return supervised.Task(
         name="panoptic",

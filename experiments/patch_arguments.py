@@ -59,7 +59,7 @@ class Config(arguments.Config):
     16 16 32 without."""
     decoder_widths: tuple[int, ...] = ()
     """Channels of each stage of the decoder, finest first; the coarsest is the encoder's. Default:
-    32 32 64 128 with --data, 16 16 32 without."""
+    32 32 64 128 with --data, 16 16 32 without (panoptic 32 32 32)."""
     head_widths: tuple[int, ...] = ()
     """Channels of the last convolutions, but for the one that gives the logits. Default: 32 with
     --data, 16 without."""

@@ -5,15 +5,21 @@ from __future__ import annotations
 import json
 import os
 
+import jax.numpy as jnp
 import numpy as np
 import patch_factory as factory
 import pytest
 
 from experiments import panoptic
+from pastis_jax.data.class_mapping import ClassMapping
+from pastis_jax.metrics import Mean
+from pastis_jax.panoptic import PanopticLoss
+from pastis_jax.types import Batch, Prediction
 
 SIZES = ["--encoder-widths", "8", "8", "--decoder-widths", "8", "8", "--heads", "2"]
 SIZES += ["--model-features", "8", "--batch-size", "2", "--epochs", "2", "--warmup", "1"]
 SIZES += ["--max-instances", "24", "--shape-size", "4"]
+WEIGHTS = ["--modalities", "S2", "S1A", "--loss-weights", "0.5", "2", "1", "1"]
 EMA = ["--optimizer", "adamw", "--ema", "0.9"]
 
 
@@ -32,7 +38,7 @@ def run(arguments, out):
     "arguments",
     [
         ["--fusion", "single", "--min-confidence", "0.1", "--no-mask-conv", "--legacy-void", *EMA],
-        ["--fusion", "early", "--temporal-dropout", "--crop", "8", "--modalities", "S2", "S1A"],
+        ["--fusion", "early", "--temporal-dropout", "--crop", "8", *WEIGHTS],
     ],
     ids=" ".join,
 )
@@ -54,6 +60,22 @@ def test_it_trains_tests_and_reports(data, tmp_path, capsys, arguments):
     assert "test PQ" in capsys.readouterr().out
 
 
+def test_parts_of_the_loss_are_weighted(monkeypatch):
+    values = PanopticLoss(*(Mean(jnp.float32(x), jnp.float32(2)) for x in (1, 10, 100, 1000)))
+    monkeypatch.setattr(panoptic, "paps_loss", lambda *_, **__: values)
+    prediction = Prediction(logits=None, valid=jnp.ones(3, bool))
+    real = jnp.array([True, True, False])
+    batch = Batch(series={}, label=None, real=real, id=None)
+
+    def loss(*weights):
+        config = panoptic.Config(loss_weights=weights)
+        task = panoptic.make_task(config, ClassMapping.official())
+        return [x.tolist() for x in task.loss(prediction, batch)]
+
+    assert loss(1.0, 1.0, 1.0, 1.0) == [[555.5] * 3, [1, 1, 0]]
+    assert loss(2.0, 0.0, 1.0, 3.0) == [[1.0 + 50 + 1500] * 3, [1, 1, 0]]
+
+
 REFUSED = [
     (["--fusion", "decision"], "--fusion"),
     (["--fusion", "late", "--auxiliary"], "--auxiliary"),
@@ -61,6 +83,8 @@ REFUSED = [
     (["--max-instances", "0"], "--max-instances"),
     (["--warmup", "-1"], "--warmup"),
     (["--head-widths", "16"], "--head-widths"),
+    (["--loss-weights", "0", "0", "0", "0"], "--loss-weights"),
+    (["--loss-weights", "1", "-1", "1", "1"], "--loss-weights"),
     (["--weight-decay", "0.1"], "--weight-decay"),
     (["--ema", "1"], "--ema"),
     (["--init-from", "/no/such.pth.tar"], "/no/such.pth.tar"),
