@@ -86,8 +86,8 @@ VARIANTS = {
 def build(config: Config, *, whole: bool, direct: bool):
     """Compiles both steps of a variant; returns functions that run one of each and wait."""
     model = parcel.build_model(parcel.complete(parcel.Config(fusion="late")))
-    optimizer, key, mesh = optax.adam(1e-3), jax.random.key(0), training.data_mesh()
-    parts = {"model": model, "loss": parcel.loss, "metric": parcel.metric, "mesh": mesh}
+    optimizer, key, placement = optax.adam(1e-3), jax.random.key(0), training.Placement()
+    parts = {"model": model, "loss": parcel.loss, "metric": parcel.metric, "placement": placement}
     train = training.make_train_step(**parts, optimizer=optimizer, key=key)
     infer = training.make_evaluation_step(**parts)
     batch = make_batch(config.batch_size)
@@ -99,10 +99,9 @@ def build(config: Config, *, whole: bool, direct: bool):
         if direct:
             patches.enter_context(mock.patch.object(LTAE, "_attend", direct_attention))
         state = training.create_state(model, optimizer, batch, key)
-        state = jax.device_put(state, training.sharding.replicated(mesh))
-        metrics = jax.device_put(
-            training.EpochMetrics.empty(ConfusionMatrix.empty(18), config.batch_size),
-            training.sharding.replicated(mesh),
+        state = placement.whole(state)
+        metrics = placement.whole(
+            training.EpochMetrics.empty(ConfusionMatrix.empty(18), config.batch_size)
         )
         train = train.lower(state, metrics, batch).compile()
         infer = infer.lower(state, metrics, batch, {}).compile()
@@ -137,7 +136,7 @@ def make_batch(size: int) -> Batch:
     }
     label = rng.integers(0, 18, size).astype(np.int32)
     batch = Batch(series=series, label=label, real=np.ones(size, bool), id=np.arange(size))
-    return jax.device_put(batch, training.sharding.split(training.data_mesh()))
+    return training.Placement().batch(batch)
 
 
 def main() -> None:

@@ -73,7 +73,7 @@ def step_memory(config: Config, scheme: str, *, remat: bool) -> float:
         metric=task.metric,
         optimizer=optimizer,
         key=key,
-        mesh=training.data_mesh(),
+        placement=training.Placement(),
     )
     return step.lower(state, metrics, batch).compile().memory_analysis().temp_size_in_bytes / 1e9
 

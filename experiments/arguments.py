@@ -8,8 +8,6 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any, Literal
 
-import jax
-
 from pastis_jax import training
 from pastis_jax.errors import UserError
 from pastis_jax.temporal_dropout import PAPER_RATES
@@ -65,6 +63,19 @@ class Config:
     checkpoint_steps: int | None = None
     """Also write a checkpoint within an epoch, every so many steps of it, so that a run killed in a
     long epoch loses less. Default: after each epoch."""
+    parallel: training.Parallel = "jit"
+    """How a batch is spread over several devices: one program over sharded arrays, or mapped
+    programs that sum by name."""
+    distributed: bool = False
+    """Train as one of several processes, on one machine or many (docs/scaling.md): on TPU pods and
+    under SLURM or Open MPI nothing else is needed."""
+    coordinator: str | None = None
+    """With --distributed elsewhere: HOST:PORT of the first process. Default:
+    $JAX_COORDINATOR_ADDRESS."""
+    processes: int | None = None
+    """With --distributed elsewhere: number of processes. Default: $JAX_NUM_PROCESSES."""
+    process_id: int | None = None
+    """With --distributed elsewhere: number of this one, from 0. Default: $JAX_PROCESS_ID."""
     out: pathlib.Path | None = None
     """Folder for configuration, metrics, result, plots and checkpoints. A run of the same arguments
     that was stopped in it is continued. Default: a new one below runs/."""
@@ -72,8 +83,9 @@ class Config:
     """Start anew if --out holds a run: what it wrote is deleted."""
 
 
-MAY_DIFFER = ("out", "overwrite", "cache_dir")
-"""Arguments that a run may be continued without."""
+DEVICES = ("parallel", "distributed", "coordinator", "processes", "process_id")
+MAY_DIFFER = ("out", "overwrite", "cache_dir", *DEVICES)
+"""Arguments that may change when a run is continued."""
 
 
 def complete(
@@ -139,12 +151,6 @@ def complete(
             "must be 1 to 65536",
             "give such a number",
         ),
-        (
-            config.batch_size % jax.device_count() != 0,
-            "--batch-size",
-            f"must be divisible by the {jax.device_count()} devices",
-            "give a multiple of it",
-        ),
         (not 0 < config.learning_rate < 1, "--learning-rate", "must be 0 to 1", "give 1e-3, say"),
         (
             config.weight_decay is not None and config.optimizer != "adamw",
@@ -201,6 +207,41 @@ def stored(config: Config) -> dict[str, Any]:
         else value
         for name, value in dataclasses.asdict(config).items()
     }
+
+
+def connect(config: Config) -> None:
+    """Meets the other processes of the run, if `config` says so; before all else that a run does.
+
+    Raises:
+      UserError: If they are not found, or flags contradict each other.
+    """
+    given = (config.coordinator, config.processes, config.process_id)
+    refuse(
+        (
+            not config.distributed and any(one is not None for one in given),
+            "--coordinator, --processes, --process-id",
+            "there is one process",
+            "add --distributed, or leave them out",
+        ),
+        (
+            config.distributed and config.parallel == "pmap",
+            "--parallel",
+            "pmap spreads a batch over the devices of one process",
+            "leave it out, or leave out --distributed",
+        ),
+    )
+    if config.distributed:
+        training.connect(*given)
+
+
+def placement(config: Config) -> training.Placement:
+    """Where the state and the batches of a run lie."""
+    return training.Placement(parallel=config.parallel)
+
+
+def axis_name(config: Config) -> str | None:
+    """Device axis that the parts of a model sum over by name, if they do."""
+    return training.AXIS if config.parallel == "pmap" else None
 
 
 def refuse(*cases: tuple[Any, str, str, str]) -> None:

@@ -20,7 +20,14 @@ from experiments import arguments
 from pastis_jax.data import simulate
 from pastis_jax.data.prepare import default_cache
 from pastis_jax.errors import UserError
-from pastis_jax.training import NonFiniteLossError, RunFolder, jsonable, read_facts
+from pastis_jax.training import (
+    NonFiniteLossError,
+    RunFolder,
+    from_main,
+    is_main,
+    jsonable,
+    read_facts,
+)
 
 SIMULATED_PATCHES = 100
 """Number of 64 x 64 patches in the default simulated set."""
@@ -71,8 +78,9 @@ def open_folder(config: arguments.Config, task: str) -> RunFolder:
     Raises:
       UserError: If a run of `config` can be neither begun nor continued there.
     """
+    name = f"{task}-{config.fusion}-fold{config.fold}"
     return RunFolder(
-        config.out or default_out(f"{task}-{config.fusion}-fold{config.fold}"),
+        from_main(lambda: str(config.out or default_out(name))),
         arguments.stored(config),
         may_differ=arguments.MAY_DIFFER,
         overwrite=config.overwrite,
@@ -162,8 +170,9 @@ def peak_memory() -> float:
 
 
 def say(text: str) -> None:
-    """Prints a line for the reader, at once."""
-    print(text, flush=True)
+    """Prints a line for the reader, at once; of several processes, the main one does."""
+    if is_main():
+        print(text, flush=True)
 
 
 def say_sources(
@@ -180,13 +189,15 @@ def say_sources(
 def show_result(
     result: dict[str, Any], *, scores: Sequence[str] = ("mIoU", "OA"), per_class: str = "IoU"
 ) -> None:
-    """Prints the closing table of a run.
+    """Prints the closing table of a run; of several processes, the main one does.
 
     Args:
       result: The content of its result.json.
       scores: Names of the scores, that which selected the state first.
       per_class: Name of the score that is listed for each class.
     """
+    if not is_main():
+        return
     console = Console(width=None if sys.stdout.isatty() else 100)
     test, val = result["test"], result["val"]
     summary = Table(title=result["title"], show_header=False, title_justify="left")

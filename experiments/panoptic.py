@@ -41,6 +41,7 @@ def run(config: Config) -> dict[str, Any]:
       UserError: For every mistake in the configuration or the data.
     """
     started = time.perf_counter()
+    arguments.connect(config)
     published = None
     if config.init_from is not None:
         published = load_paps(config.init_from, modality=next(iter(config.modalities), "S2"))
@@ -62,7 +63,8 @@ def train_and_test(
     """
     # Data
     data = patches.load(config, instances=True)
-    classes, sources, mesh = data.classes, data.sources, training.data_mesh()
+    classes, sources = data.classes, data.sources
+    placement = arguments.placement(config)
 
     # Model: room for the frames of its batches
     rates = arguments.dropout_rates(config)
@@ -73,7 +75,7 @@ def train_and_test(
     task = make_task(config, classes)
 
     # Validation: which confidence is best, then the panoptic quality at it
-    parts = {"model": evaluation_model, "loss": task.loss, "mesh": mesh}
+    parts = {"model": evaluation_model, "loss": task.loss, "placement": placement}
     tuning_step = training.make_evaluation_step(**parts, metric=tuning)
     quality_step = training.make_evaluation_step(
         **parts, metric=functools.partial(quality, config, classes, data.most_instances)
@@ -85,7 +87,7 @@ def train_and_test(
             data.evaluation(split),
             step=step,
             empty=lambda: training.EpochMetrics.empty(empty(), config.batch_size),
-            mesh=mesh,
+            placement=placement,
             context=context,
         )
 
@@ -130,19 +132,17 @@ def train_and_test(
         "val": summary(best, classes),
         "min_confidence": least,
     }
-    supervised.draw_curves(config, trained, task)
-    per_class = test.scores["per_class"]
-    viz.pq_per_class(per_class, classes.names, classes.colours, folder.path / "pq_per_class.png")
-    some = next(data.evaluation("test"))
-    found = jax.jit(evaluation_model.apply)(state.variables, some.series)
-    on_map = panoptic_map(found.logits, min_confidence=least, min_remain=config.min_remain)
-    viz.panoptic_panel(
-        panel_rows(data, some, found, on_map),
-        classes.names,
-        classes.colours,
-        folder.path / "panel.png",
-        title=result["title"],
-    )
+    if training.is_main():
+        supervised.draw_curves(config, trained, task)
+        names, colours = classes.names, classes.colours
+        viz.pq_per_class(test.scores["per_class"], names, colours, folder.path / "pq_per_class.png")
+        some = next(data.whole("test"))
+        # A mapped model has room for one device's frames; this is one device alone.
+        reporting = model({}) if config.parallel == "pmap" else evaluation_model
+        found = jax.jit(reporting.apply)(jax.device_get(state.variables), some.series)
+        on_map = panoptic_map(found.logits, min_confidence=least, min_remain=config.min_remain)
+        rows = panel_rows(data, some, found, on_map)
+        viz.panoptic_panel(rows, names, colours, folder.path / "panel.png", title=result["title"])
     return result
 
 
@@ -174,12 +174,14 @@ def build_model(
             mask_threshold=config.mask_threshold,
             heatmap_only=heatmap_only,
             dtype=patches.dtype(config),
+            axis_name=arguments.axis_name(config),
         ),
     )
 
 
 def make_task(config: Config, classes: ClassMapping) -> supervised.Task:
     """The PaPs loss; its parts are what training logs."""
+    axis_name = arguments.axis_name(config)
     weights = dict(zip(("center", "size", "shape", "label"), config.loss_weights, strict=True))
 
     def parts(prediction: Prediction, batch: Batch) -> PanopticLoss:
@@ -188,7 +190,8 @@ def make_task(config: Config, classes: ClassMapping) -> supervised.Task:
 
     def loss(prediction: Prediction, batch: Batch) -> tuple[jax.Array, jax.Array]:
         # Each part is a mean over the whole batch's pixels or instances: one value for all.
-        total, real = parts(prediction, batch).total(weights), batch.real.astype(jnp.float32)
+        whole = training.sum_over(parts(prediction, batch), axis_name)
+        total, real = whole.total(weights), batch.real.astype(jnp.float32)
         return jnp.broadcast_to(total, real.shape), real
 
     return supervised.Task(

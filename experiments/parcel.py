@@ -57,6 +57,7 @@ def run(config: Config) -> dict[str, Any]:
       UserError: For every mistake in the configuration or the data.
     """
     started = time.perf_counter()
+    arguments.connect(config)
     config = complete(config)
     folder = common.open_folder(config, TASK.name)
     return common.run_in(folder, lambda: train_and_test(config, folder, started))
@@ -70,13 +71,17 @@ def train_and_test(config: Config, folder: training.RunFolder, started: float) -
       folder: Folder of the run.
       started: `time.perf_counter()` at the start of the run.
     """
-    root = config.data or common.simulated_pixel_set(config.cache_dir)
-    prepared = prepare_pixel_set(
-        root,
-        modalities=config.modalities,
-        cache=config.cache_dir,
-        compute_statistics=config.compute_statistics,
-    )
+
+    def prepare():
+        root = config.data or common.simulated_pixel_set(config.cache_dir)
+        return root, prepare_pixel_set(
+            root,
+            modalities=config.modalities,
+            cache=config.cache_dir,
+            compute_statistics=config.compute_statistics,
+        )
+
+    root, prepared = training.main_first(prepare)
     folds = split_folds(config.fold)
     sources = {split: prepared.source(ids) for split, ids in folds.items()}
     encode = PixelSetEncoding(
@@ -87,6 +92,7 @@ def train_and_test(config: Config, folder: training.RunFolder, started: float) -
     )
     common.say_sources(sources, folds, root, "parcels")
 
+    size, rows = config.batch_size, arguments.placement(config).rows(config.batch_size)
     model = build_model(config)
     result, _ = supervised.train_and_test(
         config,
@@ -94,10 +100,10 @@ def train_and_test(config: Config, folder: training.RunFolder, started: float) -
         model=model,
         evaluation_model=model,
         batches=training_batches(
-            sources["train"], encode, batch_size=config.batch_size, seed=config.seed
+            sources["train"], encode, batch_size=size, seed=config.seed, rows=rows
         ),
         evaluation=lambda split: evaluation_batches(
-            sources[split], encode, batch_size=config.batch_size
+            sources[split], encode, batch_size=size, rows=rows
         ),
         steps_per_epoch=max(1, len(sources["train"]) // config.batch_size),
         root=root,
@@ -132,11 +138,12 @@ def complete(config: Config) -> Config:
 
 def build_model(config: Config) -> nn.Module:
     """Builds the fusion scheme of a completed `config` from PSE, L-TAE and MLP decoders."""
+    axis = {"axis_name": arguments.axis_name(config)}
     return supervised.build_scheme(
         config,
-        spatial=lambda _: PixelSetEncoder(geometric=config.geometric),
-        temporal=LTAE,
-        decoder=functools.partial(MLPDecoder, len(NAMES)),
+        spatial=lambda _: PixelSetEncoder(geometric=config.geometric, **axis),
+        temporal=functools.partial(LTAE, **axis),
+        decoder=functools.partial(MLPDecoder, len(NAMES), **axis),
     )
 
 

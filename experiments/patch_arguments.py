@@ -6,8 +6,6 @@ import dataclasses
 import pathlib
 from typing import Literal
 
-import jax
-
 from experiments import arguments, common
 from pastis_jax import training
 from pastis_jax.data.nomenclature import CLASSES, MODALITIES
@@ -167,12 +165,6 @@ def complete(
             "--date",
             "of a single date none can be dropped",
             "leave out --temporal-dropout and --removed-optical",
-        ),
-        (
-            config.remat and jax.device_count() > 1,
-            "--remat",
-            "works on one device only so far",
-            "leave it out, or show one device",
         ),
         (
             published is not None and config.initialisation != "he",

@@ -16,6 +16,7 @@ from jax.typing import DTypeLike
 
 from experiments import arguments, common
 from experiments.patch_arguments import Config
+from pastis_jax import training
 from pastis_jax.data.class_mapping import ClassMapping
 from pastis_jax.data.nomenclature import split_folds
 from pastis_jax.data.patch_pipeline import PatchEncoding, frame_capacity
@@ -39,6 +40,7 @@ class Data:
       most_instances: Most parcels of a patch.
       batch_size: Patches in a batch.
       seed: Of the training batches.
+      rows: Samples of every batch that this process makes.
     """
 
     root: pathlib.Path
@@ -49,18 +51,28 @@ class Data:
     most_instances: int
     batch_size: int
     seed: int
+    rows: range
 
     def training(self) -> Batches:
         """Endless training batches."""
         return training_batches(
-            self.sources["train"], self.encode, batch_size=self.batch_size, seed=self.seed
+            self.sources["train"],
+            self.encode,
+            batch_size=self.batch_size,
+            seed=self.seed,
+            rows=self.rows,
         )
 
-    def evaluation(self, split: str) -> Iterator[Batch]:
-        """Batches of the whole patches of `split`, each once."""
+    def evaluation(self, split: str, rows: range | None = None) -> Iterator[Batch]:
+        """Batches of the whole patches of `split`, each once; of other `rows` if given."""
+        encode = self.encode.for_evaluation()
         return evaluation_batches(
-            self.sources[split], self.encode.for_evaluation(), batch_size=self.batch_size
+            self.sources[split], encode, batch_size=self.batch_size, rows=rows or self.rows
         )
+
+    def whole(self, split: str) -> Iterator[Batch]:
+        """The same batches for one process and one device alone."""
+        return self.evaluation(split, range(self.batch_size))
 
     def picture(self, record: Mapping[str, Any], modality: str) -> np.ndarray:
         """One image ``h w c`` of a record in the stored unit: the median over the dates in use.
@@ -92,13 +104,17 @@ def load(config: Config, *, instances: bool = False) -> Data:
     classes = ClassMapping.official()
     if config.class_mapping is not None:
         classes = ClassMapping.read(config.class_mapping)
-    root = config.data or common.simulated_patches(config.cache_dir)
-    prepared = prepare_patches(
-        root,
-        modalities=config.modalities,
-        cache=config.cache_dir,
-        compute_statistics=config.compute_statistics,
-    )
+
+    def prepare():
+        root = config.data or common.simulated_patches(config.cache_dir)
+        return root, prepare_patches(
+            root,
+            modalities=config.modalities,
+            cache=config.cache_dir,
+            compute_statistics=config.compute_statistics,
+        )
+
+    root, prepared = training.main_first(prepare)
     folds = split_folds(config.fold)
     sources = {
         split: prepared.source(ids, in_memory=config.cache, instances=instances)
@@ -148,15 +164,17 @@ def load(config: Config, *, instances: bool = False) -> Data:
         most_instances=prepared.most_instances,
         batch_size=config.batch_size,
         seed=config.seed,
+        rows=arguments.placement(config).rows(config.batch_size),
     )
 
 
 def capacity(
     config: Config, sources: Sequence[PatchSource], rates: Mapping[str, float]
 ) -> dict[str, int | None]:
-    """Most valid frames in a batch of any of `sources`, by modality; None on several devices.
+    """Most valid frames that a model gets of any of `sources`, by modality; None for all.
 
-    There the frames are spread over the devices and stay where they are.
+    Mapped models get one device's share of a batch. Of sharded batches the frames stay where they
+    are, on all devices, and are all encoded.
 
     Args:
       config: Completed.
@@ -164,12 +182,17 @@ def capacity(
       rates: Of temporal dropout, by modality.
     """
 
+    devices = jax.device_count()
+    if config.parallel == "jit" and devices > 1:
+        return dict.fromkeys(config.modalities)
+    share = -(-config.batch_size // devices)
+
     def most(modality):
         dates = [s.dates[modality] if config.date is None else np.ones(len(s)) for s in sources]
         kept = 1 - rates.get(modality, 0.0)
-        return max(frame_capacity(one, config.batch_size, kept) for one in dates)
+        return max(frame_capacity(one, share, kept) for one in dates)
 
-    return {m: most(m) if jax.device_count() == 1 else None for m in config.modalities}
+    return {m: most(m) for m in config.modalities}
 
 
 def build_halves(
@@ -195,6 +218,7 @@ def build_halves(
             capacity.get(modality),
             remat=config.remat,
             dtype=dtype(config),
+            axis_name=arguments.axis_name(config),
         )
 
     def temporal() -> TemporalUNet:
@@ -204,6 +228,7 @@ def build_halves(
             ltae,
             remat=config.remat,
             dtype=dtype(config),
+            axis_name=arguments.axis_name(config),
         )
 
     return spatial, temporal

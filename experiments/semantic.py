@@ -57,6 +57,7 @@ def run(config: Config) -> dict[str, Any]:
       UserError: For every mistake in the configuration or the data.
     """
     started = time.perf_counter()
+    arguments.connect(config)
     published = None
     if config.init_from is not None:
         published = load_utae(config.init_from, modality=next(iter(config.modalities), "S2"))
@@ -92,14 +93,18 @@ def train_and_test(
     trained = patches.capacity(config, [sources["train"]], rates)
     tested = patches.capacity(config, [sources["val"], sources["test"]], {})
     model = functools.partial(build_model, config, len(classes.names))
+    # A mapped model has room for one device's frames; a report is made on one device alone.
+    reporting = model({} if config.parallel == "pmap" else tested)
 
     def more(state):
         if not config.components:
             return {}
 
+        variables = jax.device_get(state.variables)
+
         @jax.jit
         def predict(batch):
-            logits = model(tested).apply(state.variables, batch.series).logits
+            logits = reporting.apply(variables, batch.series).logits
             return predicted_class(logits, len(classes.names))
 
         return {"test_components": components.score(predict, parcels)}
@@ -122,15 +127,17 @@ def train_and_test(
     )
 
     # Report
-    some = next(data.evaluation("test"))
-    logits = jax.jit(model(tested).apply)(state.variables, some.series).logits
-    viz.segmentation_panel(
-        panel_rows(data, some, predicted_class(logits, len(classes.names))),
-        classes.names,
-        classes.colours,
-        folder.path / "panel.png",
-        title=result["title"],
-    )
+    if training.is_main():
+        some = next(data.whole("test"))
+        variables = jax.device_get(state.variables)
+        logits = jax.jit(reporting.apply)(variables, some.series).logits
+        viz.segmentation_panel(
+            panel_rows(data, some, predicted_class(logits, len(classes.names))),
+            classes.names,
+            classes.colours,
+            folder.path / "panel.png",
+            title=result["title"],
+        )
     return result
 
 
@@ -148,7 +155,9 @@ def build_model(config: Config, classes: int, capacity: Mapping[str, int | None]
         config,
         spatial=spatial,
         temporal=temporal,
-        decoder=lambda: ConvDecoder(classes + 1, config.head_widths, patches.dtype(config)),
+        decoder=lambda: ConvDecoder(
+            classes + 1, config.head_widths, patches.dtype(config), arguments.axis_name(config)
+        ),
     )
 
 

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
-from experiments import common
+from experiments import arguments, common
 from experiments.arguments import Config, dropout_rates, stored
 from pastis_jax import fusion, training, viz
 from pastis_jax.nn import reference_initialisation
@@ -152,7 +152,7 @@ def train(
     decay = {} if config.weight_decay is None else {"weight_decay": config.weight_decay}
     optimizer = training.make_optimizer(config.optimizer, schedule, **decay)
     key = jax.random.key(config.seed)
-    mesh = training.data_mesh()
+    placement = arguments.placement(config)
     state = training.create_state(model, optimizer, any_batch, key)
     if config.initialisation == "reference":
         drawn = fold_in_name(key, "reference")
@@ -178,8 +178,12 @@ def train(
             metric=task.metric,
             optimizer=optimizer,
             key=key,
-            mesh=mesh,
-            augment=functools.partial(temporal_dropout, rates=rates, most=most) if rates else None,
+            placement=placement,
+            augment=functools.partial(
+                temporal_dropout, rates=rates, most=most, axis_name=placement.axis_name
+            )
+            if rates
+            else None,
             ema=config.ema,
         )
 
@@ -193,7 +197,7 @@ def train(
         validate=validate,
         checkpoints=training.Checkpoints(folder.path / "checkpoints", stored(config)),
         folder=folder,
-        mesh=mesh,
+        placement=placement,
         score=task.score,
         warmup=warmup,
         warmup_step=step(warmup_model) if warmup else None,
@@ -233,18 +237,18 @@ def train_and_test(
       started: `time.perf_counter()` at the start of the run.
       variables: Weights to start from instead of drawn ones, of the same names and shapes.
       most: Most dates of a batch to keep in temporal dropout, by modality.
-      more: Gives what else goes into result.json, from the tested state.
+      more: Gives what else goes into result.json, from the tested state; for the main process.
 
     Returns:
       What result.json will hold, and the state that was tested.
     """
-    mesh = training.data_mesh()
+    placement = arguments.placement(config)
     step = functools.partial(
         training.make_evaluation_step,
         model=evaluation_model,
         loss=task.loss,
         metric=task.metric,
-        mesh=mesh,
+        placement=placement,
     )
     plain_step = step()
 
@@ -254,7 +258,7 @@ def train_and_test(
             evaluation(split),
             step=step,
             empty=lambda: training.EpochMetrics.empty(task.empty(), config.batch_size),
-            mesh=mesh,
+            placement=placement,
         )
 
     trained = train(
@@ -274,7 +278,9 @@ def train_and_test(
     test = score(state, "test")
     without_dates = {}
     for share in config.removed_optical:
-        removal = functools.partial(temporal_dropout, rates={"S2": share})
+        removal = functools.partial(
+            temporal_dropout, rates={"S2": share}, axis_name=placement.axis_name
+        )
         cloudy = step(augment=removal, key=fold_in_name(trained.key, "removed dates"))
         without_dates[str(share)] = summary(score(state, "test", cloudy), task)
 
@@ -284,15 +290,22 @@ def train_and_test(
         "val": summary(trained.fit.best, task),
         "test_removed_optical": without_dates,
         "confusion": test.metrics.task.counts,
-        **more(state),
+        **(more(state) if training.is_main() else {}),
     }
+    if training.is_main():
+        draw(config, trained, task, test)
+    return result, state
+
+
+def draw(config: Config, trained: Trained, task: Task, test: training.Outcome) -> None:
+    """Draws the learning curves and the test scores of a classifier."""
     draw_curves(config, trained, task)
+    folder = trained.folder
     counts = np.asarray(test.metrics.task.counts)
     viz.confusion_matrix(counts, task.classes, folder.path / "confusion_matrix.png")
     viz.iou_per_class(
         test.scores["IoU"], task.classes, task.colours, folder.path / "iou_per_class.png"
     )
-    return result, state
 
 
 def facts(

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool
 
-from pastis_jax.rng import fold_in_name
+from pastis_jax.rng import fold_in_name, sample_keys
 from pastis_jax.types import Series
 
 PAPER_RATES = {"S2": 0.4, "S1A": 0.2, "S1D": 0.2}
@@ -16,7 +16,11 @@ PAPER_RATES = {"S2": 0.4, "S1A": 0.2, "S1D": 0.2}
 
 
 def drop_dates(
-    key: Array, valid: Bool[Array, "b t"], rate: float, most: int | None = None
+    key: Array,
+    valid: Bool[Array, "b t"],
+    rate: float,
+    most: int | None = None,
+    axis_name: str | None = None,
 ) -> Bool[Array, "b t"]:
     """Drops each valid date with probability `rate`, but never the last one of a series.
 
@@ -26,12 +30,15 @@ def drop_dates(
       rate: Probability, 0 to 1.
       most: Most dates that the batch may keep, at least one for each series: if chance leaves more,
         which a model may have no room for, those that barely stayed are dropped too.
+      axis_name: Mapped device axis, under `pmap`; `most` is then each device's.
 
     Returns:
       The mask of what is left.
     """
-    draw = jnp.where(valid, jax.random.uniform(key, valid.shape), -1.0)
-    luckiest = jnp.arange(valid.shape[1]) == jnp.argmax(draw, axis=1)[:, None]
+    b, t = valid.shape
+    draw = jax.vmap(lambda key: jax.random.uniform(key, (t,)))(sample_keys(key, b, axis_name))
+    draw = jnp.where(valid, draw, -1.0)
+    luckiest = jnp.arange(t) == jnp.argmax(draw, axis=1)[:, None]
     kept = valid & ((draw >= rate) | luckiest)
     if most is None or most >= kept.size:
         return kept
@@ -46,6 +53,7 @@ def temporal_dropout(
     series: Mapping[str, Series],
     rates: Mapping[str, float],
     most: Mapping[str, int | None] | None = None,
+    axis_name: str | None = None,
 ) -> dict[str, Series]:
     """Applies `drop_dates` to each modality with its own rate and its own random stream.
 
@@ -54,11 +62,12 @@ def temporal_dropout(
       series: Series by modality.
       rates: Rate by modality; a modality without one loses nothing.
       most: By modality, see `drop_dates`.
+      axis_name: See `drop_dates`.
     """
     return {
         name: one.replace(
             valid=drop_dates(
-                fold_in_name(key, name), one.valid, rates[name], (most or {}).get(name)
+                fold_in_name(key, name), one.valid, rates[name], (most or {}).get(name), axis_name
             )
         )
         if rates.get(name)

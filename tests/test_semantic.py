@@ -229,8 +229,8 @@ def test_one_trace_per_mode(data):
         traces.append(None)
         return task.loss(prediction, batch)
 
-    mesh = training.data_mesh()
-    parts = {"model": model, "loss": loss, "metric": task.metric, "mesh": mesh}
+    placement = training.Placement()
+    parts = {"model": model, "loss": loss, "metric": task.metric, "placement": placement}
     train = training.make_train_step(
         **parts,
         optimizer=optax.adam(1e-3),
@@ -240,7 +240,7 @@ def test_one_trace_per_mode(data):
     evaluate = training.make_evaluation_step(**parts)
     batches = loaded.training()
     state = training.create_state(model, optax.adam(1e-3), next(batches), jax.random.key(0))
-    put = partial(jax.device_put, device=training.sharding.replicated(mesh))
+    put = placement.whole
     state, metrics = put(state), put(training.EpochMetrics.empty(task.empty(), 2))
     for _ in range(3):
         state, metrics = train(state, metrics, next(batches))

@@ -8,11 +8,11 @@ the record, so it does not depend on threads.
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import grain
+import jax
 import numpy as np
 
 from pastis_jax.data.nomenclature import MODALITIES
@@ -114,6 +114,7 @@ def training_batches(
     *,
     batch_size: int,
     seed: int,
+    rows: range | None = None,
 ) -> grain.DatasetIterator:
     """Endless batches of shuffled records, each epoch in a new order with new draws.
 
@@ -124,9 +125,12 @@ def training_batches(
       encode: Encoder of a record.
       batch_size: Number of records in a batch.
       seed: Everything random follows from it.
+      rows: Which samples of every batch to make, for several processes that make one batch; those
+        from `batch_size` on are masked. By default the whole batch.
     """
-    records = grain.MapDataset.source(source).seed(seed).shuffle().repeat()
-    return _iterate(records.random_map(encode).batch(batch_size, drop_remainder=True))
+    records = grain.MapDataset.source(source).seed(seed).shuffle().repeat().random_map(encode)
+    count = len(records) // batch_size
+    return _iterate(_Batches(records, count, batch_size, rows or range(batch_size)))
 
 
 def evaluation_batches(
@@ -134,6 +138,7 @@ def evaluation_batches(
     encode: Encoding,
     *,
     batch_size: int,
+    rows: range | None = None,
 ) -> grain.DatasetIterator:
     """Every record exactly once, in order; the last batch is filled up with masked samples.
 
@@ -143,13 +148,44 @@ def evaluation_batches(
       source: Random-access records.
       encode: Encoder of a record.
       batch_size: Number of samples in a batch.
+      rows: See `training_batches`.
     """
     records = grain.MapDataset.source(source).seed(0).random_map(encode)
-    fill_up = functools.partial(grain.experimental.batch_and_pad, batch_size=batch_size)
-    return _iterate(records.batch(batch_size, batch_fn=fill_up))
+    count = -(-len(records) // batch_size)
+    return _iterate(_Batches(records, count, batch_size, rows or range(batch_size)))
 
 
-def _iterate(dataset: grain.MapDataset) -> grain.DatasetIterator:
+@dataclasses.dataclass(frozen=True)
+class _Batches:
+    """Batches of consecutive records, of which only some rows are read and encoded.
+
+    Attributes:
+      records: Encoded records.
+      count: Number of batches.
+      size: Records in a batch.
+      rows: Rows of every batch; where there is no record, a masked one of zeros.
+    """
+
+    records: grain.MapDataset
+    count: int
+    size: int
+    rows: range
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, number: int) -> Batch:
+        first = number * self.size
+        end = min(first + self.size, len(self.records))
+        real = [first + row for row in self.rows if first + row < end and row < self.size]
+        encoded = [self.records[i] for i in real or [first]]
+        batch = grain.experimental.batch_and_pad(encoded, batch_size=len(self.rows))
+        # Without a record for these rows, another one gives the shapes.
+        return batch if real else jax.tree.map(np.zeros_like, batch)
+
+
+def _iterate(batches: _Batches) -> grain.DatasetIterator:
+    dataset = grain.MapDataset.source(batches)
     # Decoding is NumPy and file reading: threads overlap with the accelerator without copies.
     options = grain.ReadOptions(num_threads=4, prefetch_buffer_size=4)
     return iter(dataset.to_iter_dataset(options))

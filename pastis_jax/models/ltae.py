@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Bool, Float, Int
 
-from pastis_jax.nn import DenseBatchNorm, GroupNorm, masked_softmax, sinusoidal_day_code
+from pastis_jax.nn import DenseBatchNorm, Dropout, GroupNorm, masked_softmax, sinusoidal_day_code
 from pastis_jax.nn.norm import rows_mask
 from pastis_jax.types import Embedding, Series
 
@@ -70,7 +70,7 @@ class LTAE(nn.Module):
                 x, rows_mask(valid, x), train=train, track=track
             )
         )
-        x = nn.Dropout(self.dropout, deterministic=not train)(x)
+        x = Dropout(self.dropout, self.axis_name)(x, train=train)
         # One time step and one sequence per vector: the groups alone are normalised.
         flat = x.reshape(-1, 1, x.shape[-1])
         flat = GroupNorm(self.heads, name="out_norm")(flat, jnp.ones(flat.shape[:2], bool))
@@ -113,7 +113,7 @@ class LTAE(nn.Module):
         logits = x @ (kernel @ to_logit) + day_logit.reshape(*per_date, n)
         attention = masked_softmax(logits, valid.reshape(*per_date, 1), axis=1)
         self.sow("intermediates", "attention", attention)
-        attention = nn.Dropout(self.attention_dropout, deterministic=not train)(attention)
+        attention = Dropout(self.attention_dropout, self.axis_name)(attention, train=train)
 
         weighted = jnp.einsum("bt...n,bt...c->b...nc", attention, x)
         heads = jnp.einsum("b...nc,cnj->b...nj", weighted, kernel.reshape(channels, n, -1))

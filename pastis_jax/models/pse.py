@@ -11,6 +11,7 @@ from flax import linen as nn
 from jaxtyping import Array, Bool, Float, Shaped
 
 from pastis_jax.nn import DenseBatchNorm
+from pastis_jax.nn.masked import mapped_axis
 from pastis_jax.nn.norm import gram, mean_and_covariance, moments_of_input
 from pastis_jax.types import Series
 
@@ -80,15 +81,15 @@ class PixelSetEncoder(nn.Module):
                 x = nn.relu(x @ kernel + offset)
             return x
 
-        channels = series.values.shape[-1]
+        channels, axis = series.values.shape[-1], mapped_axis(self)
         for i, width in enumerate(self.widths):
             moments = None
             if train:
                 moments = partial(
                     moments_of_input,
-                    *_moments(features, channels, values, mask, self.axis_name)
+                    *_moments(features, channels, values, mask, axis)
                     if layers
-                    else mean_and_covariance(values, mask, self.axis_name),
+                    else mean_and_covariance(values, mask, axis),
                 )
             dense = DenseBatchNorm(width, self.axis_name, name=f"mlp1_{i}")
             layers.append(dense.folded(channels, moments))

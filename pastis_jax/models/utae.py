@@ -77,7 +77,8 @@ class FrameEncoder(nn.Module):
             series = series.replace(valid=series.valid & kept.reshape(b, t))
             valid = where < b * t
         if self.remat and self.norm != "batch":
-            levels = self._in_chunks(frames, valid, train)
+            # Unpacked frames are cut by date: a batch stays spread over its devices as it is.
+            levels = self._in_chunks(frames, valid, train, rows=b if where is None else 1)
         else:
             levels = self._pyramid(frames, valid, train)
         if where is not None:
@@ -88,15 +89,25 @@ class FrameEncoder(nn.Module):
         values = tuple(x.reshape(b, t, *x.shape[1:]) for x in levels)
         return series.replace(values=values)
 
-    def _in_chunks(self, frames, valid, train) -> list[jax.Array]:
-        """Encodes frames ``f h w c`` a few at a time, each computed again in the backward pass."""
+    def _in_chunks(self, frames, valid, train, *, rows) -> list[jax.Array]:
+        """Encodes frames ``f h w c`` a few at a time, each computed again in the backward pass.
+
+        A chunk holds as many frames of each of the `rows` that the frames consist of.
+        """
         f, h, w, _ = frames.shape
-        size = min(f, max(1, PIXELS_PER_CHUNK // (h * w)))
-        chunks = -(-f // size)
+        length = f // rows
+        size = min(length, max(1, PIXELS_PER_CHUNK // (rows * h * w)))
+        chunks = -(-length // size)
 
         def cut(x):
-            x = jnp.pad(x, ((0, chunks * size - f), *((0, 0),) * (x.ndim - 1)))
-            return x.reshape(chunks, size, *x.shape[1:])
+            x = x.reshape(rows, length, *x.shape[1:])
+            x = jnp.pad(x, ((0, 0), (0, chunks * size - length), *((0, 0),) * (x.ndim - 2)))
+            x = x.reshape(rows, chunks, size, *x.shape[2:]).swapaxes(0, 1)
+            return x.reshape(chunks, rows * size, *x.shape[3:])
+
+        def join(x):
+            x = x.reshape(chunks, rows, size, *x.shape[2:]).swapaxes(0, 1)
+            return x.reshape(rows, chunks * size, *x.shape[3:])[:, :length].reshape(f, *x.shape[3:])
 
         def encode(module, carry, chunk):
             return carry, module._pyramid(*chunk, train)
@@ -107,7 +118,7 @@ class FrameEncoder(nn.Module):
             split_rngs={"params": False},
         )
         _, levels = scan(self, None, (cut(frames), cut(valid)))
-        return [x.reshape(chunks * size, *x.shape[2:])[:f] for x in levels]
+        return [join(x) for x in levels]
 
     def _pyramid(self, frames, valid, train) -> list[jax.Array]:
         """Encodes frames ``f h w c``, level by level."""

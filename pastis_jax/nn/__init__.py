@@ -1,5 +1,6 @@
 """Building blocks that know nothing of PASTIS: masked reductions and norms, day code."""
 
+from pastis_jax.nn.dropout import Dropout
 from pastis_jax.nn.initialisation import reference_initialisation
 from pastis_jax.nn.masked import masked_mean, masked_softmax, sum_and_count
 from pastis_jax.nn.norm import DenseBatchNorm, GroupNorm, group_norm
@@ -7,6 +8,7 @@ from pastis_jax.nn.positional import sinusoidal_day_code
 
 __all__ = [
     "DenseBatchNorm",
+    "Dropout",
     "GroupNorm",
     "group_norm",
     "masked_mean",

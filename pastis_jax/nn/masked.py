@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
+from flax import linen as nn
 from jaxtyping import Array, Bool, Float
 
 
@@ -59,3 +60,8 @@ def masked_softmax(
 ) -> Float[Array, "..."]:
     """Softmax over the unmasked entries; masked ones get 0, all of them where all are masked."""
     return jax.nn.softmax(logits, axis=axis, where=mask)
+
+
+def mapped_axis(module: nn.Module) -> str | None:
+    """Device axis that `module` reduces over: none to initialise, which happens on one device."""
+    return None if module.is_initializing() else module.axis_name

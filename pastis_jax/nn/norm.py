@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Bool, Float
 
-from pastis_jax.nn.masked import masked_mean, sum_and_count
+from pastis_jax.nn.masked import mapped_axis, masked_mean, sum_and_count
 
 EPSILON = 1e-5
 MOMENTUM = 0.9
@@ -108,10 +108,12 @@ class DenseBatchNorm(nn.Module):
           track: Update the running statistics (only when training).
         """
 
+        axis = mapped_axis(self)
+
         def moments(kernel):
             if x.shape[-1] < self.features:
-                return moments_of_input(*mean_and_covariance(x, mask, self.axis_name), kernel)
-            return _moments_of_output(x @ kernel, mask, self.axis_name)
+                return moments_of_input(*mean_and_covariance(x, mask, axis), kernel)
+            return _moments_of_output(x @ kernel, mask, axis)
 
         channels = x.shape[-1]
         kernel, offset = self.folded(channels, moments if train else None, track=track)
@@ -161,7 +163,7 @@ class BatchNorm(nn.Module):
         track: bool = True,
     ) -> Float[Array, "b ... c"]:
         """Normalises `x`; arguments as for `DenseBatchNorm`."""
-        moments = _moments_of_output(x, rows_mask(mask, x), self.axis_name) if train else None
+        moments = _moments_of_output(x, rows_mask(mask, x), mapped_axis(self)) if train else None
         width, first = x.shape[-1], self.first_offset
         mean, gain, offset = _normaliser(self, width, moments, 0.0, track, first)
         return (x - mean) * gain + offset

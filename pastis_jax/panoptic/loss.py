@@ -44,9 +44,10 @@ class PanopticLoss:
 
     def parts(self) -> dict[str, Float[Array, ""]]:
         """Returns `center`, `size`, `shape` and `label`; 0 for what has nothing to count."""
-        return {
-            name: getattr(self, name).compute() for name in ("center", "size", "shape", "label")
-        }
+        others = {name: getattr(self, name).compute() for name in ("size", "shape", "label")}
+        # Images without a centre have a loss too: that of a single one.
+        center = self.center.total / jnp.maximum(self.center.count, 1)
+        return {"center": center, **others}
 
     def compute(self) -> dict[str, float]:
         """Returns the parts, on the host."""
@@ -86,14 +87,17 @@ def paps_loss(
 def center_loss(
     heatmap: Float[Array, "b h w"], target: PanopticTarget, counted: Bool[Array, " b"]
 ) -> Mean:
-    """CornerNet's focal loss with alpha 0 and beta 4: centres, and the others by their distance."""
+    """CornerNet's focal loss with alpha 0 and beta 4: centres, and the others by their distance.
+
+    Sum, and number of centres.
+    """
     at_centre = (target.heatmap == 1) & counted[:, None, None]
     near = jnp.where(at_centre | ~counted[:, None, None], 0, (1 - target.heatmap) ** 4)
     # As products, whose rounding errors do not grow with the number of pixels.
     total = -jnp.vdot(at_centre, jnp.log(heatmap + EPSILON), precision=EXACT)
     # The maximum keeps XLA from adding 1 and epsilon first, which loses it: log(0) at heatmap 1.
     total -= jnp.vdot(near, jnp.log(jnp.maximum(1 - heatmap, 0) + EPSILON), precision=EXACT)
-    return Mean(total, jnp.maximum(at_centre.sum(dtype=jnp.float32), 1))
+    return Mean(total, at_centre.sum(dtype=jnp.float32))
 
 
 def _instance_losses(one: InstancePrediction, target, counted, void) -> dict[str, Mean]:

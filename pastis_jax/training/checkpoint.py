@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import pathlib
 import re
@@ -21,6 +22,7 @@ from orbax.checkpoint import v1 as ocp
 import pastis_jax
 from pastis_jax.errors import UserError
 from pastis_jax.training.logging import jsonable
+from pastis_jax.training.processes import from_main, is_main
 from pastis_jax.training.state import TrainState
 from pastis_jax.training.step import EpochMetrics
 
@@ -34,7 +36,8 @@ class Checkpoints:
 
     A checkpoint stands in a folder of its own, ``<name>-<epoch>``, or ``<name>-<epoch>.<steps>``
     within the epoch after that one. Orbax renames it when it is complete, and it is renamed again
-    before it is deleted: what has such a name is whole, however a run ended.
+    before it is deleted: what has such a name is whole, however a run ended. Several processes save
+    and load together, in a folder that all of them see.
 
     Args:
       folder: Where they stand; made when first written.
@@ -77,12 +80,9 @@ class Checkpoints:
         metadata |= jsonable({"done": done, **facts})
         with _uninterrupted():
             with _one_line(path):
-                # Orbax waits minutes for a folder that it cannot make.
-                self.folder.mkdir(parents=True, exist_ok=True)
-                if path.exists():
-                    _delete(path)
+                from_main(lambda: self._make_room(path))
                 ocp.save_checkpointables(path, content, custom_metadata=metadata)
-            if name == "last":
+            if name == "last" and is_main():
                 self._forget()
 
     def load(self, name: str, like: TrainState) -> TrainState:
@@ -108,6 +108,22 @@ class Checkpoints:
         Raises:
           UserError: If it cannot be read.
         """
+        found = json.loads(from_main(lambda: json.dumps(self._clean())))
+        if found is None:
+            return None
+        name, facts = found
+        content = _read(self.folder / name, {"state": state, "running": metrics})
+        return content["state"], content["running"], facts
+
+    def _make_room(self, path: pathlib.Path) -> str:
+        # Orbax waits minutes for a folder that it cannot make.
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if path.exists():
+            _delete(path)
+        return ""
+
+    def _clean(self) -> tuple[str, dict[str, Any]] | None:
+        """Deletes what a stopped run left behind; returns name and facts of the newest `last`."""
         if not self.folder.exists():
             return None
         for path in self.folder.iterdir():
@@ -118,10 +134,7 @@ class Checkpoints:
         for path in _complete(self.folder, "best"):
             if _place(path)[0] > (facts["best_epoch"] or 0):
                 _delete(path)
-        if not found:
-            return None
-        content = _read(found[-1], {"state": state, "running": metrics})
-        return content["state"], content["running"], facts
+        return (found[-1].name, facts) if found else None
 
     def _forget(self) -> None:
         """Deletes all but the newest `last` and the `best` that these speak of."""

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from pastis_jax.errors import UserError
+from pastis_jax.training.processes import from_main, is_main
 
 FILES = ("result.json", "metrics.jsonl", "checkpoints", "*.png", "*.partial", "config.json")
 """What a run writes into its folder; what says that it is one goes last."""
@@ -24,6 +25,8 @@ class RunFolder:
     """A run's files: looked at when opened, written from `begin` on.
 
     Numbers are JSON numbers; NaN (an absent class) is null.
+
+    Of several processes, the main one writes them, and the others nothing.
 
     Args:
       path: The folder; may be missing, empty, or hold an earlier part of the same run.
@@ -35,6 +38,11 @@ class RunFolder:
     Raises:
       UserError: If `path` cannot be written to, or holds a run of another configuration or what is
         not a run.
+
+    Attributes:
+      path: The folder, absolute.
+      continues: Whether it holds an earlier part of the run.
+      result: Content of result.json if the run is finished.
     """
 
     def __init__(
@@ -47,27 +55,30 @@ class RunFolder:
     ):
         self.given, self.path = path, pathlib.Path(os.path.expanduser(path)).absolute()
         self.config = None if config is None else jsonable(config)
-        self.continues, self._anew, self._lock = False, False, None
-        stored = self._look()
-        if stored is not None and overwrite and config is not None:
-            self._refuse_to_delete(stored)
-            self._anew = True
-        elif stored is not None:
-            self._compare(stored, may_differ)
-            self.continues = True
+        self._lock: int | None = None
+        seen = from_main(lambda: json.dumps(self._open(may_differ, overwrite)))
+        self.continues, self._anew, self.result = json.loads(seen)
 
-    @property
-    def result(self) -> dict[str, Any] | None:
-        """Content of result.json if the run of this configuration is finished."""
-        file = self.path / "result.json"
-        return json.loads(file.read_text()) if self.continues and file.exists() else None
+    def _open(self, may_differ: Collection[str], overwrite: bool) -> tuple[bool, bool, Any]:
+        """Whether a run is continued, or deleted, and the result of a finished one."""
+        stored, file = self._look(), self.path / "result.json"
+        if stored is None:
+            return False, False, None
+        if overwrite and self.config is not None:
+            self._refuse_to_delete(stored)
+            return False, True, None
+        self._compare(stored, may_differ)
+        return True, False, json.loads(file.read_text()) if file.exists() else None
 
     def begin(self) -> None:
         """Makes the folder, empties it if that was asked for, and writes config.json.
 
         Raises:
-          UserError: If it cannot be written to, or another process is at it.
+          UserError: If it cannot be written to, or another run is at it.
         """
+        from_main(self._begin)
+
+    def _begin(self) -> str:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             self._lock_out_others()
@@ -80,6 +91,7 @@ class RunFolder:
         except OSError as error:
             what = f"cannot write here ({error.strerror})"
             raise UserError(what, where=self.given, remedy="give another --out") from error
+        return ""
 
     def close(self) -> None:
         """Lets other processes continue the run."""
@@ -97,10 +109,14 @@ class RunFolder:
 
     def log(self, **values: Any) -> None:
         """Adds a line to metrics.jsonl."""
+        if not is_main():
+            return
         with (self.path / "metrics.jsonl").open("a") as file:
             file.write(json.dumps(jsonable(values)) + "\n")
 
     def _replace(self, name: str, text: str) -> None:
+        if not is_main():
+            return
         self.path.mkdir(parents=True, exist_ok=True)
         target = self.path / name
         scratch = target.with_suffix(".partial")

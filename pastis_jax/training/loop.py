@@ -14,9 +14,10 @@ import numpy as np
 import tqdm
 
 from pastis_jax.errors import UserError
-from pastis_jax.training import sharding
 from pastis_jax.training.checkpoint import Checkpoints
 from pastis_jax.training.logging import RunFolder
+from pastis_jax.training.processes import is_main
+from pastis_jax.training.sharding import Placement
 from pastis_jax.training.state import TrainState
 from pastis_jax.training.step import EpochMetrics, EvaluationStep, TrainStep
 from pastis_jax.types import Batch
@@ -132,7 +133,7 @@ def evaluate(
     *,
     step: EvaluationStep,
     empty: Callable[[], EpochMetrics],
-    mesh: jax.sharding.Mesh,
+    placement: Placement,
     context: Mapping[str, Any] | None = None,
 ) -> Outcome:
     """Runs `step` over all `batches`; metrics are fetched once, at the end.
@@ -142,16 +143,16 @@ def evaluate(
       batches: Each once.
       step: Evaluation step.
       empty: Makes the empty metrics.
-      mesh: Devices.
+      placement: Devices.
       context: What the metric takes beside prediction and batch, by keyword.
 
     Raises:
       NonFiniteLossError: Naming the ids of the batch.
     """
-    metrics = jax.device_put(empty(), sharding.replicated(mesh))
+    metrics, context = placement.whole(empty()), placement.whole(context or {})
     start = time.perf_counter()
     for batch in batches:
-        metrics = step(state, metrics, jax.device_put(batch, sharding.split(mesh)), context or {})
+        metrics = step(state, metrics, placement.batch(batch), context)
     metrics = jax.device_get(metrics)
     seconds = time.perf_counter() - start
     _check_finite(metrics)
@@ -169,7 +170,7 @@ def fit(
     validate: Callable[[TrainState], Outcome],
     checkpoints: Checkpoints,
     folder: RunFolder,
-    mesh: jax.sharding.Mesh,
+    placement: Placement,
     score: str = "mIoU",
     warmup: int = 0,
     warmup_step: TrainStep | None = None,
@@ -190,7 +191,7 @@ def fit(
       validate: Scores a state; the best (the earlier of equals) is kept.
       checkpoints: Where `best` and `last` go.
       folder: Where the log goes.
-      mesh: Devices.
+      placement: Devices.
       score: Name of the score that counts.
       warmup: Number of first epochs that `warmup_step` takes instead.
       warmup_step: Training step of these.
@@ -201,14 +202,13 @@ def fit(
       OSError: If something cannot be written; the checkpoints before that stay.
       UserError: If a checkpoint cannot be read, or epochs had another length before.
     """
-    whole, split = sharding.replicated(mesh), sharding.split(mesh)
-    state = jax.device_put(state, whole)
+    state = placement.whole(state)
     if epochs == 0:
         folder.restart_log()
         outcome = validate(state)
         checkpoints.save("best", state, epoch=0, **{f"val_{score}": outcome.scores[score]})
         return Fit(state, 0, outcome, train_seconds=0.0, compile_seconds=0.0, rate=0.0)
-    metrics, progress = jax.device_put(empty(), whole), _Progress()
+    metrics, progress = placement.whole(empty()), _Progress()
     if (before := checkpoints.resume(state, metrics)) is not None:
         state, metrics, facts = before
         _check_length(facts["steps_per_epoch"], steps_per_epoch, checkpoints)
@@ -223,7 +223,7 @@ def fit(
 
     compile_seconds = 0.0
     if progress.epoch < epochs:
-        batch = jax.device_put(next(batches), split)
+        batch = placement.batch(next(batches))
         start = time.perf_counter()
         needed = {e <= warmup for e in range(progress.epoch + 1, epochs + 1)}
         steps = {
@@ -243,9 +243,9 @@ def fit(
                 # Before the next batch is taken, or a resumed run would leave it out.
                 progress.batches = batches.get_state()
                 # The device computes while the host makes the next batch.
-                batch = jax.device_put(next(batches), split)
+                batch = placement.batch(next(batches))
                 if bar.update(1):
-                    _show(bar, metrics, progress.best, score)
+                    _show(bar, metrics, progress.best, score, done)
                 if checkpoint_steps and done % checkpoint_steps == 0 and done < steps_per_epoch:
                     _check_finite(jax.device_get(metrics))
                     progress.seconds += time.perf_counter() - start
@@ -271,10 +271,10 @@ def fit(
                     "seconds": progress.seconds,
                 }
             )
-            metrics = jax.device_put(empty(), whole)
+            metrics = placement.whole(empty())
             keep()
             folder.log(**progress.log[-1])
-            _show(bar, trained, progress.best, score)
+            _show(bar, trained, progress.best, score, steps_per_epoch)
     assert progress.best is not None
     return Fit(
         state=checkpoints.load("best", state),
@@ -300,15 +300,25 @@ def _progress_bar(steps: int, finished: int):
     """A progress bar on a terminal, a line now and then in a log file."""
     interval = REFRESH_SECONDS if sys.stderr.isatty() else 15.0
     with tqdm.tqdm(
-        total=steps, initial=finished, unit="step", mininterval=interval, dynamic_ncols=True
+        total=steps,
+        initial=finished,
+        unit="step",
+        mininterval=interval,
+        dynamic_ncols=True,
+        disable=not is_main(),
     ) as bar:
         yield bar
 
 
-def _show(bar: tqdm.tqdm, metrics: EpochMetrics, best: Outcome | None, score: str) -> None:
-    """Shows the epoch so far; the only time that the host waits for a step, so now and then."""
+def _show(
+    bar: tqdm.tqdm, metrics: EpochMetrics, best: Outcome | None, score: str, done: int
+) -> None:
+    """Shows the epoch after `done` steps; the only time that the host waits for one of them."""
+    if bar.disable:
+        return
     metrics = jax.device_get(metrics)
-    _check_finite(metrics)
+    if jax.process_count() == 1:  # else at the end of the epoch, all processes together
+        _check_finite(metrics)
     train = _scores(metrics)
     rate = (bar.n - bar.initial) / max(bar.format_dict["elapsed"], 1e-9)
     text = f"loss {train['loss']:.3f}"
@@ -316,7 +326,7 @@ def _show(bar: tqdm.tqdm, metrics: EpochMetrics, best: Outcome | None, score: st
         text += f", {score} {train[score]:.3f}"
     if best is not None:
         text += f", best val {score} {best.scores[score]:.3f}"
-    bar.set_postfix_str(f"{text}, {rate * len(metrics.failed_ids):.0f} samples/s")
+    bar.set_postfix_str(f"{text}, {rate * int(metrics.samples) / done:.0f} samples/s")
 
 
 def _check_finite(metrics: EpochMetrics) -> None:

@@ -1,14 +1,24 @@
-"""Data parallelism: a one-dimensional mesh over all devices, the batch split along it."""
+"""Data parallelism: a one-dimensional mesh over all devices, the batch spread along it."""
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
 import jax
+import numpy as np
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
+from jaxtyping import PyTree
+
+Parallel = Literal["jit", "pmap"]
+AXIS = "data"
 
 
 def data_mesh() -> jax.sharding.Mesh:
-    """A mesh of all devices with the axis `data`."""
-    return jax.make_mesh((jax.device_count(),), ("data",), axis_types=(AxisType.Auto,))
+    """A mesh of all devices with the axis `data`, those of a process next to each other."""
+    devices = sorted(jax.devices(), key=lambda device: (device.process_index, device.id))
+    return jax.sharding.Mesh(np.array(devices), (AXIS,), axis_types=(AxisType.Auto,))
 
 
 def replicated(mesh: jax.sharding.Mesh) -> NamedSharding:
@@ -18,4 +28,112 @@ def replicated(mesh: jax.sharding.Mesh) -> NamedSharding:
 
 def split(mesh: jax.sharding.Mesh) -> NamedSharding:
     """Sharding of a batch: samples spread over the devices."""
-    return NamedSharding(mesh, PartitionSpec("data"))
+    return NamedSharding(mesh, PartitionSpec(AXIS))
+
+
+@dataclasses.dataclass(frozen=True)
+class Placement:
+    """Where state, metrics and batches lie, and how a step runs over the devices.
+
+    Attributes:
+      mesh: The devices.
+      parallel: `jit`: one program over sharded arrays, whose sums XLA makes global. `pmap`: a
+        program for each device, which sums over `axis_name` by itself.
+    """
+
+    mesh: jax.sharding.Mesh = dataclasses.field(default_factory=data_mesh)
+    parallel: Parallel = "jit"
+
+    @property
+    def devices(self) -> int:
+        """Number of devices, those of all processes."""
+        return self.mesh.size
+
+    @property
+    def axis_name(self) -> str | None:
+        """Name of the axis that models, losses and metrics sum over; None where XLA does it."""
+        return AXIS if self.parallel == "pmap" else None
+
+    def padded(self, batch_size: int) -> int:
+        """Smallest number of samples, from `batch_size` on, that the devices share evenly."""
+        return -(-batch_size // self.devices) * self.devices
+
+    def rows(self, batch_size: int) -> range:
+        """Which samples of every batch this process makes; from `batch_size` on, blank ones."""
+        share = self.padded(batch_size) // jax.process_count()
+        return range(jax.process_index() * share, (jax.process_index() + 1) * share)
+
+    def whole(self, tree: PyTree) -> PyTree:
+        """Copies state or metrics, which every process has, to every device."""
+        return _put(tree, replicated(self.mesh))
+
+    def batch(self, batch: PyTree) -> PyTree:
+        """Spreads a batch over the devices.
+
+        Args:
+          batch: This process's samples of it: `rows`.
+
+        Raises:
+          ValueError: If the devices cannot share them evenly.
+        """
+        local = self.devices // jax.process_count()
+        size = len(jax.tree.leaves(batch)[0])
+        if size % local:
+            raise ValueError(
+                f"{size} samples on {local} devices: fill the batch up with blank ones"
+            )
+        if self.parallel == "pmap":
+            batch = jax.tree.map(lambda x: x.reshape(local, -1, *x.shape[1:]), batch)
+        return _put(batch, split(self.mesh))
+
+    def compiled(
+        self, step: Callable[..., Any], arguments: Sequence[Literal["whole", "batch"]], *, donate
+    ) -> Callable[..., Any]:
+        """Compiles `step` over the devices; what it returns is on every one of them.
+
+        Args:
+          step: Under `pmap` it gets a device's samples, and returns the same on all devices.
+          arguments: What each of its arguments is.
+          donate: Numbers of the arguments whose memory the results may take.
+        """
+        if self.parallel == "pmap":
+            axes = {"whole": None, "batch": 0}
+            return jax.pmap(
+                step,
+                axis_name=AXIS,
+                in_axes=tuple(axes[kind] for kind in arguments),
+                out_axes=None,
+                devices=list(self.mesh.devices.flat),
+                donate_argnums=donate,
+            )
+        shardings = {"whole": replicated(self.mesh), "batch": split(self.mesh)}
+        return jax.jit(
+            step,
+            in_shardings=tuple(shardings[kind] for kind in arguments),
+            out_shardings=shardings["whole"],
+            donate_argnums=donate,
+        )
+
+
+def sum_over(tree: PyTree, axis_name: str | None) -> PyTree:
+    """Sums over the devices of a mapped axis; nothing to do without one."""
+    return tree if axis_name is None else jax.lax.psum(tree, axis_name)
+
+
+def join_over(tree: PyTree, axis_name: str | None) -> PyTree:
+    """Joins the samples of all devices of a mapped axis; nothing to do without one."""
+    return tree if axis_name is None else jax.lax.all_gather(tree, axis_name, tiled=True)
+
+
+def _put(tree: PyTree, sharding: NamedSharding) -> PyTree:
+    """Places what this process has; every process calls it."""
+    if jax.process_count() == 1:
+        return jax.device_put(tree, sharding)
+    return jax.tree.map(
+        lambda x: (
+            x
+            if isinstance(x, jax.Array) and x.sharding == sharding
+            else jax.make_array_from_process_local_data(sharding, np.asarray(x))
+        ),
+        tree,
+    )

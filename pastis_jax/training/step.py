@@ -14,16 +14,22 @@ from jaxtyping import Array, Float, Int
 
 from pastis_jax import rng
 from pastis_jax.metrics import Mean
-from pastis_jax.training import sharding
+from pastis_jax.training.sharding import Placement, join_over, sum_over
 from pastis_jax.training.state import TrainState
 from pastis_jax.types import Batch, Prediction, Series
 
 LossFunction = Callable[[Prediction, Batch], tuple[Float[Array, " b"], Float[Array, " b"]]]
-"""Mean loss and weight of each example: a weight of 0 for what does not count."""
+"""Mean loss and weight of each example: a weight of 0 for what does not count.
+
+Under `pmap`, of the examples of one device; a loss that is no mean over examples sums over the
+axis by itself."""
 
 
 class Metric(Protocol):
-    """State of a metric: built from batches, merged on the device, computed at the end."""
+    """State of a metric: built from batches, merged on the device, computed at the end.
+
+    Its leaves add up: that of a batch is the sum of those of its parts.
+    """
 
     def merge(self, other: Any) -> Any: ...
 
@@ -60,15 +66,31 @@ class EpochMetrics:
         task: Metric,
         batch: Batch,
         step: Int[Array, ""],
+        axis_name: str | None = None,
     ) -> EpochMetrics:
-        """Adds one batch; the arguments are what loss and metric gave for it."""
-        first_failure = (self.failed_step < 0) & ~jnp.isfinite(losses.sum())
+        """Adds one batch; the arguments are what loss and metric gave for it.
+
+        With `axis_name`, for the samples of one device; the result is the same on all devices.
+        """
+        mean, task, samples, total = sum_over(
+            (
+                Mean.from_batch(losses, weights),
+                task,
+                batch.real.sum(dtype=jnp.int32),
+                losses.sum(),
+            ),
+            axis_name,
+        )
+        # Blank samples that fill up the devices come after the batch's own.
+        kept = len(self.failed_ids)
+        ids, real = (x[:kept] for x in join_over((batch.id, batch.real), axis_name))
+        first_failure = (self.failed_step < 0) & ~jnp.isfinite(total)
         return EpochMetrics(
-            loss=self.loss.merge(Mean.from_batch(losses, weights)),
-            samples=self.samples + batch.real.sum(dtype=jnp.int32),
+            loss=self.loss.merge(mean),
+            samples=self.samples + samples,
             task=self.task.merge(task),
             failed_step=jnp.where(first_failure, step, self.failed_step),
-            failed_ids=jnp.where(first_failure & batch.real, batch.id, self.failed_ids),
+            failed_ids=jnp.where(first_failure & real, ids, self.failed_ids),
         )
 
 
@@ -84,11 +106,11 @@ def make_train_step(
     metric: Callable[[Prediction, Batch], Metric],
     optimizer: optax.GradientTransformation,
     key: Array,
-    mesh: jax.sharding.Mesh,
+    placement: Placement,
     augment: Augmentation | None = None,
     ema: float | None = None,
 ) -> TrainStep:
-    """Returns the jitted training step; state and metrics are donated.
+    """Returns the compiled training step; state and metrics are donated.
 
     Args:
       model: A fusion scheme.
@@ -96,10 +118,12 @@ def make_train_step(
       metric: Metric of a batch.
       optimizer: Optax transformation.
       key: Root key of the run; every step derives its own from it.
-      mesh: Devices to spread the batch over.
+      placement: Devices to spread the batch over; under `pmap`, the model's `axis_name` is its.
       augment: Changes the series under a key: temporal dropout.
       ema: Decay of the state's average of the parameters, if it has one.
     """
+
+    axis = placement.axis_name
 
     def train_step(state: TrainState, metrics: EpochMetrics, batch: Batch):
         series = batch.series
@@ -117,14 +141,18 @@ def make_train_step(
                 mutable=["batch_stats"],
             )
             losses, weights = loss(prediction, batch)
-            mean = Mean.from_batch(losses, weights).compute()
+            mean = sum_over(Mean.from_batch(losses, weights), axis).compute()
             return mean, (losses, weights, prediction, updated["batch_stats"])
 
         gradient, (losses, weights, prediction, batch_stats) = jax.grad(objective, has_aux=True)(
             state.params
         )
+        if axis is not None:
+            # Every device has the whole batch's mean loss, and the derivative of their sum.
+            gradient = jax.lax.pmean(gradient, axis)
         updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
-        metrics = metrics.update(losses, weights, metric(prediction, batch), batch, state.step)
+        task = metric(prediction, batch)
+        metrics = metrics.update(losses, weights, task, batch, state.step, axis)
         params = optax.apply_updates(state.params, updates)
         average = state.average
         if average is not None:
@@ -138,13 +166,7 @@ def make_train_step(
         )
         return state, metrics
 
-    whole, batch = sharding.replicated(mesh), sharding.split(mesh)
-    return jax.jit(
-        train_step,
-        in_shardings=(whole, whole, batch),
-        out_shardings=(whole, whole),
-        donate_argnums=(0, 1),
-    )
+    return placement.compiled(train_step, ("whole", "whole", "batch"), donate=(0, 1))
 
 
 def _share(decay: float, step: Int[Array, ""]) -> Float[Array, ""]:
@@ -157,36 +179,33 @@ def make_evaluation_step(
     model: nn.Module,
     loss: LossFunction,
     metric: Callable[..., Metric],
-    mesh: jax.sharding.Mesh,
+    placement: Placement,
     augment: Augmentation | None = None,
     key: Array | None = None,
 ) -> EvaluationStep:
-    """Returns the jitted evaluation step; metrics are donated.
+    """Returns the compiled evaluation step; metrics are donated.
 
     Args:
       model: A fusion scheme.
       loss: Mean loss and weight of each example.
       metric: Metric of a batch, from prediction, batch and the step's `context` by keyword.
-      mesh: Devices to spread the batch over.
+      placement: Devices to spread the batch over; under `pmap`, the model's `axis_name` is its.
       augment: Changes the series under a key: test with dates removed.
       key: Key for `augment`; each batch derives its own from the ids in it.
     """
+
+    axis = placement.axis_name
 
     def evaluation_step(
         state: TrainState, metrics: EpochMetrics, batch: Batch, context: Mapping[str, Any]
     ):
         series = batch.series
         if augment is not None:
-            series = augment(jax.random.fold_in(key, batch.id[0]), series)
+            first = join_over(batch.id[:1], axis)[0]
+            series = augment(jax.random.fold_in(key, first), series)
         prediction = model.apply(state.variables, series, **batch.given)
         losses, weights = loss(prediction, batch)
         task = metric(prediction, batch, **context)
-        return metrics.update(losses, weights, task, batch, state.step)
+        return metrics.update(losses, weights, task, batch, state.step, axis)
 
-    whole, batch = sharding.replicated(mesh), sharding.split(mesh)
-    return jax.jit(
-        evaluation_step,
-        in_shardings=(whole, whole, batch, whole),
-        out_shardings=whole,
-        donate_argnums=(1,),
-    )
+    return placement.compiled(evaluation_step, ("whole", "whole", "batch", "whole"), donate=(1,))

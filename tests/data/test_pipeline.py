@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 import chex
+import jax
 import numpy as np
 import pixel_set_factory as factory
 import pytest
@@ -48,6 +49,40 @@ def test_evaluation_repeats_itself(prepared, encode):
     source = prepared.source((5,))
     first, second = (list(evaluation_batches(source, encode, batch_size=4)) for _ in range(2))
     chex.assert_trees_all_equal(first, second)
+
+
+@pytest.mark.parametrize("make", [training_batches, evaluation_batches])
+def test_several_processes_make_the_batches_of_one(prepared, encode, make):
+    """Each reads and encodes its own rows; those beyond the batch are blank."""
+    source, seed = prepared.source((4,)), {"seed": 0} if make is training_batches else {}
+    parcels = len(source)
+    assert parcels == 9
+    read = []
+
+    class Spy:
+        def __len__(self):
+            return parcels
+
+        def __getitem__(self, index):
+            read.append(int(index))
+            return source[index]
+
+    whole = iter(make(source, encode, batch_size=5, **seed))
+    shares = [
+        iter(make(Spy(), encode, batch_size=5, rows=range(first, first + 2), **seed))
+        for first in (0, 2, 4, 6)
+    ]
+    for number in range(2):
+        expected, parts = next(whole), [next(share) for share in shares]
+        joined = jax.tree.map(lambda *x: np.concatenate(x), *parts)
+        chex.assert_trees_all_equal(jax.tree.map(lambda x: x[:5], joined), expected)
+        assert not joined.real[5:].any()
+        assert not any(one.valid[5:].any() for one in joined.series.values())
+        if make is evaluation_batches:
+            assert joined.real.sum() == (5, 4)[number]
+    if make is evaluation_batches:
+        # Once each; and again the first of both batches, for the shapes, where rows have no record.
+        assert sorted(read) == sorted([*range(9), 0, 5, 5])
 
 
 def test_an_epoch_holds_every_parcel_and_epochs_differ(prepared, encode):

@@ -254,7 +254,7 @@ def test_every_scheme_takes_it(scheme):
 def test_training_step():
     """The step hands the target to the decoder; one program, whatever the parcels."""
     model, optimizer, key = build("single"), optax.adam(1e-2), jax.random.key(0)
-    mesh = training.data_mesh()
+    placement = training.Placement()
 
     def loss(prediction, batch):
         total = paps_loss(prediction.logits, batch.panoptic, batch.real).total()
@@ -265,7 +265,7 @@ def test_training_step():
         return Mean.from_batch(one.fit.iou.reshape(-1), one.found.reshape(-1))
 
     step = training.make_train_step(
-        model=model, loss=loss, metric=metric, optimizer=optimizer, key=key, mesh=mesh
+        model=model, loss=loss, metric=metric, optimizer=optimizer, key=key, placement=placement
     )
     batches = [
         make_batch(0, PARCELS["full"], PARCELS["border"]),
@@ -273,9 +273,9 @@ def test_training_step():
     ]
     state = training.create_state(model, optimizer, batches[0], key)
     metrics = training.EpochMetrics.empty(Mean.empty(), B)
-    state, metrics = jax.device_put((state, metrics), training.sharding.replicated(mesh))
+    state, metrics = placement.whole((state, metrics))
     for batch in batches:
-        state, metrics = step(state, metrics, jax.device_put(batch, training.sharding.split(mesh)))
+        state, metrics = step(state, metrics, placement.batch(batch))
     assert step._cache_size() == 1
     assert metrics.failed_step == -1
     assert metrics.task.count == 5

@@ -68,7 +68,7 @@ class Steps:
     """Compiled once for all tests of this file."""
 
     def __init__(self):
-        self.mesh, self.optimizer = training.data_mesh(), optax.adam(1e-2)
+        self.placement, self.optimizer = training.Placement(), optax.adam(1e-2)
         self.model = fusion.single(
             "S2",
             PixelSetEncoder(widths=(4,), features=8),
@@ -77,7 +77,7 @@ class Steps:
         )
         self.main, self.warmup = self.train_step(1.0), self.train_step(0.0)
         self.test = training.make_evaluation_step(
-            model=self.model, loss=self.loss, metric=self.metric, mesh=self.mesh
+            model=self.model, loss=self.loss, metric=self.metric, placement=self.placement
         )
 
     def train_step(self, weight):
@@ -91,7 +91,7 @@ class Steps:
             metric=self.metric,
             optimizer=self.optimizer,
             key=jax.random.key(0),
-            mesh=self.mesh,
+            placement=self.placement,
             augment=partial(temporal_dropout, rates={"S2": 0.4}),
             ema=0.9,
         )
@@ -133,7 +133,7 @@ def fit(steps, path, *, batches=None, stop_in=None, epochs=EPOCHS, checkpoint_st
         if epoch == stop_in:
             raise StoppedError
         outcome = training.evaluate(
-            state, [make_batch(99)], step=steps.test, empty=steps.empty, mesh=steps.mesh
+            state, [make_batch(99)], step=steps.test, empty=steps.empty, placement=steps.placement
         )
         scores = {"mIoU": SCORES[epoch - 1], "min_confidence": epoch / 7}
         scores["IoU"] = np.array([np.nan, outcome.scores["loss"], 0.1 + 0.2])
@@ -154,7 +154,7 @@ def fit(steps, path, *, batches=None, stop_in=None, epochs=EPOCHS, checkpoint_st
             validate=validate,
             checkpoints=training.Checkpoints(path / "checkpoints", {"seed": 0}),
             folder=folder,
-            mesh=steps.mesh,
+            placement=steps.placement,
             checkpoint_steps=checkpoint_steps,
         )
 

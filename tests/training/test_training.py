@@ -82,9 +82,14 @@ class Setup:
             make_batch(np.random.default_rng(9)),
             make_batch(np.random.default_rng(8), real=5),
         ]
-        self.mesh = training.data_mesh()
+        self.placement = training.Placement()
         self.optimizer = optax.adam(1e-2)
-        parts = {"model": self.model, "loss": self.loss, "metric": self.metric, "mesh": self.mesh}
+        parts = {
+            "model": self.model,
+            "loss": self.loss,
+            "metric": self.metric,
+            "placement": self.placement,
+        }
         self.step = training.make_train_step(
             **parts,
             optimizer=self.optimizer,
@@ -110,7 +115,7 @@ class Setup:
 
     def evaluate(self, state, batches):
         return training.evaluate(
-            state, batches, step=self.evaluation_step, empty=self.empty, mesh=self.mesh
+            state, batches, step=self.evaluation_step, empty=self.empty, placement=self.placement
         )
 
     def fit(self, *, batches=None, epochs=3, steps=12, validate=None):
@@ -127,7 +132,7 @@ class Setup:
             validate=validate or (lambda state: self.evaluate(state, self.held_out)),
             checkpoints=self.checkpoints,
             folder=self.folder,
-            mesh=self.mesh,
+            placement=self.placement,
         )
 
 
@@ -215,7 +220,7 @@ def test_the_average_of_the_weights_is_what_predicts(tmp_path):
         model=setup.model,
         loss=setup.loss,
         metric=setup.metric,
-        mesh=setup.mesh,
+        placement=setup.placement,
         optimizer=setup.optimizer,
         key=jax.random.key(0),
         ema=0.3,

@@ -1,0 +1,264 @@
+"""Training steps on one device and on eight, in a process of its own: prints how they differ.
+
+    python device_runs.py TASK
+
+XLA takes the number of simulated devices once, before its first use.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from functools import partial
+from unittest import mock
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from experiments import arguments, panoptic, parcel, patch_arguments, semantic
+from pastis_jax import training
+from pastis_jax.data.class_mapping import ClassMapping
+from pastis_jax.data.instances import centerness, measure
+from pastis_jax.models import FrameEncoder, utae
+from pastis_jax.temporal_dropout import temporal_dropout
+from pastis_jax.types import Batch, PanopticTarget, Series
+
+DEVICES, SAMPLES, DATES, SIDE, SLOTS = 8, 13, 3, 9, 4
+CHANNELS = {"S2": 10, "S1A": 3}
+RATES = {"S2": 0.4, "S1A": 0.2}
+TINY = {
+    "modalities": ("S2", "S1A"),
+    "encoder_widths": (8, 16),
+    "decoder_widths": (8, 16),
+    "heads": 2,
+    "model_features": 16,
+}
+NAMES = ClassMapping.official()
+
+
+class Run:
+    """What a task's model, loss and metric are under a way to be parallel."""
+
+    def __init__(self, task: str, parallel: training.Parallel):
+        common = {"parallel": parallel, "temporal_dropout": True}
+        # Two samples of a mapped model have at most five valid dates of the six.
+        room = {"S2": 5, "S1A": 5} if parallel == "pmap" else {}
+        if task == "parcel":
+            config = parcel.Config(
+                fusion="late", modalities=("S2", "S1A"), auxiliary=True, geometric=True, **common
+            )
+            config = parcel.complete(config)
+            self.model, self.task = parcel.build_model(config), parcel.TASK
+        elif task == "semantic":
+            config = semantic.Config(
+                fusion="mid", encoder_norm="batch", head_widths=(4,), **TINY, **common
+            )
+            config = patch_arguments.complete(config, simulated_epochs=1)
+            self.model = semantic.build_model(config, len(NAMES.names), room)
+            self.task = semantic.make_task(NAMES)
+        else:
+            config = panoptic.Config(fusion="late", shape_size=4, max_instances=6, **TINY, **common)
+            config = panoptic.complete(config)
+            self.model = panoptic.build_model(config, len(NAMES.names), room)
+            self.task = panoptic.make_task(NAMES, arguments.axis_name(config))
+
+
+def parcels(rng, size: int, kept: int) -> Batch:
+    """Random parcels, the first `kept` of them real, with masked dates and pixels."""
+    outline = rng.normal(size=(size, 4)).astype(np.float32)
+    pixels = np.arange(4) < rng.integers(1, 5, (size, 1))
+    label = rng.integers(0, 18, size).astype(np.int32)
+    return blank(Batch(series(rng, size, (4,), pixels, outline), label, *names(rng, size)), kept)
+
+
+def patches(rng, size: int, kept: int, *, instances: bool) -> Batch:
+    """Random patches, void among their labels, the first `kept` of them real."""
+    label = rng.integers(0, 20, (size, SIDE, SIDE)).astype(np.int32)
+    target = None
+    if instances:
+        label, target = parcels_of_patches(rng, size)
+    return blank(Batch(series(rng, size, (SIDE, SIDE)), label, *names(rng, size), target), kept)
+
+
+def series(rng, size, space, pixels=None, outline=None) -> dict[str, Series]:
+    """Each modality with up to `DATES` dates; now and then with none."""
+    return {
+        m: Series(
+            values=rng.normal(size=(size, DATES, *space, c)).astype(np.float32),
+            days=np.sort(rng.integers(0, 400, (size, DATES)), 1).astype(np.int32),
+            valid=np.arange(DATES)
+            < np.arange(size)[:, None] % (DATES if m == "S2" else 2) + (m != "S2"),
+            pixels=pixels,
+            geometric=outline,
+        )
+        for m, c in CHANNELS.items()
+    }
+
+
+def names(rng, size):
+    """Real, and ids."""
+    return np.ones(size, bool), rng.permutation(1000)[:size].astype(np.int32)
+
+
+def parcels_of_patches(rng, size) -> tuple[np.ndarray, PanopticTarget]:
+    """Two or three rectangles in every patch, one of them void."""
+    labels, targets = [], []
+    for _ in range(size):
+        instances = np.zeros((SIDE, SIDE), np.int32)
+        corners = [(0, 0), (0, 5), (5, 0)][: rng.integers(2, 4)]
+        for number, (top, left) in enumerate(corners, 1):
+            height, width = rng.integers(2, 5, 2)
+            instances[top : top + height, left : left + width] = number
+        kinds = np.array([0, 19, *rng.integers(1, 19, 2)])
+        label = kinds[instances].astype(np.int32)
+        heatmap, zones = centerness(instances)
+        size_of, label_of = measure(instances, label, SLOTS)
+        labels.append(label)
+        targets.append(
+            PanopticTarget(
+                heatmap=heatmap.astype(np.float32),
+                instances=instances,
+                zones=zones.astype(np.int32),
+                size=size_of,
+                label=label_of,
+                real=np.arange(SLOTS) < len(corners),
+            )
+        )
+    return np.stack(labels), jax.tree.map(lambda *x: np.stack(x), *targets)
+
+
+def blank(batch: Batch, kept: int) -> Batch:
+    """Zeros from sample `kept` on, as the pipelines fill up a batch."""
+
+    def zeros(x):
+        return np.where(np.arange(len(x)).reshape(-1, *(1,) * (x.ndim - 1)) < kept, x, 0).astype(
+            x.dtype
+        )
+
+    return jax.tree.map(zeros, batch)
+
+
+def fill_up(batch: Batch, size: int) -> Batch:
+    """Blank samples behind the others, `size` in all."""
+    return jax.tree.map(lambda x: np.pad(x, ((0, size - len(x)), *((0, 0),) * (x.ndim - 1))), batch)
+
+
+def outcome(run: Run, placement: training.Placement, batches: list[Batch]) -> dict[str, object]:
+    """State and metrics after two training steps, and metrics of the new state.
+
+    The optimiser's state holds the gradients as they are.
+    """
+    optimizer, key = optax.chain(optax.trace(0.0), optax.scale(-0.01)), jax.random.key(1)
+    batches = [fill_up(batch, placement.padded(SAMPLES)) for batch in batches]
+    drop = partial(temporal_dropout, rates=RATES, axis_name=placement.axis_name)
+    parts = {"model": run.model, "loss": run.task.loss, "placement": placement}
+    step = training.make_train_step(
+        **parts, metric=run.task.metric, optimizer=optimizer, key=key, augment=drop
+    )
+    state = placement.whole(training.create_state(run.model, optimizer, batches[0], key))
+    size = placement.padded(SAMPLES)
+    empty = partial(training.EpochMetrics.empty, batch_size=size)
+    metrics = placement.whole(empty(run.task.empty()))
+    states, lowered = [], step.lower(state, metrics, placement.batch(batches[0])).as_text()
+    for batch in batches:
+        state, metrics = step(state, metrics, placement.batch(batch))
+        states.append(jax.device_get(state))
+    result = {
+        "callbacks": lowered.count("callback"),
+        "gradients": states[0].opt_state,
+        "parameters": states[1].params,
+        "statistics": states[1].batch_stats,
+        "training metrics": metrics.replace(failed_ids=()),
+    }
+    if run.task.name == "parcel":
+        evaluate = training.make_evaluation_step(
+            **parts, metric=run.task.metric, augment=drop, key=key
+        )
+        seen = placement.whole(empty(run.task.empty()))
+        # Not of the trained state, in which rounding may have changed a decision.
+        first = placement.whole(training.create_state(run.model, optimizer, batches[0], key))
+        for batch in batches:
+            seen = evaluate(first, seen, placement.batch(batch), {})
+        result["evaluation metrics"] = seen.replace(failed_ids=())
+    # A loss that is not finite: the step is named, and the ids of all samples of all devices.
+    broken = batches[0].replace(
+        series={m: one.replace(values=one.values * np.nan) for m, one in batches[0].series.items()}
+    )
+    _, failed = step(state, placement.whole(empty(run.task.empty())), placement.batch(broken))
+    ids = np.asarray(failed.failed_ids)
+    result["failure"] = {
+        "step": failed.failed_step,
+        "ids": np.pad(ids, (0, 16 - len(ids)), constant_values=-1),
+    }
+    return jax.device_get(result)
+
+
+def difference(one, other) -> float:
+    """Largest difference of two trees, relative to the norm of the first or 1."""
+    leaves = [jax.tree.leaves(tree) for tree in (one, other)]
+    pairs = [[np.asarray(x, np.float64) for x in pair] for pair in zip(*leaves, strict=True)]
+    if not all(a.shape == b.shape and np.isfinite([a, b]).all() for a, b in pairs):
+        return float("inf")
+    norm = np.sqrt(sum(np.sum(np.square(a)) for a, _ in pairs))
+    apart = max((np.max(np.abs(a - b), initial=0) for a, b in pairs), default=0)
+    return float(apart / max(1, norm))
+
+
+def frames() -> None:
+    """Prints how a rematerialised encoder over sharded frames differs, and whether it moves any."""
+    encoder = FrameEncoder((4, 8), remat=True)
+    rng, size = np.random.default_rng(0), 16
+    values = rng.normal(size=(size, 5, SIDE, SIDE, 3)).astype(np.float32)
+    days, valid = np.zeros((size, 5), np.int32), rng.random((size, 5)) < 0.7
+    one = Series(values=values, days=days, valid=valid)
+    params = jax.jit(encoder.init)(jax.random.key(0), one)
+    mesh = training.data_mesh()
+    placement = training.Placement(mesh)
+
+    def objective(params, one):
+        return sum(jnp.mean(jnp.square(x)) for x in encoder.apply(params, one).values)
+
+    # Several chunks, of two dates each.
+    with mock.patch.object(utae, "PIXELS_PER_CHUNK", 2 * size * SIDE * SIDE):
+        alone = jax.jit(jax.grad(objective))(params, one)
+        step = placement.compiled(jax.grad(objective), ("whole", "batch"), donate=())
+        compiled = step.lower(placement.whole(params), placement.batch(one)).compile()
+    spread = compiled(placement.whole(params), placement.batch(one))
+    moves = ("all-gather", "all-to-all", "collective-permute")
+    found = {
+        "apart": difference(alone, spread),
+        "moves": [name for name in moves if name in compiled.as_text()],
+        "sums": "all-reduce" in compiled.as_text(),
+    }
+    print(json.dumps(found))
+
+
+def main(task: str) -> None:
+    """Prints the differences of every quantity as JSON, by way to be parallel."""
+    rng = np.random.default_rng(0)
+    make = parcels if task == "parcel" else partial(patches, instances=task == "panoptic")
+    # Eight devices have two samples each of the sixteen: the last ones have one real one or none.
+    batches = [make(rng, SAMPLES, SAMPLES), make(rng, SAMPLES, 9)]
+    mesh = training.data_mesh()
+    one_device = jax.sharding.Mesh(mesh.devices[:1], mesh.axis_names)
+    alone = outcome(Run(task, "jit"), training.Placement(one_device), batches)
+    found = {}
+    for parallel in ("jit", "pmap"):
+        spread = outcome(Run(task, parallel), training.Placement(mesh, parallel), batches)
+        found[parallel] = {
+            "apart": {name: difference(alone[name], spread[name]) for name in spread},
+            "samples": int(spread["training metrics"].samples),
+            "callbacks": spread["callbacks"],
+            "failed ids": spread["failure"]["ids"].tolist(),
+        }
+    found["gradient"] = float(optax.global_norm(alone["gradients"]))
+    found["ids"] = batches[0].id.tolist()
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    jax.config.update("jax_num_cpu_devices", DEVICES)
+    jax.config.update("jax_disable_most_optimizations", True)
+    frames() if sys.argv[1] == "frames" else main(sys.argv[1])
