@@ -47,6 +47,9 @@ class Config:
     weight_decay: float | None = None
     """Share of the weights that each step of adamw takes off, times the learning rate. Default:
     0.01."""
+    accumulate: int = 1
+    """Take each batch in so many parts, one after another, and add their gradients: memory of a
+    part, steps of the batch. Batch norms see a part at a time."""
     ema: float | None = None
     """Also keep a moving average of the weights with this decay per step (0.999, say); it is what
     is validated, kept and tested."""
@@ -76,6 +79,10 @@ class Config:
     """With --distributed elsewhere: number of processes. Default: $JAX_NUM_PROCESSES."""
     process_id: int | None = None
     """With --distributed elsewhere: number of this one, from 0. Default: $JAX_PROCESS_ID."""
+    tensorboard: bool = False
+    """Write TensorBoard events to OUT/tensorboard too. Needs the extra `tensorboard`."""
+    profile: bool = False
+    """Trace a few training steps with the JAX profiler into OUT/profile."""
     out: pathlib.Path | None = None
     """Folder for configuration, metrics, result, plots and checkpoints. A run of the same arguments
     that was stopped in it is continued. Default: a new one below runs/."""
@@ -84,7 +91,7 @@ class Config:
 
 
 DEVICES = ("parallel", "distributed", "coordinator", "processes", "process_id")
-MAY_DIFFER = ("out", "overwrite", "cache_dir", *DEVICES)
+MAY_DIFFER = ("out", "overwrite", "cache_dir", "tensorboard", "profile", *DEVICES)
 """Arguments that may change when a run is continued."""
 
 
@@ -165,6 +172,12 @@ def complete(
             "give 0.01, say",
         ),
         (
+            not 1 <= config.accumulate <= config.batch_size,
+            "--accumulate",
+            f"a batch of {config.batch_size} has 1 to {config.batch_size} parts",
+            "give such a number",
+        ),
+        (
             config.ema is not None and not 0 < config.ema < 1,
             "--ema",
             "must be between 0 and 1",
@@ -236,7 +249,7 @@ def connect(config: Config) -> None:
 
 def placement(config: Config) -> training.Placement:
     """Where the state and the batches of a run lie."""
-    return training.Placement(parallel=config.parallel)
+    return training.Placement(parallel=config.parallel, parts=config.accumulate)
 
 
 def axis_name(config: Config) -> str | None:

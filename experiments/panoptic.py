@@ -68,7 +68,7 @@ def train_and_test(
 
     # Model: room for the frames of its batches
     rates = arguments.dropout_rates(config)
-    trained_frames = patches.capacity(config, [sources["train"]], rates)
+    trained_frames = patches.capacity(config, [sources["train"]], rates, config.accumulate)
     tested_frames = patches.capacity(config, [sources["val"], sources["test"]], {})
     model = functools.partial(build_model, config, len(classes.names))
     evaluation_model = model(tested_frames)

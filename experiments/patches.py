@@ -169,7 +169,7 @@ def load(config: Config, *, instances: bool = False) -> Data:
 
 
 def capacity(
-    config: Config, sources: Sequence[PatchSource], rates: Mapping[str, float]
+    config: Config, sources: Sequence[PatchSource], rates: Mapping[str, float], parts: int = 1
 ) -> dict[str, int | None]:
     """Most valid frames that a model gets of any of `sources`, by modality; None for all.
 
@@ -180,12 +180,12 @@ def capacity(
       config: Completed.
       sources: Where batches come from.
       rates: Of temporal dropout, by modality.
+      parts: Number of parts that a batch is taken in.
     """
-
     devices = jax.device_count()
     if config.parallel == "jit" and devices > 1:
         return dict.fromkeys(config.modalities)
-    share = -(-config.batch_size // devices)
+    share = -(-config.batch_size // (devices * parts))
 
     def most(modality):
         dates = [s.dates[modality] if config.date is None else np.ones(len(s)) for s in sources]

@@ -90,7 +90,7 @@ def train_and_test(
 
     # Model: room for the frames of its batches
     rates = arguments.dropout_rates(config)
-    trained = patches.capacity(config, [sources["train"]], rates)
+    trained = patches.capacity(config, [sources["train"]], rates, config.accumulate)
     tested = patches.capacity(config, [sources["val"], sources["test"]], {})
     model = functools.partial(build_model, config, len(classes.names))
     # A mapped model has room for one device's frames; a report is made on one device alone.

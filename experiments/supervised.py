@@ -101,14 +101,14 @@ class Trained:
     Attributes:
       fit: The best state, and how it was reached.
       folder: The run's folder.
-      parameters: Number of parameters.
+      parameters: Number of parameters by module.
       key: Root key of the run.
       data_seconds: Wall time until training began.
     """
 
     fit: training.Fit
     folder: training.RunFolder
-    parameters: int
+    parameters: Mapping[str, int]
     key: jax.Array
     data_seconds: float
 
@@ -162,10 +162,12 @@ def train(
         state = state.replace(params=variables["params"], batch_stats=variables["batch_stats"])
     if config.ema:
         state = state.replace(average=jax.tree.map(jnp.copy, state.params))
-    parameters = training.count_parameters(state.params)
-    common.say(
-        f"{config.fusion} fusion of {', '.join(config.modalities)}: {parameters:,} parameters"
-    )
+    table = training.parameter_table(state.params)
+    scheme, total = f"{config.fusion} fusion of {', '.join(config.modalities)}", sum(table.values())
+    common.say(f"{scheme}: {total:,} parameters")
+    for name, number in training.parameter_table(state.params, depth=1).items():
+        common.say(f"  {number:>9,} {name}")
+    events = training.Events(folder.path / "tensorboard") if config.tensorboard else None
     folder.begin()
     if config.out is None:
         common.say(f"If it is stopped, the same command with --out {folder.given} continues it.")
@@ -202,8 +204,10 @@ def train(
         warmup=warmup,
         warmup_step=step(warmup_model) if warmup else None,
         checkpoint_steps=config.checkpoint_steps,
+        events=events,
+        profile=training.Profile(folder.path / "profile") if config.profile else None,
     )
-    return Trained(fit, folder, parameters, key, data_seconds)
+    return Trained(fit, folder, table, key, data_seconds)
 
 
 def train_and_test(
@@ -332,11 +336,13 @@ def facts(
         "samples": task.samples,
         "epochs": config.epochs,
         "best_epoch": fit.epoch,
-        "parameters": trained.parameters,
+        "parameters": sum(trained.parameters.values()),
+        "parameters_by_module": trained.parameters,
         "seconds": {
             "data": trained.data_seconds,
             "compile": fit.compile_seconds,
             "train": fit.train_seconds,
+            "data wait": fit.wait_seconds,
             "inference": test.seconds,
             "total": time.perf_counter() - started,
         },

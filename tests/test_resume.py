@@ -93,7 +93,7 @@ def numbers(out):
     """Everything that must be the same: result, log, configuration."""
     result = json.loads((out / "result.json").read_text())
     lines = map(json.loads, (out / "metrics.jsonl").read_text().splitlines())
-    kept = [{k: v for k, v in line.items() if k != "seconds"} for line in lines]
+    kept = [{k: v for k, v in line.items() if k not in ("seconds", "data_wait")} for line in lines]
     config = {**json.loads((out / "config.json").read_text()), "out": None}
     return {k: v for k, v in result.items() if k not in TIMES}, kept, config
 

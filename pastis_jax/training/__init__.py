@@ -8,18 +8,21 @@ from pastis_jax.training.processes import connect, from_main, is_main, main_firs
 from pastis_jax.training.sharding import AXIS, Parallel, Placement, data_mesh, sum_over
 from pastis_jax.training.state import TrainState, count_parameters, create_state
 from pastis_jax.training.step import EpochMetrics, make_evaluation_step, make_train_step
+from pastis_jax.training.watch import Events, Profile, parameter_table
 
 __all__ = [
     "AXIS",
     "Batches",
     "Checkpoints",
     "EpochMetrics",
+    "Events",
     "Fit",
     "NonFiniteLossError",
     "Optimizer",
     "Outcome",
     "Parallel",
     "Placement",
+    "Profile",
     "RunFolder",
     "Schedule",
     "TrainState",
@@ -37,6 +40,7 @@ __all__ = [
     "make_optimizer",
     "make_schedule",
     "make_train_step",
+    "parameter_table",
     "read_facts",
     "sum_over",
 ]

@@ -17,7 +17,10 @@ import numpy as np
 from pastis_jax.errors import UserError
 from pastis_jax.training.processes import from_main, is_main
 
-FILES = ("result.json", "metrics.jsonl", "checkpoints", "*.png", "*.partial", "config.json")
+FILES = (
+    *("result.json", "metrics.jsonl", "checkpoints", "tensorboard", "profile"),
+    *("*.png", "*.partial", "config.json"),
+)
 """What a run writes into its folder; what says that it is one goes last."""
 
 

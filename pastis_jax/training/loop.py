@@ -20,6 +20,7 @@ from pastis_jax.training.processes import is_main
 from pastis_jax.training.sharding import Placement
 from pastis_jax.training.state import TrainState
 from pastis_jax.training.step import EpochMetrics, EvaluationStep, TrainStep
+from pastis_jax.training.watch import Events, Profile
 from pastis_jax.types import Batch
 
 REFRESH_SECONDS = 0.5
@@ -77,6 +78,7 @@ class _Progress:
       best_epoch: Its epoch.
       samples: Number of training samples of the finished epochs.
       seconds: Wall time of training.
+      waited: Part of it in which a batch was made that came after the step before it was over.
       log: Lines of metrics.jsonl.
     """
 
@@ -87,6 +89,7 @@ class _Progress:
     best_epoch: int | None = None
     samples: int = 0
     seconds: float = 0.0
+    waited: float = 0.0
     log: list[dict[str, Any]] = dataclasses.field(default_factory=list)
 
     def facts(self) -> dict[str, Any]:
@@ -116,6 +119,7 @@ class Fit:
       best: Its validation outcome.
       train_seconds: Wall time of training steps, without compilation and validation.
       compile_seconds: Wall time of compiling the training step.
+      wait_seconds: Part of `train_seconds` in which the devices may have waited for a batch.
       rate: Training samples per second.
     """
 
@@ -124,6 +128,7 @@ class Fit:
     best: Outcome
     train_seconds: float
     compile_seconds: float
+    wait_seconds: float
     rate: float
 
 
@@ -175,6 +180,8 @@ def fit(
     warmup: int = 0,
     warmup_step: TrainStep | None = None,
     checkpoint_steps: int | None = None,
+    events: Events | None = None,
+    profile: Profile | None = None,
 ) -> Fit:
     """Trains for `epochs`; after each, validates, writes a line of metrics and the checkpoints.
 
@@ -196,6 +203,8 @@ def fit(
       warmup: Number of first epochs that `warmup_step` takes instead.
       warmup_step: Training step of these.
       checkpoint_steps: Also write `last` within an epoch, whenever so many steps of it are done.
+      events: Where the log goes too.
+      profile: Traces some steps.
 
     Raises:
       NonFiniteLossError: Naming the step and the batch's ids.
@@ -207,7 +216,7 @@ def fit(
         folder.restart_log()
         outcome = validate(state)
         checkpoints.save("best", state, epoch=0, **{f"val_{score}": outcome.scores[score]})
-        return Fit(state, 0, outcome, train_seconds=0.0, compile_seconds=0.0, rate=0.0)
+        return Fit(state, 0, outcome, 0.0, 0.0, 0.0, 0.0)
     metrics, progress = placement.whole(empty()), _Progress()
     if (before := checkpoints.resume(state, metrics)) is not None:
         state, metrics, facts = before
@@ -236,14 +245,21 @@ def fit(
     with _progress_bar(epochs * steps_per_epoch, finished) as bar:
         for epoch in range(progress.epoch + 1, epochs + 1):
             bar.set_description(f"epoch {epoch}/{epochs}")
-            start = time.perf_counter()
+            start, waited, elapsed = time.perf_counter(), progress.waited, progress.seconds
             step = steps[epoch <= warmup]
             for done in range(progress.done + 1, steps_per_epoch + 1):
+                if profile:
+                    profile.before_step()
                 state, metrics = step(state, metrics, batch)
+                if profile:
+                    profile.after_step(metrics)
                 # Before the next batch is taken, or a resumed run would leave it out.
                 progress.batches = batches.get_state()
                 # The device computes while the host makes the next batch.
+                asked = time.perf_counter()
                 batch = placement.batch(next(batches))
+                if metrics.samples.is_ready():  # The step was over first.
+                    progress.waited += time.perf_counter() - asked
                 if bar.update(1):
                     _show(bar, metrics, progress.best, score, done)
                 if checkpoint_steps and done % checkpoint_steps == 0 and done < steps_per_epoch:
@@ -269,12 +285,19 @@ def fit(
                     "train": _plain(train),
                     "val": _plain(outcome.scores),
                     "seconds": progress.seconds,
+                    "data_wait": (progress.waited - waited) / (progress.seconds - elapsed),
                 }
             )
             metrics = placement.whole(empty())
             keep()
             folder.log(**progress.log[-1])
+            if events and is_main():
+                events.write(epoch * steps_per_epoch, _scalars(progress.log[-1]))
             _show(bar, trained, progress.best, score, steps_per_epoch)
+    if profile:
+        profile.close(state)
+    if events:
+        events.close()
     assert progress.best is not None
     return Fit(
         state=checkpoints.load("best", state),
@@ -282,6 +305,7 @@ def fit(
         best=progress.best,
         train_seconds=progress.seconds,
         compile_seconds=compile_seconds,
+        wait_seconds=progress.waited,
         rate=progress.samples / progress.seconds,
     )
 
@@ -338,12 +362,20 @@ def _check_finite(metrics: EpochMetrics) -> None:
 
 
 def _scores(metrics: EpochMetrics) -> dict[str, Any]:
-    return {"loss": float(metrics.loss.compute()), **metrics.task.compute()}
+    scores = {"loss": float(metrics.loss.compute()), **metrics.task.compute()}
+    if metrics.gradient.count:
+        scores["gradient_norm"] = float(metrics.gradient.compute())
+    return scores
 
 
 def _plain(scores: dict[str, Any]) -> dict[str, float]:
     """The scalar scores."""
     return {name: value for name, value in scores.items() if isinstance(value, float)}
+
+
+def _scalars(line: dict[str, Any]) -> dict[str, Any]:
+    """What is drawn of a line of the log."""
+    return {name: line[name] for name in ("train", "val", "data_wait")}
 
 
 def _numbers(value: Any) -> Any:

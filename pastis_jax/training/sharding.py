@@ -39,10 +39,12 @@ class Placement:
       mesh: The devices.
       parallel: `jit`: one program over sharded arrays, whose sums XLA makes global. `pmap`: a
         program for each device, which sums over `axis_name` by itself.
+      parts: Number of parts that training takes a batch in, one after another, to save memory.
     """
 
     mesh: jax.sharding.Mesh = dataclasses.field(default_factory=data_mesh)
     parallel: Parallel = "jit"
+    parts: int = 1
 
     @property
     def devices(self) -> int:
@@ -55,8 +57,9 @@ class Placement:
         return AXIS if self.parallel == "pmap" else None
 
     def padded(self, batch_size: int) -> int:
-        """Smallest number of samples, from `batch_size` on, that the devices share evenly."""
-        return -(-batch_size // self.devices) * self.devices
+        """Smallest number of samples, from `batch_size` on, that makes parts and shares even."""
+        least = self.devices * self.parts
+        return -(-batch_size // least) * least
 
     def rows(self, batch_size: int) -> range:
         """Which samples of every batch this process makes; from `batch_size` on, blank ones."""

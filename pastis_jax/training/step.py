@@ -41,6 +41,7 @@ class EpochMetrics:
     Attributes:
       loss: Mean loss, examples by their weight.
       samples: Number of real samples.
+      gradient: Mean norm of the gradient, over the training steps.
       task: The task's metric.
       failed_step: First step with a non-finite loss, -1 for none.
       failed_ids: ``b``, ids of that step's batch.
@@ -48,6 +49,7 @@ class EpochMetrics:
 
     loss: Mean
     samples: Int[Array, ""]
+    gradient: Mean
     task: Metric
     failed_step: Int[Array, ""]
     failed_ids: Int[Array, " b"]
@@ -57,7 +59,7 @@ class EpochMetrics:
         """Returns the metrics of no batch; `task` is the task's empty metric."""
         ids = jnp.full((batch_size,), -1, jnp.int32)
         none = jnp.zeros((), jnp.int32)
-        return cls(Mean.empty(), none, task, none - 1, ids)
+        return cls(Mean.empty(), none, Mean.empty(), task, none - 1, ids)
 
     def update(
         self,
@@ -67,6 +69,7 @@ class EpochMetrics:
         batch: Batch,
         step: Int[Array, ""],
         axis_name: str | None = None,
+        gradient: Mean | None = None,
     ) -> EpochMetrics:
         """Adds one batch; the arguments are what loss and metric gave for it.
 
@@ -88,6 +91,7 @@ class EpochMetrics:
         return EpochMetrics(
             loss=self.loss.merge(mean),
             samples=self.samples + samples,
+            gradient=self.gradient if gradient is None else self.gradient.merge(gradient),
             task=self.task.merge(task),
             failed_step=jnp.where(first_failure, step, self.failed_step),
             failed_ids=jnp.where(first_failure & real, ids, self.failed_ids),
@@ -118,22 +122,24 @@ def make_train_step(
       metric: Metric of a batch.
       optimizer: Optax transformation.
       key: Root key of the run; every step derives its own from it.
-      placement: Devices to spread the batch over; under `pmap`, the model's `axis_name` is its.
-      augment: Changes the series under a key: temporal dropout.
+      placement: Devices to spread the batch over, and parts to take it in; under `pmap`, the
+        model's `axis_name` is its.
+      augment: Changes the series of a part under a key: temporal dropout.
       ema: Decay of the state's average of the parameters, if it has one.
     """
 
-    axis = placement.axis_name
+    axis, parts = placement.axis_name, placement.parts
 
-    def train_step(state: TrainState, metrics: EpochMetrics, batch: Batch):
+    def learn(params, batch_stats, batch: Batch, number):
+        """Gradient of the summed losses of `batch`, and what was computed on the way."""
         series = batch.series
         if augment is not None:
-            series = augment(rng.stream(key, "augment", state.step), series)
-        rngs = {"dropout": rng.stream(key, "dropout", state.step)}
+            series = augment(rng.stream(key, "augment", number), series)
+        rngs = {"dropout": rng.stream(key, "dropout", number)}
 
         def objective(params):
             prediction, updated = model.apply(
-                {"params": params, "batch_stats": state.batch_stats},
+                {"params": params, "batch_stats": batch_stats},
                 series,
                 train=True,
                 **batch.given,
@@ -141,18 +147,45 @@ def make_train_step(
                 mutable=["batch_stats"],
             )
             losses, weights = loss(prediction, batch)
-            mean = sum_over(Mean.from_batch(losses, weights), axis).compute()
-            return mean, (losses, weights, prediction, updated["batch_stats"])
+            total = sum_over(Mean.from_batch(losses, weights).total, axis)
+            return total, (updated["batch_stats"], metric(prediction, batch), losses, weights)
 
-        gradient, (losses, weights, prediction, batch_stats) = jax.grad(objective, has_aux=True)(
-            state.params
+        return jax.grad(objective, has_aux=True)(params)
+
+    def learn_in_parts(state: TrainState, batch: Batch):
+        """The same of a batch whose parts are taken one after another; statistics see each."""
+
+        def add(carry, part):
+            batch_stats, gradient, task = carry
+            number, batch = part
+            new, (batch_stats, one, *losses) = learn(state.params, batch_stats, batch, number)
+            return (batch_stats, jax.tree.map(jnp.add, gradient, new), task.merge(one)), losses
+
+        split = jax.tree.map(lambda x: x.reshape(-1, parts, *x.shape[1:]).swapaxes(0, 1), batch)
+        numbers = state.step * parts + jnp.arange(parts)
+        one = jax.tree.map(lambda x: x[0], (numbers, split))
+        kinds = jax.eval_shape(
+            lambda part: learn(state.params, state.batch_stats, *part[::-1]), one
         )
+        nothing = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), (kinds[0], kinds[1][1]))
+        first = (state.batch_stats, *nothing)
+        (batch_stats, gradient, task), losses = jax.lax.scan(add, first, (numbers, split))
+        return gradient, (batch_stats, task, *(x.T.reshape(-1) for x in losses))
+
+    def train_step(state: TrainState, metrics: EpochMetrics, batch: Batch):
+        if parts == 1:
+            learned = learn(state.params, state.batch_stats, batch, state.step)
+        else:
+            learned = learn_in_parts(state, batch)
+        gradient, (batch_stats, task, losses, weights) = learned
         if axis is not None:
-            # Every device has the whole batch's mean loss, and the derivative of their sum.
+            # Every device has the whole batch's losses, and the derivative of their sum.
             gradient = jax.lax.pmean(gradient, axis)
+        count = sum_over(Mean.from_batch(losses, weights).count, axis)
+        gradient = jax.tree.map(lambda x: x / jnp.where(count > 0, count, 1), gradient)
+        norm = Mean(optax.tree.norm(gradient), jnp.ones(()))
         updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
-        task = metric(prediction, batch)
-        metrics = metrics.update(losses, weights, task, batch, state.step, axis)
+        metrics = metrics.update(losses, weights, task, batch, state.step, axis, norm)
         params = optax.apply_updates(state.params, updates)
         average = state.average
         if average is not None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import pathlib
 from collections.abc import Mapping
+from typing import Any
 
 import jax
 from jaxtyping import Array, PyTree
@@ -36,36 +38,55 @@ class Events:
         except ImportError:
             remedy = "pip install 'pastis-jax[tensorboard]', or leave it out"
             raise UserError("needs tensorboardX", where="--tensorboard", remedy=remedy) from None
-        self._writer = SummaryWriter(str(folder))
+        # Written by a thread of its own, within a second.
+        self._open = functools.partial(SummaryWriter, str(folder), flush_secs=1)
+        self._writer = None
 
-    def write(self, step: int, groups: Mapping[str, Mapping[str, float]]) -> None:
-        """Writes the scalars of `groups` (`train`, `val`, ...) as ``group/name`` at `step`."""
+    def write(self, step: int, groups: Mapping[str, Any]) -> None:
+        """Writes scalars, and mappings of scalars as ``group/name``, as of `step`.
+
+        What an earlier part of the run wrote of later steps, after its last checkpoint, is hidden.
+        """
+        if self._writer is None:
+            self._writer = self._open(purge_step=step)
         for group, values in groups.items():
-            for name, value in values.items():
-                self._writer.add_scalar(f"{group}/{name}", value, step)
-        self._writer.flush()
+            for name, value in values.items() if isinstance(values, Mapping) else [("", values)]:
+                self._writer.add_scalar(f"{group}/{name}".rstrip("/"), value, step)
+
+    def close(self) -> None:
+        """Writes what is left."""
+        if self._writer is not None:
+            self._writer.close()
 
 
 class Profile:
-    """Traces some steps with the JAX profiler, once; TensorBoard and Perfetto show the trace.
+    """Traces some steps by the JAX profiler; TensorBoard and Perfetto show the trace.
 
     Args:
       folder: Where the trace goes.
-      first: Number of steps of this process to skip: those that compile and warm up.
+      first: Number of steps of this process to let pass before.
       steps: Number of steps to trace.
     """
 
     def __init__(self, folder: pathlib.Path, *, first: int = 3, steps: int = 5):
-        self.folder, self._first, self._steps, self._seen = folder, first, steps, 0
+        self.folder, self._first, self._last, self._done = folder, first, first + steps, 0
+        self._tracing = False
 
-    def before(self) -> None:
-        """Call before each step."""
-        if self._seen == self._first:
+    def before_step(self) -> None:
+        """To be called before each step."""
+        if self._done == self._first:
             jax.profiler.start_trace(str(self.folder))
-        self._seen += 1
+            self._tracing = True
+        self._done += 1
 
-    def after(self, result: PyTree[Array]) -> None:
-        """Call after each step with what it returned, or at the end of training."""
-        if self._seen == self._first + self._steps:
-            jax.block_until_ready(result)  # the last traced step only
+    def after_step(self, result: PyTree[Array]) -> None:
+        """To be called with what each step gave."""
+        if self._done == self._last:
+            self.close(result)
+
+    def close(self, result: PyTree[Array]) -> None:
+        """Ends the trace, if it is on, when `result` is there."""
+        if self._tracing:
+            jax.block_until_ready(result)
             jax.profiler.stop_trace()
+            self._tracing = False

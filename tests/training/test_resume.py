@@ -162,7 +162,7 @@ def fit(steps, path, *, batches=None, stop_in=None, epochs=EPOCHS, checkpoint_st
 def log_of(path):
     """Lines of metrics.jsonl without the times."""
     lines = map(json.loads, (path / "run" / "metrics.jsonl").read_text().splitlines())
-    return [{k: v for k, v in line.items() if k != "seconds"} for line in lines]
+    return [{k: v for k, v in line.items() if k not in ("seconds", "data_wait")} for line in lines]
 
 
 def assert_same(one, other, paths):

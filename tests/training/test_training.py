@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from flax import linen
 
 from pastis_jax import fusion, training
 from pastis_jax.errors import UserError
@@ -20,7 +21,7 @@ from pastis_jax.metrics import ConfusionMatrix
 from pastis_jax.models import LTAE, MLPDecoder, PixelSetEncoder
 from pastis_jax.temporal_dropout import temporal_dropout
 from pastis_jax.training import checkpoint
-from pastis_jax.types import Batch, Series
+from pastis_jax.types import Batch, Prediction, Series
 
 B, T, S, CLASSES = 16, 12, 3, 3
 CHANNELS = {"S2": 4, "S1A": 2}
@@ -234,6 +235,38 @@ def test_the_average_of_the_weights_is_what_predicts(tmp_path):
         )
         chex.assert_trees_all_close(state.average, expected, rtol=1e-5, atol=1e-7)
     assert state.variables["params"] is state.average
+
+
+def test_parts_of_a_batch_add_up(tmp_path):
+    """Without batch norm and dropout, parts change nothing, also where samples do not count."""
+    setup = Setup(tmp_path)
+    batch = make_batch(np.random.default_rng(1), real=5)
+
+    class Plain(linen.Module):
+        @linen.compact
+        def __call__(self, series, *, train=False):
+            values = series["S2"].values
+            logits = linen.Dense(CLASSES)(values.reshape(len(values), -1))
+            return Prediction(logits=logits, valid=jnp.ones(len(values), bool))
+
+    def step(parts):
+        placement = training.Placement(parts=parts)
+        step = training.make_train_step(
+            model=Plain(),
+            loss=setup.loss,
+            metric=setup.metric,
+            optimizer=optax.sgd(0.1),
+            key=jax.random.key(0),
+            placement=placement,
+        )
+        state = training.create_state(Plain(), optax.sgd(0.1), batch, jax.random.key(0))
+        return jax.device_get(step(placement.whole(state), setup.empty(), placement.batch(batch)))
+
+    (state, metrics), *others = (step(parts) for parts in (1, 2, B))
+    assert metrics.gradient.compute() > 0
+    for other in others:
+        chex.assert_trees_all_close(other, (state, metrics), rtol=1e-5, atol=1e-6)
+    assert training.Placement(parts=3).padded(B) == -(-B // 3) * 3
 
 
 def test_samples_that_fill_up_a_batch_change_nothing(tmp_path):
