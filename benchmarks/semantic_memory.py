@@ -1,90 +1,191 @@
-"""Memory of a full-size semantic training step, with and without rematerialisation.
+"""What saves memory in a training step of U-TAE: how much, and at what cost in time.
 
-    python -m benchmarks.semantic_memory
+    python -m benchmarks.semantic_memory                # late fusion first, then the other schemes
+    python -m benchmarks.semantic_memory --measured     # runs every variant too, a quarter the side
 
-Published widths, 4 patches of 128 x 128 with 61 S2 and 70 + 70 Sentinel-1 dates, no temporal
-dropout: what did not fit in the paper's 32 GB for late and decision fusion (Table 2). Nothing is
-run: the compiler says what the step needs beside its arguments.
+Published widths, 4 patches with 61 S2 and 70 + 70 Sentinel-1 dates. Of 128 x 128 pixels, the
+compiler says what the step needs beside its arguments; nothing is run. With --measured, patches are
+of 32 x 32, and every variant runs in a process of its own: most memory the process ever held beyond
+what it held before the first step, and the median time of a step.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import functools
+import json
 import pathlib
+import resource
+import statistics
+import subprocess
+import sys
+import threading
+import time
 
 import jax
 import jax.numpy as jnp
-import optax
+import numpy as np
 import tyro
 
-from experiments import patch_arguments, semantic
+from experiments import arguments, patch_arguments, semantic
 from pastis_jax import training
 from pastis_jax.data.class_mapping import ClassMapping
+from pastis_jax.data.patch_pipeline import frame_capacity
+from pastis_jax.temporal_dropout import temporal_dropout
 from pastis_jax.types import Batch, Series
 
 DATES = {"S2": 61, "S1A": 70, "S1D": 70}
 CHANNELS = {"S2": 10, "S1A": 3, "S1D": 3}
+BATCH, SIZE, MEASURED_SIZE, ROUNDS = 4, 128, 32, 3
+VARIANTS = {
+    "plain": {},
+    "--bf16": {"bf16": True},
+    "--temporal-dropout": {"temporal_dropout": True},
+    "--accumulate 4": {"accumulate": 4},
+    "--remat": {"remat": True},
+    "--remat --bf16": {"remat": True, "bf16": True},
+    "--remat --accumulate 4": {"remat": True, "accumulate": 4},
+}
 
 
 @dataclasses.dataclass(frozen=True)
 class Config:
     """Print the memory of training steps."""
 
-    schemes: tuple[str, ...] = ("single", "early", "late", "decision")
-    batch_size: int = 4
-    size: int = 128
+    schemes: tuple[str, ...] = ("late", "decision", "early", "single")
+    measured: bool = False
+    """Run every variant of the first scheme too."""
+    one: tuple[str, str] | None = None
+    """Run this variant of this scheme here, and print what it took as JSON."""
 
 
-def step_memory(config: Config, scheme: str, *, remat: bool) -> float:
-    """Returns the temporary memory of a training step, GB."""
-    arguments = semantic.Config(
-        fusion=scheme, remat=remat, data=pathlib.Path("-"), batch_size=config.batch_size
+def build(scheme: str, variant: str, size: int):
+    """Returns the step of a variant, and the shapes of its arguments."""
+    config = semantic.Config(
+        fusion=scheme, data=pathlib.Path("-"), batch_size=BATCH, **VARIANTS[variant]
     )
-    arguments = patch_arguments.complete(arguments, simulated_epochs=1)
-    classes = ClassMapping.official()
-    task = semantic.make_task(classes)
-    model = semantic.build_model(arguments, len(classes.names), {})
-    b, n = config.batch_size, config.size
-
-    def empty(modality):
-        t = DATES[modality]
-        return Series(
-            values=jnp.zeros((b, t, n, n, CHANNELS[modality])),
-            days=jnp.zeros((b, t), jnp.int32),
-            valid=jnp.ones((b, t), bool),
-        )
-
-    batch = jax.eval_shape(
-        lambda: Batch(
-            series={m: empty(m) for m in arguments.modalities},
-            label=jnp.zeros((b, n, n), jnp.int32),
-            real=jnp.ones(b, bool),
-            id=jnp.arange(b),
-        )
-    )
-    optimizer = optax.adam(1e-3)
-    key = jax.random.key(0)
-    state = jax.eval_shape(functools.partial(training.create_state, model, optimizer), batch, key)
-    metrics = jax.eval_shape(lambda: training.EpochMetrics.empty(task.empty(), b))
+    config = patch_arguments.complete(config, simulated_epochs=1)
+    classes, rates = ClassMapping.official(), arguments.dropout_rates(config)
+    share, names = BATCH // config.accumulate, config.modalities
+    most = {
+        m: frame_capacity(np.full(BATCH, DATES[m]), share, 1 - rates.get(m, 0.0)) for m in names
+    }
+    model = semantic.build_model(config, len(classes.names), most)
+    task, placement = semantic.make_task(classes), arguments.placement(config)
+    schedule = training.make_schedule("constant", 1e-3, steps=1)
+    optimizer = training.make_optimizer("adam", schedule)
     step = training.make_train_step(
         model=model,
         loss=task.loss,
         metric=task.metric,
         optimizer=optimizer,
-        key=key,
-        placement=training.Placement(),
+        key=jax.random.key(0),
+        placement=placement,
+        augment=functools.partial(temporal_dropout, rates=rates, most=most) if rates else None,
     )
-    return step.lower(state, metrics, batch).compile().memory_analysis().temp_size_in_bytes / 1e9
+    make_batch = functools.partial(example, names, size)
+    make_state = functools.partial(training.create_state, model, optimizer)
+    batch = jax.eval_shape(make_batch)
+    state = jax.eval_shape(make_state, batch, jax.random.key(0))
+    metrics = jax.eval_shape(lambda: training.EpochMetrics.empty(task.empty(), BATCH))
+    return step, (state, metrics, batch), (make_state, task, placement, make_batch)
+
+
+def example(modalities: tuple[str, ...], size: int) -> Batch:
+    """Makes a batch of full series."""
+
+    def series(m):
+        shape = (BATCH, DATES[m])
+        return Series(
+            values=jnp.ones((*shape, size, size, CHANNELS[m])),
+            days=jnp.broadcast_to(jnp.arange(shape[1]) * 5, shape),
+            valid=jnp.ones(shape, bool),
+        )
+
+    return Batch(
+        series={m: series(m) for m in modalities},
+        label=jnp.ones((BATCH, size, size), jnp.int32),
+        real=jnp.ones(BATCH, bool),
+        id=jnp.arange(BATCH),
+    )
+
+
+def compiled_memory(scheme: str, variant: str) -> float:
+    """Returns the temporary memory of a full-size training step, GB."""
+    step, shapes, _ = build(scheme, variant, SIZE)
+    return step.lower(*shapes).compile().memory_analysis().temp_size_in_bytes / 1e9
+
+
+def measure(scheme: str, variant: str) -> dict[str, float]:
+    """Runs a step some times: memory beyond what was held before, GB, and median time, s."""
+    step, shapes, (make_state, task, placement, make_batch) = build(scheme, variant, MEASURED_SIZE)
+    step = step.lower(*shapes).compile()
+    batch = make_batch()
+    state = placement.whole(make_state(batch, jax.random.key(0)))
+    metrics = placement.whole(training.EpochMetrics.empty(task.empty(), BATCH))
+    before, times = held(), []
+    with Watch() as watch:
+        for _ in range(ROUNDS + 1):
+            start = time.perf_counter()
+            state, metrics = jax.block_until_ready(step(state, metrics, placement.batch(batch)))
+            times.append(time.perf_counter() - start)
+    return {"memory": watch.most - before, "seconds": statistics.median(times[1:])}
+
+
+def held() -> float:
+    """Memory that this process holds, GB (Linux)."""
+    pages = int(pathlib.Path("/proc/self/statm").read_text().split()[1])
+    return pages * resource.getpagesize() / 1e9
+
+
+class Watch(threading.Thread):
+    """Looks every few milliseconds how much memory this process holds.
+
+    Attributes:
+      most: The most it has held, GB.
+    """
+
+    def __init__(self):
+        super().__init__(daemon=True)
+        self.most, self._over = 0.0, threading.Event()
+
+    def run(self):
+        while not self._over.wait(0.005):
+            self.most = max(self.most, held())
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, *_):
+        self._over.set()
+        self.join()
 
 
 def main() -> None:
     """Command line."""
     config = tyro.cli(Config, prog="python -m benchmarks.semantic_memory")
-    print("| scheme | plain | --remat |\n|---|---|---|")
-    for scheme in config.schemes:
-        cells = [f"{step_memory(config, scheme, remat=remat):.1f} GB" for remat in (False, True)]
-        print(f"| {scheme} | {' | '.join(cells)} |", flush=True)
+    if config.one is not None:
+        print(json.dumps(measure(*config.one)))
+        return
+    if config.measured:
+        first = config.schemes[0]
+        print(f"{first}, 4 x {MEASURED_SIZE} x {MEASURED_SIZE}, measured")
+        print("| variant | memory | of plain | time of plain |\n|---|---|---|---|")
+        plain = None
+        for variant in VARIANTS:
+            command = [sys.executable, "-m", "benchmarks.semantic_memory", "--one", first, variant]
+            run = subprocess.run(command, check=True, capture_output=True, text=True)
+            took = json.loads(run.stdout.splitlines()[-1])
+            plain = plain or took
+            memory, seconds = (took[name] / plain[name] for name in ("memory", "seconds"))
+            cells = f"{took['memory']:.2f} GB | {memory:.2f} | {seconds:.2f}"
+            print(f"| {variant} | {cells} |", flush=True)
+    print(f"4 x {SIZE} x {SIZE}, as compiled")
+    print(f"| variant | {' | '.join(config.schemes)} |\n|---|{'---|' * len(config.schemes)}")
+    for variant in VARIANTS:
+        cells = [f"{compiled_memory(scheme, variant):.1f} GB" for scheme in config.schemes]
+        print(f"| {variant} | {' | '.join(cells)} |", flush=True)
 
 
 if __name__ == "__main__":
