@@ -163,13 +163,11 @@ def make_train_step(
 
         split = jax.tree.map(lambda x: x.reshape(-1, parts, *x.shape[1:]).swapaxes(0, 1), batch)
         numbers = state.step * parts + jnp.arange(parts)
-        one = jax.tree.map(lambda x: x[0], (numbers, split))
-        kinds = jax.eval_shape(
-            lambda part: learn(state.params, state.batch_stats, *part[::-1]), one
-        )
-        nothing = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), (kinds[0], kinds[1][1]))
-        first = (state.batch_stats, *nothing)
-        (batch_stats, gradient, task), losses = jax.lax.scan(add, first, (numbers, split))
+        part = jax.tree.map(lambda x: x[0], split)
+        kind, (_, task, *_) = jax.eval_shape(learn, state.params, state.batch_stats, part, 0)
+        nothing = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), (kind, task))
+        carry, losses = jax.lax.scan(add, (state.batch_stats, *nothing), (numbers, split))
+        batch_stats, gradient, task = carry
         return gradient, (batch_stats, task, *(x.T.reshape(-1) for x in losses))
 
     def train_step(state: TrainState, metrics: EpochMetrics, batch: Batch):
