@@ -168,6 +168,9 @@ def train(
     for name, number in training.parameter_table(state.params, depth=1).items():
         common.say(f"  {number:>9,} {name}")
     events = training.Events(folder.path / "tensorboard") if config.tensorboard else None
+    profile = None
+    if config.profile:
+        profile = training.Profile(folder.path / "profile", first=min(3, steps // 2))
     folder.begin()
     if config.out is None:
         common.say(f"If it is stopped, the same command with --out {folder.given} continues it.")
@@ -205,7 +208,7 @@ def train(
         warmup_step=step(warmup_model) if warmup else None,
         checkpoint_steps=config.checkpoint_steps,
         events=events,
-        profile=training.Profile(folder.path / "profile") if config.profile else None,
+        profile=profile,
     )
     return Trained(fit, folder, table, key, data_seconds)
 

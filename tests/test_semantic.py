@@ -24,6 +24,7 @@ from pastis_jax.types import Series
 SIZES = ["--encoder-widths", "8", "8", "--decoder-widths", "8", "8", "--head-widths", "8"]
 SIZES += ["--heads", "2", "--model-features", "8", "--batch-size", "2", "--epochs", "1"]
 TWO = ["--modalities", "S2", "S1A"]
+WATCHED = ["--accumulate", "2", "--tensorboard", "--profile"]
 
 COUNTS = [
     ({"fusion": "single", "modalities": ("S2",)}, 1_087_260),
@@ -89,7 +90,7 @@ def run(arguments, out):
             "--cache",
         ],
         ["--fusion", "mid", "--auxiliary", "--remat", "--encoder-norm", "batch", *TWO],
-        ["--fusion", "late", "--temporal-dropout", "--modalities", "S1D", "S2", "--bf16"],
+        ["--fusion", "late", "--temporal-dropout", "--modalities", "S1D", "S2", "--bf16", *WATCHED],
         [
             "--fusion",
             "decision",
@@ -112,6 +113,13 @@ def test_every_scheme_trains_tests_and_reports(data, tmp_path, capsys, arguments
     assert np.sum(result["confusion"]) == np.sum(semantic_map != 19)  # every labelled pixel once
     files = {path.name for path in (tmp_path / "run").iterdir()}
     assert files >= {"panel.png", "learning_curves.png", "confusion_matrix.png", "result.json"}
+    watched = {"tensorboard", "profile"}
+    assert files & watched == (watched if "--profile" in arguments else set())
+    line = json.loads((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()[-1])
+    assert line["train"]["gradient_norm"] > 0
+    assert "gradient_norm" not in line["val"]
+    assert 0 <= line["data_wait"] <= 1
+    assert sum(result["parameters_by_module"].values()) == result["parameters"]
     printed = capsys.readouterr().out
     assert ("test_components" in result) == ("--components" in arguments)
     if "--components" in arguments:
@@ -135,6 +143,8 @@ def test_classes_can_be_grouped(data, tmp_path):
 
 
 REFUSED = [
+    (["--accumulate", "0"], "--accumulate"),
+    (["--batch-size", "2", "--accumulate", "3"], "--accumulate"),
     (["--crop", "17"], "--crop"),
     (["--crop", "2"], "--crop"),
     (["--crop", "-1"], "--crop"),
