@@ -51,8 +51,8 @@ class Config:
     """Take each batch in so many parts, one after another, and add their gradients: memory of a
     part, steps of the batch. Batch norms see a part at a time."""
     ema: float | None = None
-    """Also keep a moving average of the weights with this decay per step (0.999, say); it is what
-    is validated, kept and tested."""
+    """Also keep a moving average of weights and running statistics with this decay per step (0.999,
+    say); it is what is validated, kept and tested."""
     initialisation: Literal["he", "reference"] = "he"
     """First weights: He-normal, or as the published code draws them."""
     removed_optical: tuple[float, ...] = ()
@@ -91,7 +91,10 @@ class Config:
 
 
 DEVICES = ("parallel", "distributed", "coordinator", "processes", "process_id")
-MAY_DIFFER = ("out", "overwrite", "cache_dir", "tensorboard", "profile", *DEVICES)
+MAY_DIFFER = (
+    *("out", "overwrite", "cache_dir", "cache", "checkpoint_steps", "tensorboard", "profile"),
+    *DEVICES,
+)
 """Arguments that may change when a run is continued."""
 
 
@@ -250,6 +253,16 @@ def connect(config: Config) -> None:
 def placement(config: Config) -> training.Placement:
     """Where the state and the batches of a run lie."""
     return training.Placement(parallel=config.parallel, parts=config.accumulate)
+
+
+def evaluation_size(config: Config) -> int:
+    """Samples in a batch of validation and test: a part of a training batch."""
+    return -(-config.batch_size // config.accumulate)
+
+
+def evaluation_placement(config: Config) -> training.Placement:
+    """Where the batches of validation and test lie."""
+    return training.Placement(parallel=config.parallel)
 
 
 def axis_name(config: Config) -> str | None:

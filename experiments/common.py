@@ -52,7 +52,7 @@ def command(run: Callable[[], Any]) -> None:
     except jax.errors.JaxRuntimeError as error:
         if "RESOURCE_EXHAUSTED" not in str(error):
             raise
-        remedy = "lower --batch-size; for patches, add --remat or lower --crop"
+        remedy = "lower --batch-size or add --accumulate; for patches, add --remat or lower --crop"
         print(f"error: the device has not enough memory: {remedy}", file=sys.stderr)
         raise SystemExit(1) from None
     except (NonFiniteLossError, OSError, MemoryError) as error:
@@ -106,7 +106,12 @@ def run_in(folder: RunFolder, train: Callable[[], dict[str, Any]], **show: Any) 
             say(f"Continuing {folder.given} {_stopped_at(folder)}.")
         try:
             result = jsonable(train())
-            folder.write("result.json", result)
+
+            def finish() -> str:
+                folder.write("result.json", result)
+                return ""
+
+            from_main(finish)  # The others wait until the main process has made its pictures.
         except (KeyboardInterrupt, OSError) as error:
             if (folder.path / "config.json").exists():
                 error.add_note(f"the same command with --out {folder.given} continues this run")

@@ -32,7 +32,7 @@ def score(predict: Callable[[Batch], jax.Array], data: patches.Data) -> dict[str
         # Without the series, which would fill the memory.
         return [
             (np.asarray(predict(batch)), batch.panoptic.instances, batch.label, batch.real)
-            for batch in data.whole(split)
+            for batch in data.alone(split)
         ]
 
     val, test = maps("val"), maps("test")

@@ -64,12 +64,12 @@ def train_and_test(
     # Data
     data = patches.load(config, instances=True)
     classes, sources = data.classes, data.sources
-    placement = arguments.placement(config)
+    placement = arguments.evaluation_placement(config)
 
     # Model: room for the frames of its batches
     rates = arguments.dropout_rates(config)
-    trained_frames = patches.capacity(config, [sources["train"]], rates, config.accumulate)
-    tested_frames = patches.capacity(config, [sources["val"], sources["test"]], {})
+    trained_frames = patches.capacity(config, [sources["train"]], rates, train=True)
+    tested_frames = patches.capacity(config, [sources["val"], sources["test"]], train=False)
     model = functools.partial(build_model, config, len(classes.names))
     evaluation_model = model(tested_frames)
     task = make_task(config, classes)
@@ -86,7 +86,7 @@ def train_and_test(
             state,
             data.evaluation(split),
             step=step,
-            empty=lambda: training.EpochMetrics.empty(empty(), config.batch_size),
+            empty=lambda: training.EpochMetrics.empty(empty(), data.evaluation_size),
             placement=placement,
             context=context,
         )
@@ -136,10 +136,9 @@ def train_and_test(
         supervised.draw_curves(config, trained, task)
         names, colours = classes.names, classes.colours
         viz.pq_per_class(test.scores["per_class"], names, colours, folder.path / "pq_per_class.png")
-        some = next(data.whole("test"))
-        # A mapped model has room for one device's frames; this is one device alone.
-        reporting = model({}) if config.parallel == "pmap" else evaluation_model
-        found = jax.jit(reporting.apply)(jax.device_get(state.variables), some.series)
+        some = next(data.alone("test", PANEL_PATCHES))
+        # On one device alone, whatever the batches.
+        found = jax.jit(model({}).apply)(jax.device_get(state.variables), some.series)
         on_map = panoptic_map(found.logits, min_confidence=least, min_remain=config.min_remain)
         rows = panel_rows(data, some, found, on_map)
         viz.panoptic_panel(rows, names, colours, folder.path / "panel.png", title=result["title"])

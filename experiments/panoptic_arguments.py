@@ -63,7 +63,7 @@ def complete(config: Config, published: PublishedPanopticModel | None = None) ->
     simulated = config.data is None
     if simulated and config.crop is None:
         config = dataclasses.replace(config, crop=SIMULATED_CROP)
-    if simulated and not (config.encoder_widths or config.decoder_widths):
+    if simulated and published is None and not (config.encoder_widths or config.decoder_widths):
         config = dataclasses.replace(config, decoder_widths=SIMULATED_DECODER)
     config = patch_arguments.complete(
         config,
@@ -112,6 +112,12 @@ def complete(config: Config, published: PublishedPanopticModel | None = None) ->
             "--auxiliary, --removed-optical",
             "not for panoptic segmentation",
             "leave it out",
+        ),
+        (
+            config.accumulate > 1,
+            "--accumulate",
+            "the losses of PaPs are means over the parcels of a whole batch",
+            "leave it out; --remat saves memory too",
         ),
         (
             not all(0 <= weight < math.inf for weight in config.loss_weights)

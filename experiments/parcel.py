@@ -92,7 +92,9 @@ def train_and_test(config: Config, folder: training.RunFolder, started: float) -
     )
     common.say_sources(sources, folds, root, "parcels")
 
-    size, rows = config.batch_size, arguments.placement(config).rows(config.batch_size)
+    size, test_size = config.batch_size, arguments.evaluation_size(config)
+    rows = arguments.placement(config).rows(size)
+    test_rows = arguments.evaluation_placement(config).rows(test_size)
     model = build_model(config)
     result, _ = supervised.train_and_test(
         config,
@@ -103,7 +105,7 @@ def train_and_test(config: Config, folder: training.RunFolder, started: float) -
             sources["train"], encode, batch_size=size, seed=config.seed, rows=rows
         ),
         evaluation=lambda split: evaluation_batches(
-            sources[split], encode, batch_size=size, rows=rows
+            sources[split], encode, batch_size=test_size, rows=test_rows
         ),
         steps_per_epoch=max(1, len(sources["train"]) // config.batch_size),
         root=root,

@@ -40,7 +40,9 @@ class Data:
       most_instances: Most parcels of a patch.
       batch_size: Patches in a batch.
       seed: Of the training batches.
-      rows: Samples of every batch that this process makes.
+      rows: Samples of every training batch that this process makes.
+      evaluation_size: Patches in a batch of validation and test.
+      evaluation_rows: Samples of these that this process makes.
     """
 
     root: pathlib.Path
@@ -52,6 +54,8 @@ class Data:
     batch_size: int
     seed: int
     rows: range
+    evaluation_size: int
+    evaluation_rows: range
 
     def training(self) -> Batches:
         """Endless training batches."""
@@ -63,16 +67,21 @@ class Data:
             rows=self.rows,
         )
 
-    def evaluation(self, split: str, rows: range | None = None) -> Iterator[Batch]:
-        """Batches of the whole patches of `split`, each once; of other `rows` if given."""
-        encode = self.encode.for_evaluation()
-        return evaluation_batches(
-            self.sources[split], encode, batch_size=self.batch_size, rows=rows or self.rows
-        )
+    def evaluation(self, split: str) -> Iterator[Batch]:
+        """Batches of the whole patches of `split`, each once."""
+        return self._whole(split, self.evaluation_size, self.evaluation_rows)
 
-    def whole(self, split: str) -> Iterator[Batch]:
-        """The same batches for one process and one device alone."""
-        return self.evaluation(split, range(self.batch_size))
+    def alone(self, split: str, size: int | None = None) -> Iterator[Batch]:
+        """The same for one process and one device alone, in batches of `size`.
+
+        Default: what one device gets in validation and test.
+        """
+        size = size or -(-self.evaluation_size // jax.device_count())
+        return self._whole(split, size, range(size))
+
+    def _whole(self, split, size, rows):
+        encode = self.encode.for_evaluation()
+        return evaluation_batches(self.sources[split], encode, batch_size=size, rows=rows)
 
     def picture(self, record: Mapping[str, Any], modality: str) -> np.ndarray:
         """One image ``h w c`` of a record in the stored unit: the median over the dates in use.
@@ -155,6 +164,7 @@ def load(config: Config, *, instances: bool = False) -> Data:
     if config.cache:
         total = sum(source.nbytes for source in sources.values())
         common.say(f"--cache: up to {total / 1e9:.1f} GB of patches will be kept in memory.")
+    size = arguments.evaluation_size(config)
     return Data(
         root=root,
         classes=classes,
@@ -165,31 +175,41 @@ def load(config: Config, *, instances: bool = False) -> Data:
         batch_size=config.batch_size,
         seed=config.seed,
         rows=arguments.placement(config).rows(config.batch_size),
+        evaluation_size=size,
+        evaluation_rows=arguments.evaluation_placement(config).rows(size),
     )
 
 
 def capacity(
-    config: Config, sources: Sequence[PatchSource], rates: Mapping[str, float], parts: int = 1
+    config: Config,
+    sources: Sequence[PatchSource],
+    rates: Mapping[str, float] | None = None,
+    *,
+    train: bool,
 ) -> dict[str, int | None]:
     """Most valid frames that a model gets of any of `sources`, by modality; None for all.
 
-    Mapped models get one device's share of a batch. Of sharded batches the frames stay where they
-    are, on all devices, and are all encoded.
+    Mapped models get one device's share of a batch, or of a part of it. Of sharded batches the
+    frames stay where they are, on all devices, and are all encoded.
 
     Args:
       config: Completed.
       sources: Where batches come from.
       rates: Of temporal dropout, by modality.
-      parts: Number of parts that a batch is taken in.
+      train: Whether for the batches of training, or of validation and test.
     """
-    devices = jax.device_count()
-    if config.parallel == "jit" and devices > 1:
+    if config.parallel == "jit" and jax.device_count() > 1:
         return dict.fromkeys(config.modalities)
-    share = -(-config.batch_size // (devices * parts))
+    if train:
+        placement, size = arguments.placement(config), config.batch_size
+    else:
+        placement = arguments.evaluation_placement(config)
+        size = arguments.evaluation_size(config)
+    share = placement.padded(size) // (placement.devices * placement.parts)
 
     def most(modality):
         dates = [s.dates[modality] if config.date is None else np.ones(len(s)) for s in sources]
-        kept = 1 - rates.get(modality, 0.0)
+        kept = 1 - (rates or {}).get(modality, 0.0)
         return max(frame_capacity(one, share, kept) for one in dates)
 
     return {m: most(m) for m in config.modalities}

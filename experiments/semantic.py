@@ -90,11 +90,10 @@ def train_and_test(
 
     # Model: room for the frames of its batches
     rates = arguments.dropout_rates(config)
-    trained = patches.capacity(config, [sources["train"]], rates, config.accumulate)
-    tested = patches.capacity(config, [sources["val"], sources["test"]], {})
+    trained = patches.capacity(config, [sources["train"]], rates, train=True)
+    tested = patches.capacity(config, [sources["val"], sources["test"]], train=False)
     model = functools.partial(build_model, config, len(classes.names))
-    # A mapped model has room for one device's frames; a report is made on one device alone.
-    reporting = model({} if config.parallel == "pmap" else tested)
+    reporting = model({})  # On one device alone, whatever the batches.
 
     def more(state):
         if not config.components:
@@ -128,7 +127,7 @@ def train_and_test(
 
     # Report
     if training.is_main():
-        some = next(data.whole("test"))
+        some = next(data.alone("test", PANEL_PATCHES))
         variables = jax.device_get(state.variables)
         logits = jax.jit(reporting.apply)(variables, some.series).logits
         viz.segmentation_panel(

@@ -161,7 +161,7 @@ def train(
     if variables is not None:
         state = state.replace(params=variables["params"], batch_stats=variables["batch_stats"])
     if config.ema:
-        state = state.replace(average=jax.tree.map(jnp.copy, state.params))
+        state = state.replace(average=jax.tree.map(jnp.copy, state.variables))
     table = training.parameter_table(state.params)
     scheme, total = f"{config.fusion} fusion of {', '.join(config.modalities)}", sum(table.values())
     common.say(f"{scheme}: {total:,} parameters")
@@ -169,7 +169,7 @@ def train(
         common.say(f"  {number:>9,} {name}")
     events = training.Events(folder.path / "tensorboard") if config.tensorboard else None
     profile = None
-    if config.profile:
+    if config.profile and training.is_main():
         profile = training.Profile(folder.path / "profile", first=min(3, steps // 2))
     folder.begin()
     if config.out is None:
@@ -249,7 +249,7 @@ def train_and_test(
     Returns:
       What result.json will hold, and the state that was tested.
     """
-    placement = arguments.placement(config)
+    placement = arguments.evaluation_placement(config)
     step = functools.partial(
         training.make_evaluation_step,
         model=evaluation_model,
@@ -264,7 +264,9 @@ def train_and_test(
             state,
             evaluation(split),
             step=step,
-            empty=lambda: training.EpochMetrics.empty(task.empty(), config.batch_size),
+            empty=lambda: training.EpochMetrics.empty(
+                task.empty(), arguments.evaluation_size(config)
+            ),
             placement=placement,
         )
 

@@ -232,7 +232,7 @@ def test_one_trace_per_mode(data):
     config = patch_arguments.complete(config, simulated_epochs=1)
     loaded = patches.load(config)
     task, traces = semantic.make_task(loaded.classes), []
-    rooms = patches.capacity(config, list(loaded.sources.values()), {})
+    rooms = patches.capacity(config, list(loaded.sources.values()), train=False)
     model = semantic.build_model(config, 19, rooms)
 
     def loss(prediction, batch):

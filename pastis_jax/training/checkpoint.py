@@ -91,7 +91,8 @@ class Checkpoints:
         Raises:
           UserError: If there is no such checkpoint, or it cannot be read.
         """
-        return _read(newest(self.folder, name), {"state": like})["state"]
+        chosen = from_main(lambda: newest(self.folder, name).name)
+        return _read(self.folder / chosen, {"state": like})["state"]
 
     def resume(
         self, state: TrainState, metrics: EpochMetrics
@@ -127,7 +128,7 @@ class Checkpoints:
         if not self.folder.exists():
             return None
         for path in self.folder.iterdir():
-            if _NAME.fullmatch(path.name) is None:
+            if _DEBRIS.fullmatch(path.name):
                 shutil.rmtree(path, ignore_errors=True)
         found = _complete(self.folder, "last")
         facts = _facts(found[-1]) if found else {"best_epoch": None}
@@ -175,6 +176,7 @@ def newest(folder: pathlib.Path, name: str) -> pathlib.Path:
 
 _NAME = re.compile(r"([a-z]+)-(\d{4,})(?:\.(\d{6,}))?")
 """What is not finished, or is being deleted, has a longer name."""
+_DEBRIS = re.compile(_NAME.pattern + r"\.(deleted|orbax-checkpoint-tmp.*)")
 
 
 def _complete(folder: pathlib.Path, name: str) -> list[pathlib.Path]:
@@ -192,7 +194,8 @@ def _delete(path: pathlib.Path) -> None:
     """Deletes a checkpoint, which never looks complete while half of it is gone."""
     doomed = path.with_name(f"{path.name}.deleted")
     shutil.rmtree(doomed, ignore_errors=True)
-    shutil.rmtree(path.rename(doomed))
+    # What a file system keeps for now goes when the run is continued.
+    shutil.rmtree(path.rename(doomed), ignore_errors=True)
 
 
 def _facts(path: pathlib.Path) -> dict[str, Any]:
@@ -242,7 +245,7 @@ def _one_line(path: pathlib.Path):
     except (OSError, ValueError) as error:
         time.sleep(LATE_FAILURES)
         for rest in path.parent.glob(f"{path.name}.*"):
-            if _NAME.fullmatch(rest.name) is None:
+            if _DEBRIS.fullmatch(rest.name):
                 shutil.rmtree(rest, ignore_errors=True)
         raise OSError(f"{path}: cannot write this checkpoint ({_first_line(error)})") from error
     finally:

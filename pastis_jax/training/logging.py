@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import functools
 import json
 import math
 import os
@@ -19,7 +20,8 @@ from pastis_jax.training.processes import from_main, is_main
 
 FILES = (
     *("result.json", "metrics.jsonl", "checkpoints", "tensorboard", "profile"),
-    *("*.png", "*.partial", "config.json"),
+    *("learning_curves.png", "confusion_matrix.png", "iou_per_class.png", "pq_per_class.png"),
+    *("panel.png", "result.partial", "metrics.partial", "config.partial", "config.json"),
 )
 """What a run writes into its folder; what says that it is one goes last."""
 
@@ -59,8 +61,9 @@ class RunFolder:
         self.given, self.path = path, pathlib.Path(os.path.expanduser(path)).absolute()
         self.config = None if config is None else jsonable(config)
         self._lock: int | None = None
-        seen = from_main(lambda: json.dumps(self._open(may_differ, overwrite)))
-        self.continues, self._anew, self.result = json.loads(seen)
+        self._look_again = functools.partial(self._open, may_differ, overwrite)
+        self._seen = from_main(lambda: json.dumps(self._look_again()))
+        self.continues, self._anew, self.result = json.loads(self._seen)
 
     def _open(self, may_differ: Collection[str], overwrite: bool) -> tuple[bool, bool, Any]:
         """Whether a run is continued, or deleted, and the result of a finished one."""
@@ -85,6 +88,10 @@ class RunFolder:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             self._lock_out_others()
+            if json.dumps(self._look_again()) != self._seen:
+                self.close()
+                what = "another run has been here since this one was started"
+                raise UserError(what, where=self.given, remedy="give the command again")
             if self._anew:
                 for file in (file for pattern in FILES for file in self.path.glob(pattern)):
                     shutil.rmtree(file) if file.is_dir() else file.unlink()
@@ -92,7 +99,7 @@ class RunFolder:
             if self.config is not None and not self.continues:
                 self.write("config.json", self.config)
         except OSError as error:
-            what = f"cannot write here ({error.strerror})"
+            what = f"cannot write here ({error.strerror or error})"
             raise UserError(what, where=self.given, remedy="give another --out") from error
         return ""
 

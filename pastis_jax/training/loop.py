@@ -224,6 +224,9 @@ def fit(
         progress = _Progress.from_facts(facts)
         batches.set_state(progress.batches)
     folder.restart_log(progress.log)
+    draw = events.write if events and is_main() else lambda step, values: None
+    for line in progress.log:
+        draw(line["step"], _scalars(line))
 
     def keep() -> None:
         checkpoints.save(
@@ -291,8 +294,7 @@ def fit(
             metrics = placement.whole(empty())
             keep()
             folder.log(**progress.log[-1])
-            if events and is_main():
-                events.write(epoch * steps_per_epoch, _scalars(progress.log[-1]))
+            draw(epoch * steps_per_epoch, _scalars(progress.log[-1]))
             _show(bar, trained, progress.best, score, steps_per_epoch)
     if profile:
         profile.close(state)

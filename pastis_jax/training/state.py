@@ -22,7 +22,7 @@ class TrainState:
       params: Trained parameters.
       batch_stats: Running statistics.
       opt_state: State of the optimiser.
-      average: Moving average of the parameters, where one is kept.
+      average: Moving average of `params` and `batch_stats`, by these names, where one is kept.
     """
 
     step: Int[Array, ""]
@@ -33,9 +33,10 @@ class TrainState:
 
     @property
     def variables(self) -> dict[str, PyTree[Array]]:
-        """What `model.apply` takes to predict: the averaged parameters, where they are kept."""
-        params = self.params if self.average is None else self.average
-        return {"params": params, "batch_stats": self.batch_stats}
+        """What `model.apply` takes to predict: the average, where one is kept."""
+        if self.average is not None:
+            return self.average
+        return {"params": self.params, "batch_stats": self.batch_stats}
 
 
 def create_state(

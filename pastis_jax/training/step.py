@@ -87,7 +87,8 @@ class EpochMetrics:
         # Blank samples that fill up the devices come after the batch's own.
         kept = len(self.failed_ids)
         ids, real = (x[:kept] for x in join_over((batch.id, batch.real), axis_name))
-        first_failure = (self.failed_step < 0) & ~jnp.isfinite(total)
+        norm = 0.0 if gradient is None else gradient.total
+        first_failure = (self.failed_step < 0) & ~jnp.isfinite(total + norm)
         return EpochMetrics(
             loss=self.loss.merge(mean),
             samples=self.samples + samples,
@@ -125,7 +126,7 @@ def make_train_step(
       placement: Devices to spread the batch over, and parts to take it in; under `pmap`, the
         model's `axis_name` is its.
       augment: Changes the series of a part under a key: temporal dropout.
-      ema: Decay of the state's average of the parameters, if it has one.
+      ema: Decay of the state's average, if it has one.
     """
 
     axis, parts = placement.axis_name, placement.parts
@@ -187,7 +188,8 @@ def make_train_step(
         params = optax.apply_updates(state.params, updates)
         average = state.average
         if average is not None:
-            average = optax.incremental_update(params, average, _share(ema, state.step))
+            new = {"params": params, "batch_stats": batch_stats}
+            average = optax.incremental_update(new, average, _share(ema, state.step))
         state = TrainState(
             step=state.step + 1,
             params=params,

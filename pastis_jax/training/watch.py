@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 import pathlib
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -34,29 +34,40 @@ class Events:
 
     def __init__(self, folder: pathlib.Path):
         try:
-            from tensorboardX import SummaryWriter
+            from tensorboardX.event_file_writer import EventsWriter
+            from tensorboardX.proto.event_pb2 import Event, SessionLog
+            from tensorboardX.summary import scalar
         except ImportError:
             remedy = "pip install 'pastis-jax[tensorboard]', or leave it out"
             raise UserError("needs tensorboardX", where="--tensorboard", remedy=remedy) from None
-        # Written by a thread of its own, within a second.
-        self._open = functools.partial(SummaryWriter, str(folder), flush_secs=1)
-        self._writer = None
+        self._folder, self._writer, self._scalar = folder, None, scalar
+        # Hides what an earlier part of the run wrote, which is written again.
+        again = SessionLog(status=SessionLog.START)
+        self._make, self._first = EventsWriter, Event(step=0, session_log=again)
+        self._event = Event
 
     def write(self, step: int, groups: Mapping[str, Any]) -> None:
         """Writes scalars, and mappings of scalars as ``group/name``, as of `step`.
 
-        What an earlier part of the run wrote of later steps, after its last checkpoint, is hidden.
+        Raises:
+          OSError: If they cannot be written.
         """
         if self._writer is None:
-            self._writer = self._open(purge_step=step)
+            self._folder.mkdir(parents=True, exist_ok=True)
+            self._writer = self._make(str(self._folder / "events"))
+            self._writer.write_event(self._first)
         for group, values in groups.items():
             for name, value in values.items() if isinstance(values, Mapping) else [("", values)]:
-                self._writer.add_scalar(f"{group}/{name}".rstrip("/"), value, step)
+                summary = self._scalar(f"{group}/{name}".rstrip("/"), value)
+                event = self._event(step=step, wall_time=time.time(), summary=summary)
+                self._writer.write_event(event)
+        self._writer.flush()
 
     def close(self) -> None:
-        """Writes what is left."""
+        """Closes the file."""
         if self._writer is not None:
             self._writer.close()
+            self._writer = None
 
 
 class Profile:

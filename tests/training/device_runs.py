@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from experiments import arguments, panoptic, parcel, patch_arguments, semantic
+from experiments import panoptic, parcel, patch_arguments, semantic
 from pastis_jax import training
 from pastis_jax.data.class_mapping import ClassMapping
 from pastis_jax.data.instances import centerness, measure
@@ -62,7 +62,7 @@ class Run:
             config = panoptic.Config(fusion="late", shape_size=4, max_instances=6, **TINY, **common)
             config = panoptic.complete(config)
             self.model = panoptic.build_model(config, len(NAMES.names), room)
-            self.task = panoptic.make_task(NAMES, arguments.axis_name(config))
+            self.task = panoptic.make_task(config, NAMES)
 
 
 def parcels(rng, size: int, kept: int) -> Batch:

@@ -111,7 +111,7 @@ class Steps:
 
     def state(self):
         state = training.create_state(self.model, self.optimizer, make_batch(0), jax.random.key(0))
-        return state.replace(average=jax.tree.map(jnp.copy, state.params))
+        return state.replace(average=jax.tree.map(jnp.copy, state.variables))
 
 
 @pytest.fixture(scope="module")
@@ -369,7 +369,12 @@ def test_two_processes_do_not_share_a_run(tmp_path):
     with pytest.raises(UserError, match="another process is at this run"):
         second.begin()
     first.close()
-    second.begin()
+    # What the second one saw when it was started is no longer true.
+    with pytest.raises(UserError, match="another run has been here"):
+        second.begin()
+    third = training.RunFolder(tmp_path / "run", CONFIG)
+    assert third.continues
+    third.begin()
 
 
 def test_a_run_killed_while_it_began_is_begun_again(tmp_path):

@@ -216,7 +216,7 @@ def test_the_average_of_the_weights_is_what_predicts(tmp_path):
     state = training.create_state(
         setup.model, setup.optimizer, setup.held_out[0], jax.random.key(0)
     )
-    start = jax.tree.map(np.asarray, state.params)
+    start = jax.tree.map(np.asarray, state.variables)
     step = training.make_train_step(
         model=setup.model,
         loss=setup.loss,
@@ -226,15 +226,17 @@ def test_the_average_of_the_weights_is_what_predicts(tmp_path):
         key=jax.random.key(0),
         ema=0.3,
     )
-    state = state.replace(average=jax.tree.map(jnp.copy, state.params))
+    state = state.replace(average=jax.tree.map(jnp.copy, state.variables))
     expected, rng = start, np.random.default_rng(0)
     for decay in (0.1, 2 / 11, 0.25, 0.3):  # rises to 0.3
         state, _ = step(state, setup.empty(), make_batch(rng))
         expected = jax.tree.map(
-            lambda old, new, d=decay: d * old + (1 - d) * np.asarray(new), expected, state.params
+            lambda old, new, d=decay: d * old + (1 - d) * np.asarray(new),
+            expected,
+            {"params": state.params, "batch_stats": state.batch_stats},
         )
         chex.assert_trees_all_close(state.average, expected, rtol=1e-5, atol=1e-7)
-    assert state.variables["params"] is state.average
+    assert state.variables is state.average
 
 
 def test_parts_of_a_batch_add_up(tmp_path):
