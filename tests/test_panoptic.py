@@ -83,6 +83,7 @@ REFUSED = [
     (["--max-instances", "0"], "--max-instances"),
     (["--warmup", "-1"], "--warmup"),
     (["--head-widths", "16"], "--head-widths"),
+    (["--accumulate", "2"], "--accumulate"),
     (["--loss-weights", "0", "0", "0", "0"], "--loss-weights"),
     (["--loss-weights", "1", "-1", "1", "1"], "--loss-weights"),
     (["--weight-decay", "0.1"], "--weight-decay"),

@@ -24,6 +24,7 @@ from pastis_jax.types import Series
 SIZES = ["--encoder-widths", "8", "8", "--decoder-widths", "8", "8", "--head-widths", "8"]
 SIZES += ["--heads", "2", "--model-features", "8", "--batch-size", "2", "--epochs", "1"]
 TWO = ["--modalities", "S2", "S1A"]
+MAPPED = [*TWO, "--parallel", "pmap"]
 WATCHED = ["--accumulate", "2", "--tensorboard", "--profile"]
 
 COUNTS = [
@@ -89,7 +90,7 @@ def run(arguments, out):
             "mean",
             "--cache",
         ],
-        ["--fusion", "mid", "--auxiliary", "--remat", "--encoder-norm", "batch", *TWO],
+        ["--fusion", "mid", "--auxiliary", "--remat", "--encoder-norm", "batch", *MAPPED],
         ["--fusion", "late", "--temporal-dropout", "--modalities", "S1D", "S2", "--bf16", *WATCHED],
         [
             "--fusion",
