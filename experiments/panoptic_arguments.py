@@ -9,7 +9,7 @@ import pathlib
 from experiments import arguments, patch_arguments
 from pastis_jax.interop import PublishedPanopticModel
 
-SIMULATED_EPOCHS, SIMULATED_CROP = 18, 32
+SIMULATED_EPOCHS, SIMULATED_CROP = 20, 32
 SIMULATED_DECODER = (32, 32, 32)
 
 
