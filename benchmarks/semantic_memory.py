@@ -55,8 +55,8 @@ class Config:
     schemes: tuple[str, ...] = ("late", "decision", "early", "single")
     measured: bool = False
     """Run every variant of the first scheme too."""
-    one: tuple[str, str] | None = None
-    """Run this variant of this scheme here, and print what it took as JSON."""
+    one: str | None = None
+    """Run this SCHEME/VARIANT here, and print what it took as JSON."""
 
 
 def build(scheme: str, variant: str, size: int):
@@ -166,7 +166,7 @@ def main() -> None:
     """Command line."""
     config = tyro.cli(Config, prog="python -m benchmarks.semantic_memory")
     if config.one is not None:
-        print(json.dumps(measure(*config.one)))
+        print(json.dumps(measure(*config.one.split("/"))))
         return
     if config.measured:
         first = config.schemes[0]
@@ -174,7 +174,8 @@ def main() -> None:
         print("| variant | memory | of plain | time of plain |\n|---|---|---|---|")
         plain = None
         for variant in VARIANTS:
-            command = [sys.executable, "-m", "benchmarks.semantic_memory", "--one", first, variant]
+            one = [f"--one={first}/{variant}"]
+            command = [sys.executable, "-m", "benchmarks.semantic_memory", *one]
             run = subprocess.run(command, check=True, capture_output=True, text=True)
             took = json.loads(run.stdout.splitlines()[-1])
             plain = plain or took
