@@ -9,7 +9,7 @@ import resource
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 from absl import flags
@@ -26,8 +26,11 @@ from pastis_jax.training import (
     from_main,
     is_main,
     jsonable,
+    main_first,
     read_facts,
 )
+
+Prepared = TypeVar("Prepared")
 
 SIMULATED_PATCHES = 100
 """Number of 64 x 64 patches in the default simulated set."""
@@ -161,6 +164,37 @@ def _simulated(cache: pathlib.Path | None, name: str, **arguments: Any) -> pathl
             if not (folder / "metadata.geojson").exists():  # else another process made it meanwhile
                 raise
     return folder
+
+
+def find_data(
+    config: arguments.Config,
+    simulated: Callable[[pathlib.Path | None], pathlib.Path],
+    prepare: Callable[..., Prepared],
+) -> tuple[pathlib.Path, Prepared]:
+    """Finds the data of a run, or simulates them, and prepares them; the main process first.
+
+    Args:
+      config: Completed.
+      simulated: Makes the default folder in a cache.
+      prepare: `prepare_pixel_set` or `prepare_patches`.
+
+    Returns:
+      Their folder, and what `prepare` made of it.
+
+    Raises:
+      UserError: For every mistake in the data.
+    """
+
+    def work():
+        root = config.data or simulated(config.cache_dir)
+        return root, prepare(
+            root,
+            modalities=config.modalities,
+            cache=config.cache_dir,
+            compute_statistics=config.compute_statistics,
+        )
+
+    return main_first(work)
 
 
 def default_out(name: str) -> pathlib.Path:

@@ -71,17 +71,7 @@ def train_and_test(config: Config, folder: training.RunFolder, started: float) -
       folder: Folder of the run.
       started: `time.perf_counter()` at the start of the run.
     """
-
-    def prepare():
-        root = config.data or common.simulated_pixel_set(config.cache_dir)
-        return root, prepare_pixel_set(
-            root,
-            modalities=config.modalities,
-            cache=config.cache_dir,
-            compute_statistics=config.compute_statistics,
-        )
-
-    root, prepared = training.main_first(prepare)
+    root, prepared = common.find_data(config, common.simulated_pixel_set, prepare_pixel_set)
     folds = split_folds(config.fold)
     sources = {split: prepared.source(ids) for split, ids in folds.items()}
     encode = PixelSetEncoding(

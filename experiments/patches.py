@@ -16,7 +16,6 @@ from jax.typing import DTypeLike
 
 from experiments import arguments, common
 from experiments.patch_arguments import Config
-from pastis_jax import training
 from pastis_jax.data.class_mapping import ClassMapping
 from pastis_jax.data.nomenclature import split_folds
 from pastis_jax.data.patch_pipeline import PatchEncoding, frame_capacity
@@ -113,17 +112,7 @@ def load(config: Config, *, instances: bool = False) -> Data:
     classes = ClassMapping.official()
     if config.class_mapping is not None:
         classes = ClassMapping.read(config.class_mapping)
-
-    def prepare():
-        root = config.data or common.simulated_patches(config.cache_dir)
-        return root, prepare_patches(
-            root,
-            modalities=config.modalities,
-            cache=config.cache_dir,
-            compute_statistics=config.compute_statistics,
-        )
-
-    root, prepared = training.main_first(prepare)
+    root, prepared = common.find_data(config, common.simulated_patches, prepare_patches)
     folds = split_folds(config.fold)
     sources = {
         split: prepared.source(ids, in_memory=config.cache, instances=instances)

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from pastis_jax.errors import DataError
+from pastis_jax.errors import DataError, UserError
+
+
+def refused_in_a_line(call, *words):
+    """Asserts that `call` ends in a user's error of one line, which holds all `words`."""
+    with pytest.raises(UserError) as caught:
+        call()
+    text = str(caught.value)
+    assert "\n" not in text
+    for word in words:
+        assert word in text, text
 
 
 def refused(prepare, root, tmp_path, *, match, names, **arguments):

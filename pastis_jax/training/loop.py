@@ -339,7 +339,10 @@ def _progress_bar(steps: int, finished: int):
 def _show(
     bar: tqdm.tqdm, metrics: EpochMetrics, best: Outcome | None, score: str, done: int
 ) -> None:
-    """Shows the epoch after `done` steps; the only time that the host waits for one of them."""
+    """Shows the epoch after `done` steps.
+
+    But for checkpoints within an epoch, the only time that the host waits for one of them.
+    """
     if bar.disable:
         return
     metrics = jax.device_get(metrics)

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from refusal import refused_in_a_line as refused
 
 from pastis_jax.errors import UserError
 from pastis_jax.interop import load_utae
@@ -110,15 +111,6 @@ def check_logits(published, case, modality="S2"):
     prediction = jax.jit(published.model.apply)(published.variables, {modality: series(case)})
     logits = prediction.logits.transpose(0, 3, 1, 2)
     np.testing.assert_allclose(logits, case["out/eval_logits"], rtol=0, atol=TOLERANCE)
-
-
-def refused(call, *words):
-    with pytest.raises(UserError) as caught:
-        call()
-    text = str(caught.value)
-    assert "\n" not in text
-    for word in words:
-        assert word in text, text
 
 
 # Without PyTorch.

@@ -8,8 +8,8 @@ import pathlib
 import jax
 import numpy as np
 import pytest
+from refusal import refused_in_a_line as refused
 
-from pastis_jax.errors import UserError
 from pastis_jax.interop import convert_paps, load_paps, load_utae
 from pastis_jax.interop.panoptic import assemble_paps
 
@@ -66,15 +66,6 @@ def test_without_mask_convolutions(state):
     published = assemble_paps(bare, CONF | {"mask_conv": False}, **WHERE)
     assert not published.model.decoder.mask_conv
     assert not any(name.startswith("mask") for name in published.variables["params"]["decoder"])
-
-
-def refused(call, *words):
-    with pytest.raises(UserError) as caught:
-        call()
-    text = str(caught.value)
-    assert "\n" not in text
-    for word in words:
-        assert word in text, text
 
 
 @pytest.mark.parametrize(
