@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 import os
 import pathlib
+import typing
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from pastis_jax import training
 from pastis_jax.errors import UserError
@@ -89,6 +90,8 @@ class Config:
     overwrite: bool = False
     """Start anew if --out holds a run: what it wrote is deleted."""
 
+
+Given = TypeVar("Given", bound=Config)
 
 DEVICES = ("parallel", "distributed", "coordinator", "processes", "process_id")
 MAY_DIFFER = (
@@ -225,6 +228,28 @@ def stored(config: Config) -> dict[str, Any]:
     }
 
 
+def restored(kind: type[Given], content: Mapping[str, Any]) -> Given:
+    """The inverse of `stored`: the completed `kind` of configuration that config.json holds.
+
+    Raises:
+      UserError: If it is of another kind, or of another version of this code.
+    """
+    hints = typing.get_type_hints(kind)
+    names = {field.name for field in dataclasses.fields(kind)}
+    if differing := names ^ content.keys():
+        what = f"its arguments are not those of this version ({', '.join(sorted(differing))})"
+        raise UserError(what, where="config.json", remedy="use the version that wrote it")
+
+    def value(name):
+        given = content[name]
+        if isinstance(given, list):
+            return tuple(given)
+        is_path = pathlib.Path in typing.get_args(hints[name])
+        return pathlib.Path(given) if is_path and given is not None else given
+
+    return kind(**{name: value(name) for name in names})
+
+
 def connect(config: Config) -> None:
     """Meets the other processes of the run, if `config` says so; before all else that a run does.
 
@@ -263,6 +288,18 @@ def evaluation_size(config: Config) -> int:
 def evaluation_placement(config: Config) -> training.Placement:
     """Where the batches of validation and test lie."""
     return training.Placement(parallel=config.parallel)
+
+
+def batches(config: Config) -> dict[str, Any]:
+    """Sizes and seed of the batches that this process makes, as `datasets.Data` names them."""
+    size = evaluation_size(config)
+    return {
+        "batch_size": config.batch_size,
+        "seed": config.seed,
+        "rows": placement(config).rows(config.batch_size),
+        "evaluation_size": size,
+        "evaluation_rows": evaluation_placement(config).rows(size),
+    }
 
 
 def axis_name(config: Config) -> str | None:

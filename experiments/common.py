@@ -6,6 +6,7 @@ import hashlib
 import os
 import pathlib
 import resource
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -16,6 +17,7 @@ from absl import flags
 from rich.console import Console
 from rich.table import Table
 
+import pastis_jax
 from experiments import arguments
 from pastis_jax.data import simulate
 from pastis_jax.data.prepare import default_cache
@@ -206,6 +208,17 @@ def peak_memory() -> float:
     """Most memory that this process has used, in GB."""
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9
+
+
+def code_version() -> str:
+    """Version of this code, with the commit in a checkout of it."""
+    root = pathlib.Path(__file__).parents[1]
+    git = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=10", "--exclude=*"]
+    try:
+        found = subprocess.run(git, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return pastis_jax.__version__
+    return f"{pastis_jax.__version__}, {found.stdout.strip()}"
 
 
 def say(text: str) -> None:

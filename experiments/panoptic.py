@@ -10,9 +10,10 @@ void parcels; --legacy-void scores by the earlier rule.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -69,7 +70,7 @@ def train_and_test(
     # Model: room for the frames of its batches
     rates = arguments.dropout_rates(config)
     trained_frames = patches.capacity(config, [sources["train"]], rates, train=True)
-    tested_frames = patches.capacity(config, [sources["val"], sources["test"]], train=False)
+    tested_frames = patches.tested_capacity(config, data)
     model = functools.partial(build_model, config, len(classes.names))
     evaluation_model = model(tested_frames)
     task = make_task(config, classes)
@@ -77,9 +78,7 @@ def train_and_test(
     # Validation: which confidence is best, then the panoptic quality at it
     parts = {"model": evaluation_model, "loss": task.loss, "placement": placement}
     tuning_step = training.make_evaluation_step(**parts, metric=tuning)
-    quality_step = training.make_evaluation_step(
-        **parts, metric=functools.partial(quality, config, classes, data.most_instances)
-    )
+    quality_step = training.make_evaluation_step(**parts, metric=make_quality(config, data))
 
     def evaluate(state, split, step, empty, **context):
         return training.evaluate(
@@ -110,10 +109,8 @@ def train_and_test(
         config,
         task,
         model=model(trained_frames),
-        any_batch=next(data.evaluation("val")),
-        batches=data.training(),
+        data=data,
         validate=validate,
-        steps_per_epoch=data.steps_per_epoch,
         folder=folder,
         started=started,
         variables=None if published is None else published.variables,
@@ -131,6 +128,7 @@ def train_and_test(
         "test": summary(test, classes),
         "val": summary(best, classes),
         "min_confidence": least,
+        "counts": {k: v for k, v in dataclasses.asdict(test.metrics.task).items() if k != "beyond"},
     }
     if training.is_main():
         supervised.draw_curves(config, trained, task)
@@ -143,6 +141,20 @@ def train_and_test(
         rows = panel_rows(data, some, found, on_map)
         viz.panoptic_panel(rows, names, colours, folder.path / "panel.png", title=result["title"])
     return result
+
+
+def restore(config: Config, result: Mapping[str, Any]) -> supervised.Parts:
+    """What the model of a finished run is tested with: at the confidence it was tested at."""
+    data = patches.load(config, instances=True)
+    names = data.classes.names
+    return supervised.Parts(
+        make_task(config, data.classes),
+        data,
+        build_model(config, len(names), patches.tested_capacity(config, data)),
+        metric=make_quality(config, data),
+        empty=functools.partial(PanopticQuality.empty, len(names)),
+        context={"min_confidence": jnp.float32(result["min_confidence"])},
+    )
 
 
 def build_model(
@@ -211,30 +223,28 @@ def tuning(prediction: Prediction, batch: Batch) -> ConfidenceTuning:
     return ConfidenceTuning.from_batch(prediction.logits, batch.real & prediction.valid)
 
 
-def quality(
-    config: Config,
-    classes: ClassMapping,
-    most_instances: int,
-    prediction: Prediction,
-    batch: Batch,
-    *,
-    min_confidence: jax.Array,
-) -> PanopticQuality:
-    """Panoptic quality of a batch."""
-    found = panoptic_map(
-        prediction.logits, min_confidence=min_confidence, min_remain=config.min_remain
-    )
-    return PanopticQuality.from_batch(
-        found.instances,
-        found.semantic,
-        batch.panoptic.instances,
-        batch.label,
-        batch.real,
-        classes=len(classes.names),
-        most_predicted=config.max_instances,
-        most_true=most_instances,
-        legacy_void=config.legacy_void,
-    )
+def make_quality(config: Config, data: patches.Data) -> Callable[..., PanopticQuality]:
+    """Returns what computes the panoptic quality of a batch, at a least confidence."""
+
+    def quality(
+        prediction: Prediction, batch: Batch, *, min_confidence: jax.Array
+    ) -> PanopticQuality:
+        found = panoptic_map(
+            prediction.logits, min_confidence=min_confidence, min_remain=config.min_remain
+        )
+        return PanopticQuality.from_batch(
+            found.instances,
+            found.semantic,
+            batch.panoptic.instances,
+            batch.label,
+            batch.real,
+            classes=len(data.classes.names),
+            most_predicted=config.max_instances,
+            most_true=data.most_instances,
+            legacy_void=config.legacy_void,
+        )
+
+    return quality
 
 
 def summary(outcome: training.Outcome, classes: ClassMapping) -> dict[str, Any]:

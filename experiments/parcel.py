@@ -14,6 +14,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -21,10 +22,10 @@ import jax.numpy as jnp
 import tyro
 from flax import linen as nn
 
-from experiments import arguments, common, supervised
+from experiments import arguments, common, datasets, supervised
 from pastis_jax import training
 from pastis_jax.data.nomenclature import CROPS, split_folds
-from pastis_jax.data.pipeline import PixelSetEncoding, evaluation_batches, training_batches
+from pastis_jax.data.pipeline import PixelSetEncoding
 from pastis_jax.data.prepare import prepare_pixel_set
 from pastis_jax.losses import supervised_loss
 from pastis_jax.metrics import ConfusionMatrix
@@ -71,34 +72,13 @@ def train_and_test(config: Config, folder: training.RunFolder, started: float) -
       folder: Folder of the run.
       started: `time.perf_counter()` at the start of the run.
     """
-    root, prepared = common.find_data(config, common.simulated_pixel_set, prepare_pixel_set)
-    folds = split_folds(config.fold)
-    sources = {split: prepared.source(ids) for split, ids in folds.items()}
-    encode = PixelSetEncoding(
-        lengths={m: prepared.lengths[m] for m in config.modalities},
-        statistics=prepared.statistics(folds["train"]),
-        pixels=config.pixels,
-        geometric=config.geometric,
-    )
-    common.say_sources(sources, folds, root, "parcels")
-
-    size, test_size = config.batch_size, arguments.evaluation_size(config)
-    rows = arguments.placement(config).rows(size)
-    test_rows = arguments.evaluation_placement(config).rows(test_size)
-    model = build_model(config)
+    data, model = load(config), build_model(config)
     result, _ = supervised.train_and_test(
         config,
         TASK,
         model=model,
         evaluation_model=model,
-        batches=training_batches(
-            sources["train"], encode, batch_size=size, seed=config.seed, rows=rows
-        ),
-        evaluation=lambda split: evaluation_batches(
-            sources[split], encode, batch_size=test_size, rows=test_rows
-        ),
-        steps_per_epoch=max(1, len(sources["train"]) // config.batch_size),
-        root=root,
+        data=data,
         folder=folder,
         started=started,
     )
@@ -128,6 +108,25 @@ def complete(config: Config) -> Config:
     return config
 
 
+def load(config: Config) -> datasets.Data:
+    """Finds, checks and opens the parcels of a completed `config`.
+
+    Raises:
+      UserError: For every mistake in the data.
+    """
+    root, prepared = common.find_data(config, common.simulated_pixel_set, prepare_pixel_set)
+    folds = split_folds(config.fold)
+    sources = {split: prepared.source(ids) for split, ids in folds.items()}
+    encode = PixelSetEncoding(
+        lengths={m: prepared.lengths[m] for m in config.modalities},
+        statistics=prepared.statistics(folds["train"]),
+        pixels=config.pixels,
+        geometric=config.geometric,
+    )
+    common.say_sources(sources, folds, root, "parcels")
+    return datasets.Data(root, sources, encode, **arguments.batches(config))
+
+
 def build_model(config: Config) -> nn.Module:
     """Builds the fusion scheme of a completed `config` from PSE, L-TAE and MLP decoders."""
     axis = {"axis_name": arguments.axis_name(config)}
@@ -137,6 +136,11 @@ def build_model(config: Config) -> nn.Module:
         temporal=functools.partial(LTAE, **axis),
         decoder=functools.partial(MLPDecoder, len(NAMES), **axis),
     )
+
+
+def restore(config: Config, result: Mapping[str, Any]) -> supervised.Parts:
+    """What the model of a finished run is tested with."""
+    return supervised.Parts(TASK, load(config), build_model(config))
 
 
 def loss(prediction: Prediction, batch: Batch) -> tuple[jax.Array, jax.Array]:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-import pathlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -14,73 +13,33 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
 
-from experiments import arguments, common
+from experiments import arguments, common, datasets
 from experiments.patch_arguments import Config
 from pastis_jax.data.class_mapping import ClassMapping
 from pastis_jax.data.nomenclature import split_folds
 from pastis_jax.data.patch_pipeline import PatchEncoding, frame_capacity
-from pastis_jax.data.pipeline import evaluation_batches, training_batches
 from pastis_jax.data.prepare_patches import PatchSource, prepare_patches
 from pastis_jax.models import LTAE, FrameEncoder, TemporalUNet
-from pastis_jax.training import Batches
-from pastis_jax.types import Batch
 
 
 @dataclasses.dataclass(frozen=True)
-class Data:
+class Data(datasets.Data):
     """The patches of a run.
 
     Attributes:
-      root: Their folder.
       classes: Classes of the labels.
       size: Rows and columns ``h w`` of a patch.
-      sources: Records of `train`, `val` and `test`.
-      encode: How training patches become arrays.
       most_instances: Most parcels of a patch.
-      batch_size: Patches in a batch.
-      seed: Of the training batches.
-      rows: Samples of every training batch that this process makes.
-      evaluation_size: Patches in a batch of validation and test.
-      evaluation_rows: Samples of these that this process makes.
     """
 
-    root: pathlib.Path
     classes: ClassMapping
     size: tuple[int, int]
-    sources: Mapping[str, PatchSource]
-    encode: PatchEncoding
     most_instances: int
-    batch_size: int
-    seed: int
-    rows: range
-    evaluation_size: int
-    evaluation_rows: range
 
-    def training(self) -> Batches:
-        """Endless training batches."""
-        return training_batches(
-            self.sources["train"],
-            self.encode,
-            batch_size=self.batch_size,
-            seed=self.seed,
-            rows=self.rows,
-        )
-
-    def evaluation(self, split: str) -> Iterator[Batch]:
-        """Batches of the whole patches of `split`, each once."""
-        return self._whole(split, self.evaluation_size, self.evaluation_rows)
-
-    def alone(self, split: str, size: int | None = None) -> Iterator[Batch]:
-        """The same for one process and one device alone, in batches of `size`.
-
-        Default: what one device gets in validation and test.
-        """
-        size = size or -(-self.evaluation_size // jax.device_count())
-        return self._whole(split, size, range(size))
-
-    def _whole(self, split, size, rows):
-        encode = self.encode.for_evaluation()
-        return evaluation_batches(self.sources[split], encode, batch_size=size, rows=rows)
+    @property
+    def evaluation_encoding(self) -> PatchEncoding:
+        """Of whole patches."""
+        return self.encode.for_evaluation()
 
     def picture(self, record: Mapping[str, Any], modality: str) -> np.ndarray:
         """One image ``h w c`` of a record in the stored unit: the median over the dates in use.
@@ -153,19 +112,14 @@ def load(config: Config, *, instances: bool = False) -> Data:
     if config.cache:
         total = sum(source.nbytes for source in sources.values())
         common.say(f"--cache: up to {total / 1e9:.1f} GB of patches will be kept in memory.")
-    size = arguments.evaluation_size(config)
     return Data(
-        root=root,
+        root,
+        sources,
+        encode,
+        **arguments.batches(config),
         classes=classes,
         size=prepared.size,
-        sources=sources,
-        encode=encode,
         most_instances=prepared.most_instances,
-        batch_size=config.batch_size,
-        seed=config.seed,
-        rows=arguments.placement(config).rows(config.batch_size),
-        evaluation_size=size,
-        evaluation_rows=arguments.evaluation_placement(config).rows(size),
     )
 
 
@@ -202,6 +156,11 @@ def capacity(
         return max(frame_capacity(one, share, kept) for one in dates)
 
     return {m: most(m) for m in config.modalities}
+
+
+def tested_capacity(config: Config, data: Data) -> dict[str, int | None]:
+    """The same for the batches of validation and test."""
+    return capacity(config, [data.sources["val"], data.sources["test"]], train=False)
 
 
 def build_halves(

@@ -91,7 +91,7 @@ def train_and_test(
     # Model: room for the frames of its batches
     rates = arguments.dropout_rates(config)
     trained = patches.capacity(config, [sources["train"]], rates, train=True)
-    tested = patches.capacity(config, [sources["val"], sources["test"]], train=False)
+    tested = patches.tested_capacity(config, data)
     model = functools.partial(build_model, config, len(classes.names))
     reporting = model({})  # On one device alone, whatever the batches.
 
@@ -114,10 +114,7 @@ def train_and_test(
         make_task(classes),
         model=model(trained),
         evaluation_model=model(tested),
-        batches=data.training(),
-        evaluation=data.evaluation,
-        steps_per_epoch=data.steps_per_epoch,
-        root=data.root,
+        data=data,
         folder=folder,
         started=started,
         variables=None if published is None else published.variables,
@@ -138,6 +135,13 @@ def train_and_test(
             title=result["title"],
         )
     return result
+
+
+def restore(config: Config, result: Mapping[str, Any]) -> supervised.Parts:
+    """What the model of a finished run is tested with."""
+    data = patches.load(config)
+    model = build_model(config, len(data.classes.names), patches.tested_capacity(config, data))
+    return supervised.Parts(make_task(data.classes), data, model)
 
 
 def build_model(config: Config, classes: int, capacity: Mapping[str, int | None]) -> nn.Module:

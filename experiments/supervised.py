@@ -9,17 +9,20 @@ import dataclasses
 import functools
 import pathlib
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 from flax import linen as nn
 
 from experiments import arguments, common
 from experiments.arguments import Config, dropout_rates, stored
+from experiments.datasets import Data
 from pastis_jax import fusion, training, viz
+from pastis_jax.data import simulate
 from pastis_jax.nn import reference_initialisation
 from pastis_jax.rng import fold_in_name
 from pastis_jax.temporal_dropout import temporal_dropout
@@ -95,6 +98,27 @@ def build_scheme(
 
 
 @dataclasses.dataclass(frozen=True)
+class Parts:
+    """What the model of a finished run is tested with.
+
+    Attributes:
+      task: The task.
+      data: Its records.
+      model: The scheme, as the batches of validation and test need it.
+      metric: Metric of such a batch; by default the task's.
+      empty: Metric of no batch.
+      context: What the metric takes beside prediction and batch, by keyword.
+    """
+
+    task: Task
+    data: Data
+    model: nn.Module
+    metric: Callable[..., Metric] | None = None
+    empty: Callable[[], Metric] | None = None
+    context: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
 class Trained:
     """A trained scheme.
 
@@ -113,15 +137,20 @@ class Trained:
     data_seconds: float
 
 
+def make_optimizer(config: Config, steps: int) -> optax.GradientTransformation:
+    """The optimiser of a completed `config`, for a run of so many steps."""
+    schedule = training.make_schedule(config.schedule, config.learning_rate, steps=steps)
+    decay = {} if config.weight_decay is None else {"weight_decay": config.weight_decay}
+    return training.make_optimizer(config.optimizer, schedule, **decay)
+
+
 def train(
     config: Config,
     task: Task,
     *,
     model: nn.Module,
-    any_batch: Batch,
-    batches: training.Batches,
+    data: Data,
     validate: Callable[[training.TrainState], training.Outcome],
-    steps_per_epoch: int,
     folder: training.RunFolder,
     started: float,
     variables: Mapping[str, Any] | None = None,
@@ -135,10 +164,8 @@ def train(
       config: Completed.
       task: The task.
       model: Scheme to train.
-      any_batch: A batch, for its shapes.
-      batches: Endless training batches.
+      data: What to train on.
       validate: Scores a state by `task.score`.
-      steps_per_epoch: Number of batches in an epoch.
       folder: Folder of the run; begun now, or continued.
       started: `time.perf_counter()` at the start of the run.
       variables: Weights to start from instead of drawn ones, of the same names and shapes.
@@ -147,13 +174,10 @@ def train(
       warmup_model: See `warmup`.
     """
     data_seconds = time.perf_counter() - started
-    steps = config.epochs * steps_per_epoch
-    schedule = training.make_schedule(config.schedule, config.learning_rate, steps=steps)
-    decay = {} if config.weight_decay is None else {"weight_decay": config.weight_decay}
-    optimizer = training.make_optimizer(config.optimizer, schedule, **decay)
-    key = jax.random.key(config.seed)
+    steps = config.epochs * data.steps_per_epoch
+    optimizer, key = make_optimizer(config, steps), jax.random.key(config.seed)
     placement = arguments.placement(config)
-    state = training.create_state(model, optimizer, any_batch, key)
+    state = training.create_state(model, optimizer, next(data.evaluation("val")), key)
     if config.initialisation == "reference":
         drawn = fold_in_name(key, "reference")
         params = reference_initialisation(drawn, state.params, state.batch_stats)
@@ -194,9 +218,9 @@ def train(
 
     fit = training.fit(
         state,
-        batches,
+        data.training(),
         epochs=config.epochs,
-        steps_per_epoch=steps_per_epoch,
+        steps_per_epoch=data.steps_per_epoch,
         step=step(model),
         empty=lambda: training.EpochMetrics.empty(task.empty(), config.batch_size),
         validate=validate,
@@ -219,10 +243,7 @@ def train_and_test(
     *,
     model: nn.Module,
     evaluation_model: nn.Module,
-    batches: training.Batches,
-    evaluation: Callable[[str], Iterator[Batch]],
-    steps_per_epoch: int,
-    root: pathlib.Path,
+    data: Data,
     folder: training.RunFolder,
     started: float,
     variables: Mapping[str, Any] | None = None,
@@ -235,11 +256,8 @@ def train_and_test(
       config: Completed.
       task: The task; its metric is a confusion matrix.
       model: Scheme to train.
-      evaluation_model: The same scheme as `evaluation`'s batches need it.
-      batches: Endless training batches.
-      evaluation: Makes the batches of `val` or `test`.
-      steps_per_epoch: Number of batches in an epoch.
-      root: Folder of the data.
+      evaluation_model: The same scheme as the batches of validation and test need it.
+      data: What to train on and to test with.
       folder: Folder of the run; begun now, or continued.
       started: `time.perf_counter()` at the start of the run.
       variables: Weights to start from instead of drawn ones, of the same names and shapes.
@@ -262,7 +280,7 @@ def train_and_test(
     def score(state, split, step=plain_step):
         return training.evaluate(
             state,
-            evaluation(split),
+            data.evaluation(split),
             step=step,
             empty=lambda: training.EpochMetrics.empty(
                 task.empty(), arguments.evaluation_size(config)
@@ -274,10 +292,8 @@ def train_and_test(
         config,
         task,
         model=model,
-        any_batch=next(evaluation("val")),
-        batches=batches,
+        data=data,
         validate=lambda state: score(state, "val"),
-        steps_per_epoch=steps_per_epoch,
         folder=folder,
         started=started,
         variables=variables,
@@ -294,7 +310,7 @@ def train_and_test(
         without_dates[str(share)] = summary(score(state, "test", cloudy), task)
 
     result = {
-        **facts(config, task, trained, test, root=root, started=started),
+        **facts(config, task, trained, test, root=data.root, started=started),
         "test": summary(test, task),
         "val": summary(trained.fit.best, task),
         "test_removed_optical": without_dates,
@@ -330,13 +346,13 @@ def facts(
     fit = trained.fit
     return {
         "title": f"{task.title}, {config.fusion} fusion of {' + '.join(config.modalities)}, "
-        f"fold {config.fold}, {'simulated data' if config.data is None else root.name}",
+        f"fold {config.fold}, {'simulated data' if simulate.is_simulated(root) else root.name}",
         "task": task.name,
         **{
             name: getattr(config, name)
             for name in ("fusion", "modalities", "temporal_dropout", "auxiliary", "fold", "seed")
         },
-        "data": "simulated" if config.data is None else "given",
+        "data": "simulated" if simulate.is_simulated(root) else "given",
         "folder": str(root),
         "samples": task.samples,
         "epochs": config.epochs,
@@ -353,6 +369,8 @@ def facts(
         },
         "throughput": {"train": fit.rate, "inference": test.rate},
         "peak_memory_gb": common.peak_memory(),
+        "device": f"{jax.device_count()} x {jax.devices()[0].device_kind}",
+        "code": common.code_version(),
     }
 
 

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import patch_factory as factory
 import pytest
+import reopened
 
 from experiments import panoptic
 from pastis_jax.data.class_mapping import ClassMapping
@@ -58,6 +59,7 @@ def test_it_trains_tests_and_reports(data, tmp_path, capsys, arguments):
     files = {path.name for path in (tmp_path / "run").iterdir()}
     assert files >= {"panel.png", "pq_per_class.png", "learning_curves.png", "result.json"}
     assert "test PQ" in capsys.readouterr().out
+    reopened.check(tmp_path / "run")
 
 
 def test_parts_of_the_loss_are_weighted(monkeypatch):

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import pixel_set_factory as factory
 import pytest
+import reopened
 
 from experiments import common, parcel, simulated_table
 from pastis_jax.data import simulate
@@ -107,6 +108,7 @@ def test_every_scheme_trains_tests_and_reports(data, tmp_path, capsys, arguments
     printed = capsys.readouterr().out
     assert "test mIoU" in printed
     assert "Winter rapeseed" in printed
+    reopened.check(tmp_path / "run")
 
 
 def test_a_run_twice_gives_identical_results(data, tmp_path):

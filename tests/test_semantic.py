@@ -13,6 +13,7 @@ import numpy as np
 import optax
 import patch_factory as factory
 import pytest
+import reopened
 
 from experiments import patch_arguments, patches, semantic
 from pastis_jax import training
@@ -128,6 +129,7 @@ def test_every_scheme_trains_tests_and_reports(data, tmp_path, capsys, arguments
         assert 0 <= parts["PQ"] <= 1
         assert list(parts["per_class"]) == names
         assert "PQ of connected components" in printed
+    reopened.check(tmp_path / "run")
     assert "patches/s" in printed
     assert "Background" in printed
 

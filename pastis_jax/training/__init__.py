@@ -7,7 +7,12 @@ from pastis_jax.training.optimizer import Optimizer, Schedule, make_optimizer, m
 from pastis_jax.training.processes import connect, from_main, is_main, main_first
 from pastis_jax.training.sharding import AXIS, Parallel, Placement, data_mesh, sum_over
 from pastis_jax.training.state import TrainState, count_parameters, create_state
-from pastis_jax.training.step import EpochMetrics, make_evaluation_step, make_train_step
+from pastis_jax.training.step import (
+    EpochMetrics,
+    EvaluationStep,
+    make_evaluation_step,
+    make_train_step,
+)
 from pastis_jax.training.watch import Events, Profile, parameter_table
 
 __all__ = [
@@ -15,6 +20,7 @@ __all__ = [
     "Batches",
     "Checkpoints",
     "EpochMetrics",
+    "EvaluationStep",
     "Events",
     "Fit",
     "NonFiniteLossError",

@@ -70,6 +70,13 @@ class Placement:
         """Copies state or metrics, which every process has, to every device."""
         return _put(tree, replicated(self.mesh))
 
+    def whole_like(self, tree: PyTree) -> PyTree:
+        """Shapes of a state that would lie whole on every device; `tree` has shapes and types."""
+        sharding = replicated(self.mesh)
+        return jax.tree.map(
+            lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), tree
+        )
+
     def batch(self, batch: PyTree) -> PyTree:
         """Spreads a batch over the devices.
 

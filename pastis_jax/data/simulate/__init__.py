@@ -7,5 +7,6 @@ it say nothing about real crops.
 
 from pastis_jax.data.simulate.difficulty import Difficulty
 from pastis_jax.data.simulate.generate import simulate
+from pastis_jax.data.simulate.writer import is_simulated
 
-__all__ = ["Difficulty", "simulate"]
+__all__ = ["Difficulty", "is_simulated", "simulate"]

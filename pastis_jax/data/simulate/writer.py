@@ -20,6 +20,9 @@ from pastis_jax.data.nomenclature import (
 )
 from pastis_jax.data.simulate.scene import Scene
 
+NAME = "Simulated by pastis_jax"
+"""Name of the collection in metadata.geojson, by which a simulated folder is known."""
+
 Moments = dict[str, list[tuple[np.ndarray, np.ndarray]]]
 """For each modality, mean and standard deviation per channel of some items."""
 
@@ -163,5 +166,11 @@ def write_metadata(folder: Path, scenes: Iterable[Scene]) -> None:
             }
         )
     crs = {"type": "name", "properties": {"name": "urn:ogc:def:crs:EPSG::2154"}}
-    collection = {"type": "FeatureCollection", "crs": crs, "features": features}
+    collection = {"type": "FeatureCollection", "name": NAME, "crs": crs, "features": features}
     (folder / "metadata.geojson").write_text(json.dumps(collection))
+
+
+def is_simulated(folder: Path) -> bool:
+    """Whether `folder`, of pixel sets or patches, was written by the simulator."""
+    collection = json.loads((folder / "metadata.geojson").read_text())
+    return collection.get("name") == NAME
