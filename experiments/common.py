@@ -152,6 +152,14 @@ def simulated_patches(cache: pathlib.Path | None) -> pathlib.Path:
     return _simulated(cache, "patches", **made) / "patches"
 
 
+def simulated_small(cache: pathlib.Path | None) -> tuple[pathlib.Path, pathlib.Path]:
+    """Returns tiny simulated folders, of pixel sets and of patches, to try things on."""
+    difficulty = simulate.Difficulty(clustering=CLUSTERING)
+    made = {"parcels": 300, "patches": 10, "size": 32, "difficulty": difficulty}
+    root = _simulated(cache, "small", **made)
+    return root, root / "patches"
+
+
 def _simulated(cache: pathlib.Path | None, name: str, **arguments: Any) -> pathlib.Path:
     cache = pathlib.Path(os.path.expanduser(cache or default_cache()))
     recipe = hashlib.sha256(repr(arguments).encode())
@@ -159,7 +167,7 @@ def _simulated(cache: pathlib.Path | None, name: str, **arguments: Any) -> pathl
         recipe.update(source.read_bytes())
     folder = cache / f"simulated-{name}-{recipe.hexdigest()[:12]}"
     if not folder.exists():
-        say(f"No --data given: simulating a small PASTIS-R in {folder} (kept for later runs).")
+        say(f"No --data given: simulating a PASTIS-R in {folder} (kept for later runs).")
         try:
             simulate.simulate(folder, seed=0, **arguments)
         except UserError:

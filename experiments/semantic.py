@@ -61,11 +61,18 @@ def run(config: Config) -> dict[str, Any]:
     published = None
     if config.init_from is not None:
         published = load_utae(config.init_from, modality=next(iter(config.modalities), "S2"))
-    config = patch_arguments.complete(
-        config, simulated_epochs=SIMULATED_EPOCHS, published=published
-    )
+    config = complete(config, published)
     folder = common.open_folder(config, "semantic")
     return common.run_in(folder, lambda: train_and_test(config, published, folder, started))
+
+
+def complete(config: Config, published: PublishedModel | None = None) -> Config:
+    """Fills in the defaults that depend on other arguments, and on published weights if given.
+
+    Raises:
+      UserError: If arguments contradict each other or are out of range.
+    """
+    return patch_arguments.complete(config, simulated_epochs=SIMULATED_EPOCHS, published=published)
 
 
 def train_and_test(

@@ -1,7 +1,7 @@
 """State, steps, loop, checkpoints, run folder. Knows no model, fusion scheme or dataset."""
 
 from pastis_jax.training.checkpoint import Checkpoints, read_facts
-from pastis_jax.training.logging import RunFolder, jsonable
+from pastis_jax.training.logging import RunFolder, jsonable, write_json
 from pastis_jax.training.loop import Batches, Fit, NonFiniteLossError, Outcome, evaluate, fit
 from pastis_jax.training.optimizer import Optimizer, Schedule, make_optimizer, make_schedule
 from pastis_jax.training.processes import connect, from_main, is_main, main_first
@@ -49,4 +49,5 @@ __all__ = [
     "parameter_table",
     "read_facts",
     "sum_over",
+    "write_json",
 ]

@@ -1,0 +1,225 @@
+"""Many commands, each with a result of its own, run one after another or several at a time.
+
+Each cell is a command that anyone can type; it runs in a process of its own, so that one that fails
+or is killed leaves the others alone. What is done is not done again; what was stopped goes on.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import pathlib
+import shlex
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from pastis_jax.errors import UserError
+from pastis_jax.training import write_json
+
+Status = Literal["done", "failed", "missing"]
+ROOT = "{root}"
+"""Stands in commands for the folder of the cells, which may be moved."""
+
+POLL_SECONDS = 0.1
+LOOK_BACK = 4096
+"""Bytes at the end of a log in which its last line is looked for."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell:
+    """A command, and the file that is there when it has succeeded.
+
+    Attributes:
+      name: Path of the cell, below the folder that all cells share.
+      command: Module and flags, but for `--out`.
+      out: Value of `--out`, below that folder.
+      result: The file, below that folder.
+      needs: Names of the cells whose results it reads.
+      alone: Whether nothing else may run beside it: it measures time.
+    """
+
+    name: str
+    command: tuple[str, ...]
+    out: str
+    result: str
+    needs: tuple[str, ...] = ()
+    alone: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Shard:
+    """One of several machines that share the cells.
+
+    Attributes:
+      index: Its number, from 0.
+      count: Number of machines.
+    """
+
+    index: int = 0
+    count: int = 1
+
+    @classmethod
+    def parse(cls, text: str) -> Shard:
+        """Reads ``i/n``.
+
+        Raises:
+          UserError: If it is not that.
+        """
+        try:
+            index, count = map(int, text.split("/"))
+        except ValueError:
+            index, count = -1, 0
+        if not 0 <= index < count:
+            remedy = "give 0/4, 1/4, 2/4 and 3/4 on four machines, say"
+            raise UserError(f"got {text!r}", where="--shard", remedy=remedy)
+        return cls(index, count)
+
+    def of(self, cells: Sequence[Cell]) -> list[Cell]:
+        """The cells of this machine; one that needs others goes where the first of these goes."""
+        home: dict[str, int] = {}
+        free = 0
+        for cell in cells:
+            if cell.needs:
+                home[cell.name] = home[cell.needs[0]]
+            else:
+                home[cell.name], free = free % self.count, free + 1
+        return [cell for cell in cells if home[cell.name] == self.index]
+
+
+class Cells:
+    """Cells in a folder.
+
+    Args:
+      root: The folder; made when first written.
+      cells: Each after those that it needs.
+
+    Raises:
+      UserError: If `root` holds a finished cell of another command.
+    """
+
+    def __init__(self, root: pathlib.Path, cells: Sequence[Cell]):
+        self.root, self.cells = root, {cell.name: cell for cell in cells}
+        for cell in cells:
+            record = self.record(cell)
+            if self.status(cell) == "done" and record["command"] != list(cell.command):
+                before, now = shlex.join(record["command"]), shlex.join(cell.command)
+                raise UserError(
+                    f"{cell.name} was made by `{before}`, now it would be `{now}`",
+                    where=root,
+                    remedy="give the same settings to go on, or another --out",
+                )
+
+    def status(self, cell: Cell) -> Status:
+        """Whether `cell` has succeeded, failed, or not ended yet."""
+        status = self.record(cell).get("status", "missing")
+        return "missing" if status == "done" and not (self.root / cell.result).exists() else status
+
+    def record(self, cell: Cell) -> Mapping[str, Any]:
+        """`command`, `status`, `seconds` and `error` of the last time that `cell` ended, if any."""
+        try:
+            return json.loads(self._file(cell, "json").read_text())
+        except FileNotFoundError:
+            return {}
+
+    def run(
+        self,
+        *,
+        workers: int = 1,
+        shard: Shard | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        """Runs the cells that are not done; prints a line for each that ends.
+
+        What fails is written down, and the others go on. Ctrl-C stops all that run.
+
+        Args:
+          workers: Number of cells to run at a time.
+          shard: Which part of the cells this machine runs; by default all.
+          environment: Environment variables of the commands, beside those there are.
+        """
+        mine = (shard or Shard()).of(list(self.cells.values()))
+        waiting = [cell for cell in mine if self.status(cell) != "done"]
+        count, ended, running = len(waiting), 0, {}
+        if len(mine) > count:
+            print(f"{len(mine) - count} of {len(mine)} cells are there already.", flush=True)
+        with tempfile.TemporaryDirectory(prefix="pastis_jax-") as compiled:
+            # Cells that compile the same program, of other seeds say, compile it once.
+            given = {"JAX_COMPILATION_CACHE_DIR": compiled, **os.environ, **(environment or {})}
+            try:
+                while waiting or running:
+                    ready = [c for c in waiting if self._ready(c)]
+                    for cell in ready[: max(0, workers - len(running))]:
+                        if running and (cell.alone or any(c.alone for c in running)):
+                            break
+                        waiting.remove(cell)
+                        running[cell] = self._start(cell, given)
+                    for cell, (process, start) in list(running.items()):
+                        if process.poll() is not None:
+                            del running[cell]
+                            ended += 1
+                            self._finish(cell, process.returncode, time.time() - start)
+                            self._say(cell, f"[{ended}/{count}]")
+                    if not running and not any(self._ready(cell) for cell in waiting):
+                        break  # These need what failed, or what another machine does.
+                    time.sleep(POLL_SECONDS)
+            finally:
+                for process, _ in running.values():
+                    process.send_signal(signal.SIGINT)
+                for process, _ in running.values():
+                    process.wait()
+        for cell in waiting:
+            missing = next(n for n in cell.needs if self.status(self.cells[n]) != "done")
+            print(f"{cell.name}: not run, it needs {missing}", flush=True)
+
+    def _ready(self, cell: Cell) -> bool:
+        return all(self.status(self.cells[name]) == "done" for name in cell.needs)
+
+    def _start(self, cell: Cell, environment: Mapping[str, str]) -> tuple[subprocess.Popen, float]:
+        log = self._file(cell, "log")
+        log.parent.mkdir(parents=True, exist_ok=True)
+        given = [text.replace(ROOT, str(self.root)) for text in cell.command]
+        command = [sys.executable, "-m", *given, "--out", str(self.root / cell.out)]
+        with log.open("w") as file:
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                env=environment,
+            )
+        return process, time.time()
+
+    def _finish(self, cell: Cell, code: int, seconds: float) -> None:
+        """Writes down how `cell` ended."""
+        done = code == 0 and (self.root / cell.result).exists()
+        record = {
+            "command": list(cell.command),
+            "status": "done" if done else "failed",
+            "seconds": seconds,
+            "error": None if done else self._why(cell, code),
+        }
+        write_json(self._file(cell, "json"), record)
+
+    def _why(self, cell: Cell, code: int) -> str:
+        """The last line of a log, which says what went wrong."""
+        with self._file(cell, "log").open("rb") as log:
+            log.seek(max(0, log.seek(0, os.SEEK_END) - LOOK_BACK))
+            lines = log.read().decode(errors="replace").replace("\r", "\n").split("\n")
+        killed = f"killed by signal {-code} (9: often for want of memory)" if code < 0 else ""
+        return killed or next((x for x in reversed(lines) if x.strip()), f"exit code {code}")
+
+    def _say(self, cell: Cell, number: str) -> None:
+        record = self.record(cell)
+        text = f"done, {record['seconds']:.0f} s"
+        if record["status"] == "failed":
+            text = f"FAILED: {record['error']} (all of it: {self._file(cell, 'log')})"
+        print(f"{number} {cell.name}: {text}", flush=True)
+
+    def _file(self, cell: Cell, suffix: str) -> pathlib.Path:
+        return self.root / "cells" / f"{cell.name}.{suffix}"

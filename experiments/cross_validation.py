@@ -1,0 +1,182 @@
+"""One model over the official folds, and over seeds: the protocol of the paper's tables.
+
+    python -m experiments.cross_validation --task parcel --seeds 0 1 --fusion late --auxiliary
+    python -m experiments.cross_validation --task semantic --data FOLDER --fusion early
+
+Every flag that is not its own goes to the experiment of the task. Confusion matrices (panoptic:
+counts of segments) are summed over the folds before scores are computed (paper, section 4.2), once
+for each seed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import pathlib
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import tyro
+from rich.console import Console
+from rich.table import Table
+
+from experiments import common, pooled
+from experiments.cells import Cell, Cells, Shard
+from experiments.restored import TASKS
+from pastis_jax.errors import UserError
+from pastis_jax.training import write_json
+
+SCORES = {"parcel": ("mIoU", "OA"), "semantic": ("mIoU", "OA"), "panoptic": ("PQ", "SQ", "RQ")}
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """Train and test one model on several folds and seeds.
+
+    A run that was stopped goes on by the same command; finished ones are read.
+    """
+
+    task: Literal["parcel", "semantic", "panoptic"]
+    """Whose experiment to run."""
+    folds: tuple[Literal[1, 2, 3, 4, 5], ...] = (1, 2, 3, 4, 5)
+    """Official runs, as in the experiments' --fold."""
+    seeds: tuple[int, ...] = (0,)
+    """Seeds of training."""
+    out: pathlib.Path | None = None
+    """Folder of the runs and of cross_validation.json. Default: a new one below runs/."""
+    workers: int = 1
+    """Number of runs at a time."""
+    shard: str | None = None
+    """Run the part I/N of the runs only, on one of N machines that see the same --out; the last
+    command without it collects them."""
+
+
+def run(config: Config, flags: Sequence[str]) -> dict[str, Any] | None:
+    """Runs what is missing, pools and shows the scores.
+
+    Args:
+      config: Folds and seeds.
+      flags: Command line of the task's experiment.
+
+    Returns:
+      The content of cross_validation.json; None if runs are still missing.
+
+    Raises:
+      UserError: For a mistake in the arguments, before anything is run.
+    """
+    check(config, flags)
+    out = config.out or common.default_out(f"{config.task}-cross-validation")
+    shard = Shard.parse(config.shard) if config.shard else None
+    cells = Cells(out, [cell(config.task, flags, f, s) for s in config.seeds for f in config.folds])
+    cells.run(workers=config.workers, shard=shard)
+    missing = [name for name, one in cells.cells.items() if cells.status(one) != "done"]
+    if missing:
+        print(f"Still missing below {out}: {', '.join(missing)}; the same command runs them.")
+        return None
+    results = {
+        seed: [
+            json.loads((out / cell(config.task, flags, fold, seed).result).read_text())
+            for fold in config.folds
+        ]
+        for seed in config.seeds
+    }
+    summary = summarise(results, SCORES[config.task])
+    write_json(out / "cross_validation.json", {"command": list(flags), **summary})
+    show(summary, SCORES[config.task])
+    print(f"All of it is in {out / 'cross_validation.json'}.")
+    return summary
+
+
+def check(config: Config, flags: Sequence[str]) -> None:
+    """Refuses what the experiment would refuse.
+
+    Raises:
+      UserError: Naming the flag.
+    """
+    experiment = TASKS[config.task]
+    prog = f"python -m experiments.cross_validation --task {config.task}"
+    given = tyro.cli(experiment.Config, prog=prog, args=list(flags))
+    if getattr(given, "init_from", None) is None:
+        experiment.complete(given)
+    for flag in ("--fold", "--seed", "--out", "--overwrite", "--distributed"):
+        if any(x == flag or x.startswith(f"{flag}=") for x in flags):
+            remedy = "leave it out; there are --folds, --seeds and --out"
+            raise UserError("this is set for each run", where=flag, remedy=remedy)
+    for flag, values in (("--folds", config.folds), ("--seeds", config.seeds)):
+        if not values or len(set(values)) < len(values):
+            raise UserError(f"got {values}", where=flag, remedy="give at least one, each once")
+    if config.workers < 1:
+        raise UserError("must be at least 1", where="--workers", remedy="give 1, say")
+
+
+def cell(task: str, flags: Sequence[str], fold: int, seed: int, folder: str = "") -> Cell:
+    """The run of `task` with `flags` on one fold with one seed, in `folder` (with its slash)."""
+    name = f"{folder}fold{fold}-seed{seed}"
+    command = (f"experiments.{task}", *flags, "--fold", str(fold), "--seed", str(seed))
+    return Cell(name, command, out=name, result=f"{name}/result.json")
+
+
+def summarise(
+    results: Mapping[int, Sequence[Mapping[str, Any]]], scores: Sequence[str]
+) -> dict[str, Any]:
+    """Scores of the folds together by seed; mean and spread over seeds, and over all runs.
+
+    Args:
+      results: result.json of each fold, by seed.
+      scores: Names of the scores.
+    """
+
+    def spreads(found):
+        found = list(found)
+        return {n: pooled.spread([one[n] for one in found])._asdict() for n in scores}
+
+    together = {seed: pooled.pool(folds) for seed, folds in results.items()}
+    first = next(iter(results.values()))
+    return {
+        "title": first[0]["title"].rsplit(", fold", 1)[0],
+        "data": first[0]["data"],
+        "folds": [result["fold"] for result in first],
+        "seeds": list(results),
+        "pooled": together,
+        "over_seeds": spreads(together.values()),
+        "over_runs": spreads(result["test"] for folds in results.values() for result in folds),
+        "by_run": {
+            f"fold{result['fold']}-seed{seed}": {n: result["test"][n] for n in scores}
+            for seed, folds in results.items()
+            for result in folds
+        },
+    }
+
+
+def show(summary: Mapping[str, Any], scores: Sequence[str]) -> None:
+    """Prints the scores, points."""
+    title = f"{summary['title']}, folds {', '.join(map(str, summary['folds']))}"
+    table = Table("", *scores, title=title, title_justify="left")
+    for name, values in summary["by_run"].items():
+        table.add_row(name, *(f"{100 * values[n]:.1f}" for n in scores))
+    table.add_section()
+    for seed, values in summary["pooled"].items():
+        table.add_row(f"seed {seed}, folds summed", *(f"{100 * values[n]:.1f}" for n in scores))
+    for name, text in (("over_seeds", "mean over seeds"), ("over_runs", "mean over runs")):
+        table.add_row(text, *(points(summary[name][n]) for n in scores))
+    Console(width=None if sys.stdout.isatty() else 100).print(table)
+
+
+def points(spread: Mapping[str, float]) -> str:
+    """Mean and standard deviation in points."""
+    return f"{100 * spread['mean']:.1f} ± {100 * spread['deviation']:.1f}"
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Command line."""
+    prog = "python -m experiments.cross_validation"
+    config, flags = tyro.cli(Config, prog=prog, args=argv, return_unknown_args=True)
+    found = []
+    common.command(lambda: found.append(run(config, flags)))
+    if found == [None]:
+        raise SystemExit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,327 @@
+"""Every table and figure of the paper by one command.
+
+    python -m experiments.paper --smoke                       # all of it in short, simulated
+    python -m experiments.paper --only table1 --seeds 0 1     # simulated, about two hours on a CPU
+    python -m experiments.paper --data PIXEL_SET PATCHES --folds 1 2 3 4 5 --out runs/paper
+
+Each cell of a table, and each measurement for a figure, is a command in a folder of its own below
+--out: stop and go on at will. `python -m experiments.report` makes a page of what is there.
+docs/reproduction.md has the scores and hours to expect.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+import tyro
+
+from experiments import common, cross_validation
+from experiments.cells import ROOT, Cell, Cells, Shard
+from pastis_jax.data.nomenclature import MODALITIES
+from pastis_jax.data.prepare import prepare_pixel_set
+from pastis_jax.data.prepare_patches import prepare_patches
+from pastis_jax.errors import UserError
+
+Part = Literal[
+    *(f"table{number}" for number in range(1, 5)),
+    *(f"figure{number}" for number in range(5, 12)),
+    "attention",
+]
+PARTS: tuple[str, ...] = Part.__args__
+
+MODELS = {
+    **{m: ("--fusion", "single", "--modalities", m) for m in ("S2", "S1D", "S1A")},
+    **{scheme: ("--fusion", scheme) for scheme in ("early", "mid", "late", "decision")},
+}
+ENHANCEMENTS = {
+    "base": (),
+    "temporal_dropout": ("--temporal-dropout",),
+    "auxiliary": ("--auxiliary",),
+    "both": ("--temporal-dropout", "--auxiliary"),
+}
+Row = tuple[str, str, str]
+"""Task, model and enhancement of a run."""
+
+
+def _rows(task: str, **enhancements: str) -> tuple[Row, ...]:
+    return tuple((task, m, e) for m, names in enhancements.items() for e in names.split())
+
+
+_TWO, _THREE, _FOUR = "base temporal_dropout", "base temporal_dropout both", " ".join(ENHANCEMENTS)
+ROWS: dict[str, tuple[Row, ...]] = {
+    "table1": _rows(
+        "parcel",
+        **dict.fromkeys(("S2", "S1D", "S1A", "early"), _TWO),
+        **dict.fromkeys(("mid", "late", "decision"), _FOUR),
+    ),
+    # The paper has no mid fusion of images, and no base of late and decision fusion.
+    "table2": _rows(
+        "semantic",
+        S2=_TWO,
+        S1D=_TWO,
+        S1A=_TWO,
+        early=_TWO,
+        mid=_THREE,
+        late=_THREE,
+        decision=_THREE,
+    ),
+    "table3": _rows(
+        "panoptic",
+        **dict.fromkeys(("S2", "S1D", "S1A"), "base"),
+        **dict.fromkeys(("early", "mid", "late"), "temporal_dropout"),
+    ),
+    "table4": (
+        *_rows("parcel", early="temporal_dropout", mid="both", late="both", decision="both"),
+        *_rows("semantic", early="temporal_dropout", mid="both", late="both", decision="both"),
+        *_rows("panoptic", **dict.fromkeys(("early", "mid", "late"), "temporal_dropout")),
+    ),
+    "figure5": _rows("parcel", S2="base", late="both"),
+    "figure6": (),
+    "figure8": _rows("semantic", S2="base", late="both"),
+    "figure9": _rows("panoptic", S2="base", late="temporal_dropout"),
+    "figure10": _rows("panoptic", S2="base", late="temporal_dropout"),
+    "figure11": _rows("panoptic", S2="base", S1A="base", S1D="base", late="temporal_dropout"),
+    "attention": (*_rows("parcel", mid="both", late="both"), *_rows("semantic", late="both")),
+}
+"""The runs that each table and figure shows."""
+BEYOND_MEMORY = _rows("semantic", mid="base", late="base", decision="base")
+"""They need 52 GB unless they compute activations again (docs/performance.md)."""
+ROWS["figure7"] = (*ROWS["table1"], *ROWS["table2"], *ROWS["table3"])
+
+SETS = {
+    "pixel sets": (common.simulated_pixel_set, prepare_pixel_set),
+    "patches": (common.simulated_patches, prepare_patches),
+}
+NARROW = (
+    *("--encoder-widths", "8", "16", "--decoder-widths", "8", "16"),
+    *("--heads", "2", "--model-features", "16", "--crop", "16"),
+)
+SMOKE = {
+    "parcel": ("--epochs", "2", "--batch-size", "16"),
+    "semantic": (*NARROW, "--head-widths", "8", "--epochs", "1"),
+    "panoptic": (*NARROW, "--max-instances", "32", "--epochs", "2"),
+}
+SMOKE_ENVIRONMENT = {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
+"""So short runs compile longer than they compute."""
+SMOKE_FLOW = ("--epochs", "3")
+SMOKE_CLOUDS = ("--ratios", "0", "0.3", "0.7", "1", "--draws", "1")
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """Run or collect every cell of the paper's tables, and what its figures need.
+
+    Without --data, on the simulated sets of the experiments, with their numbers of epochs. With
+    --data, by the paper's protocol.
+    """
+
+    data: tuple[pathlib.Path, ...] = ()
+    """Official folders: of pixel sets (Table 1), of patches (Tables 2 and 3), or both."""
+    only: tuple[Part, ...] = ()
+    """Tables and figures to make. Default: all."""
+    folds: tuple[Literal[1, 2, 3, 4, 5], ...] = (1,)
+    """Official runs; the paper's tables are of all five."""
+    seeds: tuple[int, ...] = (0,)
+    """Seeds of training."""
+    epochs: int | None = None
+    """Epochs of every run. Default: as the experiments'."""
+    smoke: bool = False
+    """Narrow models for an epoch or two on a tiny simulated set: shows that everything runs."""
+    out: pathlib.Path = pathlib.Path("runs/paper")
+    """Where the cells stand. What is there is not run again."""
+    shard: str | None = None
+    """Run the part I/N of the cells only, on one of N machines that see the same --out; the last
+    command without it does what is left, and draws."""
+    workers: int = 1
+    """Number of cells to run at a time."""
+    cache_dir: pathlib.Path | None = None
+    """As in the experiments."""
+
+
+def run(config: Config) -> bool:
+    """Runs what is missing and draws the figures; returns whether every cell is done.
+
+    Raises:
+      UserError: For a mistake in the arguments or the data.
+    """
+    check(config)
+    shard = Shard.parse(config.shard) if config.shard else None
+    wanted = cells(config)
+    kept = Cells(config.out, wanted)
+    if any(kept.status(cell) != "done" for cell in wanted):
+        prepare(config, wanted)
+        environment = SMOKE_ENVIRONMENT if config.smoke else {}
+        kept.run(workers=config.workers, shard=shard, environment=environment)
+    statuses = [kept.status(cell) for cell in wanted]
+    counts = {name: statuses.count(name) for name in ("done", "failed", "missing")}
+    print(
+        f"{len(wanted)} cells in {config.out}: " + ", ".join(f"{n} {k}" for k, n in counts.items())
+    )
+    if shard is None:
+        draw(config)
+        print(f"Next: python -m experiments.report --runs {config.out} --out report")
+    return counts["done"] == len(wanted)
+
+
+def check(config: Config) -> None:
+    """Refuses what makes no sense, before anything is run.
+
+    Raises:
+      UserError: Naming the flag.
+    """
+    for flag, values in (("--folds", config.folds), ("--seeds", config.seeds)):
+        if not values or len(set(values)) < len(values):
+            raise UserError(f"got {values}", where=flag, remedy="give at least one, each once")
+    for flag, value in (("--epochs", config.epochs), ("--workers", config.workers)):
+        if value is not None and value < 1:
+            raise UserError(f"got {value}", where=flag, remedy="give 1 or more")
+    if config.smoke and (config.data or config.epochs):
+        what, remedy = "this is a tiny simulated set, an epoch or two", "leave out --data, --epochs"
+        raise UserError(what, where="--smoke", remedy=remedy)
+    folders = given(config)
+    for kind in sorted({kind_of(cell) for cell in cells(config)} - set(folders)):
+        if config.data:
+            remedy = "add their folder, or choose tables and figures by --only"
+            raise UserError(f"no folder of {kind}", where="--data", remedy=remedy)
+
+
+def given(config: Config) -> Mapping[str, pathlib.Path]:
+    """The folders of the data, by what they hold; none for the default simulated sets.
+
+    Raises:
+      UserError: If a folder is missing, or there are two of a kind.
+    """
+    folders = common.simulated_small(config.cache_dir) if config.smoke else config.data
+    found: dict[str, pathlib.Path] = {}
+    for folder in folders:
+        folder = folder.expanduser().absolute()
+        if not folder.is_dir():
+            raise UserError("no such folder", where=folder, remedy="give an official folder")
+        kind = "pixel sets" if (folder / "metadata_parcel.csv").exists() else "patches"
+        if kind in found:
+            remedy = "give one folder of pixel sets and one of patches"
+            raise UserError(f"{found[kind]} holds {kind} too", where=folder, remedy=remedy)
+        found[kind] = folder
+    return found
+
+
+def cells(config: Config) -> list[Cell]:
+    """Everything that `config` asks for, each cell after those that it needs."""
+    parts = [part for part in PARTS if part in (config.only or PARTS)]
+    runs = list(itertools.product(config.folds, config.seeds))
+    found = []
+    for row in dict.fromkeys(itertools.chain.from_iterable(ROWS[part] for part in parts)):
+        for fold, seed in runs:
+            found.append(training(config, row, fold, seed))
+    if "figure7" in parts:
+        found += [clouds(config, row, *one) for row in ROWS["figure7"] for one in runs]
+    if "figure6" in parts:
+        found += [gradient_flow(config, name) for name in ("base", "auxiliary")]
+    if "attention" in parts:
+        found += [attention(config, row, *runs[0]) for row in ROWS["attention"]]
+    if "table4" in parts:
+        found += [inference(config, row, *runs[0]) for row in ROWS["table4"]]
+    return found
+
+
+def training(config: Config, row: Row, fold: int, seed: int) -> Cell:
+    """A run of Tables 1 to 3."""
+    task, model, enhancement = row
+    flags = [*MODELS[model], *ENHANCEMENTS[enhancement], *source(config, task)]
+    if config.smoke:
+        flags += SMOKE[task]
+    if (
+        config.data
+        and task == "semantic"
+        and model in ("mid", "late", "decision")
+        and enhancement == "base"
+    ):
+        flags.append("--remat")  # They need 52 GB without.
+    if task == "panoptic":
+        flags.append("--legacy-void")  # The rule that Table 3 was made by.
+    if config.epochs:
+        flags += ["--epochs", str(config.epochs)]
+    return cross_validation.cell(task, flags, fold, seed, folder=f"{task}/{model}-{enhancement}/")
+
+
+def clouds(config: Config, row: Row, fold: int, seed: int) -> Cell:
+    """A curve of Figure 7."""
+    flags = SMOKE_CLOUDS if config.smoke else ()
+    return _measured(config, "cloud_cover", training(config, row, fold, seed), flags)
+
+
+def attention(config: Config, row: Row, fold: int, seed: int) -> Cell:
+    """Which dates a model attends to."""
+    return _measured(config, "attention", training(config, row, fold, seed))
+
+
+def inference(config: Config, row: Row, fold: int, seed: int) -> Cell:
+    """A cell of Table 4."""
+    cell = _measured(config, "inference_time", training(config, row, fold, seed))
+    return dataclasses.replace(cell, alone=True)
+
+
+def _measured(config: Config, what: str, run: Cell, flags: Sequence[str] = ()) -> Cell:
+    """What `experiments.<what>` measures of a run."""
+    name, flags = f"{what}/{run.name}", (*flags, *_cache(config))
+    command = (f"experiments.{what}", "--run", f"{ROOT}/{run.out}", *flags)
+    return Cell(name, command, out=f"{name}.json", result=f"{name}.json", needs=(run.name,))
+
+
+def gradient_flow(config: Config, name: str) -> Cell:
+    """A half of Figure 6."""
+    flags = (*ENHANCEMENTS[name], *source(config, "parcel"), *(SMOKE_FLOW * config.smoke))
+    name = f"gradient_flow/{name}"
+    command = ("experiments.gradient_flow", *flags, "--fold", str(config.folds[0]))
+    return Cell(name, command, out=f"{name}.json", result=f"{name}.json")
+
+
+def source(config: Config, task: str) -> tuple[str, ...]:
+    """Flags that say where the data of a task are; none for the simulated set."""
+    folders, kind = given(config), "pixel sets" if task == "parcel" else "patches"
+    found = ("--data", str(folders[kind])) if kind in folders else ()
+    return (*found, *_cache(config))
+
+
+def _cache(config: Config) -> tuple[str, ...]:
+    return ("--cache-dir", str(config.cache_dir)) if config.cache_dir else ()
+
+
+def prepare(config: Config, wanted: Sequence[Cell]) -> None:
+    """Simulates and prepares the data of the cells, which several might try at once.
+
+    Raises:
+      UserError: For every mistake in the data.
+    """
+    folders = given(config)
+    for kind in sorted({kind_of(cell) for cell in wanted}):
+        simulated, prepared = SETS[kind]
+        root = folders.get(kind) or simulated(config.cache_dir)
+        common.say(f"Looking at {root}.")
+        prepared(root, modalities=tuple(MODALITIES), cache=config.cache_dir)
+
+
+def kind_of(cell: Cell) -> str:
+    """The kind of data that a cell reads."""
+    return "patches" if {"semantic", "panoptic"} & set(cell.name.split("/")) else "pixel sets"
+
+
+def draw(config: Config) -> None:
+    """Draws the figures that `config` asks for from what is done."""
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Command line."""
+    config = tyro.cli(Config, prog="python -m experiments.paper", args=argv)
+    complete = []
+    common.command(lambda: complete.append(run(config)))
+    if complete == [False]:
+        raise SystemExit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,196 @@
+"""Cells: done once, failures kept, dependencies, shards; those of the paper; cross-validation."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import time
+
+import pixel_set_factory as factory
+import pytest
+import tyro
+from refusal import refused_in_a_line
+
+from experiments import cross_validation, paper, restored
+from experiments.cells import Cell, Cells, Shard
+
+COMMAND = """
+import os, pathlib, signal, sys, time
+start = time.time()
+out, how = pathlib.Path(sys.argv[sys.argv.index("--out") + 1]), sys.argv[1]
+if how == "fail":
+    sys.exit("error: --this: is wrong")
+if how == "die":
+    os.kill(os.getpid(), signal.SIGKILL)
+out.parent.mkdir(parents=True, exist_ok=True)
+if how == "copy":
+    out.write_text(pathlib.Path(sys.argv[2]).read_text())
+else:
+    time.sleep(float(how))
+    with out.open("a") as file:
+        file.write("x")
+with (out.parent / "times").open("a") as file:
+    file.write(f"{how} {start} {time.time()}\\n")
+"""
+
+
+@pytest.fixture
+def root(tmp_path, monkeypatch):
+    """A folder for cells, whose commands know the module `work`."""
+    (tmp_path / "work.py").write_text(COMMAND)
+    paths = [str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])]
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(paths))
+    return tmp_path / "cells"
+
+
+def cell(name, *flags, needs=(), alone=False):
+    return Cell(name, ("work", *flags), f"{name}.txt", f"{name}.txt", needs, alone)
+
+
+def test_what_is_done_is_not_done_again(root, capsys):
+    cells = [cell("a/one", "0"), cell("two", "copy", "{root}/a/one.txt", needs=("a/one",))]
+    for _ in range(2):
+        Cells(root, cells).run()
+    assert (root / "a" / "one.txt").read_text() == (root / "two.txt").read_text() == "x"
+    assert "2 of 2 cells are there already" in capsys.readouterr().out
+    (root / "two.txt").unlink()
+    kept = Cells(root, cells)
+    assert [kept.status(one) for one in cells] == ["done", "missing"]
+    kept.run()
+    assert (root / "a" / "one.txt").read_text() == "x"
+    assert (root / "two.txt").exists()
+    refused_in_a_line(lambda: Cells(root, [cell("a/one", "0.1")]), "work 0.1", "another --out")
+
+
+def test_failures_are_kept_and_the_others_go_on(root, capsys):
+    cells = [cell("bad", "fail"), cell("dead", "die"), cell("after", "0", needs=("bad",))]
+    cells.append(cell("good", "0"))
+    kept = Cells(root, cells)
+    kept.run(workers=2)
+    assert [kept.status(one) for one in cells] == ["failed", "failed", "missing", "done"]
+    assert kept.record(cells[0])["error"] == "error: --this: is wrong"
+    assert "signal 9" in kept.record(cells[1])["error"]
+    printed = capsys.readouterr().out
+    assert "bad: FAILED: error: --this: is wrong" in printed
+    assert "after: not run, it needs bad" in printed
+    # Mended, it is done the next time.
+    again = Cells(root, [cell("bad", "0"), *cells[1:]])
+    again.run()
+    assert again.status(cells[2]) == "done"
+
+
+def test_who_measures_time_is_alone(root):
+    cells = [cell("a", "0.4"), cell("b", "0.3", alone=True), cell("c", "0.2"), cell("d", "0.1")]
+    Cells(root, cells).run(workers=4)
+    lines = [map(float, line.split()) for line in (root / "times").read_text().splitlines()]
+    times = {how: (start, end) for how, start, end in lines}
+    start, end = times.pop(0.3)
+    assert len(times) == 3
+    assert all(other_end <= start or end <= other for other, other_end in times.values())
+
+
+def test_ctrl_c_stops_all(root, monkeypatch):
+    def interrupt(_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(time, "sleep", interrupt)
+    start = time.monotonic()
+    kept = Cells(root, [cell("long", "60")])
+    with pytest.raises(KeyboardInterrupt):
+        kept.run()
+    assert time.monotonic() - start < 30
+    assert kept.status(cell("long", "60")) == "missing"
+
+
+def test_shards_share_all_cells():
+    cells = paper.cells(paper.Config())
+    parts = [Shard(i, 3).of(cells) for i in range(3)]
+    assert sorted(c.name for c in itertools.chain(*parts)) == sorted(c.name for c in cells)
+    for part in parts:
+        names = {c.name for c in part}
+        assert all(need in names for c in part for need in c.needs)
+        assert len(part) > len(cells) / 4
+    assert Shard.parse("1/3") == Shard(1, 3)
+    for text in ("3/3", "1", "a/b", "-1/2", "0/0"):
+        refused_in_a_line(lambda text=text: Shard.parse(text), "--shard")
+
+
+@pytest.mark.parametrize("smoke", [False, True])
+def test_cells_of_the_paper(smoke, monkeypatch, tmp_path):
+    """Every command is one that its experiment takes; what is needed comes first."""
+    small = (factory.make_pixel_set(tmp_path / "pixels"), tmp_path)
+    monkeypatch.setattr(paper.common, "simulated_small", lambda cache: small)
+    cells = paper.cells(paper.Config(smoke=smoke, seeds=(0, 7)))
+    names = [c.name for c in cells]
+    assert len(set(names)) == len(names)
+    for c in cells:
+        assert all(names.index(need) < names.index(c.name) for need in c.needs)
+        module = c.command[0].removeprefix("experiments.")
+        if module in restored.TASKS:
+            experiment = restored.TASKS[module]
+            given = experiment.complete(tyro.cli(experiment.Config, args=list(c.command[1:])))
+            assert f"{module}/" in c.name
+            assert c.name.endswith(f"fold{given.fold}-seed{given.seed}")
+    by_task = {task: {n.split("/")[1] for n in names if n.startswith(f"{task}/")} for task in TASKS}
+    assert {task: len(rows) for task, rows in by_task.items()} == TASKS
+
+
+TASKS = {"parcel": 20, "semantic": 17, "panoptic": 6}
+"""Cells of Tables 1 to 3, those of our own (mid fusion of images) included."""
+
+
+def test_only_what_is_asked_for():
+    names = [c.name for c in paper.cells(paper.Config(only=("figure8",)))]
+    assert names == ["semantic/S2-base/fold1-seed0", "semantic/late-both/fold1-seed0"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"folds": ()}, "--folds"),
+        ({"seeds": (1, 1)}, "--seeds"),
+        ({"epochs": 0}, "--epochs"),
+        ({"smoke": True, "epochs": 3}, "--smoke"),
+        ({"data": ("missing",)}, "no such folder"),
+        ({"data": ("pixels",)}, "patches"),
+        ({"data": ("pixels", "pixels")}, "pixel sets too"),
+    ],
+)
+def test_mistakes(arguments, words, tmp_path):
+    factory.make_pixel_set(tmp_path / "pixels")
+    folders = tuple(tmp_path / name for name in arguments.get("data", ()))
+    config = paper.Config(**{**arguments, "data": folders}, out=tmp_path / "out")
+    refused_in_a_line(lambda: paper.run(config), words)
+    assert not (tmp_path / "out").exists()
+
+
+def test_cross_validation(tmp_path, monkeypatch, capsys):
+    """Two folds, each in a process of its own; the sum of what they counted."""
+    monkeypatch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+    root = factory.make_pixel_set(tmp_path / "set", parcels_per_fold=4, labels=(3,))
+    flags = ["--data", str(root), "--cache-dir", str(tmp_path / "cache"), "--fusion", "single"]
+    own = ["--task", "parcel", "--folds", "1", "3", "--out", str(tmp_path / "out")]
+    flags += ["--epochs", "2", "--batch-size", "4", "--learning-rate", "0.05"]
+    cross_validation.main([*own, *flags])
+    summary = json.loads((tmp_path / "out" / "cross_validation.json").read_text())
+    runs = [
+        json.loads((tmp_path / "out" / f"fold{fold}-seed0" / "result.json").read_text())
+        for fold in (1, 3)
+    ]
+    assert [run["fold"] for run in runs] == [1, 3]
+    hits = sum(run["confusion"][i][i] for run in runs for i in range(18))
+    assert hits > 0
+    assert summary["pooled"]["0"]["OA"] == pytest.approx(hits / 8)
+    assert summary["over_runs"]["OA"]["mean"] == pytest.approx(
+        sum(run["test"]["OA"] for run in runs) / 2
+    )
+    assert "folds summed" in capsys.readouterr().out
+    for wrong, named in (
+        (["--fusion", "single", "--auxiliary"], "--auxiliary"),
+        (["--fold", "2"], "--fold"),
+    ):
+        with pytest.raises(SystemExit) as caught:
+            cross_validation.main([*own, "--data", str(root), *wrong])
+        assert caught.value.code == 2
+        assert named in capsys.readouterr().err
