@@ -1,21 +1,152 @@
-"""README and docs: every relative link resolves."""
+"""README, docs and notebooks: links and anchors resolve, commands exist, tables agree."""
 
 from __future__ import annotations
 
+import collections
+import dataclasses
+import importlib.util
+import json
 import pathlib
 import re
+import shlex
 
 import pytest
+import tyro
+
+from experiments.paper_numbers import CELLS, paper_value
+from pastis_jax.data.simulate import Difficulty
 
 ROOT = pathlib.Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
+DOCS = ROOT / "docs"
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+PAGES = [
+    *(ROOT / "README.md", ROOT / "CHANGELOG.md"),
+    *sorted(DOCS.rglob("*.md")),
+    *sorted((ROOT / "notebooks").glob("*.md")),
+    *NOTEBOOKS,
+]
+PACKAGES = "pastis_jax|experiments|benchmarks"
+FOREIGN_FLAGS = {"--gpus-per-task"}
+"""Of srun."""
+
+
+def prose(page):
+    """The Markdown of a page or notebook."""
+    text = page.read_text(encoding="utf-8")
+    if page.suffix != ".ipynb":
+        return text
+    cells = json.loads(text)["cells"]
+    return "\n\n".join("".join(c["source"]) for c in cells if c["cell_type"] == "markdown")
+
+
+def without_code(text):
+    return re.sub(r"^```.*?^```|`[^`\n]+`", "", text, flags=re.DOTALL | re.MULTILINE)
+
+
+def anchors(page):
+    """Anchors of the headings of a page, as GitHub makes them."""
+    text = re.sub(r"^```.*?^```", "", prose(page), flags=re.DOTALL | re.MULTILINE)
+    found, times = [], collections.Counter()
+    for heading in re.findall(r"^#{1,6} +(.+?) *$", text, flags=re.MULTILINE):
+        heading = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", heading)
+        slug = re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
+        found.append(f"{slug}-{times[slug]}" if times[slug] else slug)
+        times[slug] += 1
+    return found
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_resolve(page):
-    targets = re.findall(r"\]\(([^)#\s]+)", page.read_text())
-    broken = [t for t in targets if "://" not in t and not (page.parent / t).exists()]
-    assert not broken
-    for target in targets:
-        if "://" not in target:
-            assert ROOT in (page.parent / target).resolve().parents
+    for target in re.findall(r"\]\(([^)\s]+)\)", without_code(prose(page))):
+        if "://" in target:
+            continue
+        path, _, anchor = target.partition("#")
+        file = (page.parent / path).resolve() if path else page
+        assert file.exists(), target
+        assert ROOT in file.parents, target
+        assert not anchor or anchor in anchors(file), target
+
+
+def commands():
+    """Every `python -m MODULE ...` of ours on the pages, from the module on."""
+    for page in PAGES:
+        text = re.sub(r"\\\n\s*", "", prose(page))
+        for command in re.findall(rf"python -m ((?:{PACKAGES})\b[^`\n]*)", text):
+            command = re.split(r"&&|\||;|\s#", command)[0].rstrip()
+            ends_another = command.count('"') % 2  # a command that is an argument itself
+            yield command.removesuffix('"') if ends_another else command
+
+
+def arguments_of(module):
+    """The dataclass of a command's arguments; None where it takes none."""
+    spec = importlib.util.find_spec(module)
+    assert spec, f"there is no {module}"
+    if spec.submodule_search_locations is not None:
+        module += ".__main__"
+    loaded = importlib.import_module(module)
+    assert callable(loaded.main)
+    return getattr(loaded, "Config", getattr(loaded, "Arguments", None))
+
+
+@pytest.fixture(autouse=True)
+def from_clone(monkeypatch):
+    """Benchmarks are not installed."""
+    monkeypatch.syspath_prepend(ROOT)
+
+
+@pytest.mark.parametrize("command", sorted(set(commands())))
+def test_commands_exist(command, capsys):
+    module, *given = shlex.split(command)
+    kind = arguments_of(module)
+    if not given:
+        return
+    assert kind, f"{module} takes no arguments"
+    try:
+        tyro.cli(kind, args=given)
+    except SystemExit:
+        pytest.fail(capsys.readouterr().err)
+
+
+def test_flags_exist():
+    kinds = {arguments_of(command.split()[0]) for command in commands()} - {None}
+    fields = {field.name for kind in kinds for field in dataclasses.fields(kind)}
+    known = {"--" + name.replace("_", "-") for name in fields} | {"--help", *FOREIGN_FLAGS}
+    for page in PAGES:
+        named = set(re.findall(r"`(--[\w-]+)", prose(page)))
+        assert named <= known, page.name
+
+
+def rows(text):
+    """The cells of the table rows of a text."""
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+
+
+@pytest.mark.parametrize("table", [1, 2, 3, 4])
+def test_expected_scores_are_the_papers(table):
+    section = prose(DOCS / "reproduction.md").split(f"### Table {table}\n")[1].split("\n#")[0]
+    paper = {}
+    for cell in CELLS:
+        if cell.table == table and cell.score != "parameters":
+            paper.setdefault(cell.row, []).append(cell.printed)
+    assert rows(section)[2:] == [[row, *cells] for row, cells in paper.items()]
+
+
+def test_results_of_the_readme_are_those_of_their_page():
+    simulated = {row[0]: row for row in rows(prose(DOCS / "simulated_parcels.md"))}
+    table = rows(prose(ROOT / "README.md"))[2:]
+    for name, _, clear, cloudy, paper in table:
+        assert [clear, cloudy, paper] == [simulated[name][i] for i in (3, 4, 6)]
+        model = name.removesuffix(" fusion")
+        single = name == model
+        enhancement = "base" if single else "temporal_dropout" if model == "Early" else "both"
+        key = {"task": "parcel", "model": model if single else model.lower()}
+        assert float(paper) == paper_value(**key, enhancement=enhancement, score="mIoU")
+    assert len(table) == 7
+
+
+def test_difficulty_of_the_simulator_is_its_own():
+    table = rows(prose(DOCS / "simulation.md"))[2:]
+    assert {name.strip("`"): float(value) for _, name, value in table} == dataclasses.asdict(
+        Difficulty()
+    )

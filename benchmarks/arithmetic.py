@@ -1,0 +1,133 @@
+"""Multiply-adds of every model at full size, and the hours that the paper's protocol makes of them.
+
+    python -m benchmarks.arithmetic
+    python -m benchmarks.arithmetic --patch-rate 50
+
+One sample with the most dates of PASTIS-R: a parcel of 32 pixels, a patch of 128 x 128. XLA counts
+the operations of the program as it is written, with the plain order of convolutions, not that for a
+CPU; nothing is compiled or run. Hours are of a run on one fold: 100 epochs of training and
+validation, at a rate that is assumed. docs/reproduction.md shows the result.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import pathlib
+
+import jax
+import jax.numpy as jnp
+import tyro
+
+from experiments import parcel, patch_arguments, semantic
+from pastis_jax.data.class_mapping import ClassMapping
+from pastis_jax.data.nomenclature import CROPS
+from pastis_jax.nn import conv_cpu
+from pastis_jax.types import Batch, Series
+
+DATES = {"S2": 61, "S1A": 70, "S1D": 70}
+CHANNELS = {"S2": 10, "S1A": 3, "S1D": 3}
+SIZE, PIXELS, EPOCHS = 128, 32, 100
+PARCELS, PATCHES = sum(crop.parcels for crop in CROPS), 2433
+TRAINED, VALIDATED = 3 / 5, 1 / 5
+SCHEMES = {
+    "S2": {"fusion": "single"},
+    "S1A": {"fusion": "single", "modalities": ("S1A",)},
+    **{name: {"fusion": name} for name in ("early", "mid", "late", "decision")},
+    **{f"{name}, auxiliary": {"fusion": name, "auxiliary": True} for name in ("mid", "late")},
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """Print multiply-adds and expected hours."""
+
+    parcel_rate: float = 1.0
+    """Assumed: what a device sustains on parcels, TFLOP/s."""
+    patch_rate: float = 20.0
+    """Assumed: what a device sustains on patches, TFLOP/s."""
+
+
+def example(modalities: tuple[str, ...], space: tuple[int, ...]) -> Batch:
+    """Makes a batch of one sample: a pixel set of ``s`` pixels or an image of ``h w``."""
+
+    def series(m):
+        return Series(
+            values=jnp.ones((1, DATES[m], *space, CHANNELS[m])),
+            days=5 * jnp.arange(DATES[m])[None],
+            valid=jnp.ones((1, DATES[m]), bool),
+            pixels=jnp.ones((1, *space), bool) if len(space) == 1 else None,
+        )
+
+    label = jnp.zeros((1, *(space if len(space) == 2 else ())), jnp.int32)
+    every = {m: series(m) for m in modalities}
+    return Batch(every, label, jnp.ones(1, bool), jnp.zeros(1, jnp.int32))
+
+
+def multiply_adds(config: parcel.Config | semantic.Config) -> tuple[float, float]:
+    """Returns those of inference, and of loss and gradient, of a completed `config`."""
+    if isinstance(config, parcel.Config):
+        model, task, space = parcel.build_model(config), parcel.TASK, (PIXELS,)
+    else:
+        classes, space = ClassMapping.official(), (SIZE, SIZE)
+        model = semantic.build_model(config, len(classes.names), {})
+        task = semantic.make_task(classes)
+    batch = jax.eval_shape(functools.partial(example, config.modalities, space))
+    rngs = {name: jax.random.key(0) for name in ("params", "dropout")}
+    variables = jax.eval_shape(functools.partial(model.init, train=True), rngs, batch.series)
+
+    def predict(variables, batch):
+        return model.apply(variables, batch.series)
+
+    def loss(params, rest, batch):
+        prediction, _ = model.apply(
+            {"params": params, **rest},
+            batch.series,
+            train=True,
+            rngs={"dropout": jax.random.key(0)},
+            mutable=["batch_stats"],
+        )
+        return task.loss(prediction, batch)[0].sum()
+
+    def count(function, *arguments):
+        return jax.jit(function).lower(*arguments).cost_analysis()["flops"] / 2
+
+    rest = {name: variables[name] for name in variables if name != "params"}
+    inference = count(predict, variables, batch)
+    return inference, count(jax.grad(loss), variables["params"], rest, batch)
+
+
+def hours(inference: float, gradient: float, samples: int, rate: float) -> float:
+    """Returns the hours of a run.
+
+    Args:
+      inference: Multiply-adds of a sample, predicted.
+      gradient: Multiply-adds of a sample, trained on.
+      samples: Samples of the five folds.
+      rate: TFLOP/s.
+    """
+    epoch = samples * (TRAINED * gradient + VALIDATED * inference)
+    return 2 * EPOCHS * epoch / (rate * 1e12) / 3600
+
+
+def main() -> None:
+    """Command line."""
+    given = tyro.cli(Config, prog="python -m benchmarks.arithmetic")
+    conv_cpu.PIXELS_PER_GROUP = 1 << 62  # No image is large enough for the order for a CPU.
+    print("| model | parcel: inference | gradient | hours | patch: inference | gradient | hours |")
+    print("|---|---|---|---|---|---|---|")
+    for name, arguments in SCHEMES.items():
+        parcels = multiply_adds(parcel.complete(parcel.Config(**arguments)))
+        config = semantic.Config(**arguments, data=pathlib.Path("any"))
+        patches = multiply_adds(patch_arguments.complete(config, simulated_epochs=1))
+        cells = (
+            *(f"{n / 1e6:.1f} M" for n in parcels),
+            f"{hours(*parcels, PARCELS, given.parcel_rate):.2f}",
+            *(f"{n / 1e9:.0f} G" for n in patches),
+            f"{hours(*patches, PATCHES, given.patch_rate):.1f}",
+        )
+        print(f"| {name} | {' | '.join(cells)} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
