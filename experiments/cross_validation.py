@@ -129,7 +129,7 @@ def summarise(
 
     def spreads(found):
         found = list(found)
-        return {n: pooled.spread([one[n] for one in found])._asdict() for n in scores}
+        return {n: pooled.spread([one[n] for one in found]) for n in scores}
 
     together = {seed: pooled.pool(folds) for seed, folds in results.items()}
     first = next(iter(results.values()))
@@ -165,7 +165,7 @@ def show(summary: Mapping[str, Any], scores: Sequence[str]) -> None:
 
 def points(spread: Mapping[str, float]) -> str:
     """Mean and standard deviation in points."""
-    return f"{100 * spread['mean']:.1f} ± {100 * spread['deviation']:.1f}"
+    return f"{100 * spread['mean']:.1f} ± {100 * spread['std']:.1f}"
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -1,40 +1,32 @@
 """Scores of several folds and seeds: counts summed over the folds, then the spread over seeds.
 
 The folds of a seed test each sample once, so their counts add up to one test over all samples, as
-in the paper's tables; a mean of five mIoUs would weigh rare classes by chance.
+in the paper's tables.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from pastis_jax.metrics import ConfusionMatrix
 from pastis_jax.panoptic.metric import PanopticQuality
 
-MODEL = ("task", "fusion", "modalities", "temporal_dropout", "auxiliary")
-"""What runs of one model have in common in their result.json."""
+SHARED = ("task", "fusion", "modalities", "temporal_dropout", "auxiliary", "data", "seed")
+"""What the folds of one model and seed have in common in their result.json."""
 
 
-class Spread(NamedTuple):
-    """Mean and standard deviation (of the values themselves: of a single one, 0)."""
-
-    mean: float
-    deviation: float
-
-
-def spread(values: Sequence[float]) -> Spread:
-    """Returns mean and standard deviation.
+def spread(values: Sequence[float]) -> dict[str, float]:
+    """Returns `mean` and `std`, the standard deviation of the values themselves (0 for one).
 
     Raises:
       ValueError: If there is no value.
     """
     if not len(values):
         raise ValueError("no value")
-    return Spread(float(np.mean(values)), float(np.std(values)))
+    return {"mean": float(np.mean(values)), "std": float(np.std(values))}
 
 
 def pool(results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -52,7 +44,8 @@ def pool(results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
       ValueError: If there is no result, if they differ in model, data, seed or classes, or if a
         fold is there twice.
     """
-    classes = _classes(_alike(results, (*MODEL, "data", "seed")))
+    _check_alike(results)
+    classes = _classes(results[0])
     for result in results:
         if (other := _classes(result)) != classes:
             raise ValueError(f"classes differ: {sorted({*classes} ^ {*other}) or 'their order'}")
@@ -69,44 +62,13 @@ def pool(results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return {"OA": scores["OA"], "mIoU": scores["mIoU"], "iou": iou}
 
 
-def pool_seeds(results: Sequence[Mapping[str, Any]]) -> dict[int, dict[str, Any]]:
-    """Returns what `pool` returns for each seed, in their order.
-
-    Args:
-      results: Content of result.json of each fold and seed of one model.
-
-    Raises:
-      ValueError: As `pool`.
-    """
-    _alike(results, (*MODEL, "data"))
-    seeds = sorted({result["seed"] for result in results})
-    return {seed: pool([r for r in results if r["seed"] == seed]) for seed in seeds}
-
-
-def fold_scores(results: Sequence[Mapping[str, Any]], score: str) -> dict[int, float]:
-    """Returns the test `score` of each fold alone, mean over its seeds.
-
-    Raises:
-      ValueError: If the results are not of one model and data.
-    """
-    _alike(results, (*MODEL, "data"))
-    folds = sorted({result["fold"] for result in results})
-    return {
-        fold: math.fsum(values) / len(values)
-        for fold in folds
-        if (values := [r["test"][score] for r in results if r["fold"] == fold])
-    }
-
-
-def _alike(results, names):
-    """Returns the first of `results`, which must agree in all `names`."""
+def _check_alike(results):
     if not results:
         raise ValueError("no result")
-    for name in names:
+    for name in SHARED:
         found = {str(result[name]) for result in results}
         if len(found) > 1:
             raise ValueError(f"{name} differs: {', '.join(sorted(found))}")
-    return results[0]
 
 
 def _classes(result) -> list[str]:

@@ -1,15 +1,18 @@
-"""A finished run, opened again, scores what it scored."""
+"""A finished run, opened again or pooled alone, scores what it scored."""
 
 from __future__ import annotations
 
 import json
 
-from experiments import restored
+from experiments import pooled, restored
 
 
 def check(folder):
-    """Asserts that the finished run in `folder` is tested to the same numbers again."""
+    """Asserts that the finished run in `folder`, tested or pooled, gives the same numbers again."""
     stored = json.loads((folder / "result.json").read_text())
     scores = restored.open_run(folder).evaluate().scores
     names = {"PQ", "SQ", "RQ", "mIoU", "OA", "loss"} & stored["test"].keys()
     assert {name: scores[name] for name in names} == {name: stored["test"][name] for name in names}
+    alone = {name: value for name, value in pooled.pool([stored]).items() if name in names}
+    assert alone == {name: stored["test"][name] for name in alone}
+    assert alone

@@ -1,6 +1,12 @@
 """Pictures (matplotlib, without pyplot: no display and no global state)."""
 
-from pastis_jax.viz.curves import confusion_matrix, iou_per_class, learning_curves, pq_per_class
+from pastis_jax.viz.curves import (
+    confusion_matrix,
+    iou_per_class,
+    learning_curves,
+    pq_per_class,
+    validation_curves,
+)
 from pastis_jax.viz.instances import PanopticRow, outlines, panoptic_panel
 from pastis_jax.viz.maps import (
     PanelRow,
@@ -25,4 +31,5 @@ __all__ = [
     "radar_composite",
     "rgb",
     "segmentation_panel",
+    "validation_curves",
 ]

@@ -9,9 +9,11 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 GOLD, INK, GREY = "#c8901a", "#20507a", "#8a8a8a"
+ENHANCEMENTS = {"base": GREY, "temporal dropout": INK, "auxiliary": "#b0413e", "both": GOLD}
 
 
 def save(figure: Figure, path: str | os.PathLike[str]) -> None:
@@ -131,4 +133,44 @@ def _sorted_bars(values, texts, names, colours, path, *, name, mean_name):
     axes.set_xlim(0, 1.08)
     axes.set_xlabel(name)
     axes.spines[["top", "right"]].set_visible(False)
+    save(figure, path)
+
+
+def validation_curves(
+    scores: Mapping[str, Mapping[str, Sequence[Sequence[float]]]],
+    path: pathlib.Path,
+    *,
+    score: str,
+) -> None:
+    """Draws validation scores by epoch: a panel for each model, a colour for each enhancement.
+
+    Args:
+      scores: By model and enhancement (of ENHANCEMENTS), those of each run from epoch 1.
+      path: PNG to write.
+      score: Name of the score.
+    """
+    columns = min(4, len(scores))
+    rows = -(-len(scores) // columns)
+    figure = Figure(figsize=(max(2.4 * columns + 1, 5), 2.1 * rows + 0.8), layout="constrained")
+    panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).flat
+    for (model, lines), axes in zip(scores.items(), panels, strict=False):
+        for enhancement, runs in lines.items():
+            for run in runs:
+                marker = "o" if len(run) == 1 else None
+                colour = ENHANCEMENTS[enhancement]
+                axes.plot(range(1, len(run) + 1), run, color=colour, marker=marker, linewidth=1)
+        axes.set_title(model, fontsize=10)
+        axes.set_ylim(bottom=0)
+        axes.grid(alpha=0.3)
+        axes.tick_params(labelbottom=True)
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True, min_n_ticks=1))
+        axes.spines[["top", "right"]].set_visible(False)
+    for unused in panels:
+        unused.remove()
+    figure.supxlabel("epoch", fontsize=10)
+    figure.supylabel(f"validation {score}", fontsize=10)
+    there = {name for lines in scores.values() for name in lines}
+    shown = {name: colour for name, colour in ENHANCEMENTS.items() if name in there}
+    handles = [Line2D([], [], color=colour, label=name) for name, colour in shown.items()]
+    figure.legend(handles=handles, loc="outside upper center", ncols=4, frameon=False)
     save(figure, path)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -48,3 +50,17 @@ def test_iou_of_absent_classes(figure_of):
     assert axes.texts[0].get_text() == "absent"
     nothing = figure_of(viz.iou_per_class, np.full(VOID, np.nan), NAMES, COLOURS).axes[0]
     assert nothing.get_title() == "mIoU 0.000"
+
+
+def test_validation_curves_of_many_runs(figure_of):
+    scores = {
+        **{name: {"base": [[0.1, 0.2], [0.3, 0.4]]} for name in ("S2", "S1D", "S1A", "early")},
+        "late": {"base": [[0.2, 0.4]], "both": [[0.5, 0.6]]},
+    }
+    figure = figure_of(functools.partial(viz.validation_curves, score="mIoU"), scores)
+    assert [axes.get_title() for axes in figure.axes] == list(scores)
+    first, last = figure.axes[0], figure.axes[-1]
+    assert [line.get_ydata().tolist() for line in first.lines] == scores["S2"]["base"]
+    assert [line.get_color() for line in last.lines] == [curves.GREY, curves.GOLD]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["base", "both"]
+    assert figure.axes[1].get_ylim() == last.get_ylim()

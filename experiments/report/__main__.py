@@ -1,0 +1,110 @@
+"""Our tables and figures beside the paper's numbers, as one HTML file and as Markdown.
+
+    python -m experiments.report --runs runs/paper --out report
+
+Reads what experiments.paper, or the experiments themselves, have left in a folder. Writes
+report.html, which holds all it needs, and report.md with pictures/ beside it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import pathlib
+import tempfile
+from collections.abc import Mapping
+
+import tyro
+
+from experiments import common
+from experiments.report import content, markdown, page
+from experiments.report.runs import SCORES, Runs, read
+from pastis_jax import viz
+from pastis_jax.errors import UserError
+
+PICTURES = "pictures"
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """Write our tables and figures beside the paper's numbers."""
+
+    runs: pathlib.Path
+    """Folder that holds finished runs: the --out of experiments.paper."""
+    out: pathlib.Path = pathlib.Path("report")
+    """Folder for report.html, report.md and pictures/; an earlier report there is replaced."""
+
+
+def run(config: Config) -> None:
+    """Writes the report.
+
+    Raises:
+      UserError: If there is nothing to report, or it cannot be written.
+    """
+    runs = read(config.runs)
+    there = next(p for p in (config.out, *config.out.absolute().parents) if p.exists())
+    if not there.is_dir():
+        raise UserError(f"{there} is not a folder", where="--out", remedy="give another")
+    with tempfile.TemporaryDirectory(prefix="pastis_jax-") as scratch:
+        made = content.make(runs, draw_curves(runs, pathlib.Path(scratch)))
+        pictures = {path.name: path for figure in made.figures for path in figure.pictures}
+        files = {
+            **{f"{PICTURES}/{name}": path.read_bytes() for name, path in pictures.items()},
+            "report.html": page.render(made).encode(),
+            "report.md": markdown.render(made, PICTURES).encode(),
+        }
+    for name, text in files.items():
+        _write(config.out / name, text)
+    common.say(f"{config.out / 'report.html'} and {config.out / 'report.md'}: {made.title}.")
+    for warning in made.warnings:
+        common.say(warning)
+
+
+def draw_curves(runs: Runs, folder: pathlib.Path) -> Mapping[str, pathlib.Path]:
+    """Draws the validation scores by epoch of all runs; returns a picture by task."""
+    drawn = {}
+    for task, score in SCORES.items():
+        curves = {}
+        keys = [key for key in runs.finished if key[0] == task]
+        for key in sorted(keys, key=lambda key: _order(key[1])):
+            name = key[2].replace("_", " ")
+            curves.setdefault(key[1], {})[name] = [
+                _validation(run.folder, score) for run in runs.finished[key]
+            ]
+        if curves:
+            drawn[task] = folder / f"curves-{task}.png"
+            viz.validation_curves(curves, drawn[task], score=score)
+    return drawn
+
+
+def _order(model: str) -> tuple[int, str]:
+    """Place of a model in the paper's tables."""
+    names = ("S2", "S1D", "S1A", "early", "mid", "late", "decision")
+    return (names.index(model) if model in names else len(names), model)
+
+
+def _validation(folder: pathlib.Path, score: str) -> list[float]:
+    path = folder / "metrics.jsonl"
+    try:
+        lines = [json.loads(line) for line in path.read_text().splitlines()]
+        return [line["val"][score] for line in lines]
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(f"cannot be read ({error})", where=path, remedy="train it anew") from error
+
+
+def _write(path: pathlib.Path, content: bytes) -> None:
+    """Writes a file as a whole, or leaves the old one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = path.with_name(f"{path.name}.partial")
+    scratch.write_bytes(content)
+    scratch.replace(path)
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Command line."""
+    config = tyro.cli(Config, prog="python -m experiments.report", args=argv)
+    common.command(lambda: run(config))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,239 @@
+"""What the page says: title, warnings, facts, tables, pictures, failures."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+import re
+import time
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+
+from experiments import paper_numbers
+from experiments.report import tables
+from experiments.report.runs import Runs
+
+TASKS = {
+    "parcel": "parcels",
+    "semantic": "semantic segmentation",
+    "panoptic": "panoptic segmentation",
+}
+PAPER_EPOCHS, FOLDS = 100, 5
+"""Paper, sections 4.1 to 4.3."""
+SMOKE_EPOCHS = 5
+"""Up to so many, nothing has been learnt."""
+NARROW = 0.8
+"""A model with less than this share of the paper's parameters is another one."""
+
+FIGURES = {
+    "figure5": (
+        "Figure 5: IoU by class, parcels",
+        "Late fusion with auxiliary supervision and temporal dropout against S2 alone.",
+    ),
+    "figure6": (
+        "Figure 6: gradient flow",
+        "Share of each module of late fusion in the decrease of the objective, without and with "
+        "auxiliary losses.",
+    ),
+    "figure7": (
+        "Figure 7: cloud cover",
+        "Test score against the share of optical dates that are removed.",
+    ),
+    "figure8": (
+        "Figure 8: semantic segmentation",
+        "Test patches: an optical and a radar observation, the predictions of S2 alone and of late "
+        "fusion, the truth.",
+    ),
+    "figure9": (
+        "Figure 9: panoptic segmentation",
+        "Test patches: an optical and a radar observation, the predictions of S2 alone and of late "
+        "fusion, the truth.",
+    ),
+    "figure10": (
+        "Figure 10: PQ by class, panoptic",
+        "Late fusion with temporal dropout against S2 alone.",
+    ),
+    "figure11": (
+        "Figure 11: single modalities, panoptic",
+        "Test patches: the predictions of S1A, S1D and S2 alone and of late fusion, the truth.",
+    ),
+    "attention": (
+        "Attention over dates",
+        "Which acquisitions the heads attend to, by modality and class, over the calendar.",
+    ),
+}
+"""Heading and caption by the beginning of a picture's name."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Figure:
+    """A section of pictures.
+
+    Attributes:
+      name: Its heading.
+      caption: What they show.
+      pictures: Files, PNG; none if they have not been drawn.
+      expected: Name of the file that would be one.
+    """
+
+    name: str
+    caption: str
+    pictures: Sequence[pathlib.Path]
+    expected: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Page:
+    """Content of the page.
+
+    Attributes:
+      title: Says on which data.
+      warnings: What keeps the numbers from being the paper's.
+      facts: Terms and their descriptions.
+      tables: In their order.
+      figures: In their order.
+      failures: Name and error of each cell that failed.
+    """
+
+    title: str
+    warnings: Sequence[str]
+    facts: Mapping[str, str]
+    tables: Sequence[tables.Table]
+    figures: Sequence[Figure]
+    failures: Mapping[str, str]
+
+
+def make(runs: Runs, curves: Mapping[str, pathlib.Path]) -> Page:
+    """Returns the content of the page.
+
+    Args:
+      runs: What there is.
+      curves: Picture of the validation scores by task.
+    """
+    others = tables.other_runs(runs)
+    return Page(
+        title=f"The paper's tables and figures on {_data(runs)}",
+        warnings=list(_warnings(runs)),
+        facts=_facts(runs),
+        tables=[*tables.paper_tables(runs), *([others] if others else [])],
+        figures=[*_figures(runs), *_curves(curves)],
+        failures=runs.failures,
+    )
+
+
+def _data(runs):
+    return "simulated data" if runs.simulated else "PASTIS-R"
+
+
+def _by_task(runs, value) -> dict[str, list]:
+    """The sorted values of `value` of the results of each task."""
+    found = {}
+    for task in TASKS:
+        if values := {value(run.result) for run in runs.all if run.result["task"] == task}:
+            found[task] = sorted(values)
+    return found
+
+
+def _warnings(runs: Runs) -> Iterator[str]:
+    epochs = _by_task(runs, lambda result: result["epochs"])
+    most = max(values[-1] for values in epochs.values())
+    if most <= SMOKE_EPOCHS:
+        yield f"Smoke run: {_counted(most, 'epoch')} at most. The numbers mean nothing."
+    if runs.simulated:
+        yield "Simulated data. The numbers say nothing about real crops."
+    elif any(values[0] < PAPER_EPOCHS for values in epochs.values()):
+        yield f"The paper trains for {PAPER_EPOCHS} epochs, these runs for {_listed(epochs)}."
+    if narrow := _narrow(runs):
+        names = " and ".join(TASKS[task] for task in narrow)
+        yield f"Models for {names} are smaller than the paper's: see their numbers of parameters."
+    folds = _by_task(runs, lambda result: result["fold"])
+    if any(len(values) < FOLDS for values in folds.values()):
+        yield f"The paper's scores are over {FOLDS} folds, these over {_listed(folds, 'fold')}."
+
+
+def _narrow(runs):
+    """Tasks with a model that has far fewer parameters than the paper's."""
+    found = []
+    for (task, model, _), same in runs.finished.items():
+        cells = [
+            cell
+            for cell in paper_numbers.CELLS
+            if (cell.task, cell.model, cell.score) == (task, model, "parameters")
+        ]
+        if cells and same[0].result["parameters"] < NARROW * min(cell.value for cell in cells):
+            found.append(task)
+    return [task for task in TASKS if task in found]
+
+
+def _facts(runs: Runs) -> dict[str, str]:
+    results = [run.result for run in runs.all]
+    count = _counted(len(results), "run") + " finished"
+    count += f", {len(runs.unfinished)} not finished" * bool(runs.unfinished)
+    count += f"; {_counted(len(runs.failures), 'cell')} failed" * bool(runs.failures)
+    newest = max((run.folder / "result.json").stat().st_mtime for run in runs.all)
+    hours = sum(result["seconds"]["total"] for result in results) / 3600
+    facts = {
+        "Data": _data(runs),
+        "Runs": count,
+        "Folds": _listed(_by_task(runs, lambda result: result["fold"])),
+        "Seeds": _listed(_by_task(runs, lambda result: result["seed"])),
+        "Epochs": _listed(_by_task(runs, lambda result: result["epochs"])),
+        "Tested on": _tested(runs),
+        "Hardware": ", ".join(sorted({result["device"] for result in results})),
+        "Time": f"{hours:,.{1 if hours >= 1 else 2}f} hours, all runs together",
+        "Most memory": f"{max(result['peak_memory_gb'] for result in results):.1f} GB of a process",
+        "Code": "; ".join(sorted({result["code"] for result in results})),
+        "Newest result": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(newest)),
+    }
+    return {term: text for term, text in facts.items() if text}
+
+
+def _tested(runs):
+    """What one seed's folds of each task have together been tested on, at most."""
+    units = {"parcel": "parcels", "semantic": "pixels", "panoptic": "parcels in patches"}
+    most: dict[str, int] = {}
+    for (task, *_), same in runs.finished.items():
+        seeds: dict[int, int] = {}
+        for run in same:
+            seed = run.result["seed"]
+            seeds[seed] = seeds.get(seed, 0) + _size(run.result)
+        most[task] = max(most.get(task, 0), *seeds.values())
+    return ", ".join(f"{most[task]:,} {units[task]}" for task in TASKS if task in most)
+
+
+def _size(result):
+    if result["task"] == "panoptic":
+        counts = result["counts"]
+        return int(np.sum(counts["true_positive"]) + np.sum(counts["false_negative"]))
+    return int(np.sum(result["confusion"], dtype=np.int64))
+
+
+def _counted(number, what):
+    return f"{number} {what}" + "s" * (number != 1)
+
+
+def _listed(values: Mapping[str, Sequence], unit: str = "") -> str:
+    """Values by task, together where all tasks have the same."""
+    names: dict[str, list[str]] = {}
+    for task, given in values.items():
+        text = _counted(len(given), unit) if unit else ", ".join(map(str, given))
+        names.setdefault(text, []).append(TASKS[task])
+    if len(names) == 1:
+        return next(iter(names))
+    return "; ".join(f"{text} ({', '.join(tasks)})" for text, tasks in names.items())
+
+
+def _figures(runs: Runs) -> Iterator[Figure]:
+    left = dict(runs.pictures)
+    for name, (heading, caption) in FIGURES.items():
+        mine = [file for file in left if re.fullmatch(rf"{name}(\D.*)?\.png", file)]
+        yield Figure(heading, caption, [left.pop(file) for file in mine], f"figures/{name}.png")
+    if left:
+        yield Figure("Other pictures", ", ".join(left), list(left.values()), "")
+
+
+def _curves(curves: Mapping[str, pathlib.Path]) -> Iterator[Figure]:
+    for task, path in curves.items():
+        caption = "Validation score by epoch, one line for each fold and seed."
+        yield Figure(f"Learning curves: {TASKS[task]}", caption, [path], "")

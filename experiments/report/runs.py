@@ -1,0 +1,180 @@
+"""What stands in a folder of runs: results by model, failures, times, pictures."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from experiments import restored
+from pastis_jax.data.nomenclature import MODALITIES
+from pastis_jax.errors import UserError
+
+SCORES = {"parcel": "mIoU", "semantic": "mIoU", "panoptic": "PQ"}
+"""Main score by task."""
+
+Key = tuple[str, str, str]
+"""Task, model and enhancement."""
+
+RESULT = {
+    *("task", "fusion", "modalities", "temporal_dropout", "auxiliary", "fold", "seed", "data"),
+    *("epochs", "parameters", "seconds", "peak_memory_gb", "device", "code", "test"),
+}
+COUNTS = {"parcel": "confusion", "semantic": "confusion", "panoptic": "counts"}
+TIME = {"seconds", "count", "samples", "device"}
+"""What is read of result.json, and of the files below inference/."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A finished run.
+
+    Attributes:
+      folder: Its folder.
+      result: Content of its result.json.
+    """
+
+    folder: pathlib.Path
+    result: Mapping[str, Any]
+
+    @property
+    def key(self) -> Key:
+        """Task, model and enhancement, named as experiments.paper does."""
+        result = self.result
+        given, fusion = tuple(result["modalities"]), result["fusion"]
+        if fusion == "single":
+            model = given[0]
+        elif {*given} == {*MODALITIES}:
+            model = fusion
+        else:
+            model = f"{fusion} of {' + '.join(given)}"
+        names = {
+            (False, False): "base",
+            (True, False): "temporal_dropout",
+            (False, True): "auxiliary",
+            (True, True): "both",
+        }
+        return result["task"], model, names[result["temporal_dropout"], result["auxiliary"]]
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """Fold and seed."""
+        return self.result["fold"], self.result["seed"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Runs:
+    """What stands in a folder of runs.
+
+    Attributes:
+      root: The folder.
+      finished: Runs by task, model and enhancement, each in the order of fold and seed.
+      failures: Last line of the error, by the name of the cell that failed.
+      unfinished: Names of runs that were begun and have neither ended nor failed.
+      times: Contents of inference/TASK-MODEL/fold*.json, by task and model.
+      pictures: figures/*.png, by their names.
+    """
+
+    root: pathlib.Path
+    finished: Mapping[Key, Sequence[Run]]
+    failures: Mapping[str, str]
+    unfinished: Sequence[str]
+    times: Mapping[tuple[str, str], Sequence[Mapping[str, Any]]]
+    pictures: Mapping[str, pathlib.Path]
+
+    @property
+    def all(self) -> list[Run]:
+        """Every finished run."""
+        return [run for runs in self.finished.values() for run in runs]
+
+    @property
+    def simulated(self) -> bool:
+        """Whether the data are simulated."""
+        return self.all[0].result["data"] == "simulated"
+
+
+def read(root: pathlib.Path) -> Runs:
+    """Reads the folder that experiments.paper fills, or any other that holds runs.
+
+    Raises:
+      UserError: If it holds no finished run, simulated and given data together, or one run twice;
+        or if a file cannot be read.
+    """
+    if not root.is_dir():
+        raise UserError("no such folder", where=root, remedy="give the --out of experiments.paper")
+    runs = [_run(folder) for folder in restored.find_runs(root)]
+    _refuse_mix(root, runs)
+    finished: dict[Key, list[Run]] = {}
+    for run in sorted(runs, key=lambda run: run.place):
+        finished.setdefault(run.key, []).append(run)
+    for same in finished.values():
+        for one, other in itertools.pairwise(same):
+            if one.place == other.place:
+                what = f"holds the same run as {one.folder}"
+                raise UserError(what, where=other.folder, remedy="move one of them elsewhere")
+    failures = _failures(root)
+    begun = (_name(root, path.parent) for path in root.glob("**/config.json"))
+    done = {_name(root, run.folder) for run in runs}
+    return Runs(
+        root=root,
+        finished=finished,
+        failures=failures,
+        unfinished=sorted({*begun} - done - {*failures}),
+        times=_times(root),
+        pictures={path.name: path for path in sorted(root.glob("figures/*.png"))},
+    )
+
+
+def _run(folder):
+    result = restored.read_run(folder)[0]
+    _refuse_lack(folder / "result.json", result, RESULT)
+    _refuse_lack(folder / "result.json", result, {COUNTS[result["task"]]})
+    return Run(folder, result)
+
+
+def _refuse_lack(path, content, names):
+    if lacking := sorted(names - content.keys()):
+        what = f"lacks {', '.join(lacking)}"
+        raise UserError(what, where=path, remedy="make it anew with this version")
+
+
+def _refuse_mix(root, runs):
+    kinds = {run.result["data"]: run.folder for run in runs}
+    if len(kinds) > 1:
+        what = f"{kinds['simulated']} is of simulated data, {kinds['given']} of given data"
+        raise UserError(what, where=root, remedy="report them apart")
+
+
+def _failures(root):
+    """Errors of the cells that failed and have not been made since."""
+    found = {}
+    for path in sorted(root.glob("cells/**/*.json")):
+        name = _name(root / "cells", path.with_suffix(""))
+        record = _json(path)
+        made = (root / name / "result.json").exists() or (root / f"{name}.json").exists()
+        if record.get("status") == "failed" and not made:
+            found[name] = record.get("error") or "no error was written down"
+    return found
+
+
+def _times(root):
+    found: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
+    for path in sorted(root.glob("inference/*/fold*.json")):
+        task, _, model = path.parent.name.partition("-")
+        _refuse_lack(path, content := _json(path), TIME)
+        found.setdefault((task, model), []).append(content)
+    return found
+
+
+def _json(path):
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise UserError(f"cannot be read ({error})", where=path, remedy="make it anew") from error
+
+
+def _name(root, path):
+    return path.relative_to(root).as_posix()
