@@ -14,6 +14,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import pathlib
+import re
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
@@ -220,7 +221,7 @@ def cells(config: Config) -> list[Cell]:
     if "figure7" in parts:
         found += [clouds(config, row, *one) for row in ROWS["figure7"] for one in runs]
     if "figure6" in parts:
-        found += [gradient_flow(config, name) for name in ("base", "auxiliary")]
+        found += gradient_flow(config)
     if "attention" in parts:
         found += [attention(config, row, *runs[0]) for row in ROWS["attention"]]
     if "table4" in parts:
@@ -250,34 +251,39 @@ def training(config: Config, row: Row, fold: int, seed: int) -> Cell:
 
 def clouds(config: Config, row: Row, fold: int, seed: int) -> Cell:
     """A curve of Figure 7."""
-    flags = SMOKE_CLOUDS if config.smoke else ()
-    return _measured(config, "cloud_cover", training(config, row, fold, seed), flags)
+    run, flags = training(config, row, fold, seed), SMOKE_CLOUDS if config.smoke else ()
+    return _measured(config, "cloud_cover", f"cloud_cover/{run.name}", run, flags)
 
 
 def attention(config: Config, row: Row, fold: int, seed: int) -> Cell:
     """Which dates a model attends to."""
-    return _measured(config, "attention", training(config, row, fold, seed))
+    run = training(config, row, fold, seed)
+    return _measured(config, "attention", f"attention/{'-'.join(row)}", run)
 
 
 def inference(config: Config, row: Row, fold: int, seed: int) -> Cell:
     """A cell of Table 4."""
-    cell = _measured(config, "inference_time", training(config, row, fold, seed))
-    return dataclasses.replace(cell, alone=True)
+    task, model, _ = row
+    run, name = training(config, row, fold, seed), f"inference/{task}-{model}/fold{fold}"
+    return dataclasses.replace(_measured(config, "inference_time", name, run), alone=True)
 
 
-def _measured(config: Config, what: str, run: Cell, flags: Sequence[str] = ()) -> Cell:
+def _measured(config: Config, what: str, name: str, run: Cell, flags: Sequence[str] = ()) -> Cell:
     """What `experiments.<what>` measures of a run."""
-    name, flags = f"{what}/{run.name}", (*flags, *_cache(config))
-    command = (f"experiments.{what}", "--run", f"{ROOT}/{run.out}", *flags)
+    command = (f"experiments.{what}", "--run", f"{ROOT}/{run.out}", *flags, *_cache(config))
     return Cell(name, command, out=f"{name}.json", result=f"{name}.json", needs=(run.name,))
 
 
-def gradient_flow(config: Config, name: str) -> Cell:
-    """A half of Figure 6."""
-    flags = (*ENHANCEMENTS[name], *source(config, "parcel"), *(SMOKE_FLOW * config.smoke))
-    name = f"gradient_flow/{name}"
+def gradient_flow(config: Config) -> list[Cell]:
+    """The halves of Figure 6; the second draws both."""
+    flags = (*source(config, "parcel"), *(SMOKE_FLOW * config.smoke))
     command = ("experiments.gradient_flow", *flags, "--fold", str(config.folds[0]))
-    return Cell(name, command, out=f"{name}.json", result=f"{name}.json")
+    base, both = "gradient_flow/base", "gradient_flow/auxiliary"
+    beside = ("--auxiliary", "--beside", f"{ROOT}/{base}.json")
+    return [
+        Cell(base, command, out=f"{base}.json", result=f"{base}.json"),
+        Cell(both, (*command, *beside), out=f"{both}.json", result=f"{both}.json", needs=(base,)),
+    ]
 
 
 def source(config: Config, task: str) -> tuple[str, ...]:
@@ -307,7 +313,8 @@ def prepare(config: Config, wanted: Sequence[Cell]) -> None:
 
 def kind_of(cell: Cell) -> str:
     """The kind of data that a cell reads."""
-    return "patches" if {"semantic", "panoptic"} & set(cell.name.split("/")) else "pixel sets"
+    words = re.split("[/-]", cell.name)
+    return "patches" if "semantic" in words or "panoptic" in words else "pixel sets"
 
 
 def draw(config: Config) -> None:
