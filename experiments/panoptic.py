@@ -136,9 +136,8 @@ def train_and_test(
         viz.pq_per_class(test.scores["per_class"], names, colours, folder.path / "pq_per_class.png")
         some = next(data.alone("test", PANEL_PATCHES))
         # On one device alone, whatever the batches.
-        found = jax.jit(model({}).apply)(jax.device_get(state.variables), some.series)
-        on_map = panoptic_map(found.logits, min_confidence=least, min_remain=config.min_remain)
-        rows = panel_rows(data, some, found, on_map)
+        predict = make_predict(config, model({}), state.variables, least)
+        rows = panel_rows(data, some, *predict(some))
         viz.panoptic_panel(rows, names, colours, folder.path / "panel.png", title=result["title"])
     return result
 
@@ -216,6 +215,29 @@ def make_task(config: Config, classes: ClassMapping) -> supervised.Task:
         empty=PanopticLoss.empty,
         score="PQ",
     )
+
+
+def make_predict(
+    config: Config, model: nn.Module, variables: Mapping[str, Any], min_confidence: float
+) -> Callable[[Batch], tuple[Prediction, PanopticMap]]:
+    """Returns what predicts the instances of a batch, and lays them on a map, on one device alone.
+
+    Args:
+      config: Completed.
+      model: The scheme.
+      variables: Its weights.
+      min_confidence: Confidence below which instances are left out.
+    """
+
+    @jax.jit
+    def predict(variables, series):
+        prediction = model.apply(variables, series)
+        return prediction, panoptic_map(
+            prediction.logits, min_confidence=min_confidence, min_remain=config.min_remain
+        )
+
+    variables = jax.device_get(variables)
+    return lambda batch: predict(variables, batch.series)
 
 
 def tuning(prediction: Prediction, batch: Batch) -> ConfidenceTuning:

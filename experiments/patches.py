@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -16,10 +17,13 @@ from jax.typing import DTypeLike
 from experiments import arguments, common, datasets
 from experiments.patch_arguments import Config
 from pastis_jax.data.class_mapping import ClassMapping
-from pastis_jax.data.nomenclature import split_folds
+from pastis_jax.data.nomenclature import MODALITIES, REFERENCE_DATE, split_folds
 from pastis_jax.data.patch_pipeline import PatchEncoding, frame_capacity
 from pastis_jax.data.prepare_patches import PatchSource, prepare_patches
 from pastis_jax.models import LTAE, FrameEncoder, TemporalUNet
+
+SUMMER = 5, 6, 7, 8
+"""Months in which most crops are on the fields, and skies clearest."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,9 +50,39 @@ class Data(datasets.Data):
 
         Of many dates, it shows neither clouds nor speckle.
         """
-        values, days = record[modality]["values"], record[modality]["days"]
-        chosen = values[np.asarray(self.encode.acquisitions(modality, days, record["patch"]))]
+        chosen = record[modality]["values"][self._dates_in_use(record, modality)]
         return np.median(chosen, axis=0).transpose(1, 2, 0).astype(np.float32)
+
+    def clear_day(self, record: Mapping[str, Any]) -> int:
+        """Day of the clearest optical acquisition of a record, since 2018-09-01.
+
+        Of those in use from May to August (of all, if there are none), that with the lowest 90th
+        percentile of blue reflectance: clouds are bright in blue, on part of the patch too. Pixels
+        without data count as cloudy.
+        """
+        used = self._dates_in_use(record, "S2")
+        months = [date_of(day).month for day in record["S2"]["days"][used]]
+        summer = used[np.isin(months, SUMMER)]
+        candidates = summer if len(summer) else used
+        sensor = MODALITIES["S2"]
+        blue = record["S2"]["values"][candidates, sensor.channels.index("B2")].astype(np.float32)
+        blue = np.where(blue == sensor.nodata, np.inf, blue).reshape(len(candidates), -1)
+        brightness = np.percentile(blue, 90, axis=1, method="higher")
+        return int(record["S2"]["days"][candidates[brightness.argmin()]])
+
+    def observation(
+        self, record: Mapping[str, Any], modality: str, day: int
+    ) -> tuple[np.ndarray, int]:
+        """The acquisition in use nearest to `day`: ``h w c`` in the stored unit, and its day."""
+        used = self._dates_in_use(record, modality)
+        days = record[modality]["days"]
+        nearest = used[np.abs(days[used] - day).argmin()]
+        values = record[modality]["values"][nearest]
+        return values.transpose(1, 2, 0).astype(np.float32), int(days[nearest])
+
+    def _dates_in_use(self, record, modality):
+        days = record[modality]["days"]
+        return np.asarray(self.encode.acquisitions(modality, days, record["patch"]))
 
     @property
     def steps_per_epoch(self) -> int:
@@ -200,6 +234,11 @@ def build_halves(
         )
 
     return spatial, temporal
+
+
+def date_of(day: int) -> datetime.date:
+    """The date of a day since 2018-09-01."""
+    return REFERENCE_DATE + datetime.timedelta(days=int(day))
 
 
 def dtype(config: Config) -> DTypeLike:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -105,14 +105,7 @@ def train_and_test(
     def more(state):
         if not config.components:
             return {}
-
-        variables = jax.device_get(state.variables)
-
-        @jax.jit
-        def predict(batch):
-            logits = reporting.apply(variables, batch.series).logits
-            return predicted_class(logits, len(classes.names))
-
+        predict = make_predict(reporting, state.variables, len(classes.names))
         return {"test_components": components.score(predict, parcels)}
 
     # Training, selection on validation, test
@@ -132,10 +125,9 @@ def train_and_test(
     # Report
     if training.is_main():
         some = next(data.alone("test", PANEL_PATCHES))
-        variables = jax.device_get(state.variables)
-        logits = jax.jit(reporting.apply)(variables, some.series).logits
+        predict = make_predict(reporting, state.variables, len(classes.names))
         viz.segmentation_panel(
-            panel_rows(data, some, predicted_class(logits, len(classes.names))),
+            panel_rows(data, some, predict(some)),
             classes.names,
             classes.colours,
             folder.path / "panel.png",
@@ -192,6 +184,19 @@ def make_task(classes: ClassMapping) -> supervised.Task:
         metric=metric,
         empty=functools.partial(ConfusionMatrix.empty, k),
     )
+
+
+def make_predict(
+    model: nn.Module, variables: Mapping[str, Any], classes: int
+) -> Callable[[Batch], jax.Array]:
+    """Returns what predicts the class of each pixel ``b h w`` of a batch, on one device alone."""
+
+    @jax.jit
+    def predict(variables, series):
+        return predicted_class(model.apply(variables, series).logits, classes)
+
+    variables = jax.device_get(variables)
+    return lambda batch: predict(variables, batch.series)
 
 
 def predicted_class(logits: jax.Array, classes: int) -> jax.Array:

@@ -1,11 +1,20 @@
 """Pictures (matplotlib, without pyplot: no display and no global state)."""
 
+from pastis_jax.viz.comparison import ComparisonRow, comparison_panel
 from pastis_jax.viz.curves import (
+    compare_per_class,
     confusion_matrix,
     iou_per_class,
     learning_curves,
     pq_per_class,
     validation_curves,
+)
+from pastis_jax.viz.differences import (
+    ClassMap,
+    Difference,
+    counted_parcels,
+    differences,
+    right_parcels,
 )
 from pastis_jax.viz.instances import PanopticRow, outlines, panoptic_panel
 from pastis_jax.viz.maps import (
@@ -18,10 +27,17 @@ from pastis_jax.viz.maps import (
 )
 
 __all__ = [
+    "ClassMap",
+    "ComparisonRow",
+    "Difference",
     "PanelRow",
     "PanopticRow",
     "class_map",
+    "compare_per_class",
+    "comparison_panel",
     "confusion_matrix",
+    "counted_parcels",
+    "differences",
     "error_map",
     "iou_per_class",
     "learning_curves",
@@ -30,6 +46,7 @@ __all__ = [
     "pq_per_class",
     "radar_composite",
     "rgb",
+    "right_parcels",
     "segmentation_panel",
     "validation_curves",
 ]

@@ -102,12 +102,30 @@ def panoptic_panel(
         _draw_centerness(by_name["centerness"], row)
         for name, instances in (("prediction", row.predicted), ("truth", row.truth)):
             axes, classes = by_name[name], pair[name]
-            draw(axes, class_map(classes, colours), classes.shape)
-            hatch(axes, classes == len(names))
-            lines = LineCollection(outlines(instances), colors="black", linewidths=0.8)
-            axes.add_collection(lines)
+            draw_classes(axes, classes, instances, colours)
             axes.set_xlabel(_count(instances, classes == len(names)), fontsize=SMALL)
     save(figure, path)
+
+
+def draw_classes(
+    axes: Axes,
+    classes: np.ndarray,
+    instances: np.ndarray | None,
+    colours: Sequence[tuple[int, int, int]],
+) -> None:
+    """Shows classes in their colours, void hatched, and the outlines of `instances`, if any.
+
+    Args:
+      axes: Where to.
+      classes: ``h w``, class index; the number of classes is void.
+      instances: ``h w``, instance of each pixel, 0 for none.
+      colours: Colour of each class, 0 to 255.
+    """
+    draw(axes, class_map(classes, colours), classes.shape)
+    hatch(axes, classes == len(colours))
+    if instances is not None:
+        lines = LineCollection(outlines(instances), colors="black", linewidths=0.8)
+        axes.add_collection(lines)
 
 
 def _draw_centerness(axes: Axes, row: PanopticRow) -> None:

@@ -6,11 +6,12 @@ import dataclasses
 import math
 import os
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from pastis_jax.data.nomenclature import CLASSES, MODALITIES, VOID
@@ -194,13 +195,28 @@ def legend_entries(
 
 
 def panel(
-    shapes: Sequence[tuple[int, int]], columns: Sequence[str], entries: Sequence[Entry], title: str
+    shapes: Sequence[tuple[int, int]],
+    columns: Sequence[str],
+    entries: Sequence[Entry],
+    title: str,
+    *,
+    circles: Mapping[str, str] | None = None,
 ) -> tuple[Figure, np.ndarray]:
-    """Returns a figure with a legend below, and its axes: a row per shape, titled columns."""
+    """Returns a figure with a legend below, and its axes: a row per shape, titled columns.
+
+    Args:
+      shapes: Rows and columns ``h w`` of each patch.
+      columns: Their titles.
+      entries: Of the legend.
+      title: Above the whole.
+      circles: Colours of circles and what they mean, for the end of the legend.
+    """
+    circles = circles or {}
     width = _CELL * len(columns) + _STRIP
-    per_line = _entries_per_line([text for text, *_ in entries], width)
-    tallest = max(text.count("\n") + 1 for text, *_ in entries)
-    lines = math.ceil(len(entries) / per_line) * tallest
+    texts = [text for text, *_ in entries] + [textwrap.fill(t, 30) for t in circles.values()]
+    per_line = _entries_per_line(texts, width)
+    tallest = max(text.count("\n") + 1 for text in texts)
+    lines = math.ceil(len(texts) / per_line) * tallest
     heights = [h / w for h, w in shapes]
     height = sum(_CELL * h + _STRIP for h in heights) + _LINE * lines + 3 * _STRIP
     figure = Figure(figsize=(width, height), layout="compressed")
@@ -212,9 +228,11 @@ def panel(
         Patch(facecolor=np.array(colour) / 255, edgecolor=GREY if hatched else INK, hatch=hatched)
         for _, colour, hatched in entries
     ]
+    ring = {"marker": "o", "linestyle": "", "markerfacecolor": "none", "markeredgewidth": 2}
+    handles += [Line2D([], [], markeredgecolor=colour, **ring) for colour in circles]
     figure.legend(
         handles,
-        [text for text, *_ in entries],
+        texts,
         loc="outside lower center",
         ncols=per_line,
         fontsize=SMALL,
