@@ -11,16 +11,18 @@ docs/reproduction.md has the scores and hours to expect.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import itertools
 import pathlib
 import re
-from collections.abc import Mapping, Sequence
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal
 
 import tyro
 
-from experiments import common, cross_validation
+from experiments import cloud_cover, common, cross_validation, figures
 from experiments.cells import ROOT, Cell, Cells, Shard
 from pastis_jax.data.nomenclature import MODALITIES
 from pastis_jax.data.prepare import prepare_pixel_set
@@ -318,7 +320,34 @@ def kind_of(cell: Cell) -> str:
 
 
 def draw(config: Config) -> None:
-    """Draws the figures that `config` asks for from what is done."""
+    """Draws what `config` asks for, and is there, into the folder `figures`."""
+    parts, folder = set(config.only or PARTS), config.out / "figures"
+    if parts & {one.name for one in figures.FIGURES}:
+        with _told():
+            figures.run(
+                figures.Config(runs=config.out, out=folder, cache_dir=config.cache_dir)
+            )
+    if "figure7" in parts:
+        with _told():
+            cloud_cover.draw(config.out / "cloud_cover", folder / "figure7.png")
+    drawn = {folder / "figure6.png": config.out / "gradient_flow" / "auxiliary.png"}
+    drawn |= {
+        folder / f"attention-{picture.name}": picture
+        for picture in sorted((config.out / "attention").glob("*.png"))
+    }
+    for copy, picture in drawn.items():
+        if picture.exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(picture, copy)
+
+
+@contextlib.contextmanager
+def _told() -> Iterator[None]:
+    """Says why a figure is not drawn, and lets the others be."""
+    try:
+        yield
+    except UserError as error:
+        print(f"not drawn: {error}", flush=True)
 
 
 def main(argv: list[str] | None = None) -> None:
