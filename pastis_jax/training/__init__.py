@@ -1,7 +1,7 @@
 """State, steps, loop, checkpoints, run folder. Knows no model, fusion scheme or dataset."""
 
 from pastis_jax.training.checkpoint import Checkpoints, read_facts
-from pastis_jax.training.logging import RunFolder, jsonable
+from pastis_jax.training.logging import RunFolder, jsonable, write_json
 from pastis_jax.training.loop import Batches, Fit, NonFiniteLossError, Outcome, evaluate, fit
 from pastis_jax.training.optimizer import Optimizer, Schedule, make_optimizer, make_schedule
 from pastis_jax.training.processes import connect, from_main, is_main, main_first
@@ -11,6 +11,7 @@ from pastis_jax.training.step import (
     EpochMetrics,
     EvaluationStep,
     make_evaluation_step,
+    make_prediction_step,
     make_train_step,
 )
 from pastis_jax.training.watch import Events, Profile, parameter_table
@@ -44,9 +45,11 @@ __all__ = [
     "main_first",
     "make_evaluation_step",
     "make_optimizer",
+    "make_prediction_step",
     "make_schedule",
     "make_train_step",
     "parameter_table",
     "read_facts",
     "sum_over",
+    "write_json",
 ]

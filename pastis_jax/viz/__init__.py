@@ -1,5 +1,6 @@
 """Pictures (matplotlib, without pyplot: no display and no global state)."""
 
+from pastis_jax.viz.clouds import CloudCurve, CloudPanel, cloud_cover
 from pastis_jax.viz.curves import confusion_matrix, iou_per_class, learning_curves, pq_per_class
 from pastis_jax.viz.instances import PanopticRow, outlines, panoptic_panel
 from pastis_jax.viz.maps import (
@@ -12,9 +13,12 @@ from pastis_jax.viz.maps import (
 )
 
 __all__ = [
+    "CloudCurve",
+    "CloudPanel",
     "PanelRow",
     "PanopticRow",
     "class_map",
+    "cloud_cover",
     "confusion_matrix",
     "error_map",
     "iou_per_class",
