@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import pathlib
 import resource
@@ -210,6 +211,46 @@ def find_data(
 def default_out(name: str) -> pathlib.Path:
     """A new folder below runs/."""
     return pathlib.Path("runs") / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
+
+
+def check_out(
+    path: pathlib.Path, suffix: str, *, kind: str | None = None, where: str = "--out"
+) -> None:
+    """Refuses a file that cannot be written, before work that would be in vain; writes nothing.
+
+    Args:
+      path: The file.
+      suffix: How its name must end.
+      kind: Of a JSON file; one that is there already is replaced if its `kind` is the same.
+      where: The flag.
+
+    Raises:
+      UserError: If it is refused.
+    """
+    there = next(p for p in path.absolute().parents if p.exists())
+    what = None
+    if path.suffix != suffix:
+        what = f"{path} does not end in {suffix}"
+    elif path.is_dir() or not there.is_dir() or not os.access(there, os.W_OK):
+        what = f"{path} cannot be written"
+    elif path.exists() and kind and json_content(path).get("kind") != kind:
+        what = f"{path} was not written by this command"
+    if what:
+        raise UserError(what, where=where, remedy="give another file")
+
+
+def json_content(path: pathlib.Path) -> dict[str, Any]:
+    """What a JSON file holds; nothing where it cannot be read or is no mapping."""
+    try:
+        content = json.loads(path.read_text())
+    except (OSError, ValueError):
+        content = None
+    return content if isinstance(content, dict) else {}
+
+
+def devices() -> str:
+    """Number and kind of the devices."""
+    return f"{jax.device_count()} x {jax.devices()[0].device_kind}"
 
 
 def peak_memory() -> float:

@@ -48,9 +48,9 @@ class Data:
             rows=self.rows,
         )
 
-    def evaluation(self, split: str) -> Iterator[Batch]:
-        """Batches of the whole records of `split`, each once."""
-        return self._whole(split, self.evaluation_size, self.evaluation_rows)
+    def evaluation(self, split: str, *, ahead: bool = True) -> Iterator[Batch]:
+        """Batches of the whole records of `split`, each once; by default made ahead, by threads."""
+        return self._whole(split, self.evaluation_size, self.evaluation_rows, ahead)
 
     def alone(self, split: str, size: int | None = None) -> Iterator[Batch]:
         """The same for one process and one device alone, in batches of `size`.
@@ -60,9 +60,9 @@ class Data:
         size = size or -(-self.evaluation_size // jax.device_count())
         return self._whole(split, size, range(size))
 
-    def _whole(self, split, size, rows):
+    def _whole(self, split, size, rows, ahead=True):
         return evaluation_batches(
-            self.sources[split], self.evaluation_encoding, batch_size=size, rows=rows
+            self.sources[split], self.evaluation_encoding, batch_size=size, rows=rows, ahead=ahead
         )
 
     @property

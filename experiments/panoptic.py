@@ -150,6 +150,7 @@ def restore(config: Config, result: Mapping[str, Any]) -> supervised.Parts:
         make_task(config, data.classes),
         data,
         build_model(config, len(names), patches.tested_capacity(config, data)),
+        make_output(config),
         metric=make_quality(config, data),
         empty=functools.partial(PanopticQuality.empty, len(names)),
         context={"min_confidence": jnp.float32(result["min_confidence"])},
@@ -245,15 +246,25 @@ def tuning(prediction: Prediction, batch: Batch) -> ConfidenceTuning:
     return ConfidenceTuning.from_batch(prediction.logits, batch.real & prediction.valid)
 
 
+def make_output(config: Config) -> Callable[..., PanopticMap]:
+    """Returns what lays a prediction on a map, at a least confidence."""
+
+    def output(prediction: Prediction, *, min_confidence: jax.Array) -> PanopticMap:
+        return panoptic_map(
+            prediction.logits, min_confidence=min_confidence, min_remain=config.min_remain
+        )
+
+    return output
+
+
 def make_quality(config: Config, data: patches.Data) -> Callable[..., PanopticQuality]:
     """Returns what computes the panoptic quality of a batch, at a least confidence."""
+    output = make_output(config)
 
     def quality(
         prediction: Prediction, batch: Batch, *, min_confidence: jax.Array
     ) -> PanopticQuality:
-        found = panoptic_map(
-            prediction.logits, min_confidence=min_confidence, min_remain=config.min_remain
-        )
+        found = output(prediction, min_confidence=min_confidence)
         return PanopticQuality.from_batch(
             found.instances,
             found.semantic,

@@ -324,9 +324,7 @@ def draw(config: Config) -> None:
     parts, folder = set(config.only or PARTS), config.out / "figures"
     if parts & {one.name for one in figures.FIGURES}:
         with _told():
-            figures.run(
-                figures.Config(runs=config.out, out=folder, cache_dir=config.cache_dir)
-            )
+            figures.run(figures.Config(runs=config.out, out=folder, cache_dir=config.cache_dir))
     if "figure7" in parts:
         with _told():
             cloud_cover.draw(config.out / "cloud_cover", folder / "figure7.png")

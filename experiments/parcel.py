@@ -140,7 +140,7 @@ def build_model(config: Config) -> nn.Module:
 
 def restore(config: Config, result: Mapping[str, Any]) -> supervised.Parts:
     """What the model of a finished run is tested with."""
-    return supervised.Parts(TASK, load(config), build_model(config))
+    return supervised.Parts(TASK, load(config), build_model(config), predicted_class)
 
 
 def loss(prediction: Prediction, batch: Batch) -> tuple[jax.Array, jax.Array]:
@@ -150,8 +150,13 @@ def loss(prediction: Prediction, batch: Batch) -> tuple[jax.Array, jax.Array]:
 
 def metric(prediction: Prediction, batch: Batch) -> ConfusionMatrix:
     """Confusion matrix of a batch."""
-    predicted = jnp.argmax(prediction.logits, -1)
+    predicted = predicted_class(prediction)
     return ConfusionMatrix.from_batch(batch.label, predicted, batch.real, classes=len(NAMES))
+
+
+def predicted_class(prediction: Prediction) -> jax.Array:
+    """Most probable class of each parcel."""
+    return jnp.argmax(prediction.logits, -1)
 
 
 TASK = supervised.Task(

@@ -6,14 +6,16 @@ import dataclasses
 import functools
 import json
 import pathlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import jax
+from jaxtyping import PyTree
 
 from experiments import arguments, panoptic, parcel, semantic, supervised
 from pastis_jax import training
 from pastis_jax.errors import UserError
+from pastis_jax.training.step import PredictionStep
 from pastis_jax.types import Batch
 
 TASKS = {"parcel": parcel, "semantic": semantic, "panoptic": panoptic}
@@ -51,6 +53,19 @@ class Restored:
             empty=lambda: training.EpochMetrics.empty(empty(), size),
             placement=self.placement,
             context=parts.context,
+        )
+
+    def predict(self, batch: Batch) -> PyTree[jax.Array]:
+        """What the model gives out for the series of a batch, ``b ...``; does not wait for it."""
+        return self._prediction_step(
+            self.state, self.placement.batch(batch.series), self.placement.whole(self.parts.context)
+        )
+
+    @functools.cached_property
+    def _prediction_step(self) -> PredictionStep:
+        parts = self.parts
+        return training.make_prediction_step(
+            model=parts.model, output=parts.output, placement=self.placement
         )
 
     @functools.cached_property
@@ -101,6 +116,32 @@ def read_run(folder: pathlib.Path) -> tuple[dict[str, Any], dict[str, Any]]:
             f"cannot be read ({error})", where=folder, remedy="train it anew"
         ) from error
     return found[0], found[1]
+
+
+def model_name(result: Mapping[str, Any]) -> str:
+    """The name of a run's model: of its only modality, or of its fusion scheme."""
+    return result["modalities"][0] if result["fusion"] == "single" else result["fusion"]
+
+
+def enhancement(result: Mapping[str, Any]) -> str:
+    """What a run's model was trained with: `base`, `temporal_dropout`, `auxiliary` or `both`."""
+    names = [name for name in ("temporal_dropout", "auxiliary") if result[name]]
+    return "both" if len(names) == 2 else "".join(names) or "base"
+
+
+def origin(folder: pathlib.Path, result: Mapping[str, Any]) -> dict[str, Any]:
+    """What a measurement writes down about its run: where it is, and what was trained.
+
+    Args:
+      folder: Of the run.
+      result: Content of its result.json.
+    """
+    return {
+        "run": folder.absolute(),
+        "model": model_name(result),
+        "enhancement": enhancement(result),
+        **{name: result[name] for name in ("task", "modalities", "fold", "seed", "data")},
+    }
 
 
 def find_runs(*folders: pathlib.Path) -> list[pathlib.Path]:

@@ -139,8 +139,13 @@ def train_and_test(
 def restore(config: Config, result: Mapping[str, Any]) -> supervised.Parts:
     """What the model of a finished run is tested with."""
     data = patches.load(config)
-    model = build_model(config, len(data.classes.names), patches.tested_capacity(config, data))
-    return supervised.Parts(make_task(data.classes), data, model)
+    k = len(data.classes.names)
+    model = build_model(config, k, patches.tested_capacity(config, data))
+
+    def output(prediction: Prediction) -> jax.Array:
+        return predicted_class(prediction.logits, k)
+
+    return supervised.Parts(make_task(data.classes), data, model, output)
 
 
 def build_model(config: Config, classes: int, capacity: Mapping[str, int | None]) -> nn.Module:

@@ -105,14 +105,17 @@ class Parts:
       task: The task.
       data: Its records.
       model: The scheme, as the batches of validation and test need it.
+      output: What it is asked for: classes, or a panoptic map; takes a prediction, and `context` by
+        keyword.
       metric: Metric of such a batch; by default the task's.
       empty: Metric of no batch.
-      context: What the metric takes beside prediction and batch, by keyword.
+      context: What metric and output take beside prediction and batch, by keyword.
     """
 
     task: Task
     data: Data
     model: nn.Module
+    output: Callable[..., Any]
     metric: Callable[..., Metric] | None = None
     empty: Callable[[], Metric] | None = None
     context: Mapping[str, Any] = dataclasses.field(default_factory=dict)
@@ -369,7 +372,7 @@ def facts(
         },
         "throughput": {"train": fit.rate, "inference": test.rate},
         "peak_memory_gb": common.peak_memory(),
-        "device": f"{jax.device_count()} x {jax.devices()[0].device_kind}",
+        "device": common.devices(),
         "code": common.code_version(),
     }
 

@@ -8,11 +8,13 @@ from experiments import pooled, restored
 
 
 def check(folder):
-    """Asserts that the finished run in `folder`, tested or pooled, gives the same numbers again."""
+    """Asserts that the finished run in `folder`, tested or pooled, gives its numbers; returns it open."""
     stored = json.loads((folder / "result.json").read_text())
-    scores = restored.open_run(folder).evaluate().scores
+    opened = restored.open_run(folder)
+    scores = opened.evaluate().scores
     names = {"PQ", "SQ", "RQ", "mIoU", "OA", "loss"} & stored["test"].keys()
     assert {name: scores[name] for name in names} == {name: stored["test"][name] for name in names}
     alone = {name: value for name, value in pooled.pool([stored]).items() if name in names}
     assert alone == {name: stored["test"][name] for name in alone}
     assert alone
+    return opened

@@ -11,7 +11,7 @@ import patch_factory as factory
 import pytest
 import reopened
 
-from experiments import panoptic
+from experiments import cloud_cover, inference_time, panoptic
 from pastis_jax.data.class_mapping import ClassMapping
 from pastis_jax.metrics import Mean
 from pastis_jax.panoptic import PanopticLoss
@@ -59,7 +59,15 @@ def test_it_trains_tests_and_reports(data, tmp_path, capsys, arguments):
     files = {path.name for path in (tmp_path / "run").iterdir()}
     assert files >= {"panel.png", "pq_per_class.png", "learning_curves.png", "result.json"}
     assert "test PQ" in capsys.readouterr().out
-    reopened.check(tmp_path / "run")
+    opened = reopened.check(tmp_path / "run")
+    if "single" in arguments:
+        measured = cloud_cover.measure(opened, ratios=[0, 1], draws=1, spells=[1], seed=0)
+        clear, dark = measured["curves"][0]["scores"]
+        assert clear == [test["PQ"]]
+        assert np.isfinite(dark)
+        timed = inference_time.measure(opened, repeats=1)
+        h, w = opened.parts.data.size
+        assert timed["km2"] == pytest.approx(timed["count"] * h * w / 1e4)
 
 
 def test_parts_of_the_loss_are_weighted(monkeypatch):

@@ -139,6 +139,7 @@ def evaluation_batches(
     *,
     batch_size: int,
     rows: range | None = None,
+    ahead: bool = True,
 ) -> grain.DatasetIterator:
     """Every record exactly once, in order; the last batch is filled up with masked samples.
 
@@ -149,10 +150,11 @@ def evaluation_batches(
       encode: Encoder of a record.
       batch_size: Number of samples in a batch.
       rows: See `training_batches`.
+      ahead: Whether threads make batches before they are asked for.
     """
     records = grain.MapDataset.source(source).seed(0).random_map(encode)
     count = -(-len(records) // batch_size)
-    return _iterate(_Batches(records, count, batch_size, rows or range(batch_size)))
+    return _iterate(_Batches(records, count, batch_size, rows or range(batch_size)), ahead)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -184,8 +186,9 @@ class _Batches:
         return batch if real else jax.tree.map(np.zeros_like, batch)
 
 
-def _iterate(batches: _Batches) -> grain.DatasetIterator:
+def _iterate(batches: _Batches, ahead: bool = True) -> grain.DatasetIterator:
     dataset = grain.MapDataset.source(batches)
     # Decoding is NumPy and file reading: threads overlap with the accelerator without copies.
-    options = grain.ReadOptions(num_threads=4, prefetch_buffer_size=4)
+    threads = 4 if ahead else 0
+    options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=threads)
     return iter(dataset.to_iter_dataset(options))

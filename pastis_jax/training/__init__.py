@@ -11,6 +11,7 @@ from pastis_jax.training.step import (
     EpochMetrics,
     EvaluationStep,
     make_evaluation_step,
+    make_prediction_step,
     make_train_step,
 )
 from pastis_jax.training.watch import Events, Profile, parameter_table
@@ -44,6 +45,7 @@ __all__ = [
     "main_first",
     "make_evaluation_step",
     "make_optimizer",
+    "make_prediction_step",
     "make_schedule",
     "make_train_step",
     "parameter_table",

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import optax
 from flax import linen as nn
 from flax import struct
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, PyTree
 
 from pastis_jax import rng
 from pastis_jax.metrics import Mean
@@ -101,6 +101,7 @@ class EpochMetrics:
 
 TrainStep = Callable[[TrainState, EpochMetrics, Batch], tuple[TrainState, EpochMetrics]]
 EvaluationStep = Callable[[TrainState, EpochMetrics, Batch, Mapping[str, Any]], EpochMetrics]
+PredictionStep = Callable[[TrainState, Mapping[str, Series], Mapping[str, Any]], PyTree]
 Augmentation = Callable[[Array, Mapping[str, Series]], Mapping[str, Series]]
 
 
@@ -242,3 +243,24 @@ def make_evaluation_step(
         return metrics.update(losses, weights, task, batch, state.step, axis)
 
     return placement.compiled(evaluation_step, ("whole", "whole", "batch", "whole"), donate=(1,))
+
+
+def make_prediction_step(
+    *, model: nn.Module, output: Callable[..., PyTree[Array]], placement: Placement
+) -> PredictionStep:
+    """Returns the compiled step that predicts from series alone.
+
+    Args:
+      model: A fusion scheme.
+      output: What is wanted of a prediction, ``b ...``; takes it, and the step's `context` by
+        keyword.
+      placement: Devices to spread the batch over; under `pmap`, the model's `axis_name` is its.
+    """
+
+    def prediction_step(
+        state: TrainState, series: Mapping[str, Series], context: Mapping[str, Any]
+    ):
+        prediction = model.apply(state.variables, series)
+        return join_over(output(prediction, **context), placement.axis_name)
+
+    return placement.compiled(prediction_step, ("whole", "batch", "whole"), donate=())

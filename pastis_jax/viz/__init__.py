@@ -1,5 +1,6 @@
 """Pictures (matplotlib, without pyplot: no display and no global state)."""
 
+from pastis_jax.viz.clouds import CloudCurve, CloudPanel, cloud_cover
 from pastis_jax.viz.comparison import ComparisonRow, comparison_panel
 from pastis_jax.viz.curves import (
     compare_per_class,
@@ -28,11 +29,14 @@ from pastis_jax.viz.maps import (
 
 __all__ = [
     "ClassMap",
+    "CloudCurve",
+    "CloudPanel",
     "ComparisonRow",
     "Difference",
     "PanelRow",
     "PanopticRow",
     "class_map",
+    "cloud_cover",
     "compare_per_class",
     "comparison_panel",
     "confusion_matrix",

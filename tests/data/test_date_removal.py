@@ -1,0 +1,75 @@
+"""Which dates are removed: how many, in which order, and what the order depends on."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from pastis_jax.data.date_removal import remaining, removal_rank
+
+RATIOS = [i / 10 for i in range(11)]
+
+
+@pytest.fixture
+def valid():
+    """Samples of 23, 10, 1 and no date, some masked among them."""
+    valid = np.zeros((4, 30), bool)
+    valid[0, :23] = True
+    valid[1, 1:21:2] = True
+    valid[2, 4] = True
+    return valid
+
+
+IDS = np.array([40, 7, 10_000_003, 0])
+
+
+@pytest.mark.parametrize("spell", [1, 6, 100])
+def test_numbers_are_exact_and_removals_nested(valid, spell):
+    rank = removal_rank(valid, IDS, spell=spell)
+    before = valid
+    for ratio in RATIOS:
+        left = remaining(valid, rank, ratio)
+        counts = valid.sum(1)
+        np.testing.assert_array_equal(counts - left.sum(1), [round(ratio * n) for n in counts])
+        assert not np.any(left & ~before)
+        before = left
+    np.testing.assert_array_equal(remaining(valid, rank, 0), valid)
+    assert not remaining(valid, rank, 1).any()
+
+
+@pytest.mark.parametrize("draw", range(5))
+def test_spells_are_removed_as_a_whole(valid, draw):
+    """Only the first and the last block of the season are shorter; masked dates are not counted."""
+    rank = removal_rank(valid, IDS, spell=6, draw=draw)
+    for i in (0, 1):
+        order = rank[i, valid[i]]
+        assert sorted(order) == list(range(len(order)))
+        starts = np.flatnonzero(np.diff(order, prepend=-2) != 1)
+        spells = np.diff([*starts, len(order)])
+        # Two blocks can come to follow each other by chance.
+        assert all(length % 6 == 0 for length in spells[1:-1])
+        assert len(spells) <= 1 + -(-len(order) // 6)
+
+
+def test_blocks_begin_anywhere_and_come_in_any_order(valid):
+    ranks = [removal_rank(valid, IDS, spell=6, draw=draw)[0, :23] for draw in range(60)]
+    firsts = {int(np.flatnonzero(np.diff(rank) != 1)[0]) % 6 for rank in ranks}
+    assert firsts == set(range(6))
+    assert len({int(np.argmin(rank)) // 6 for rank in ranks}) == 4
+
+
+def test_single_dates_are_removed_alike():
+    """Each of ten dates is the first in about a tenth of 2,000 samples."""
+    rank = removal_rank(np.ones((2000, 10), bool), np.arange(2000))
+    assert np.all(np.abs(np.bincount(np.argmin(rank, 1), minlength=10) - 200) < 60)
+
+
+def test_the_order_is_that_of_the_sample(valid):
+    """Not of its place in a batch; other draws and seeds give others."""
+    rank = removal_rank(valid, IDS, spell=2)
+    turned = removal_rank(valid[::-1], IDS[::-1], spell=2)[::-1]
+    np.testing.assert_array_equal(rank[valid], turned[valid])
+    for other in ({"draw": 1}, {"seed": 1}):
+        assert np.any(removal_rank(valid, IDS, spell=2, **other)[valid] != rank[valid])
+    same = removal_rank(valid[[0, 0]], np.array([1, 2]), spell=2)
+    assert np.any(same[0] != same[1])

@@ -1,0 +1,182 @@
+"""What is measured of finished runs: removed dates (Figure 7), time (Table 4)."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import jax
+import numpy as np
+import pixel_set_factory as factory
+import pytest
+
+from experiments import cloud_cover, inference_time, parcel, restored
+
+CLOUDS = ["--ratios", "1", "0", "0.5", "--draws", "2", "--spells", "1", "3"]
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """Late fusion with everything, and radar alone, on parcels of 20 to 30 dates."""
+    folder = tmp_path_factory.mktemp("measured")
+    root = factory.make_pixel_set(
+        folder / "set", parcels_per_fold=10, labels=(1, 3, 8, 5), dates=(20, 30)
+    )
+    for name, flags in {
+        "late": ["--fusion", "late", "--modalities", "S1D", "S2", "--auxiliary"],
+        "radar": ["--fusion", "single", "--modalities", "S1A", "--temporal-dropout"],
+    }.items():
+        arguments = ["--data", str(root), "--cache-dir", str(folder / "cache"), *flags]
+        out = folder / "runs" / name
+        parcel.main([*arguments, "--epochs", "1", "--batch-size", "8", "--out", str(out)])
+    return folder / "runs"
+
+
+@pytest.fixture(scope="module")
+def clouds(runs):
+    """What was measured of both, by name, and where it is."""
+    folder = runs.parent / "clouds"
+    for name in ("late", "radar"):
+        out = folder / name / "fold1.json"
+        cloud_cover.main(["--run", str(runs / name), "--out", str(out), *CLOUDS])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def opened(runs):
+    """Late fusion, opened once."""
+    return restored.open_run(runs / "late")
+
+
+def result_of(run):
+    return json.loads((run / "result.json").read_text())
+
+
+def test_scores_by_share_removed(runs, clouds):
+    measured = json.loads((clouds / "late" / "fold1.json").read_text())
+    assert measured["run"] == str(runs / "late")
+    assert (measured["task"], measured["model"], measured["enhancement"]) == (
+        *("parcel", "late"),
+        "auxiliary",
+    )
+    assert measured["settings"] == {
+        "ratios": [0.0, 0.5, 1.0],
+        "draws": 2,
+        "spells": [1, 3],
+        "seed": 0,
+    }
+    clear = result_of(runs / "late")["test"]["mIoU"]
+    assert [curve["spell"] for curve in measured["curves"]] == [1, 3]
+    for curve in measured["curves"]:
+        assert [len(scores) for scores in curve["scores"]] == [1, 2, 1]
+        assert curve["scores"][0] == [clear]
+        assert all(np.isfinite(scores).all() for scores in curve["scores"])
+    assert measured["curves"][0]["scores"][2] == measured["curves"][1]["scores"][2]
+
+
+def test_radar_alone_does_not_notice(runs, clouds):
+    measured = json.loads((clouds / "radar" / "fold1.json").read_text())
+    assert (measured["model"], measured["enhancement"]) == ("S1A", "temporal_dropout")
+    score = result_of(runs / "radar")["test"]["mIoU"]
+    assert all(curve["scores"] == [[score]] * 3 for curve in measured["curves"])
+
+
+def test_removed_dates_reach_the_model(opened):
+    """All of S2's, and no other's."""
+    batch = next(opened.parts.data.evaluation("test"))
+    removals = [cloud_cover.Removal(0.0), cloud_cover.Removal(1.0)]
+    whole, dark = (left for _, left in cloud_cover.without_dates(batch, removals, seed=0))
+    assert not dark.series["S2"].valid.any()
+    assert dark.series["S1D"] is whole.series["S1D"] is batch.series["S1D"]
+    assert whole.series["S2"] is batch.series["S2"]
+    losses = [opened.evaluate([one]).scores["loss"] for one in (whole, dark)]
+    assert np.isfinite(losses).all()
+    assert losses[0] != losses[1]
+
+
+def test_figure_of_all_that_was_measured(clouds, tmp_path):
+    picture = tmp_path / "new" / "clouds.png"
+    cloud_cover.main(["--draw", str(clouds), "--out", str(picture)])
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_time_to_load_and_predict(runs, tmp_path):
+    out = tmp_path / "new" / "time.json"
+    inference_time.main(["--run", str(runs / "late"), "--out", str(out), "--repeats", "2"])
+    measured = json.loads(out.read_text())
+    assert measured["count"] == np.sum(result_of(runs / "late")["confusion"]) == 10
+    assert measured["km2"] is None
+    names = {"loading and prediction", "loading", "prediction"}
+    assert measured["seconds"].keys() == measured["measured"].keys() == names
+    for name, seconds in measured["measured"].items():
+        assert len(seconds) == 2
+        assert min(seconds) > 0
+        assert measured["seconds"][name] == np.median(seconds)
+
+
+def test_what_is_timed_is_what_was_tested(runs, opened):
+    """The classes that reach the host give the run's confusion matrix."""
+    counts = np.zeros((18, 18), int)
+    for batch in opened.parts.data.evaluation("test", ahead=False):
+        predicted = jax.device_get(opened.predict(batch))
+        np.add.at(counts, (batch.label[batch.real], predicted[batch.real]), 1)
+    np.testing.assert_array_equal(counts, result_of(runs / "late")["confusion"])
+
+
+CASES = [
+    (cloud_cover, ["--run", "RUNS/late", "--ratios", "0", "70"], "--ratios"),
+    (cloud_cover, ["--run", "RUNS/late", "--ratios", "nan"], "--ratios"),
+    (cloud_cover, ["--run", "RUNS/late", "--draws", "0"], "--draws"),
+    (cloud_cover, ["--run", "RUNS/late", "--spells", "0"], "--spells"),
+    (cloud_cover, ["--run", "RUNS/late", "--seed", "-1"], "--seed"),
+    (cloud_cover, ["--run", "RUNS"], "no finished run here"),
+    (cloud_cover, [], "--run, --draw"),
+    (cloud_cover, ["--run", "RUNS/late", "--draw", "RUNS"], "--run, --draw"),
+    (inference_time, ["--run", "RUNS/late", "--repeats", "0"], "--repeats"),
+    (inference_time, ["--run", "RUNS/none"], "no finished run here"),
+]
+
+
+def refused(main, arguments, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(arguments)
+    assert stopped.value.code == 2
+    error = capsys.readouterr().err.strip()
+    assert error.startswith("error: ")
+    assert "\n" not in error
+    return error
+
+
+@pytest.mark.parametrize(("command", "arguments", "named"), CASES, ids=str)
+def test_mistakes_end_in_one_line(runs, tmp_path, capsys, command, arguments, named):
+    arguments = [text.replace("RUNS", str(runs)) for text in arguments]
+    out = tmp_path / "new" / "x.json"
+    assert named in refused(command.main, [*arguments, "--out", str(out)], capsys)
+    assert not out.parent.exists()
+
+
+@pytest.mark.parametrize("command", [cloud_cover, inference_time])
+def test_other_files_are_not_replaced(runs, tmp_path, capsys, command):
+    run = shutil.copytree(runs / "radar", tmp_path / "radar")
+    for file in (run / "result.json", run / "metrics.jsonl", run, run / "config.json" / "x.json"):
+        before = file.read_bytes() if file.is_file() else None
+        assert "--out" in refused(command.main, ["--run", str(run), "--out", str(file)], capsys)
+        assert before is None or file.read_bytes() == before
+
+
+def test_only_like_is_drawn_with_like(clouds, tmp_path, capsys):
+    out = ["--out", str(tmp_path / "x.png")]
+    assert "nothing was measured here" in refused(
+        cloud_cover.main, ["--draw", str(tmp_path), *out], capsys
+    )
+    folder = shutil.copytree(clouds, tmp_path / "clouds")
+    file = folder / "radar" / "fold1.json"
+    content = json.loads(file.read_text())
+    for name, other in (("data", "simulated"), ("settings", content["settings"] | {"draws": 3})):
+        file.write_text(json.dumps(content | {name: other}))
+        error = refused(cloud_cover.main, ["--draw", str(folder), *out], capsys)
+        assert f"its {name} are not those of" in error
+    file.write_text(json.dumps(content))
+    (folder / "torn.json").write_text("{")  # none of ours
+    cloud_cover.main(["--draw", str(folder), *out])
+    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["x.png"]
