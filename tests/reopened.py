@@ -8,7 +8,7 @@ from experiments import pooled, restored
 
 
 def check(folder):
-    """Asserts that the finished run in `folder`, tested or pooled, gives its numbers; returns it open."""
+    """Asserts that a finished run, tested or pooled, gives its numbers; returns it open."""
     stored = json.loads((folder / "result.json").read_text())
     opened = restored.open_run(folder)
     scores = opened.evaluate().scores

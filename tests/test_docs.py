@@ -13,6 +13,7 @@ import shlex
 import pytest
 import tyro
 
+from experiments import cross_validation
 from experiments.paper_numbers import CELLS, paper_value
 from pastis_jax.data.simulate import Difficulty
 
@@ -102,9 +103,13 @@ def test_commands_exist(command, capsys):
         return
     assert kind, f"{module} takes no arguments"
     try:
-        tyro.cli(kind, args=given)
+        config, rest = tyro.cli(kind, args=given, return_unknown_args=True)
+        if module == "experiments.cross_validation":
+            cross_validation.check(config, rest)
+            rest = []
     except SystemExit:
         pytest.fail(capsys.readouterr().err)
+    assert rest == []
 
 
 def test_flags_exist():
