@@ -204,6 +204,24 @@ def default_out(name: str) -> pathlib.Path:
     return pathlib.Path("runs") / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
 
 
+def check_output(file: pathlib.Path) -> None:
+    """Looks at a JSON file that is to be written, before work that would be in vain.
+
+    Raises:
+      UserError: If it cannot be one.
+    """
+    what = None
+    there = next(p for p in (file.absolute(), *file.absolute().parents) if p.exists())
+    if file.suffix != ".json":
+        what = "this is no name of a JSON file"
+    elif file.is_dir() or (there != file.absolute() and not there.is_dir()):
+        what = "cannot be written"
+    elif not os.access(there, os.W_OK):
+        what = "cannot write here"
+    if what:
+        raise UserError(what, where=file, remedy="give another --out, result.json in a folder, say")
+
+
 def peak_memory() -> float:
     """Most memory that this process has used, in GB."""
     unit = 1 if sys.platform == "darwin" else 1024

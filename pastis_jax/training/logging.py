@@ -128,10 +128,7 @@ class RunFolder:
         if not is_main():
             return
         self.path.mkdir(parents=True, exist_ok=True)
-        target = self.path / name
-        scratch = target.with_suffix(".partial")
-        scratch.write_text(text)
-        scratch.replace(target)
+        _write_whole(self.path / name, text)
 
     def _look(self) -> dict[str, Any] | None:
         """Content of config.json if there is one; refuses what cannot become a run's folder."""
@@ -203,6 +200,18 @@ class RunFolder:
             # Some network file systems have no locks.
             with contextlib.suppress(OSError):
                 self.close()
+
+
+def write_json(path: pathlib.Path, content: Mapping[str, Any]) -> None:
+    """Writes a JSON file as a whole, or leaves the old one; its folder is made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _write_whole(path, json.dumps(jsonable(content), indent=2) + "\n")
+
+
+def _write_whole(path: pathlib.Path, text: str) -> None:
+    scratch = path.with_suffix(".partial")
+    scratch.write_text(text)
+    scratch.replace(path)
 
 
 def flag(name: str) -> str:

@@ -1,6 +1,8 @@
 """Pictures (matplotlib, without pyplot: no display and no global state)."""
 
+from pastis_jax.viz.calendar import attention_calendar
 from pastis_jax.viz.curves import confusion_matrix, iou_per_class, learning_curves, pq_per_class
+from pastis_jax.viz.flow import gradient_flow
 from pastis_jax.viz.instances import PanopticRow, outlines, panoptic_panel
 from pastis_jax.viz.maps import (
     PanelRow,
@@ -14,9 +16,11 @@ from pastis_jax.viz.maps import (
 __all__ = [
     "PanelRow",
     "PanopticRow",
+    "attention_calendar",
     "class_map",
     "confusion_matrix",
     "error_map",
+    "gradient_flow",
     "iou_per_class",
     "learning_curves",
     "outlines",
