@@ -1,8 +1,17 @@
 """State, steps, loop, checkpoints, run folder. Knows no model, fusion scheme or dataset."""
 
 from pastis_jax.training.checkpoint import Checkpoints, read_facts
+from pastis_jax.training.flow import GradientFlow, make_flow_step
 from pastis_jax.training.logging import RunFolder, jsonable, write_json
-from pastis_jax.training.loop import Batches, Fit, NonFiniteLossError, Outcome, evaluate, fit
+from pastis_jax.training.loop import (
+    Batches,
+    Fit,
+    NonFiniteLossError,
+    Outcome,
+    check_finite,
+    evaluate,
+    fit,
+)
 from pastis_jax.training.optimizer import Optimizer, Schedule, make_optimizer, make_schedule
 from pastis_jax.training.processes import connect, from_main, is_main, main_first
 from pastis_jax.training.sharding import AXIS, Parallel, Placement, data_mesh, sum_over
@@ -24,6 +33,7 @@ __all__ = [
     "EvaluationStep",
     "Events",
     "Fit",
+    "GradientFlow",
     "NonFiniteLossError",
     "Optimizer",
     "Outcome",
@@ -33,6 +43,7 @@ __all__ = [
     "RunFolder",
     "Schedule",
     "TrainState",
+    "check_finite",
     "connect",
     "count_parameters",
     "create_state",
@@ -44,6 +55,7 @@ __all__ = [
     "jsonable",
     "main_first",
     "make_evaluation_step",
+    "make_flow_step",
     "make_optimizer",
     "make_prediction_step",
     "make_schedule",

@@ -160,7 +160,7 @@ def evaluate(
         metrics = step(state, metrics, placement.batch(batch), context)
     metrics = jax.device_get(metrics)
     seconds = time.perf_counter() - start
-    _check_finite(metrics)
+    check_finite(metrics)
     return Outcome(_scores(metrics), metrics, int(metrics.samples), seconds)
 
 
@@ -266,14 +266,14 @@ def fit(
                 if bar.update(1):
                     _show(bar, metrics, progress.best, score, done)
                 if checkpoint_steps and done % checkpoint_steps == 0 and done < steps_per_epoch:
-                    _check_finite(jax.device_get(metrics))
+                    check_finite(jax.device_get(metrics))
                     progress.seconds += time.perf_counter() - start
                     progress.done = done
                     keep()
                     start = time.perf_counter()
             trained = jax.device_get(metrics)
             progress.seconds += time.perf_counter() - start
-            _check_finite(trained)
+            check_finite(trained)
             progress.samples += int(trained.samples)
             train, outcome = _scores(trained), validate(state)
             if progress.best is None or outcome.scores[score] > progress.best.scores[score]:
@@ -347,7 +347,7 @@ def _show(
         return
     metrics = jax.device_get(metrics)
     if jax.process_count() == 1:  # else at the end of the epoch, all processes together
-        _check_finite(metrics)
+        check_finite(metrics)
     train = _scores(metrics)
     rate = (bar.n - bar.initial) / max(bar.format_dict["elapsed"], 1e-9)
     text = f"loss {train['loss']:.3f}"
@@ -358,7 +358,12 @@ def _show(
     bar.set_postfix_str(f"{text}, {rate * int(metrics.samples) / done:.0f} samples/s")
 
 
-def _check_finite(metrics: EpochMetrics) -> None:
+def check_finite(metrics: EpochMetrics) -> None:
+    """Looks at metrics on the host.
+
+    Raises:
+      NonFiniteLossError: Naming the first such step and the batch's ids.
+    """
     if int(metrics.failed_step) >= 0:
         ids = [int(i) for i in metrics.failed_ids if i >= 0]
         raise NonFiniteLossError(

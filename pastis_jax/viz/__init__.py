@@ -1,5 +1,6 @@
 """Pictures (matplotlib, without pyplot: no display and no global state)."""
 
+from pastis_jax.viz.calendar import attention_calendar
 from pastis_jax.viz.clouds import CloudCurve, CloudPanel, cloud_cover
 from pastis_jax.viz.comparison import ComparisonRow, comparison_panel
 from pastis_jax.viz.curves import (
@@ -17,6 +18,7 @@ from pastis_jax.viz.differences import (
     differences,
     right_parcels,
 )
+from pastis_jax.viz.flow import gradient_flow
 from pastis_jax.viz.instances import PanopticRow, outlines, panoptic_panel
 from pastis_jax.viz.maps import (
     PanelRow,
@@ -35,6 +37,7 @@ __all__ = [
     "Difference",
     "PanelRow",
     "PanopticRow",
+    "attention_calendar",
     "class_map",
     "cloud_cover",
     "compare_per_class",
@@ -43,6 +46,7 @@ __all__ = [
     "counted_parcels",
     "differences",
     "error_map",
+    "gradient_flow",
     "iou_per_class",
     "learning_curves",
     "outlines",

@@ -1,0 +1,79 @@
+"""Picture of the gradient flow (Figure 6 of the paper)."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+from pastis_jax.viz.curves import GREY, INK, save
+
+MODALITY_COLOURS = {"S2": "#2f7d3b", "S1A": "#1f6fb4", "S1D": "#d07a1f"}
+LIGHTER = {"PSE": 0.0, "L-TAE": 0.35, "decoder": 0.65}
+
+
+def gradient_flow(
+    panels: Sequence[tuple[str, Mapping[str, Mapping[str, np.ndarray]]]], path: pathlib.Path
+) -> None:
+    """Draws each module's share of the gradient flow over the epochs, stacked.
+
+    Each epoch is as wide as its place on the axis. Modules of a modality have shades of a colour.
+    What has a negative flow, and so raises the objective, hangs below zero; what has none in any
+    epoch is left out.
+
+    Args:
+      panels: Title and flow of each run, from top to bottom; the flow by modality (or another name
+        for what modalities share) and part, one value for each epoch.
+      path: PNG to write.
+    """
+    figure = Figure(figsize=(7.5, 2.9 * len(panels)), layout="constrained")
+    legend = {}
+    rows = figure.subplots(len(panels), squeeze=False)[:, 0]
+    for axes, (title, flow) in zip(rows, panels, strict=True):
+        modules = {
+            (name, part): values
+            for name, parts in flow.items()
+            for part, values in parts.items()
+            if np.any(values != 0)
+        }
+        _stack(axes, modules)
+        legend |= {_label(*module): _colour(*module) for module in reversed(modules)}
+        axes.set_title(title, color=INK, fontsize=10, loc="left")
+        axes.set_ylabel("share of the flow")
+        axes.yaxis.set_major_formatter(PercentFormatter(1))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.spines[["top", "right"]].set_visible(False)
+    rows[-1].set_xlabel("epoch")
+    handles = [Patch(color=colour, label=label) for label, colour in legend.items()]
+    figure.legend(handles=handles, loc="outside right upper", frameon=False, fontsize=8)
+    save(figure, path)
+
+
+def _stack(axes, modules) -> None:
+    """Stacks shares of their sum, those below zero downwards."""
+    shares = np.array(list(modules.values()))
+    shares = shares / shares.sum(0)
+    epochs = np.arange(shares.shape[1] + 1)
+    shares = np.concatenate([shares, shares[:, -1:]], 1)  # the end of the last epoch
+    colours = [_colour(*module) for module in modules]
+    style = {"colors": colours, "step": "post", "linewidth": 0}
+    axes.stackplot(epochs, np.maximum(shares, 0), **style)
+    if (shares < 0).any():
+        axes.stackplot(epochs, np.minimum(shares, 0), **style)
+        axes.axhline(0, color=INK, linewidth=0.8)
+    axes.set_xlim(0, epochs[-1])
+    axes.set_ylim(np.minimum(shares, 0).sum(0).min(), np.maximum(shares, 0).sum(0).max())
+
+
+def _label(name: str, part: str) -> str:
+    return f"{part}, {name}" if name not in MODALITY_COLOURS else f"{part} {name}"
+
+
+def _colour(name: str, part: str):
+    colour = np.array(to_rgb(MODALITY_COLOURS.get(name, GREY)))
+    return tuple(colour + (1 - colour) * LIGHTER.get(part, 0.8) * (name in MODALITY_COLOURS))
