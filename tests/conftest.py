@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import os
 import pathlib
 
 import jax
@@ -9,6 +11,12 @@ import pytest
 from absl import flags
 
 flags.FLAGS.mark_as_parsed()
+
+if jax.__version_info__ < (0, 11):  # An unknown flag would end the process.
+    # XLA's older emitters compile in half the time. Read with the first backend.
+    os.environ["XLA_FLAGS"] = (
+        f"{os.environ.get('XLA_FLAGS', '')} --xla_cpu_use_fusion_emitters=false".strip()
+    )
 
 
 def pytest_addoption(parser):
@@ -18,6 +26,13 @@ def pytest_addoption(parser):
         default=pathlib.Path(__file__).parent / "golden",
         help="folder with the .npz cases computed by the published PyTorch models",
     )
+
+
+def pytest_collection_finish():
+    """What was imported stays: the collector need not look at it again and again."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 50)
 
 
 @pytest.fixture(scope="session")
@@ -37,6 +52,7 @@ def forget_programs():
     """Compiled programs take gigabytes in the end."""
     yield
     jax.clear_caches()
+    gc.collect()
 
 
 @pytest.fixture(autouse=True)

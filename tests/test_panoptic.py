@@ -148,6 +148,7 @@ def test_the_real_sample_trains_and_tests(scheme, tmp_path_factory):
     folder = tmp_path_factory.mktemp(scheme)
     root = os.environ["PASTIS_R_PATCHES"]
     arguments = ["--data", root, "--fusion", scheme, "--cache-dir", str(folder / "cache")]
-    result = run([*arguments, *SIZES], folder / "run")
+    arguments += [*SIZES, "--epochs", "1", "--warmup", "0"]
+    result = run(arguments, folder / "run")
     assert 0 <= result["test"]["PQ"] <= 1
     assert np.isfinite(result["test"]["loss"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -126,7 +128,7 @@ def test_statistics_over_mapped_devices_are_those_of_the_whole_batch():
 
         expected, statistics = apply(layer, x, mask)
         halves = jax.vmap(lambda x, m, layer=mapped: apply(layer, x, m), axis_name="data")
-        actual, each = halves(x, mask)
+        actual, each = jax.device_get(jax.jit(halves)(x, mask))
         chex.assert_trees_all_close(actual, expected, atol=1e-5)
         for half in range(2):
             one = jax.tree.map(lambda s, half=half: s[half], each)
@@ -144,7 +146,7 @@ def test_pse_does_not_depend_on_the_chunk(monkeypatch, size):
         pixels=np.arange(5) < np.array([[5], [3], [1], [2]]),
     )
     encoder = PixelSetEncoder(widths=(6, 8), features=4)
-    variables = encoder.init(jax.random.key(0), series, train=True)
+    variables = jax.jit(partial(encoder.init, train=True))(jax.random.key(0), series)
 
     def objective(params):
         encoded, updated = encoder.apply(
@@ -152,9 +154,13 @@ def test_pse_does_not_depend_on_the_chunk(monkeypatch, size):
         )
         return jnp.sum(jnp.square(encoded.values)), updated
 
-    expected = jax.value_and_grad(objective, has_aux=True)(variables["params"])
+    def evaluate():
+        compiled = jax.jit(jax.value_and_grad(lambda p: objective(p), has_aux=True))
+        return compiled(variables["params"])
+
+    expected = evaluate()
     monkeypatch.setattr(pse, "dates_per_chunk", lambda *_: size)
-    actual = jax.value_and_grad(objective, has_aux=True)(variables["params"])
+    actual = evaluate()
     chex.assert_trees_all_close(actual, expected, atol=2e-4, rtol=1e-4)
 
 
@@ -243,7 +249,8 @@ def test_reference_initialisation_redraws_layers_but_not_group_norms():
         values=jnp.zeros((2, 3, 128)), days=jnp.zeros((2, 3), int), valid=jnp.ones((2, 3), bool)
     )
     names = ("params", "dropout")
-    variables = LTAE().init({n: jax.random.key(0) for n in names}, series, train=True)
+    init = jax.jit(partial(LTAE().init, train=True))
+    variables = init({n: jax.random.key(0) for n in names}, series)
     params = variables["params"]
     drawn = nn.reference_initialisation(jax.random.key(1), params, variables["batch_stats"])
     chex.assert_trees_all_equal_shapes_and_dtypes(drawn, params)

@@ -234,9 +234,9 @@ def test_single_modality_is_the_case_of_one_branch():
     def part(name):
         return {c: tree[name] for c, tree in given_variables.items() if name in tree}
 
-    encoded = spatial().apply(part("spatial_S2"), series["S2"])
-    embedding = temporal().apply(part("temporal_S2"), encoded)
-    expected = decoder().apply(part("decoder"), embedding)
+    encoded = jax.jit(spatial().apply)(part("spatial_S2"), series["S2"])
+    embedding = jax.jit(temporal().apply)(part("temporal_S2"), encoded)
+    expected = jax.jit(decoder().apply)(part("decoder"), embedding)
     renamed = {
         c: {k.replace("decoder", "decoder_S2"): v for k, v in tree.items()}
         for c, tree in given_variables.items()
@@ -246,7 +246,7 @@ def test_single_modality_is_the_case_of_one_branch():
         ("late", given_variables),
         ("decision", renamed),
     ):
-        actual = build(scheme, names=("S2",)).apply(tree, series).logits
+        actual = jax.jit(build(scheme, names=("S2",)).apply)(tree, series).logits
         if scheme == "decision":
             actual, expected = jax.nn.softmax(actual), jax.nn.softmax(expected)
         chex.assert_trees_all_close(actual, expected, atol=1e-6)
@@ -257,25 +257,35 @@ def test_auxiliary_predictions_train_only(scheme):
     """They exist while training, cost nothing at inference and change no prediction."""
     model, plain = build(scheme, auxiliary=True), build(scheme)
     series = make_series(5)
-    drawn = model.init(jax.random.key(0), series, train=True)
-    prediction, updated = model.apply(drawn, series, train=True, mutable=["batch_stats"])
+    drawn = jax.jit(partial(model.init, train=True))(jax.random.key(0), series)
+
+    def train(model, variables):
+        return model.apply(variables, series, train=True, mutable=["batch_stats"])
+
+    def statistics(model, variables):
+        @jax.jit
+        def others(variables):
+            updated = train(model, variables)[1]["batch_stats"]
+            return {k: v for k, v in updated.items() if not k.startswith("auxiliary")}
+
+        return others(variables)
+
+    def infer(model, variables):
+        compiled = jax.jit(model.apply).lower(variables, series).compile()
+        return compiled(variables, series), compiled.cost_analysis()["flops"]
+
+    prediction, _ = jax.eval_shape(partial(train, model), drawn)
     assert set(prediction.auxiliary) == set(MODALITIES)
-    inference = model.apply(drawn, series)
+    inference, flops = infer(model, drawn)
     assert not inference.auxiliary
     without = {
         collection: {k: v for k, v in tree.items() if not k.startswith("auxiliary")}
         for collection, tree in drawn.items()
     }
-    chex.assert_trees_all_equal(inference, plain.apply(without, series))
-    _, plainly = plain.apply(without, series, train=True, mutable=["batch_stats"])
-    kept = {k: updated["batch_stats"][k] for k in plainly["batch_stats"]}
-    chex.assert_trees_all_equal(kept, plainly["batch_stats"])
-
-    def flops(model, variables):
-        lowered = jax.jit(model.apply).lower(variables, series)
-        return lowered.compile().cost_analysis()["flops"]
-
-    assert flops(model, drawn) == flops(plain, without)
+    plain_inference, plain_flops = infer(plain, without)
+    chex.assert_trees_all_equal(inference, plain_inference)
+    assert flops == plain_flops
+    chex.assert_trees_all_equal(statistics(model, drawn), statistics(plain, without))
 
 
 def test_decision_asks_only_modalities_with_dates():
@@ -286,8 +296,8 @@ def test_decision_asks_only_modalities_with_dates():
     }
     tree = variables("decision")
     alone = {c: {k: v for k, v in t.items() if k.endswith("S2")} for c, t in tree.items()}
-    expected = build("decision", names=("S2",)).apply(alone, series).logits
-    actual = build("decision").apply(tree, without_radar).logits
+    expected = jax.jit(build("decision", names=("S2",)).apply)(alone, series).logits
+    actual, _ = compiled("decision", False)(tree, without_radar)
     chex.assert_trees_all_close(actual, expected, atol=1e-6)
 
 

@@ -130,7 +130,7 @@ def test_images_that_do_not_count():
 def test_each_image_by_itself():
     """Predictions do not depend on what else is in the batch; masks agree with the map."""
     maps = make_maps(3)
-    prediction, found = infer(maps)
+    prediction, found = jax.device_get(infer(maps))
     for b in range(B):
         alone = jax.tree.map(lambda x, b=b: x[b : b + 1], maps)
         chex.assert_trees_all_close(
@@ -189,12 +189,13 @@ def test_warm_up_is_the_heatmap_alone():
 def test_losses_merge_as_one_batch():
     """(sum, count): two batches of one image give what one batch of two gives."""
     maps, target = make_maps(5), make_target(PARCELS["full"], PARCELS["one"])
-    prediction, _ = infer(maps, target)
-    whole = paps_loss(prediction, target, np.ones(B, bool))
+    prediction = jax.device_get(infer(maps, target)[0])
+    loss = jax.jit(paps_loss)
+    whole = loss(prediction, target, np.ones(B, bool))
     merged = PanopticLoss.empty()
     for b in range(B):
         one, other = (jax.tree.map(lambda x, b=b: x[b : b + 1], x) for x in (prediction, target))
-        merged = merged.merge(paps_loss(one, other, np.ones(1, bool)))
+        merged = merged.merge(loss(one, other, np.ones(1, bool)))
     chex.assert_trees_all_close(merged.parts(), whole.parts(), rtol=1e-5)
     twice = whole.total({"size": 2.0}) - whole.total()
     np.testing.assert_allclose(twice, whole.parts()["size"], rtol=1e-3)
@@ -303,14 +304,9 @@ def test_published_parameter_count():
 
 
 def test_a_new_model_expects_few_centres_and_boxes_of_some_pixels():
-    variables = decoder.init(jax.random.key(0), make_maps(0))
-    prediction, _ = decoder.apply(
-        variables,
-        make_maps(1, 8),
-        train=True,
-        target=make_target(*[PARCELS["full"]] * 8),
-        mutable=["batch_stats"],
-    )
+    apply = jax.jit(partial(decoder.apply, train=True, mutable=["batch_stats"]))
+    target = make_target(*[PARCELS["full"]] * 8)
+    prediction, _ = apply(variables(), make_maps(1, 8), target=target)
     assert 0.01 < np.median(prediction.heatmap) < 0.04
     size = prediction.instances.size[prediction.instances.found]
     assert 6 < np.median(size) < 10

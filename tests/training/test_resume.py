@@ -64,6 +64,20 @@ class Stream:
         self.index = state["next_index"]
 
 
+class Compiled:
+    """A step that is compiled when it is first asked to."""
+
+    def __init__(self, step):
+        self.step, self.program = step, None
+
+    def lower(self, *arguments):
+        self.program = self.program or self.step.lower(*arguments).compile()
+        return self
+
+    def compile(self):
+        return self.program
+
+
 class Steps:
     """Compiled once for all tests of this file."""
 
@@ -75,10 +89,12 @@ class Steps:
             LTAE(features=8, model_features=8, heads=2, dropout=0.2),
             MLPDecoder(CLASSES, widths=(4,)),
         )
-        self.main, self.warmup = self.train_step(1.0), self.train_step(0.0)
+        self.main, self.warmup = Compiled(self.train_step(1.0)), Compiled(self.train_step(0.0))
         self.test = training.make_evaluation_step(
             model=self.model, loss=self.loss, metric=self.metric, placement=self.placement
         )
+        state = training.create_state(self.model, self.optimizer, make_batch(0), jax.random.key(0))
+        self.start = state.replace(average=state.variables)
 
     def train_step(self, weight):
         def loss(prediction, batch):
@@ -110,8 +126,8 @@ class Steps:
         return training.EpochMetrics.empty(ConfusionMatrix.empty(CLASSES), B)
 
     def state(self):
-        state = training.create_state(self.model, self.optimizer, make_batch(0), jax.random.key(0))
-        return state.replace(average=jax.tree.map(jnp.copy, state.variables))
+        """A new state; steps donate theirs."""
+        return jax.tree.map(jnp.copy, self.start)
 
 
 @pytest.fixture(scope="module")
