@@ -22,12 +22,10 @@ from typing import Any, Literal
 import numpy as np
 import tyro
 
-from experiments import arguments, common, qualitative, restored
+from experiments import arguments, common, pooled, qualitative, restored
 from pastis_jax import viz
 from pastis_jax.data.nomenclature import BACKGROUND, CLASSES, CROPS
 from pastis_jax.errors import UserError
-from pastis_jax.metrics import ConfusionMatrix
-from pastis_jax.panoptic.metric import PanopticQuality
 from pastis_jax.training import jsonable
 
 S2, LATE = "S2 alone", "late fusion"
@@ -75,6 +73,8 @@ class Config:
     """The --out of experiments.paper."""
     out: pathlib.Path
     """Folder of the pictures, and of figures.json, which says what they were made from."""
+    only: tuple[Literal["figure5", "figure8", "figure9", "figure10", "figure11"], ...] = ()
+    """Figures to draw. Default: all."""
     patches: int = 3
     """Test patches in figures 8, 9 and 11: those on which S2 alone and late fusion differ most."""
     fold: Literal[1, 2, 3, 4, 5] | None = None
@@ -100,6 +100,8 @@ def run(config: Config) -> dict[str, Any]:
     drawn, missing = {}, {}
     predictions = functools.cache(functools.partial(predicted, config.cache_dir))
     for figure in FIGURES:
+        if config.only and figure.name not in config.only:
+            continue
         try:
             if figure.maps:
                 draw, facts = maps(config, figure, predictions)
@@ -246,15 +248,11 @@ def complete_seeds(cells: Mapping[Cell, Any]) -> tuple[list[int], list[int]]:
 
 
 def summed(task: str, results: Sequence[Mapping[str, Any]]) -> np.ndarray:
-    """IoU, or PQ without the background, by class, from the counts of all `results` together."""
+    """IoU or PQ of each crop, from the counts of all `results` together."""
+    found = pooled.pool(results)
     if task == "parcel":
-        counts = sum(np.asarray(one["confusion"]) for one in results)
-        return ConfusionMatrix(counts).compute()["IoU"]
-    counts = {
-        name: sum(np.asarray(one["counts"][name]) for one in results)
-        for name in ("true_positive", "false_positive", "false_negative", "iou")
-    }
-    return PanopticQuality(**counts, beyond=np.int32(0)).compute()["per_class"]["PQ"][1:]
+        return np.array([found["iou"][crop.name] for crop in CROPS])
+    return np.array([found["per_class"][crop.name]["PQ"] for crop in CROPS])
 
 
 def check_alike(results: Sequence[Mapping[str, Any]]) -> None:

@@ -322,9 +322,12 @@ def kind_of(cell: Cell) -> str:
 def draw(config: Config) -> None:
     """Draws what `config` asks for, and is there, into the folder `figures`."""
     parts, folder = set(config.only or PARTS), config.out / "figures"
-    if parts & {one.name for one in figures.FIGURES}:
+    only = tuple(one.name for one in figures.FIGURES if one.name in parts)
+    if only:
         with _told():
-            figures.run(figures.Config(runs=config.out, out=folder, cache_dir=config.cache_dir))
+            figures.run(
+                figures.Config(runs=config.out, out=folder, only=only, cache_dir=config.cache_dir)
+            )
     if "figure7" in parts:
         with _told():
             cloud_cover.draw(config.out / "cloud_cover", folder / "figure7.png")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import pathlib
+import re
 
 import jax
 import numpy as np
@@ -55,6 +56,9 @@ def parcel_run(out, confusion, **replaced):
     iou = dict.fromkeys(NAMES, 0.5)
     result = {"title": "Parcels, a model", "task": "parcel", "data": "simulated", "folder": "x"}
     result |= {"epochs": 3, "test": {"iou": iou}, "confusion": np.asarray(confusion).tolist()}
+    fold, seed = re.fullmatch(r"fold(\d)-seed(\d)", out.name).groups()
+    model = {"fusion": out.parent.name, "modalities": [], "fold": int(fold), "seed": int(seed)}
+    result |= {**model, "temporal_dropout": False, "auxiliary": False}
     (out / "result.json").write_text(json.dumps(result | replaced))
     (out / "config.json").write_text("{}")
 
@@ -125,16 +129,6 @@ def test_scores_by_class_are_of_all_folds_and_seeds(tmp_path, monkeypatch):
     heading = "Parcels, simulated data, folds 1 2, seeds 0 3, 3 epochs"
     assert texts["title"].startswith(heading)
     assert len(facts["runs"]) == 8
-
-
-def test_panoptic_counts_are_summed():
-    one = {name: [0] * 19 for name in ("true_positive", "false_positive", "false_negative", "iou")}
-    two = {name: list(values) for name, values in one.items()}
-    one["true_positive"][3], one["iou"][3], two["false_negative"][3] = 3, 2.4, 2
-    pq = figures.summed("panoptic", [{"counts": one}, {"counts": two}])
-    assert len(pq) == 18
-    assert pq[2] == pytest.approx(0.8 * 3 / 4)
-    assert np.isnan(np.delete(pq, 2)).all()
 
 
 @pytest.mark.parametrize(
