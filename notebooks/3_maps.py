@@ -1,0 +1,175 @@
+# %% [markdown]
+# # 3. Maps: semantic and panoptic segmentation
+#
+# A patch is a series of images. Semantic segmentation names the crop of every pixel, panoptic
+# segmentation also tells one parcel from its neighbours. Both encode every image with the first
+# half of U-TAE, join the dates in its second half, and differ in the decoder: two convolutions,
+# or PaPs, which finds the centre of each parcel and cuts out a mask there. About five minutes on
+# two CPU cores, and one to simulate the patches the first time.
+
+# %%
+# Only in Colab: installs the library from the archive that you have uploaded there, or from
+# whatever else pip can install. notebooks/README.md says how to make the archive.
+import subprocess
+import sys
+
+SOURCE = "pastis_jax.zip"
+
+if "google.colab" in sys.modules:
+    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", SOURCE], check=True)
+
+# %%
+import datetime
+import pathlib
+
+import jax
+import matplotlib.pyplot as plt
+import numpy as np
+from IPython.display import Image, display
+from matplotlib.collections import LineCollection
+from matplotlib.patches import Patch
+
+from experiments import common, panoptic, semantic
+from experiments.restored import open_run
+from pastis_jax import viz
+from pastis_jax.data.nomenclature import CLASSES, REFERENCE_DATE, VOID
+from pastis_jax.data.patch_folder import PatchFolder
+from pastis_jax.panoptic import connected_components
+
+# %% tags=["parameters"]
+DATA = None  # pathlib.Path of the patch folder of PASTIS-R; None: a simulated one, kept
+SEMANTIC = {"epochs": 2}  # and other arguments of semantic.Config
+PANOPTIC = {"epochs": 6}  # and other arguments of panoptic.Config
+FOLDER = pathlib.Path("runs/maps")
+
+# %% [markdown]
+# ## What the satellites see
+#
+# `PatchFolder` opens the official layout; a series is read only where it is sliced. Below, one
+# patch on six dates: Sentinel-2 in true colours, some of it under clouds, and Sentinel-1 as VV,
+# VH and their difference in red, green and blue, with speckle but without clouds.
+
+# %%
+folder = PatchFolder(DATA or common.simulated_patches(None))
+patch = next(iter(folder.patches.values()))
+series = folder.series(patch)
+
+figure, axes = plt.subplots(2, 6, figsize=(12, 4.4), layout="constrained")
+for row, name, picture in ((0, "S2", viz.rgb), (1, "S1D", viz.radar_composite)):
+    values, days = series[name]
+    for axis, i in zip(axes[row], np.linspace(0, len(days) - 1, 6).astype(int), strict=True):
+        axis.imshow(picture(values[i].transpose(1, 2, 0)))
+        day = REFERENCE_DATE + datetime.timedelta(days=int(days[i]))
+        axis.set_title(f"{name}, {day:%d %b %Y}", fontsize=8)
+for axis in axes.flat:
+    axis.axis("off")
+plt.show()
+
+# %% [markdown]
+# The median over the dates has neither clouds nor speckle. Beside it the truth: the crop of every
+# pixel, and the outlines of the parcels. Many neighbours grow the same crop.
+
+# %%
+semantics, instances = folder.annotations(patch).semantic, folder.instances(patch).instances
+colours = [one.colour for one in CLASSES[:VOID]]
+medians = {
+    name: np.median(series[name][0], axis=0).transpose(1, 2, 0).astype(np.float32)
+    for name in ("S2", "S1D")
+}
+figure, axes = plt.subplots(1, 3, figsize=(12, 4.8), layout="constrained")
+axes[0].imshow(viz.rgb(medians["S2"]))
+axes[1].imshow(viz.radar_composite(medians["S1D"]))
+axes[2].imshow(viz.class_map(semantics, colours))
+axes[2].add_collection(LineCollection(viz.outlines(instances), colors="black", linewidths=1))
+for axis, title in zip(axes, ("S2, median", "S1D, median", "crops and parcels"), strict=True):
+    axis.set_title(title)
+    axis.axis("off")
+figure.legend(
+    [
+        Patch(facecolor=np.array(CLASSES[i].colour) / 255, edgecolor="black")
+        for i in np.unique(semantics)
+    ],
+    [CLASSES[i].name for i in np.unique(semantics)],
+    loc="outside lower center",
+    ncols=6,
+    frameon=False,
+)
+plt.show()
+
+# %% [markdown]
+# ## Semantic segmentation
+#
+# Early fusion of all three modalities, on random squares of 16 x 16 pixels; validation and test
+# are on whole patches. The picture shows four patches of the test fold.
+
+# %%
+result = semantic.run(
+    semantic.Config(
+        fusion="early",
+        temporal_dropout=True,
+        components=True,
+        data=DATA,
+        out=FOLDER / "semantic",
+        overwrite=True,
+        **SEMANTIC,
+    )
+)
+display(Image(FOLDER / "semantic" / "panel.png", width=900))
+
+# %% [markdown]
+# ## Parcels from a semantic map
+#
+# The simplest parcels are the connected pixels of one class, where they are not too few. The last
+# line of the table above scores them, as panoptic models are scored: panoptic quality (PQ) is the
+# product of SQ, how well the found parcels fit, and RQ, how many are found with the right crop.
+# Neighbours that grow the same crop become one parcel: hence panoptic models.
+#
+# `open_run` opens a finished run: its records, its model and the best state.
+
+# %%
+run = open_run(FOLDER / "semantic")
+batch = next(run.parts.data.evaluation("test"))
+logits = jax.jit(run.parts.model.apply)(run.state.variables, batch.series).logits
+predicted = np.asarray(semantic.predicted_class(logits, len(colours)))
+least_area = result["test_components"]["least_area"]
+
+
+def draw(axis, classes, instances, title):
+    """Parcels in the colours of their crops."""
+    axis.imshow(viz.class_map(np.where(instances > 0, classes, 0), colours))
+    axis.add_collection(LineCollection(viz.outlines(instances), colors="black", linewidths=1))
+    axis.set_title(f"patch {title}", fontsize=9)
+    axis.axis("off")
+
+
+figure, axes = plt.subplots(1, 4, figsize=(12, 3.4), layout="constrained")
+for i, pair in enumerate(axes.reshape(2, 2)[: batch.real.sum()]):
+    found = connected_components(predicted[i], least_area=least_area)
+    draw(pair[0], predicted[i], found, f"{batch.id[i]}: {found.max()} components")
+    truth = folder.instances(folder.patches[int(batch.id[i])]).instances
+    draw(pair[1], batch.label[i], truth, f"{batch.id[i]}: {truth.max()} parcels")
+plt.show()
+
+# %% [markdown]
+# ## Panoptic segmentation
+#
+# The same encoders with the PaPs decoder, on squares of 32 x 32 pixels. Panoptic quality (PQ) is
+# the product of SQ, how well the masks of found parcels fit, and RQ, how many are found with the
+# right crop. PaPs learns slowly: this is a beginning. `python -m experiments.panoptic --fusion
+# early` trains for 20 epochs and reaches about 0.3.
+
+# %%
+result = panoptic.run(
+    panoptic.Config(
+        fusion="early",
+        temporal_dropout=True,
+        data=DATA,
+        out=FOLDER / "panoptic",
+        overwrite=True,
+        **PANOPTIC,
+    )
+)
+display(Image(FOLDER / "panoptic" / "panel.png", width=900))
+
+# %%
+display(Image(FOLDER / "panoptic" / "pq_per_class.png", width=700))
