@@ -18,6 +18,14 @@ if jax.__version_info__ < (0, 11):  # An unknown flag would end the process.
         f"{os.environ.get('XLA_FLAGS', '')} --xla_cpu_use_fusion_emitters=false".strip()
     )
 
+SLOWEST = (
+    *("test_notebooks.py", "test_panoptic.py", "test_semantic.py", "training/test_devices.py"),
+    *("test_parcel.py", "test_golden.py", "training/test_processes.py", "test_resume.py"),
+    *("test_properties.py", "training/test_training.py", "test_image_properties.py"),
+    *("panoptic/test_paps.py", "test_attention.py", "test_measurements.py", "test_figures.py"),
+)
+"""Modules that take longest, in this order."""
+
 
 def pytest_addoption(parser):
     parser.addoption(
@@ -26,6 +34,12 @@ def pytest_addoption(parser):
         default=pathlib.Path(__file__).parent / "golden",
         help="folder with the .npz cases computed by the published PyTorch models",
     )
+
+
+def pytest_collection_modifyitems(items):
+    """The slowest modules come first, so that both workers end at the same time."""
+    rank = {f"tests/{name}": place for place, name in enumerate(SLOWEST)}
+    items.sort(key=lambda item: rank.get(item.nodeid.split("::")[0], len(rank)))
 
 
 def pytest_collection_finish():

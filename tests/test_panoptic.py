@@ -144,11 +144,10 @@ def test_published_weights_are_tested_as_they_are(data, golden_folder, tmp_path,
 
 @pytest.mark.skipif("PASTIS_R_PATCHES" not in os.environ, reason="PASTIS_R_PATCHES is not set")
 @pytest.mark.parametrize("scheme", ["single", "early", "mid", "late"])
-def test_the_real_sample_trains_and_tests(scheme, tmp_path_factory):
-    folder = tmp_path_factory.mktemp(scheme)
-    root = os.environ["PASTIS_R_PATCHES"]
-    arguments = ["--data", root, "--fusion", scheme, "--cache-dir", str(folder / "cache")]
+def test_the_real_sample_trains_and_tests(scheme, tmp_path_factory, tmp_path):
+    root, cache = os.environ["PASTIS_R_PATCHES"], tmp_path_factory.getbasetemp() / "patches"
+    arguments = ["--data", root, "--fusion", scheme, "--cache-dir", str(cache)]
     arguments += [*SIZES, "--epochs", "1", "--warmup", "0"]
-    result = run(arguments, folder / "run")
+    result = run(arguments, tmp_path / "run")
     assert 0 <= result["test"]["PQ"] <= 1
     assert np.isfinite(result["test"]["loss"])
