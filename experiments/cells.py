@@ -11,7 +11,6 @@ import json
 import os
 import pathlib
 import shlex
-import signal
 import subprocess
 import sys
 import tempfile
@@ -170,7 +169,7 @@ class Cells:
                     time.sleep(POLL_SECONDS)
             finally:
                 for process, _ in running.values():
-                    process.send_signal(signal.SIGINT)
+                    process.terminate()  # It may ignore Ctrl-C; stopped anywhere, it goes on.
                 for process, _ in running.values():
                     process.wait()
         for cell in waiting:

@@ -6,6 +6,7 @@ import collections
 import os
 import pathlib
 import re
+import tomllib
 
 import pytest
 
@@ -137,4 +138,5 @@ def test_unknown_keys_are_refused(wrong):
 
 def test_numbers_are_shipped():
     root = pathlib.Path(paper_numbers.__file__).parent.parent
-    assert 'experiments = ["*.json"]' in (root / "pyproject.toml").read_text()
+    settings = tomllib.loads((root / "pyproject.toml").read_text())
+    assert "**/*.json" in settings["tool"]["setuptools"]["package-data"]["experiments"]

@@ -27,7 +27,7 @@ def on_eight_devices(task):
     paths = [str(HERE.parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
     done = subprocess.run(
         [sys.executable, str(HERE / "device_runs.py"), task],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths), "XLA_FLAGS": ""},
         capture_output=True,
         text=True,
         timeout=600,
