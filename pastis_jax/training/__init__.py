@@ -4,7 +4,13 @@ from pastis_jax.training.checkpoint import Checkpoints, read_facts
 from pastis_jax.training.logging import RunFolder, jsonable
 from pastis_jax.training.loop import Batches, Fit, NonFiniteLossError, Outcome, evaluate, fit
 from pastis_jax.training.optimizer import Optimizer, Schedule, make_optimizer, make_schedule
-from pastis_jax.training.processes import connect, from_main, is_main, main_first
+from pastis_jax.training.processes import (
+    connect,
+    from_main,
+    is_main,
+    leaving_on_failure,
+    main_first,
+)
 from pastis_jax.training.sharding import AXIS, Parallel, Placement, data_mesh, sum_over
 from pastis_jax.training.state import TrainState, count_parameters, create_state
 from pastis_jax.training.step import EpochMetrics, make_evaluation_step, make_train_step
@@ -35,6 +41,7 @@ __all__ = [
     "from_main",
     "is_main",
     "jsonable",
+    "leaving_on_failure",
     "main_first",
     "make_evaluation_step",
     "make_optimizer",

@@ -121,7 +121,8 @@ class RunFolder:
         """Adds a line to metrics.jsonl."""
         if not is_main():
             return
-        with (self.path / "metrics.jsonl").open("a") as file:
+        path = self.path / "metrics.jsonl"
+        with _named(path), path.open("a") as file:
             file.write(json.dumps(jsonable(values)) + "\n")
 
     def _replace(self, name: str, text: str) -> None:
@@ -130,8 +131,9 @@ class RunFolder:
         self.path.mkdir(parents=True, exist_ok=True)
         target = self.path / name
         scratch = target.with_suffix(".partial")
-        scratch.write_text(text)
-        scratch.replace(target)
+        with _named(target):
+            scratch.write_text(text)
+            scratch.replace(target)
 
     def _look(self) -> dict[str, Any] | None:
         """Content of config.json if there is one; refuses what cannot become a run's folder."""
@@ -203,6 +205,16 @@ class RunFolder:
             # Some network file systems have no locks.
             with contextlib.suppress(OSError):
                 self.close()
+
+
+@contextlib.contextmanager
+def _named(path: pathlib.Path):
+    """Lets an OSError name `path`: that of a full disk names no file."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or os.fspath(path)
+        raise
 
 
 def flag(name: str) -> str:
