@@ -31,12 +31,14 @@ from experiments import arguments, patch_arguments, semantic
 from pastis_jax import training
 from pastis_jax.data.class_mapping import ClassMapping
 from pastis_jax.data.patch_pipeline import frame_capacity
+from pastis_jax.models.utae import PIXELS_PER_CHUNK
 from pastis_jax.temporal_dropout import temporal_dropout
 from pastis_jax.types import Batch, Series
 
 DATES = {"S2": 61, "S1A": 70, "S1D": 70}
 CHANNELS = {"S2": 10, "S1A": 3, "S1D": 3}
 BATCH, SIZE, MEASURED_SIZE, ROUNDS = 4, 128, 32, 3
+FRAMES_PER_CHUNK = PIXELS_PER_CHUNK // SIZE**2
 VARIANTS = {
     "plain": {},
     "--bf16": {"bf16": True},
@@ -71,6 +73,9 @@ def build(scheme: str, variant: str, size: int):
         m: frame_capacity(np.full(BATCH, DATES[m]), share, 1 - rates.get(m, 0.0)) for m in names
     }
     model = semantic.build_model(config, len(classes.names), most)
+    # Under --remat, as many frames at a time whatever their size.
+    chunk = FRAMES_PER_CHUNK * size**2
+    model = model.clone(spatial=jax.tree.map(lambda part: part.clone(chunk=chunk), model.spatial))
     task, placement = semantic.make_task(classes), arguments.placement(config)
     schedule = training.make_schedule("constant", 1e-3, steps=1)
     optimizer = training.make_optimizer("adam", schedule)

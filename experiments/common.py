@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import jax
 from absl import flags
@@ -29,6 +29,7 @@ from pastis_jax.training import (
     from_main,
     is_main,
     jsonable,
+    leaving_on_failure,
     main_first,
     read_facts,
 )
@@ -43,31 +44,37 @@ CLUSTERING = 0.3
 PASTIS-R, 41 %."""
 
 
-def command(run: Callable[[], Any]) -> None:
+def command(run: Callable[[], Any], *, less_memory: str = "lower --batch-size") -> None:
     """Runs an experiment; what goes wrong ends in one line on stderr.
 
     Exit code 2 for a mistake of the user, 1 for a run that failed (a loss that is not finite, a
     full disk), 130 for Ctrl-C.
+
+    Args:
+      run: The experiment.
+      less_memory: What to change where a device has not enough.
     """
     flags.FLAGS.mark_as_parsed()  # Grain asks for absl's flags, which we do not use.
-    try:
-        run()
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
-    except jax.errors.JaxRuntimeError as error:
-        if "RESOURCE_EXHAUSTED" not in str(error):
-            raise
-        remedy = "lower --batch-size or add --accumulate; for patches, add --remat or lower --crop"
-        print(f"error: the device has not enough memory: {remedy}", file=sys.stderr)
-        raise SystemExit(1) from None
-    except (NonFiniteLossError, OSError, MemoryError) as error:
-        text = " ".join(str(error).split()) or "out of memory"
-        print("; ".join([f"error: {text}", *_notes(error)]), file=sys.stderr)
-        raise SystemExit(1) from None
-    except KeyboardInterrupt as error:
-        print("; ".join(["interrupted", *_notes(error)]), file=sys.stderr)
-        raise SystemExit(130) from None
+    with leaving_on_failure():
+        try:
+            run()
+        except UserError as error:
+            _end(2, f"error: {error}")
+        except jax.errors.JaxRuntimeError as error:
+            if "RESOURCE_EXHAUSTED" not in str(error):
+                raise
+            _end(1, f"error: the device has not enough memory: {less_memory}")
+        except (NonFiniteLossError, OSError, MemoryError) as error:
+            text = " ".join(str(error).split()) or "out of memory"
+            _end(1, "; ".join([f"error: {text}", *_notes(error)]))
+        except KeyboardInterrupt as error:
+            _end(130, "; ".join(["interrupted", *_notes(error)]))
+
+
+def _end(code: int, text: str) -> NoReturn:
+    """Ends this process with a line on stderr."""
+    print(text, file=sys.stderr)
+    raise SystemExit(code) from None
 
 
 def _notes(error: BaseException) -> Sequence[str]:

@@ -33,6 +33,7 @@ from pastis_jax.panoptic.metric import PanopticQuality
 from pastis_jax.types import Batch, PanopticMap, Prediction
 
 PANEL_PATCHES = 4
+LESS_MEMORY = "lower --batch-size, add --remat, or give a smaller --crop"
 
 
 def run(config: Config) -> dict[str, Any]:
@@ -319,7 +320,7 @@ def main(argv: list[str] | None = None) -> None:
     """Command line."""
     parse = functools.partial(tyro.cli, Config, prog="python -m experiments.panoptic", args=argv)
     config = parse()
-    common.command(lambda: run(config))
+    common.command(lambda: run(config), less_memory=LESS_MEMORY)
 
 
 if __name__ == "__main__":

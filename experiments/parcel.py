@@ -34,6 +34,7 @@ from pastis_jax.types import Batch, Prediction
 
 NAMES = [crop.name for crop in CROPS]
 SIMULATED_EPOCHS, SIMULATED_BATCH = 12, 32
+LESS_MEMORY = "lower --batch-size or add --accumulate"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -175,7 +176,7 @@ def main(argv: list[str] | None = None) -> None:
     """Command line."""
     parse = functools.partial(tyro.cli, Config, prog="python -m experiments.parcel", args=argv)
     config = parse()
-    common.command(lambda: run(config))
+    common.command(lambda: run(config), less_memory=LESS_MEMORY)
 
 
 if __name__ == "__main__":

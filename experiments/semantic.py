@@ -34,6 +34,7 @@ from pastis_jax.models import ConvDecoder
 from pastis_jax.types import Batch, Prediction
 
 SIMULATED_EPOCHS, PANEL_PATCHES = 3, 4
+LESS_MEMORY = "lower --batch-size, add --accumulate or --remat, or give a smaller --crop"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -232,7 +233,7 @@ def main(argv: list[str] | None = None) -> None:
     """Command line."""
     parse = functools.partial(tyro.cli, Config, prog="python -m experiments.semantic", args=argv)
     config = parse()
-    common.command(lambda: run(config))
+    common.command(lambda: run(config), less_memory=LESS_MEMORY)
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ from flax import linen as nn
 from jaxtyping import Array, Float
 
 from pastis_jax.interpolation import resample
+from pastis_jax.nn import packing
 from pastis_jax.types import Embedding, Prediction, Series
 
 
@@ -46,15 +47,29 @@ def merge_channels(parts: Mapping[str, Series] | Mapping[str, Embedding]) -> Ser
 def merge_dates(parts: Mapping[str, Series]) -> Series:
     """merge_T: stacks feature series along time, in the order of `parts`.
 
-    Attention does not depend on the order of dates, so none is sorted.
+    Attention does not depend on the order of dates, so none is sorted. If any is packed, so is the
+    result.
     """
+    parts = list(parts.values())
 
-    def stack(field):
-        return jax.tree.map(
-            lambda *v: jnp.concatenate(v, 1), *(getattr(p, field) for p in parts.values())
-        )
+    def stack(trees, axis=1):
+        return jax.tree.map(lambda *x: jnp.concatenate(x, axis), *trees)
 
-    return Series(values=stack("values"), days=stack("days"), valid=stack("valid"))
+    days, valid = stack([p.days for p in parts]), stack([p.valid for p in parts])
+    if all(p.frames is None for p in parts):
+        return Series(values=stack([p.values for p in parts]), days=days, valid=valid)
+    b, packed = len(valid), [_pack_all(p) for p in parts]
+    frames = packing.join_dates([p.frames for p in packed], b, [p.valid.shape[1] for p in packed])
+    values = stack([p.values for p in packed], 0)
+    return Series(values=values, days=days, valid=valid, frames=frames)
+
+
+def _pack_all(series: Series) -> Series:
+    """Packs every date of `series`, if it is not packed."""
+    if series.frames is not None:
+        return series
+    values = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), series.values)
+    return series.replace(values=values, frames=jnp.arange(series.valid.size))
 
 
 def average_decisions(

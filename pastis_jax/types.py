@@ -19,18 +19,20 @@ class Series:
 
     Attributes:
       values: Pixel sets ``b t s c``, images ``b t h w c``, or a pytree of features with leading
-        ``b t``. Normalised, so without unit.
+        ``b t`` or, packed, ``f``. Normalised, so without unit.
       days: ``b t``, int32, days since 2018-09-01; arbitrary where not valid.
       valid: ``b t``, True for a real, undropped acquisition.
       pixels: ``b s``, True for a real pixel of a pixel set; None for images and features.
       geometric: ``b g``, static features of the parcel's outline; None when not used.
+      frames: ``f``, int32, the dates that packed features hold (`nn.packing`); None for all.
     """
 
-    values: PyTree[Float[Array, "b t ..."]]
+    values: PyTree[Float[Array, "b t ..."]] | PyTree[Float[Array, "f ..."]]
     days: Int[Array, "b t"]
     valid: Bool[Array, "b t"]
     pixels: Bool[Array, "b s"] | None = None
     geometric: Float[Array, "b g"] | None = None
+    frames: Int[Array, " f"] | None = None
 
 
 @struct.dataclass

@@ -13,6 +13,7 @@ import pytest
 from pastis_jax import fusion
 from pastis_jax.models import LTAE, ConvDecoder, FrameEncoder, TemporalUNet
 from pastis_jax.models.utae import aggregate
+from pastis_jax.nn import packing
 from pastis_jax.types import Series
 
 MODALITIES = {"S2": 10, "S1A": 3}
@@ -112,20 +113,22 @@ def test_masked_dates_are_absent(scheme):
 
 
 @pytest.mark.parametrize(("norm", "remat"), [("group", True), ("batch", False), ("batch", True)])
-def test_gathering_and_chunks_of_frames_change_nothing(norm, remat, monkeypatch):
+def test_gathering_and_chunks_of_frames_change_nothing(norm, remat):
     """With room for the 8 valid frames of 10, 3 at a time: maps, statistics and gradients."""
-    monkeypatch.setattr("pastis_jax.models.utae.PIXELS_PER_CHUNK", 3 * H * W)
     series = make_series(2)["S2"]
     whole = FrameEncoder(WIDTHS, norm=norm)
-    packed = FrameEncoder(WIDTHS, norm=norm, capacity=8, remat=remat)
+    packed = FrameEncoder(WIDTHS, norm=norm, capacity=8, remat=remat, chunk=3 * H * W)
     drawn = jax.jit(partial(whole.init, train=True))(jax.random.key(0), series)
 
     def objective(model, params):
         encoded, updated = model.apply(
             {**drawn, "params": params}, series, train=True, mutable=["batch_stats"]
         )
+        levels = encoded.values
+        if encoded.frames is not None:
+            levels = [packing.unpack(level, encoded.frames, (B, T)) for level in levels]
         where = series.valid[:, :, None, None, None]
-        levels = [jnp.where(where, level, 0) for level in encoded.values]
+        levels = [jnp.where(where, level, 0) for level in levels]
         return sum(jnp.mean(jnp.square(level)) for level in levels), (levels, updated)
 
     def evaluate(model):
@@ -179,6 +182,46 @@ def test_aggregating_constant_maps_gives_the_constant(how):
     x = np.where(valid[:, :, None, None, None], np.arange(6.0), 99.0) * np.ones((2, 4, 12, 12, 6))
     out = aggregate(jnp.asarray(x), attention, jnp.asarray(valid), how, 4)
     np.testing.assert_allclose(out, np.broadcast_to(np.arange(6.0), out.shape), atol=1e-5)
+
+
+@pytest.mark.parametrize("how", ["att_group", "att_mean", "mean"])
+def test_packed_dates_are_aggregated_as_they_are_without_packing(how):
+    """With room left, and one date that there was no room for; maps and gradients."""
+    rng = np.random.default_rng(0)
+    x, attention = rng.normal(size=(2, 4, 6, 6, 4)), rng.random((2, 4, 3, 3, 2))
+    valid = jnp.array([[True, True, False, True], [False, False, True, False]])
+
+    def gradient(valid, frames=None):
+        def objective(x, attention):
+            x = x if frames is None else packing.pack(x, frames)
+            maps = aggregate(x, attention, valid, how, 2, frames)
+            return jnp.sum(jnp.square(maps)), maps
+
+        return jax.grad(objective, (0, 1), has_aux=True)(x, attention)
+
+    for room in (3, 6):
+        frames = packing.valid_frames(valid, room)
+        kept = packing.unpack(packing.pack(valid, frames), frames, (2, 4))
+        assert kept.sum() == min(room, 4)
+        chex.assert_trees_all_close(gradient(kept, frames), gradient(kept), atol=1e-5)
+
+
+def test_packed_series_are_stacked_with_others():
+    """Every date stays its own: that of a packed series, and that of one that is not."""
+    rng = np.random.default_rng(0)
+
+    def features(t, kept):
+        valid = np.arange(t) < np.array([[kept], [t - 1]])
+        values = np.where(valid[..., None], rng.random((2, t, 3)), 0)
+        return Series(values=(values,), days=rng.integers(0, 9, (2, t)), valid=valid)
+
+    parts = {"S2": features(4, 2), "S1A": features(3, 1)}
+    expected, some = fusion.merge_dates(parts), parts["S2"]
+    frames = packing.valid_frames(some.valid, 6)
+    some = some.replace(values=(packing.pack(some.values[0], frames),), frames=frames)
+    stacked = fusion.merge_dates({**parts, "S2": some})
+    values = packing.unpack(stacked.values[0], stacked.frames, (2, 7))
+    chex.assert_trees_all_equal(stacked.replace(values=(values,), frames=None), expected)
 
 
 @pytest.mark.parametrize(("channels", "expected"), [(10, 1_087_260), (3, 1_083_228)])

@@ -16,16 +16,16 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import DTypeLike
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 
 from pastis_jax.models.ltae import LTAE
-from pastis_jax.nn import masked_mean
+from pastis_jax.nn import packing
 from pastis_jax.nn.conv import ConvBlock, ConvNorm, Norm
 from pastis_jax.types import Embedding, Series
 
 Aggregation = Literal["att_group", "att_mean", "mean"]
 PIXELS_PER_CHUNK = 1 << 19
-"""Pixels that the frame encoder takes at a time under rematerialisation: 32 frames of 128 x 128."""
+"""32 frames of 128 x 128."""
 
 
 class FrameEncoder(nn.Module):
@@ -39,12 +39,14 @@ class FrameEncoder(nn.Module):
     Attributes:
       widths: Channels of each level.
       norm: `group`, `batch` or `instance`; batch statistics count valid frames only.
-      capacity: Most valid frames in a batch, known to the data pipeline: these are gathered before
-        encoding, so that most padding and dropped frames cost nothing. Frames beyond it are masked.
-        None encodes every frame.
+      capacity: Most valid frames in a batch, known to the data pipeline: these are packed before
+        encoding and stay so, so that most padding and dropped frames cost nothing. Frames beyond it
+        are masked. None encodes every frame.
       remat: Compute activations again in the backward pass instead of storing them, some frames at
         a time: beside the pyramids, memory no longer grows with the number of frames. (With batch
         norm, whose statistics need all frames, level by level.)
+      chunk: Most pixels that are taken at a time under `remat`, at least one frame of each sample
+        that is not packed.
       dtype: Type of the convolutions' inputs and outputs; norms are computed in float32.
       axis_name: Mapped device axis, under `pmap`.
     """
@@ -53,6 +55,7 @@ class FrameEncoder(nn.Module):
     norm: Norm = "group"
     capacity: int | None = None
     remat: bool = False
+    chunk: int = PIXELS_PER_CHUNK
     dtype: DTypeLike = jnp.float32
     axis_name: str | None = None
 
@@ -66,28 +69,22 @@ class FrameEncoder(nn.Module):
         b, t, h, w, _ = series.values.shape
         if min(h, w) <= (least := 2 ** (len(self.widths) - 1)):
             raise ValueError(f"images must be larger than {least} pixels, got {h} x {w}")
-        frames, valid = series.values.reshape(b * t, h, w, -1), series.valid.reshape(-1)
         # Whatever stands at a masked date, NaN too, must not pass through a convolution.
-        frames = jnp.where(valid[:, None, None, None], frames, 0).astype(self.dtype)
-        where = None
+        frames = jnp.where(series.valid[:, :, None, None, None], series.values, 0)
+        valid, where = series.valid.reshape(-1), None
         if self.capacity is not None and self.capacity < b * t:
-            (where,) = jnp.nonzero(valid, size=self.capacity, fill_value=b * t)
-            frames = jnp.take(frames, where, axis=0, mode="fill", fill_value=0)
-            kept = jnp.zeros(b * t, bool).at[where].set(True, mode="drop")
-            series = series.replace(valid=series.valid & kept.reshape(b, t))
-            valid = where < b * t
+            where = packing.valid_frames(series.valid, self.capacity)
+            frames, valid = packing.pack(frames, where), where < b * t
+            series = series.replace(valid=packing.unpack(valid, where, (b, t)))
+        frames = frames.reshape(-1, h, w, frames.shape[-1]).astype(self.dtype)
         if self.remat and self.norm != "batch":
             # Unpacked frames are cut by date: a batch stays spread over its devices as it is.
             levels = self._in_chunks(frames, valid, train, rows=b if where is None else 1)
         else:
             levels = self._pyramid(frames, valid, train)
-        if where is not None:
-            levels = [
-                jnp.zeros((b * t, *x.shape[1:]), x.dtype).at[where].set(x, mode="drop")
-                for x in levels
-            ]
-        values = tuple(x.reshape(b, t, *x.shape[1:]) for x in levels)
-        return series.replace(values=values)
+        if where is None:
+            levels = [x.reshape(b, t, *x.shape[1:]) for x in levels]
+        return series.replace(values=tuple(levels), frames=where)
 
     def _in_chunks(self, frames, valid, train, *, rows) -> list[jax.Array]:
         """Encodes frames ``f h w c`` a few at a time, each computed again in the backward pass.
@@ -96,7 +93,7 @@ class FrameEncoder(nn.Module):
         """
         f, h, w, _ = frames.shape
         length = f // rows
-        size = min(length, max(1, PIXELS_PER_CHUNK // (rows * h * w)))
+        size = min(length, max(1, self.chunk // (rows * h * w)))
         chunks = -(-length // size)
 
         def cut(x):
@@ -225,9 +222,14 @@ class TemporalUNet(nn.Module):
           Maps ``b h w d``, coarsest first; the last one has the resolution of the images.
         """
         *finer, coarsest = series.values
+        frames = series.frames
+        if frames is not None:
+            coarsest = packing.unpack(coarsest, frames, series.valid.shape)
         ltae = self.ltae(features=self.widths[-1], axis_name=self.axis_name, name="temporal")
         embedding, attention = ltae.with_attention(
-            series.replace(values=coarsest.astype(jnp.float32)), train=train, track=track
+            series.replace(values=coarsest.astype(jnp.float32), frames=None),
+            train=train,
+            track=track,
         )
         maps = [embedding.values]
         block, reduce = UpBlock, aggregate
@@ -236,7 +238,7 @@ class TemporalUNet(nn.Module):
             reduce = jax.checkpoint(aggregate, static_argnums=(3, 4))
         for level in reversed(range(len(finer))):
             scale = 2 ** (len(finer) - level)
-            skip = reduce(finer[level], attention, series.valid, self.aggregation, scale)
+            skip = reduce(finer[level], attention, series.valid, self.aggregation, scale, frames)
             up = block(self.widths[level], self.dtype, self.axis_name, name=f"up_{level}")
             maps.append(up(maps[-1], skip, embedding.valid, train, track))
         values = tuple(x.astype(jnp.float32) for x in maps)
@@ -244,11 +246,12 @@ class TemporalUNet(nn.Module):
 
 
 def aggregate(
-    x: Float[Array, "b t h w c"],
+    x: Float[Array, "b t h w c"] | Float[Array, "f h w c"],
     attention: Float[Array, "b t h2 w2 n"],
     valid: Bool[Array, "b t"],
     how: Aggregation,
     scale: int,
+    frames: Int[Array, " f"] | None = None,
 ) -> Float[Array, "b h w c"]:
     """Reduces the dates of a level with the attention of the coarsest one.
 
@@ -258,20 +261,26 @@ def aggregate(
       valid: Valid dates; the others count nothing.
       how: See `TemporalUNet`.
       scale: Pixels of the level in a side of a pixel of the coarsest one.
+      frames: The dates that `x` holds, if packed (`nn.packing`).
 
     Returns:
       Float32 maps.
     """
     where = valid[:, :, None, None, None]
     if how == "mean":
-        return masked_mean(x.astype(jnp.float32), where, (1,))[:, 0]
-    if how == "att_mean":
+        attention = 1 / jnp.maximum(where.sum(1, keepdims=True), 1)
+    elif how == "att_mean":
         attention = attention.mean(-1, keepdims=True)
-    b, t, h, w, c = x.shape
-    h2, w2, n = attention.shape[2:]
-    attention = jnp.where(where, attention, 0)
-    shape = (b, t, h2 * scale, w2 * scale, n)
-    attention = jax.image.resize(attention, shape, "bilinear")[:, :, :h, :w]
-    x = jnp.where(where, x, 0).reshape(b, t, h, w, n, c // n)
-    weighted = jnp.sum(attention[..., None] * x.astype(jnp.float32), axis=1)
-    return weighted.reshape(b, h, w, c)
+    weights = jnp.where(where, attention, 0)
+    if frames is not None:
+        weights, where = packing.pack(weights, frames), packing.pack(where, frames)
+    *dates, h, w, c = x.shape
+    *_, h2, w2, n = weights.shape
+    if how != "mean":
+        shape = (*dates, h2 * scale, w2 * scale, n)
+        weights = jax.image.resize(weights, shape, "bilinear")[..., :h, :w, :]
+    x = jnp.where(where, x, 0).reshape(*dates, h, w, n, c // n)
+    weighted = (weights[..., None] * x.astype(jnp.float32)).reshape(*dates, h, w, c)
+    if frames is not None:
+        return packing.sum_dates(weighted, frames, valid.shape)
+    return jnp.sum(weighted, axis=1)

@@ -13,7 +13,13 @@ from pastis_jax.training.loop import (
     fit,
 )
 from pastis_jax.training.optimizer import Optimizer, Schedule, make_optimizer, make_schedule
-from pastis_jax.training.processes import connect, from_main, is_main, main_first
+from pastis_jax.training.processes import (
+    connect,
+    from_main,
+    is_main,
+    leaving_on_failure,
+    main_first,
+)
 from pastis_jax.training.sharding import AXIS, Parallel, Placement, data_mesh, sum_over
 from pastis_jax.training.state import TrainState, count_parameters, create_state
 from pastis_jax.training.step import (
@@ -53,6 +59,7 @@ __all__ = [
     "from_main",
     "is_main",
     "jsonable",
+    "leaving_on_failure",
     "main_first",
     "make_evaluation_step",
     "make_flow_step",

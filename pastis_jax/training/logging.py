@@ -121,7 +121,8 @@ class RunFolder:
         """Adds a line to metrics.jsonl."""
         if not is_main():
             return
-        with (self.path / "metrics.jsonl").open("a") as file:
+        path = self.path / "metrics.jsonl"
+        with _named(path), path.open("a") as file:
             file.write(json.dumps(jsonable(values)) + "\n")
 
     def _replace(self, name: str, text: str) -> None:
@@ -210,8 +211,19 @@ def write_json(path: pathlib.Path, content: Mapping[str, Any]) -> None:
 
 def _write_whole(path: pathlib.Path, text: str) -> None:
     scratch = path.with_suffix(".partial")
-    scratch.write_text(text)
-    scratch.replace(path)
+    with _named(path):
+        scratch.write_text(text)
+        scratch.replace(path)
+
+
+@contextlib.contextmanager
+def _named(path: pathlib.Path):
+    """Lets an OSError name `path`: that of a full disk names no file."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or os.fspath(path)
+        raise
 
 
 def flag(name: str) -> str:

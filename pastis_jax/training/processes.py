@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 import jax
@@ -15,6 +17,8 @@ from pastis_jax.errors import UserError
 T = TypeVar("T")
 PATIENCE_SECONDS = 24 * 3600
 """How long processes wait while the main one prepares data; a dead one is noticed much earlier."""
+FAREWELL_SECONDS = 5
+"""How long a process that failed waits at its exit for the others."""
 
 _FAILED, _DONE = "failed", "done "
 _numbers = itertools.count()
@@ -47,6 +51,23 @@ def connect(
 
 def _from_environment(name: str) -> int | None:
     return int(os.environ[name]) if name in os.environ else None
+
+
+@contextlib.contextmanager
+def leaving_on_failure() -> Iterator[None]:
+    """Ends this process soon after what is done in it has failed.
+
+    JAX waits minutes at the exit for the other processes, which may wait for this one.
+    """
+    try:
+        yield
+    except BaseException as error:
+        if jax.distributed.is_initialized():
+            code = error.code if isinstance(error, SystemExit) else 1
+            timer = threading.Timer(FAREWELL_SECONDS, os._exit, (code,))
+            timer.daemon = True
+            timer.start()
+        raise
 
 
 def is_main() -> bool:

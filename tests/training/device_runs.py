@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import sys
 from functools import partial
-from unittest import mock
 
 import jax
 import jax.numpy as jnp
@@ -21,7 +20,7 @@ from experiments import panoptic, parcel, patch_arguments, semantic
 from pastis_jax import training
 from pastis_jax.data.class_mapping import ClassMapping
 from pastis_jax.data.instances import centerness, measure
-from pastis_jax.models import FrameEncoder, utae
+from pastis_jax.models import FrameEncoder
 from pastis_jax.temporal_dropout import temporal_dropout
 from pastis_jax.types import Batch, PanopticTarget, Series
 
@@ -145,40 +144,44 @@ def fill_up(batch: Batch, size: int) -> Batch:
     return jax.tree.map(lambda x: np.pad(x, ((0, size - len(x)), *((0, 0),) * (x.ndim - 1))), batch)
 
 
-def outcome(run: Run, placement: training.Placement, batches: list[Batch]) -> dict[str, object]:
-    """State and metrics after two training steps, and metrics of the new state.
+OPTIMIZER = optax.chain(optax.trace(0.0), optax.scale(-0.01))
+"""Its state holds the gradients as they are."""
 
-    The optimiser's state holds the gradients as they are.
-    """
-    optimizer, key = optax.chain(optax.trace(0.0), optax.scale(-0.01)), jax.random.key(1)
+
+def outcome(
+    run: Run, placement: training.Placement, batches: list[Batch], new: training.TrainState
+) -> dict[str, object]:
+    """State and metrics after two training steps from `new`, and metrics of `new`."""
+    key = jax.random.key(1)
     batches = [fill_up(batch, placement.padded(SAMPLES)) for batch in batches]
     drop = partial(temporal_dropout, rates=RATES, axis_name=placement.axis_name)
     parts = {"model": run.model, "loss": run.task.loss, "placement": placement}
     step = training.make_train_step(
-        **parts, metric=run.task.metric, optimizer=optimizer, key=key, augment=drop
+        **parts, metric=run.task.metric, optimizer=OPTIMIZER, key=key, augment=drop
     )
-    state = placement.whole(training.create_state(run.model, optimizer, batches[0], key))
+    state = placement.whole(new)
     size = placement.padded(SAMPLES)
     empty = partial(training.EpochMetrics.empty, batch_size=size)
     metrics = placement.whole(empty(run.task.empty()))
-    states, lowered = [], step.lower(state, metrics, placement.batch(batches[0])).as_text()
+    states, lowered = [], step.lower(state, metrics, placement.batch(batches[0]))
+    step = lowered.compile()
     for batch in batches:
         state, metrics = step(state, metrics, placement.batch(batch))
         states.append(jax.device_get(state))
     result = {
-        "callbacks": lowered.count("callback"),
+        "callbacks": lowered.as_text().count("callback"),
         "gradients": states[0].opt_state,
         "parameters": states[1].params,
         "statistics": states[1].batch_stats,
         "training metrics": metrics.replace(failed_ids=()),
     }
-    if run.task.name == "parcel":
+    if run.task.name == "parcel" and placement.parts == 1:
         evaluate = training.make_evaluation_step(
             **parts, metric=run.task.metric, augment=drop, key=key
         )
         seen = placement.whole(empty(run.task.empty()))
         # Not of the trained state, in which rounding may have changed a decision.
-        first = placement.whole(training.create_state(run.model, optimizer, batches[0], key))
+        first = placement.whole(new)
         for batch in batches:
             seen = evaluate(first, seen, placement.batch(batch), {})
         result["evaluation metrics"] = seen.replace(failed_ids=())
@@ -208,8 +211,9 @@ def difference(one, other) -> float:
 
 def frames() -> None:
     """Prints how a rematerialised encoder over sharded frames differs, and whether it moves any."""
-    encoder = FrameEncoder((4, 8), remat=True)
     rng, size = np.random.default_rng(0), 16
+    # Several chunks, of two dates each.
+    encoder = FrameEncoder((4, 8), remat=True, chunk=2 * size * SIDE * SIDE)
     values = rng.normal(size=(size, 5, SIDE, SIDE, 3)).astype(np.float32)
     days, valid = np.zeros((size, 5), np.int32), rng.random((size, 5)) < 0.7
     one = Series(values=values, days=days, valid=valid)
@@ -220,11 +224,9 @@ def frames() -> None:
     def objective(params, one):
         return sum(jnp.mean(jnp.square(x)) for x in encoder.apply(params, one).values)
 
-    # Several chunks, of two dates each.
-    with mock.patch.object(utae, "PIXELS_PER_CHUNK", 2 * size * SIDE * SIDE):
-        alone = jax.jit(jax.grad(objective))(params, one)
-        step = placement.compiled(jax.grad(objective), ("whole", "batch"), donate=())
-        compiled = step.lower(placement.whole(params), placement.batch(one)).compile()
+    alone = jax.jit(jax.grad(objective))(params, one)
+    step = placement.compiled(jax.grad(objective), ("whole", "batch"), donate=())
+    compiled = step.lower(placement.whole(params), placement.batch(one)).compile()
     spread = compiled(placement.whole(params), placement.batch(one))
     moves = ("all-gather", "all-to-all", "collective-permute")
     found = {
@@ -243,16 +245,26 @@ def main(task: str) -> None:
     batches = [make(rng, SAMPLES, SAMPLES), make(rng, SAMPLES, 9)]
     mesh = training.data_mesh()
     one_device = jax.sharding.Mesh(mesh.devices[:1], mesh.axis_names)
-    alone = outcome(Run(task, "jit"), training.Placement(one_device), batches)
-    found = {}
-    for parallel in ("jit", "pmap"):
-        spread = outcome(Run(task, parallel), training.Placement(mesh, parallel), batches)
-        found[parallel] = {
+    run = Run(task, "jit")
+    new = jax.device_get(training.create_state(run.model, OPTIMIZER, batches[0], jax.random.key(0)))
+    alone, found = outcome(run, training.Placement(one_device), batches, new), {}
+
+    def compare(alone, parallel, parts=1):
+        placement = training.Placement(mesh, parallel, parts)
+        spread = outcome(Run(task, parallel), placement, batches, new)
+        return {
             "apart": {name: difference(alone[name], spread[name]) for name in spread},
             "samples": int(spread["training metrics"].samples),
             "callbacks": spread["callbacks"],
             "failed ids": spread["failure"]["ids"].tolist(),
         }
+
+    for parallel in ("jit", "pmap"):
+        found[parallel] = compare(alone, parallel)
+    if task == "parcel":
+        in_parts = outcome(run, training.Placement(one_device, parts=2), batches, new)
+        found["parts"] = compare(in_parts, "jit", parts=2)
+        found["parts"]["gradient"] = difference(in_parts["gradients"], alone["gradients"])
     found["gradient"] = float(optax.global_norm(alone["gradients"]))
     found["ids"] = batches[0].id.tolist()
     print(json.dumps(found))

@@ -1,20 +1,23 @@
-"""Two processes train as one does: same numbers, one of them prints and writes."""
+"""Two processes train as one device does: same numbers, one of them prints and writes."""
 
 from __future__ import annotations
 
-import json
-import os
-import pathlib
-import socket
+import signal
 import subprocess
 import sys
+import time
 
-import numpy as np
+import chex
+import jax
 import pixel_set_factory as factory
+import processes
 import pytest
 
-ROOT = pathlib.Path(__file__).parents[2]
-SECONDS = 240
+from experiments import common, parcel
+from pastis_jax import training
+
+SMALL_STEPS = ["--learning-rate", "1e-6"]
+"""Adam makes a step of full length of a gradient that is zero but for rounding."""
 
 
 @pytest.fixture(scope="module")
@@ -24,102 +27,57 @@ def data(tmp_path_factory):
     return ["--data", str(root), "--cache-dir", str(folder / "cache")]
 
 
-def start(arguments, *, devices=1):
-    """Starts the parcel experiment in a process of its own with some simulated devices."""
-    paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
-    settings = {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1", "PYTHONPATH": os.pathsep.join(paths)}
-    settings["XLA_FLAGS"] = f"--xla_force_host_platform_device_count={devices}"
-    return subprocess.Popen(
-        [sys.executable, "-m", "experiments.parcel", *arguments],
-        env={**os.environ, **settings},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+@pytest.fixture(scope="module")
+def arguments(data):
+    """Five samples a batch, which two processes cannot share evenly."""
+    given = [*data, "--fusion", "single", "--temporal-dropout", "--removed-optical", "0.5"]
+    given += ["--compute-statistics", "--batch-size", "5", "--epochs", "2", *SMALL_STEPS]
+    return [*given, "--checkpoint-steps", "2"]
 
 
-def finish(*running):
-    """Waits for processes; returns code, output and errors of each."""
-    try:
-        outputs = [process.communicate(timeout=SECONDS) for process in running]
-    finally:
-        for process in running:
-            process.kill()
-    return [(process.returncode, *output) for process, output in zip(running, outputs, strict=True)]
+@pytest.fixture(scope="module")
+def whole(arguments, tmp_path_factory):
+    """A run by two processes that was never stopped, and what it printed."""
+    out = tmp_path_factory.mktemp("whole") / "run"
+    return out, processes.run_two("parcel", [*arguments, "--out", str(out)])
 
 
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
-
-
-def pair(port: int) -> list[list[str]]:
-    """Flags of the two processes."""
-    together = ["--distributed", "--coordinator", f"127.0.0.1:{port}", "--processes", "2"]
-    return [[*together, "--process-id", str(i)] for i in range(2)]
-
-
-def results(out):
-    """The content of result.json, and of the last line of metrics.jsonl."""
-    last = (out / "metrics.jsonl").read_text().splitlines()[-1]
-    return json.loads((out / "result.json").read_text()), json.loads(last)
-
-
-def test_two_processes_get_the_numbers_of_one(data, tmp_path):
-    """Five samples a batch, which two processes cannot share evenly.
-
-    The one process has two devices too, so that no sum is rounded otherwise: in two epochs Adam
-    makes more of that than of most mistakes. (test_devices.py: two devices do what one does.)
-    """
-    arguments = [*data, "--fusion", "single", "--temporal-dropout"]
-    arguments += ["--removed-optical", "0.5", "--batch-size", "5", "--epochs", "2"]
-    outs = [tmp_path / "two", tmp_path / "one"]
-    port = free_port()
-    both = finish(*(start([*arguments, *flags, "--out", str(outs[0])]) for flags in pair(port)))
-    for code, _, errors in both:
-        assert code == 0, errors
-    (_, printed, shown), (_, silent, hidden) = both
+def test_two_processes_do_what_one_device_does(arguments, whole, tmp_path):
+    out, printed = whole
     assert "test mIoU" in printed
-    assert "epoch 2/2" in shown
-    # Gloo, which joins CPUs, greets from every process.
-    assert [line for line in silent.splitlines() if not line.startswith("[Gloo]")] == []
-    assert "epoch" not in hidden
-    ((code, _, errors),) = finish(start([*arguments, "--out", str(outs[1])], devices=2))
-    assert code == 0, errors
-
-    (two, last_of_two), (one, last_of_one) = map(results, outs)
-    assert two["confusion"] == one["confusion"]
-    assert two["best_epoch"] == one["best_epoch"]
-    for name in ("test", "val", "test_removed_optical"):
-        compare(two[name], one[name])
-    for name in ("train", "val"):
-        compare(last_of_two[name], last_of_one[name])
-    files = [{path.name for path in out.iterdir()} for out in outs]
-    assert files[0] == files[1]
+    parcel.main([*arguments, "--out", str(tmp_path / "one")])
+    processes.assert_agree(out, tmp_path / "one")
 
 
-def compare(found, expected):
-    """Asserts equality up to 1e-5 of nested scores."""
-    assert found.keys() == expected.keys()
-    for name, value in expected.items():
-        if isinstance(value, dict):
-            compare(found[name], value)
-        elif value is None:
-            assert found[name] is None
-        else:
-            np.testing.assert_allclose(found[name], value, rtol=1e-5, atol=1e-5, err_msg=name)
+def test_two_processes_killed_at_once_end_as_if_they_had_not(arguments, whole, tmp_path):
+    """Within a checkpoint, which both write; bit for bit."""
+    out, (expected, _) = tmp_path / "run", whole
+    arguments = [*arguments, "--out", str(out)]
+    running = processes.start_two("parcel", arguments)
+    deadline = time.monotonic() + processes.SECONDS
+    while not list(out.glob("checkpoints/last-0001.000002*")):
+        assert all(one.poll() is None for one in running), processes.finish(*running)
+        assert time.monotonic() < deadline
+        time.sleep(0.0005)
+    for one in running:
+        one.kill()
+    assert {code for code, *_ in processes.finish(*running)} == {-signal.SIGKILL}
+    assert not (out / "result.json").exists()
+    printed = processes.run_two("parcel", arguments)
+    assert f"Continuing {out} from epoch" in printed
+    assert processes.numbers(out) == processes.numbers(expected)
+    for name in ("best", "last"):
+        chex.assert_trees_all_equal(*(processes.arrays(run, name) for run in (out, expected)))
 
 
-def test_a_mistake_in_the_data_ends_all_processes(data, tmp_path):
+def test_a_mistake_in_the_data_ends_all_processes(tmp_path):
     """One says what is wrong, in one line; the other does not wait for it."""
     root = factory.make_pixel_set(tmp_path / "set")
     victim = sorted((root / "DATA_S1A").iterdir())[-1]
     victim.write_bytes(victim.read_bytes()[:100])
-    arguments = ["--data", str(root), "--cache-dir", str(tmp_path / "cache"), "--fusion", "late"]
-    arguments += ["--out", str(tmp_path / "run")]
-    both = finish(*(start([*arguments, *flags]) for flags in pair(free_port())))
-    (code, _, errors), (other, silent, _) = both
+    given = ["--data", str(root), "--cache-dir", str(tmp_path / "cache"), "--fusion", "late"]
+    given += ["--out", str(tmp_path / "run")]
+    (code, _, errors), (other, silent, _) = processes.finish(*processes.start_two("parcel", given))
     assert code == 2
     assert victim.name in errors.strip().splitlines()[-1]
     assert other != 0
@@ -127,19 +85,55 @@ def test_a_mistake_in_the_data_ends_all_processes(data, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+REFUSED = [
+    (["--distributed"], "--coordinator"),
+    (["--processes", "2"], "--distributed"),
+    (["--distributed", "--parallel", "pmap"], "--parallel"),
+    (["--distributed", "--coordinator", "127.0.0.1:1", "--processes", "2"], "--process-id"),
+]
+
+
+def test_mistakes_end_in_one_line_and_code_2(data, tmp_path):
+    """All in one process, in which JAX has not looked for devices yet."""
+    script = """
+import sys
+from experiments import parcel
+for flags in sys.argv[1].split(";"):
+    try:
+        parcel.main([*flags.split(), *sys.argv[2:]])
+    except SystemExit as end:
+        print(end.code)
+"""
+    flags = ";".join(" ".join(flags) for flags, _ in REFUSED)
+    run = subprocess.run(
+        [sys.executable, "-c", script, flags, *data, "--out", str(tmp_path / "run")],
+        cwd=processes.ROOT,
+        capture_output=True,
+        text=True,
+        timeout=processes.SECONDS,
+        check=True,
+    )
+    assert run.stdout.split() == ["2"] * len(REFUSED)
+    for line, (_, named) in zip(run.stderr.splitlines(), REFUSED, strict=True):
+        assert line.startswith("error: ")
+        assert named in line
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize(
-    ("flags", "named"),
-    [
-        (["--distributed"], "--coordinator"),
-        (["--processes", "2"], "--distributed"),
-        (["--distributed", "--parallel", "pmap"], "--parallel"),
-        (["--distributed", "--coordinator", "127.0.0.1:1", "--processes", "2"], "--process-id"),
-    ],
-    ids=lambda x: " ".join(x) if isinstance(x, list) else x,
+    ("error", "code"), [(KeyboardInterrupt(), 130), (OSError("full"), 1), (ValueError(), 1)]
 )
-def test_mistakes_end_in_one_line_and_code_2(data, flags, named, tmp_path):
-    ((code, _, errors),) = finish(start([*data, *flags, "--out", str(tmp_path / "run")]))
-    assert code == 2
-    assert errors.startswith("error: ")
-    assert errors.count("\n") == 1
-    assert named in errors
+def test_one_of_many_that_failed_does_not_wait_for_the_others(error, code, monkeypatch):
+    ended = []
+    monkeypatch.setattr(training.processes, "FAREWELL_SECONDS", 0.01)
+    monkeypatch.setattr(training.processes.os, "_exit", ended.append)
+
+    def run():
+        raise error
+
+    for others in (False, True):
+        monkeypatch.setattr(jax.distributed, "is_initialized", lambda others=others: others)
+        with pytest.raises((SystemExit, ValueError)):
+            common.command(run)
+        time.sleep(0.1)
+        assert ended == [code] * others
