@@ -33,7 +33,7 @@ SMALL = {
     "4_own_parts": {"EPOCHS": 1, "REMOVED": (0.0, 1.0)},
 }
 """What the tests put in place of the parameters of each notebook."""
-PICTURES = {"1_parcels": 4, "2_fusion": 3, "3_maps": 5, "4_own_parts": 1}
+PICTURES = {"1_parcels": 5, "2_fusion": 3, "3_maps": 6, "4_own_parts": 1}
 
 each = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
