@@ -155,8 +155,8 @@ plt.show()
 #
 # The same encoders with the PaPs decoder, on squares of 32 x 32 pixels. Panoptic quality (PQ) is
 # the product of SQ, how well the masks of found parcels fit, and RQ, how many are found with the
-# right crop. PaPs learns slowly: this is a beginning. `python -m experiments.panoptic --fusion
-# early` trains for 20 epochs and reaches about 0.3.
+# right crop. PaPs learns slowly: this is a beginning. `experiments.panoptic --fusion early`
+# trains for 20 epochs and reaches about 0.3.
 
 # %%
 result = panoptic.run(

@@ -76,7 +76,7 @@ def numbers(out):
     lines = map(json.loads, (out / "metrics.jsonl").read_text().splitlines())
     log = [{k: v for k, v in line.items() if k not in ("seconds", "data_wait")} for line in lines]
     config = json.loads((out / "config.json").read_text())
-    times = ("seconds", "throughput", "peak_memory_gb", "folder")
+    times = ("seconds", "throughput", "peak_memory_gb", "folder", "device")
     devices = ("out", "parallel", "distributed", "coordinator", "processes", "process_id")
     return {
         "result": {k: v for k, v in result.items() if k not in times},
