@@ -235,13 +235,13 @@ def validation_curves(
                 colour = ENHANCEMENTS[enhancement]
                 axes.plot(range(1, len(run) + 1), run, color=colour, marker=marker, linewidth=1)
         axes.set_title(model, fontsize=10)
-        axes.set_ylim(bottom=0)
         axes.grid(alpha=0.3)
         axes.tick_params(labelbottom=True)
         axes.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True, min_n_ticks=1))
         axes.spines[["top", "right"]].set_visible(False)
     for unused in panels:
         unused.remove()
+    figure.axes[0].set_ylim(bottom=0)  # of all, once all is drawn
     figure.supxlabel("epoch", fontsize=10)
     figure.supylabel(f"validation {score}", fontsize=10)
     there = {name for lines in scores.values() for name in lines}
