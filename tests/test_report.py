@@ -91,7 +91,7 @@ def pages(tmp_path_factory):
     write(root / "semantic/decision-base/fold1-seed0/config.json", "{}")
     write(root / "cells/parcel/late-both/fold1-seed0.json", failed)  # It was made since.
     write(root / "panoptic/early-temporal_dropout/fold1-seed0/config.json", "{}")
-    for model, seconds in (("early", 40.0), ("late", 30.0)):
+    for model, seconds in (("early", 40.0), ("late", 30.0), ("mid", 8.0)):
         times = {"loading and prediction": seconds, "loading": 9.0, "prediction": 8.0}
         content = {"seconds": times, "count": 20, "samples": "parcels", "device": "1 x cpu"}
         write(root / f"inference/parcel-{model}/fold1.json", content)
@@ -223,6 +223,11 @@ def test_parameters_and_times(document):
     assert late == ["- / 254,000", "paper 254k/287k (- / \N{MINUS SIGN}11.5 %)"]
     time = cell(document, "Table 4", "Late", "Parcel classification")
     assert time[:3] == ["30.0", "paper 149*", "20 parcels"]
+    assert cell(document, "Table 4", "Mid (ours)", "Parcel classification")[:2] == [
+        "8.00",
+        "20 parcels",
+    ]
+    assert cell(document, "Table 4", "Decision (ours)", "Panoptic segmentation") == ["-"]
     assert cell(document, "Table 4", "Late / Early", "Parcel classification") == [
         "0.75",
         "paper 0.78",

@@ -102,24 +102,31 @@ def other_runs(runs: Runs) -> Table | None:
 
 
 def _cells(number: int) -> list[Cell]:
-    """The cells of a table, with those of our mid fusion before those of late fusion."""
+    """The cells of a table, with those that we have and the paper does not.
+
+    These are mid fusion in Tables 2 and 3; in Table 4 also decision fusion, where there is one.
+    """
     given = [cell for cell in paper_numbers.CELLS if cell.table == number]
-    if number not in (2, 3):
+    if number == 1:
         return given
     late = [cell for cell in given if cell.model == "late"]
-    ours = [
-        dataclasses.replace(
-            cell,
-            row=f"{cell.row.replace('Late', 'Mid')} (ours)",
-            model="mid",
-            printed="",
-            value=None,
-            reason=OURS_ALONE,
-        )
-        for cell in late
-    ]
+
+    def ours(model):
+        return [
+            dataclasses.replace(
+                cell,
+                row=f"{cell.row.replace('Late', model.capitalize())} (ours)",
+                model=model,
+                printed="",
+                value=None,
+                reason=OURS_ALONE,
+            )
+            for cell in late
+            if (cell.task, model) != ("panoptic", "decision")
+        ]
+
     at = given.index(late[0])
-    return given[:at] + ours + given[at:]
+    return given[:at] + ours("mid") + given[at:] + (ours("decision") if number == 4 else [])
 
 
 def _key(cell: Cell) -> Key:
@@ -256,11 +263,14 @@ def _count(runs: Runs, cell: Cell) -> int | None:
 
 def _times(runs: Runs) -> Table:
     cells = _cells(4)
-    columns = tuple(dict.fromkeys(cell.column for cell in cells))
-    early, late = ([cell for cell in cells if cell.model == model] for model in ("early", "late"))
-    times = [[_time(runs, cell) for cell in row] for row in (early, late)]
-    ratios = list(map(_ratio, early, late, *times))
-    rows = [(early[0].row, times[0]), (late[0].row, times[1]), ("Late / Early", ratios)]
+    names, columns = (tuple(dict.fromkeys(getattr(c, n) for c in cells)) for n in ("row", "column"))
+    there = {(cell.row, cell.column): cell for cell in cells}
+    times = {place: _time(runs, cell) for place, cell in there.items()}
+    nothing = Entry("none", "-")
+    rows = [(row, [times.get((row, column), nothing) for column in columns]) for row in names]
+    pairs = [[("Early", column), ("Late", column)] for column in columns]
+    ratios = [_ratio(*(there[p] for p in pair), *(times[p] for p in pair)) for pair in pairs]
+    rows.append(("Late / Early", ratios))
     devices = sorted({one["device"] for times in runs.times.values() for one in times})
     where = f"Ours on {', '.join(devices)}, the paper's on another device:"
     notes = [f"{where} only the ratio of late to early fusion can be compared."] * bool(devices)
@@ -278,7 +288,7 @@ def _time(runs: Runs, cell: Cell) -> Entry:
         pooled.spread([one["seconds"][name] for one in found])
         for name in ("loading and prediction", "loading", "prediction")
     )
-    digits = 0 if together["mean"] >= 100 else 1
+    digits = sum(together["mean"] < bound for bound in (10, 100))
     text = f"{together['mean']:.{digits}f}" + f" ± {together['std']:.{digits}f}" * (len(found) > 1)
     count = pooled.spread([one["count"] for one in found])["mean"]
     loading, prediction = (f"{one['mean']:.{digits}f}" for one in apart)
