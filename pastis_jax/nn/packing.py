@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Sequence
 
@@ -40,10 +39,9 @@ def sum_dates(x: Array, frames: Int[Array, " f"], shape: tuple[int, int]) -> Arr
 
 def join_dates(frames: Sequence[Int[Array, " f"]], b: int, lengths: Sequence[int]) -> Array:
     """Where the frames of series of `lengths` are, when these are stacked along time."""
-    total, joined = sum(lengths), []
-    for before, one, t in zip(
-        itertools.accumulate((0, *lengths[:-1])), frames, lengths, strict=True
-    ):
+    total, before, joined = sum(lengths), 0, []
+    for one, t in zip(frames, lengths, strict=True):
         sample, date = jnp.divmod(one, t)
         joined.append(jnp.where(sample < b, sample * total + before + date, b * total))
+        before += t
     return jnp.concatenate(joined)

@@ -10,7 +10,7 @@ import math
 import os
 import pathlib
 import shutil
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -42,7 +42,7 @@ class RunFolder:
 
     Raises:
       UserError: If `path` cannot be written to, or holds a run of another configuration or what is
-        not a run.
+        not a run; or if the main process has another configuration.
 
     Attributes:
       path: The folder, absolute.
@@ -62,8 +62,16 @@ class RunFolder:
         self.config = None if config is None else jsonable(config)
         self._lock: int | None = None
         self._look_again = functools.partial(self._open, may_differ, overwrite)
+        self._agree(may_differ)
         self._seen = from_main(lambda: json.dumps(self._look_again()))
         self.continues, self._anew, self.result = json.loads(self._seen)
+
+    def _agree(self, may_differ: Collection[str]) -> None:
+        """Refuses processes of one run that were given different configurations."""
+        main = json.loads(from_main(lambda: json.dumps(self.config)))
+        if differing := _differing(main or {}, self.config or {}, may_differ):
+            what = f"the first process was given other settings ({differing})"
+            raise UserError(what, where=self.given, remedy="start all processes alike")
 
     def _open(self, may_differ: Collection[str], overwrite: bool) -> tuple[bool, bool, Any]:
         """Whether a run is continued, or deleted, and the result of a finished one."""
@@ -122,7 +130,7 @@ class RunFolder:
         if not is_main():
             return
         path = self.path / "metrics.jsonl"
-        with _named(path), path.open("a") as file:
+        with naming(path), path.open("a") as file:
             file.write(json.dumps(jsonable(values)) + "\n")
 
     def _replace(self, name: str, text: str) -> None:
@@ -165,12 +173,8 @@ class RunFolder:
         config = self.config or {}
         if not config or stored.keys() - may_differ != config.keys() - may_differ:
             what = "this folder already holds a run of another kind"
-        elif differing := [
-            f"{flag(name)} {_shown(stored[name])}, now {_shown(config[name])}"
-            for name in config
-            if name not in may_differ and stored[name] != config[name]
-        ]:
-            what = f"this folder already holds a run of other settings ({'; '.join(differing)})"
+        elif differing := _differing(stored, config, may_differ):
+            what = f"this folder already holds a run of other settings ({differing})"
         if what:
             remedy = "give its settings to continue it, another --out, or --overwrite to start anew"
             raise UserError(what, where=self.given, remedy=remedy)
@@ -211,13 +215,13 @@ def write_json(path: pathlib.Path, content: Mapping[str, Any]) -> None:
 
 def _write_whole(path: pathlib.Path, text: str) -> None:
     scratch = path.with_suffix(".partial")
-    with _named(path):
+    with naming(path):
         scratch.write_text(text)
         scratch.replace(path)
 
 
 @contextlib.contextmanager
-def _named(path: pathlib.Path):
+def naming(path: pathlib.Path) -> Iterator[None]:
     """Lets an OSError name `path`: that of a full disk names no file."""
     try:
         yield
@@ -229,6 +233,17 @@ def _named(path: pathlib.Path):
 def flag(name: str) -> str:
     """The command-line flag of a field."""
     return "--" + name.replace("_", "-")
+
+
+def _differing(
+    before: Mapping[str, Any], now: Mapping[str, Any], may_differ: Collection[str]
+) -> str:
+    """Names the fields that differ, as flags; empty if none does."""
+    return "; ".join(
+        f"{flag(name)} {_shown(before.get(name))}, now {_shown(now[name])}"
+        for name in now
+        if name not in may_differ and before.get(name) != now[name]
+    )
 
 
 def _shown(value: Any) -> str:

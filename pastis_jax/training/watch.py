@@ -11,6 +11,7 @@ import jax
 from jaxtyping import Array, PyTree
 
 from pastis_jax.errors import UserError
+from pastis_jax.training.logging import naming
 
 
 def parameter_table(params: PyTree[Array], *, depth: int = 2) -> dict[str, int]:
@@ -52,6 +53,10 @@ class Events:
         Raises:
           OSError: If they cannot be written.
         """
+        with naming(self._folder):
+            self._write(step, groups)
+
+    def _write(self, step: int, groups: Mapping[str, Any]) -> None:
         if self._writer is None:
             self._folder.mkdir(parents=True, exist_ok=True)
             self._writer = self._make(str(self._folder / "events"))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
-import resource
 from functools import partial
 
 import chex
@@ -14,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from disk import full_disk
 
 from pastis_jax import fusion, training
 from pastis_jax.errors import UserError
@@ -258,19 +258,13 @@ def test_half_written_and_half_deleted_checkpoints_do_not_count(steps, tmp_path,
 
 
 def test_a_full_disk_ends_in_one_line_and_leaves_the_last_checkpoint(steps, tmp_path):
-    """The limit on the size of files makes writes fail as a full disk does."""
     with pytest.raises(StoppedError):
         fit(steps, tmp_path, batches=Stream(STEPS + 2))
     folder = tmp_path / "checkpoints"
     before = sorted(path.name for path in folder.iterdir())
     checkpoints, state = training.Checkpoints(folder, {}), steps.state()
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
-    try:
-        with pytest.raises(OSError, match="cannot write this checkpoint") as caught:
-            checkpoints.save("last", state, epoch=2, best_epoch=1)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    with full_disk(100), pytest.raises(OSError, match="cannot write this checkpoint") as caught:
+        checkpoints.save("last", state, epoch=2, best_epoch=1)
     text = str(caught.value)
     assert "\n" not in text
     assert str(folder / "last-0002") in text
@@ -323,79 +317,3 @@ def test_best_checkpoints_stay_as_long_as_a_last_one_speaks_of_them(steps, tmp_p
             assert names == ["best-0001", "best-0003", "last-0002", "last-0003"]
     assert names == ["best-0003", "last-0003", "last-0004"]
     assert training.read_facts(tmp_path, "best")["epoch"] == 3
-
-
-CONFIG = {"fusion": "mid", "epochs": 3, "crop": None, "widths": (8, 8), "flips": False, "out": "a"}
-
-
-def test_a_run_of_other_settings_is_refused_by_name(tmp_path):
-    open_run = partial(training.RunFolder, tmp_path / "run", may_differ=("out",))
-    first = open_run(CONFIG)
-    assert not first.continues
-    first.begin()
-    first.close()
-    again = open_run({**CONFIG, "out": "b"})
-    assert again.continues
-    assert again.result is None
-    again.write("result.json", {"mIoU": 0.5})
-    assert open_run(CONFIG).result == {"mIoU": 0.5}
-    other = {"epochs": 4, "crop": 0, "widths": (8, 4), "flips": True}
-    with pytest.raises(UserError) as caught:
-        open_run({**CONFIG, **other})
-    for part in (
-        "--epochs 3, now 4",
-        "--crop unset, now 0",
-        "--widths 8 8, now 8 4",
-        "--flips off, now on",
-        "--overwrite",
-    ):
-        assert part in str(caught.value)
-    assert "--fusion" not in str(caught.value)
-    with pytest.raises(UserError, match="of another kind"):
-        open_run({**CONFIG, "pixels": 3})
-
-
-def test_overwrite_deletes_a_run_and_nothing_else(tmp_path):
-    path = tmp_path / "run"
-    open_run = partial(training.RunFolder, path, overwrite=True)
-    (path / "thesis").mkdir(parents=True)
-    with pytest.raises(UserError, match="not empty"):
-        open_run(CONFIG)
-    (path / "config.json").write_text('{"epochs": 3, "model_type": "llama"}')
-    with pytest.raises(UserError, match="is not of a run"):
-        open_run(CONFIG)
-    (path / "config.json").write_text(json.dumps(CONFIG))
-    with pytest.raises(UserError, match=r"more than a run \(thesis\)"):
-        open_run(CONFIG)
-    (path / "thesis").rmdir()
-    for name in ("result.json", "metrics.jsonl", "panel.png"):
-        (path / name).write_text("{}")
-    (path / "checkpoints" / "last-0001").mkdir(parents=True)
-    run = open_run({**CONFIG, "epochs": 9})
-    assert run.result is None
-    assert (path / "result.json").exists()  # Nothing is deleted before the run begins.
-    run.begin()
-    assert [file.name for file in path.iterdir()] == ["config.json"]
-    assert json.loads((path / "config.json").read_text())["epochs"] == 9
-
-
-def test_two_processes_do_not_share_a_run(tmp_path):
-    first, second = (training.RunFolder(tmp_path / "run", CONFIG) for _ in range(2))
-    first.begin()
-    with pytest.raises(UserError, match="another process is at this run"):
-        second.begin()
-    first.close()
-    # What the second one saw when it was started is no longer true.
-    with pytest.raises(UserError, match="another run has been here"):
-        second.begin()
-    third = training.RunFolder(tmp_path / "run", CONFIG)
-    assert third.continues
-    third.begin()
-
-
-def test_a_run_killed_while_it_began_is_begun_again(tmp_path):
-    (tmp_path / "config.partial").write_text('{"fus')
-    run = training.RunFolder(tmp_path, CONFIG)
-    run.begin()
-    assert not run.continues
-    assert json.loads((tmp_path / "config.json").read_text())["fusion"] == "mid"
