@@ -54,6 +54,12 @@ def finish(*running):
     return [(process.returncode, *output) for process, output in zip(running, outputs, strict=True)]
 
 
+def run_one(task, arguments):
+    """Runs an experiment on one device, which must end well."""
+    ((code, _, errors),) = finish(start(task, arguments))
+    assert code == 0, errors
+
+
 def run_two(task, arguments):
     """Runs an experiment in two processes; returns what the main one printed.
 

@@ -9,6 +9,7 @@ import time
 
 import chex
 import jax
+import patch_factory
 import pixel_set_factory as factory
 import processes
 import pytest
@@ -18,6 +19,22 @@ from pastis_jax import training
 
 SMALL_STEPS = ["--learning-rate", "1e-6"]
 """Adam makes a step of full length of a gradient that is zero but for rounding."""
+
+
+NARROW = ["--encoder-widths", "8", "8", "--decoder-widths", "8", "8", "--heads", "2"]
+NARROW += ["--model-features", "8", "--modalities", "S1A", "--fusion", "single"]
+NARROW += ["--batch-size", "3"]
+MAPS = {
+    "semantic": [*NARROW, "--head-widths", "8"],
+    "panoptic": [*NARROW, "--warmup", "0", "--max-instances", "24", "--shape-size", "4"],
+}
+
+
+@pytest.fixture(scope="module")
+def patches(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("maps")
+    root = patch_factory.make_patches(folder / "set")
+    return ["--data", str(root), "--cache-dir", str(folder / "cache")]
 
 
 @pytest.fixture(scope="module")
@@ -46,10 +63,18 @@ def test_two_processes_do_what_one_device_does(arguments, whole, tmp_path):
     out, printed = whole
     assert "test mIoU" in printed
     # In a process too, as XLA has other settings in the suite's own.
-    one = processes.start("parcel", [*arguments, "--out", str(tmp_path / "one")])
-    ((code, _, errors),) = processes.finish(one)
-    assert code == 0, errors
+    processes.run_one("parcel", [*arguments, "--out", str(tmp_path / "one")])
     processes.assert_agree(out, tmp_path / "one")
+
+
+@pytest.mark.parametrize("task", MAPS)
+def test_two_processes_map_as_one_device_does(task, patches, tmp_path):
+    """Three patches a batch, which two processes cannot share evenly."""
+    arguments = [*patches, *MAPS[task], *SMALL_STEPS, "--temporal-dropout", "--epochs", "1"]
+    two, one = tmp_path / "two", tmp_path / "one"
+    assert "test" in processes.run_two(task, [*arguments, "--out", str(two)])
+    processes.run_one(task, [*arguments, "--out", str(one)])
+    processes.assert_agree(two, one)
 
 
 def test_two_processes_killed_at_once_end_as_if_they_had_not(arguments, whole, tmp_path):
