@@ -7,6 +7,7 @@ or is killed leaves the others alone. What is done is not done again; what was s
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import os
 import pathlib
@@ -28,6 +29,8 @@ ROOT = "{root}"
 POLL_SECONDS = 0.1
 LOOK_BACK = 4096
 """Bytes at the end of a log in which its last line is looked for."""
+SHARED_DEVICE = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
+"""Lets several processes share the memory of a GPU, which the first would take whole."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,14 +102,16 @@ class Cells:
       cells: Each after those that it needs.
 
     Raises:
-      UserError: If `root` holds a finished cell of another command.
+      UserError: If `root` holds what another command has made of a cell.
     """
 
     def __init__(self, root: pathlib.Path, cells: Sequence[Cell]):
         self.root, self.cells = root, {cell.name: cell for cell in cells}
         for cell in cells:
             record = self.record(cell)
-            if self.status(cell) == "done" and record["command"] != list(cell.command):
+            if not record or not (root / cell.out).exists():
+                continue
+            if _essential(record["command"]) != _essential(cell.command):
                 before, now = shlex.join(record["command"]), shlex.join(cell.command)
                 raise UserError(
                     f"{cell.name} was made by `{before}`, now it would be `{now}`",
@@ -115,12 +120,22 @@ class Cells:
                 )
 
     def status(self, cell: Cell) -> Status:
-        """Whether `cell` has succeeded, failed, or not ended yet."""
-        status = self.record(cell).get("status", "missing")
-        return "missing" if status == "done" and not (self.root / cell.result).exists() else status
+        """Whether `cell` has succeeded, failed, or is to be run.
+
+        Also what was made from a result that has changed since is to be run.
+        """
+        record = self.record(cell)
+        status = record.get("status", "missing")
+        if status != "done":
+            return status
+        there = (self.root / cell.result).exists() and record.get("needs", {}) == self._needs(cell)
+        return "done" if there else "missing"
 
     def record(self, cell: Cell) -> Mapping[str, Any]:
-        """`command`, `status`, `seconds` and `error` of the last time that `cell` ended, if any."""
+        """`command` and `status` of the last time that `cell` was started, empty if never.
+
+        Once it has ended also `seconds`, `error`, and digests of the results that it `needs`.
+        """
         try:
             return json.loads(self._file(cell, "json").read_text())
         except FileNotFoundError:
@@ -149,7 +164,11 @@ class Cells:
             print(f"{len(mine) - count} of {len(mine)} cells are there already.", flush=True)
         with tempfile.TemporaryDirectory(prefix="pastis_jax-") as compiled:
             # Cells that compile the same program, of other seeds say, compile it once.
-            given = {"JAX_COMPILATION_CACHE_DIR": compiled, **os.environ, **(environment or {})}
+            given = {
+                "JAX_COMPILATION_CACHE_DIR": compiled,
+                **(SHARED_DEVICE if workers > 1 else {}),
+            }
+            given |= {**os.environ, **(environment or {})}
             try:
                 while waiting or running:
                     ready = [c for c in waiting if self._ready(c)]
@@ -182,6 +201,8 @@ class Cells:
     def _start(self, cell: Cell, environment: Mapping[str, str]) -> tuple[subprocess.Popen, float]:
         log = self._file(cell, "log")
         log.parent.mkdir(parents=True, exist_ok=True)
+        record = {"command": list(cell.command), "status": "missing"}
+        write_json(self._file(cell, "json"), record)
         given = [text.replace(ROOT, str(self.root)) for text in cell.command]
         command = [sys.executable, "-m", *given, "--out", str(self.root / cell.out)]
         with log.open("w") as file:
@@ -200,6 +221,7 @@ class Cells:
         record = {
             "command": list(cell.command),
             "status": "done" if done else "failed",
+            "needs": self._needs(cell),
             "seconds": seconds,
             "error": None if done else self._why(cell, code),
         }
@@ -220,5 +242,21 @@ class Cells:
             text = f"FAILED: {record['error']} (all of it: {self._file(cell, 'log')})"
         print(f"{number} {cell.name}: {text}", flush=True)
 
+    def _needs(self, cell: Cell) -> Mapping[str, str | None]:
+        """Digests of the results that `cell` is made from."""
+        files = {name: self.root / self.cells[name].result for name in cell.needs}
+        return {
+            name: hashlib.sha256(file.read_bytes()).hexdigest() if file.exists() else None
+            for name, file in files.items()
+        }
+
     def _file(self, cell: Cell, suffix: str) -> pathlib.Path:
         return self.root / "cells" / f"{cell.name}.{suffix}"
+
+
+def _essential(command: Sequence[str]) -> list[str]:
+    """A command without `--cache-dir`, which changes no result."""
+    command = list(command)
+    if "--cache-dir" in command:
+        del command[(at := command.index("--cache-dir")) : at + 2]
+    return command

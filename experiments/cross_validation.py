@@ -34,7 +34,7 @@ SCORES = {"parcel": ("mIoU", "OA"), "semantic": ("mIoU", "OA"), "panoptic": ("PQ
 class Config:
     """Train and test one model on several folds and seeds.
 
-    A run that was stopped goes on by the same command; finished ones are read.
+    With the same --out, a run that was stopped goes on and finished ones are read.
     """
 
     task: Literal["parcel", "semantic", "panoptic"]
@@ -46,7 +46,7 @@ class Config:
     out: pathlib.Path | None = None
     """Folder of the runs and of cross_validation.json. Default: a new one below runs/."""
     workers: int = 1
-    """Number of runs at a time."""
+    """Number of runs at a time; they share the devices, which a TPU does not allow."""
     shard: str | None = None
     """Run the part I/N of the runs only, on one of N machines that see the same --out; the last
     command without it collects them."""
@@ -60,20 +60,26 @@ def run(config: Config, flags: Sequence[str]) -> dict[str, Any] | None:
       flags: Command line of the task's experiment.
 
     Returns:
-      The content of cross_validation.json; None if runs are still missing.
+      The content of cross_validation.json; None if runs are still missing, empty if these are
+      other machines'.
 
     Raises:
       UserError: For a mistake in the arguments, before anything is run.
     """
     check(config, flags)
     out = config.out or common.default_out(f"{config.task}-cross-validation")
+    out = out.expanduser()
     shard = Shard.parse(config.shard) if config.shard else None
     cells = Cells(out, [cell(config.task, flags, f, s) for s in config.seeds for f in config.folds])
     cells.run(workers=config.workers, shard=shard)
     missing = [name for name, one in cells.cells.items() if cells.status(one) != "done"]
     if missing:
-        print(f"Still missing below {out}: {', '.join(missing)}; the same command runs them.")
-        return None
+        print(
+            f"Still missing below {out}: {', '.join(missing)}; the same command with --out {out} "
+            "runs them."
+        )
+        mine = (shard or Shard()).of(list(cells.cells.values()))
+        return None if any(one.name in missing for one in mine) else {}
     results = {
         seed: [
             json.loads((out / cell(config.task, flags, fold, seed).result).read_text())
@@ -106,6 +112,9 @@ def check(config: Config, flags: Sequence[str]) -> None:
     for flag, values in (("--folds", config.folds), ("--seeds", config.seeds)):
         if not values or len(set(values)) < len(values):
             raise UserError(f"got {values}", where=flag, remedy="give at least one, each once")
+    if config.shard and config.out is None:
+        what, remedy = "the machines must see one folder", "name it by --out"
+        raise UserError(what, where="--shard", remedy=remedy)
     if config.workers < 1:
         raise UserError("must be at least 1", where="--workers", remedy="give 1, say")
 

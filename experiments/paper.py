@@ -93,9 +93,9 @@ ROWS: dict[str, tuple[Row, ...]] = {
     "attention": (*_rows("parcel", mid="both", late="both"), *_rows("semantic", late="both")),
 }
 """The runs that each table and figure shows."""
-BEYOND_MEMORY = _rows("semantic", mid="base", late="base", decision="base")
-"""They need 52 GB unless they compute activations again (docs/performance.md)."""
 ROWS["figure7"] = (*ROWS["table1"], *ROWS["table2"], *ROWS["table3"])
+OF_ONE_RUN = ("table4", "figure6", "figure8", "figure9", "figure11", "attention")
+"""They show the first fold with the first seed; the others all folds and seeds."""
 
 SETS = {
     "pixel sets": (common.simulated_pixel_set, prepare_pixel_set),
@@ -139,24 +139,27 @@ class Config:
     """Epochs of every run. Default: as the experiments'."""
     smoke: bool = False
     """Narrow models for an epoch or two on a tiny simulated set: shows that everything runs."""
-    out: pathlib.Path = pathlib.Path("runs/paper")
-    """Where the cells stand. What is there is not run again."""
+    out: pathlib.Path | None = None
+    """Where the cells stand. What is there is not run again. Default: runs/paper, with --smoke
+    runs/paper-smoke."""
     shard: str | None = None
     """Run the part I/N of the cells only, on one of N machines that see the same --out; the last
     command without it does what is left, and draws."""
     workers: int = 1
-    """Number of cells to run at a time."""
+    """Number of cells to run at a time; they share the devices, which a TPU does not allow."""
     cache_dir: pathlib.Path | None = None
     """As in the experiments."""
 
 
 def run(config: Config) -> bool:
-    """Runs what is missing and draws the figures; returns whether every cell is done.
+    """Runs what is missing and draws the figures; returns whether all that it is to run is done.
 
     Raises:
       UserError: For a mistake in the arguments or the data.
     """
     check(config)
+    out = config.out or pathlib.Path("runs/paper-smoke" if config.smoke else "runs/paper")
+    config = dataclasses.replace(config, out=out.expanduser())
     shard = Shard.parse(config.shard) if config.shard else None
     wanted = cells(config)
     kept = Cells(config.out, wanted)
@@ -172,7 +175,8 @@ def run(config: Config) -> bool:
     if shard is None:
         draw(config)
         print(f"Next: python -m experiments.report --runs {config.out} --out report")
-    return counts["done"] == len(wanted)
+    mine = (shard or Shard()).of(wanted)
+    return all(kept.status(cell) == "done" for cell in mine)
 
 
 def check(config: Config) -> None:
@@ -221,19 +225,22 @@ def cells(config: Config) -> list[Cell]:
     """Everything that `config` asks for, each cell after those that it needs."""
     parts = [part for part in PARTS if part in (config.only or PARTS)]
     runs = list(itertools.product(config.folds, config.seeds))
-    found = []
-    for row in dict.fromkeys(itertools.chain.from_iterable(ROWS[part] for part in parts)):
-        for fold, seed in runs:
-            found.append(training(config, row, fold, seed))
+    first = runs[:1]
+    found = [
+        training(config, row, *one)
+        for part in parts
+        for row in ROWS[part]
+        for one in (first if part in OF_ONE_RUN else runs)
+    ]
     if "figure7" in parts:
         found += [clouds(config, row, *one) for row in ROWS["figure7"] for one in runs]
     if "figure6" in parts:
-        found += gradient_flow(config)
+        found += gradient_flow(config, *first[0])
     if "attention" in parts:
-        found += [attention(config, row, *runs[0]) for row in ROWS["attention"]]
+        found += [attention(config, row, *first[0]) for row in ROWS["attention"]]
     if "table4" in parts:
-        found += [inference(config, row, *runs[0]) for row in ROWS["table4"]]
-    return found
+        found += [inference(config, row, *first[0]) for row in ROWS["table4"]]
+    return list(dict.fromkeys(found))
 
 
 def training(config: Config, row: Row, fold: int, seed: int) -> Cell:
@@ -242,13 +249,8 @@ def training(config: Config, row: Row, fold: int, seed: int) -> Cell:
     flags = [*MODELS[model], *ENHANCEMENTS[enhancement], *source(config, task)]
     if config.smoke:
         flags += SMOKE[task]
-    if (
-        config.data
-        and task == "semantic"
-        and model in ("mid", "late", "decision")
-        and enhancement == "base"
-    ):
-        flags.append("--remat")  # They need 52 GB without.
+    if config.data and task != "parcel" and model in ("mid", "late", "decision"):
+        flags.append("--remat")  # They need up to 52 GB without (docs/performance.md).
     if task == "panoptic":
         flags.append("--legacy-void")  # The rule that Table 3 was made by.
     if config.epochs:
@@ -265,13 +267,15 @@ def clouds(config: Config, row: Row, fold: int, seed: int) -> Cell:
 def attention(config: Config, row: Row, fold: int, seed: int) -> Cell:
     """Which dates a model attends to."""
     run = training(config, row, fold, seed)
-    return _measured(config, "attention", f"attention/{'-'.join(row)}", run)
+    name = f"attention/{'-'.join(row)}-fold{fold}-seed{seed}"
+    return _measured(config, "attention", name, run)
 
 
 def inference(config: Config, row: Row, fold: int, seed: int) -> Cell:
     """A cell of Table 4."""
     task, model, _ = row
-    run, name = training(config, row, fold, seed), f"inference/{task}-{model}/fold{fold}"
+    run = training(config, row, fold, seed)
+    name = f"inference/{task}-{model}/fold{fold}-seed{seed}"
     return dataclasses.replace(_measured(config, "inference_time", name, run), alone=True)
 
 
@@ -281,11 +285,13 @@ def _measured(config: Config, what: str, name: str, run: Cell, flags: Sequence[s
     return Cell(name, command, out=f"{name}.json", result=f"{name}.json", needs=(run.name,))
 
 
-def gradient_flow(config: Config) -> list[Cell]:
+def gradient_flow(config: Config, fold: int, seed: int) -> list[Cell]:
     """The halves of Figure 6; the second draws both."""
     flags = (*source(config, "parcel"), *(SMOKE_FLOW * config.smoke))
-    command = ("experiments.gradient_flow", *flags, "--fold", str(config.folds[0]))
-    base, both = "gradient_flow/base", "gradient_flow/auxiliary"
+    if config.epochs:
+        flags = (*flags, "--epochs", str(config.epochs))
+    command = ("experiments.gradient_flow", *flags, "--fold", str(fold), "--seed", str(seed))
+    base, both = (f"gradient_flow/{x}-fold{fold}-seed{seed}" for x in ("base", "auxiliary"))
     beside = ("--auxiliary", "--beside", f"{ROOT}/{base}.json")
     return [
         Cell(base, command, out=f"{base}.json", result=f"{base}.json"),
@@ -314,7 +320,7 @@ def prepare(config: Config, wanted: Sequence[Cell]) -> None:
     for kind in sorted({kind_of(cell) for cell in wanted}):
         simulated, prepared = SETS[kind]
         root = folders.get(kind) or simulated(config.cache_dir)
-        common.say(f"Looking at {root}.")
+        print(f"Looking at {root}.", flush=True)
         prepared(root, modalities=tuple(MODALITIES), cache=config.cache_dir)
 
 
@@ -336,15 +342,14 @@ def draw(config: Config) -> None:
     if "figure7" in parts:
         with _told():
             cloud_cover.draw(config.out / "cloud_cover", folder / "figure7.png")
-    drawn = {folder / "figure6.png": config.out / "gradient_flow" / "auxiliary.png"}
-    drawn |= {
-        folder / f"attention-{picture.name}": picture
-        for picture in sorted((config.out / "attention").glob("*.png"))
-    }
-    for copy, picture in drawn.items():
+    place = f"fold{config.folds[0]}-seed{config.seeds[0]}"
+    drawn = {f"figure6-{place}.png": config.out / "gradient_flow" / f"auxiliary-{place}.png"}
+    for picture in sorted((config.out / "attention").glob(f"*-{place}_*.png")):
+        drawn[f"attention-{picture.name}"] = picture
+    for name, picture in drawn.items():
         if picture.exists():
             folder.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(picture, copy)
+            shutil.copyfile(picture, folder / name)
 
 
 @contextlib.contextmanager

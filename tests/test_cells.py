@@ -12,7 +12,7 @@ import pytest
 import tyro
 from refusal import refused_in_a_line
 
-from experiments import cross_validation, paper, restored
+from experiments import cross_validation, gradient_flow, paper, restored
 from experiments.cells import Cell, Cells, Shard
 
 COMMAND = """
@@ -61,6 +61,27 @@ def test_what_is_done_is_not_done_again(root, capsys):
     assert (root / "a" / "one.txt").read_text() == "x"
     assert (root / "two.txt").exists()
     refused_in_a_line(lambda: Cells(root, [cell("a/one", "0.1")]), "work 0.1", "another --out")
+    moved = Cells(root, [cell("a/one", "0", "--cache-dir", "elsewhere")])
+    assert moved.status(*moved.cells.values()) == "done"
+
+
+def test_what_is_made_of_a_result_that_changed_is_made_again(root):
+    cells = [cell("one", "0"), cell("two", "copy", "{root}/one.txt", needs=("one",))]
+    kept = Cells(root, cells)
+    kept.run()
+    (root / "one.txt").write_text("new")
+    assert [kept.status(one) for one in cells] == ["done", "missing"]
+    kept.run()
+    assert (root / "two.txt").read_text() == "new"
+    assert [kept.status(one) for one in cells] == ["done", "done"]
+
+
+def test_what_was_begun_goes_on_by_the_same_command(root):
+    begun = cell("one", "fail")
+    Cells(root, [begun]).run()
+    Cells(root, [cell("one", "die")])  # It has left nothing behind.
+    (root / "one.txt").write_text("begun")
+    refused_in_a_line(lambda: Cells(root, [cell("one", "die")]), "work fail", "another --out")
 
 
 def test_failures_are_kept_and_the_others_go_on(root, capsys):
@@ -141,8 +162,41 @@ TASKS = {"parcel": 20, "semantic": 17, "panoptic": 6}
 
 
 def test_only_what_is_asked_for():
-    names = [c.name for c in paper.cells(paper.Config(only=("figure8",)))]
+    """A figure of one run asks for no other, whatever folds there are."""
+    names = [c.name for c in paper.cells(paper.Config(only=("figure8",), folds=(1, 2)))]
     assert names == ["semantic/S2-base/fold1-seed0", "semantic/late-both/fold1-seed0"]
+    flow = paper.cells(paper.Config(only=("figure6",), folds=(3,), seeds=(4,), epochs=9))
+    assert [c.name for c in flow] == [
+        f"gradient_flow/{x}-fold3-seed4" for x in ("base", "auxiliary")
+    ]
+    for c in flow:
+        given = tyro.cli(gradient_flow.Config, args=[*c.command[1:], "--out", "x.json"])
+        assert (given.fold, given.seed, given.epochs) == (3, 4, 9)
+
+
+def test_models_of_images_with_all_modalities_fit_a_gpu(tmp_path):
+    given = (factory.make_pixel_set(tmp_path / "pixels"), tmp_path)
+    for c in paper.cells(paper.Config(data=given, only=("table1", "table2", "table3"))):
+        several = any(scheme in c.name for scheme in ("/mid-", "/late-", "/decision-"))
+        assert ("--remat" in c.command) == (several and not c.name.startswith("parcel/"))
+
+
+def test_a_shard_ends_well_when_its_own_part_is_done(tmp_path, monkeypatch):
+    """What other machines do does not count."""
+    ran = []
+
+    def run(self, *, shard, **_):
+        ran.extend(shard.of(list(self.cells.values())))
+
+    monkeypatch.setattr(Cells, "run", run)
+    monkeypatch.setattr(Cells, "status", lambda self, c: "done" if c in ran else "missing")
+    monkeypatch.setattr(paper, "prepare", lambda *_: None)
+    config = paper.Config(only=("table1",), shard="0/2", out=tmp_path / "out")
+    assert paper.run(config)
+    assert len(ran) == 10
+    ran.clear()
+    monkeypatch.setattr(Cells, "run", lambda self, **_: None)
+    assert not paper.run(config)
 
 
 @pytest.mark.parametrize(
@@ -189,6 +243,7 @@ def test_cross_validation(tmp_path, monkeypatch, capsys):
     for wrong, named in (
         (["--fusion", "single", "--auxiliary"], "--auxiliary"),
         (["--fold", "2"], "--fold"),
+        (["--shard", "0/2", "--out", "None"], "--shard"),
     ):
         with pytest.raises(SystemExit) as caught:
             cross_validation.main([*own, "--data", str(root), *wrong])

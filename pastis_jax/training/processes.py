@@ -71,8 +71,11 @@ def leaving_on_failure() -> Iterator[None]:
 
 
 def is_main() -> bool:
-    """Whether this process is the one that prints and writes."""
-    return jax.process_index() == 0
+    """Whether this process is the one that prints and writes.
+
+    Does not ask JAX for devices: a process that starts others leaves these to them.
+    """
+    return not jax.distributed.is_initialized() or jax.process_index() == 0
 
 
 def from_main(make: Callable[[], str]) -> str:
@@ -80,7 +83,7 @@ def from_main(make: Callable[[], str]) -> str:
 
     Where it fails there, the main process says why, and the others end too.
     """
-    if jax.process_count() == 1:
+    if not jax.distributed.is_initialized():
         return make()
     # The same in every process, as all take the same path.
     name, client = f"pastis_jax/{next(_numbers)}", distributed.global_state.client

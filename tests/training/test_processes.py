@@ -148,6 +148,19 @@ for flags in sys.argv[1].split(";"):
     assert not (tmp_path / "run").exists()
 
 
+def test_who_prints_is_known_without_asking_for_devices():
+    """A process that starts others leaves the devices to them."""
+    script = """
+from experiments import common
+from jax._src import xla_bridge
+common.say("here")
+print(xla_bridge.backends_are_initialized())
+"""
+    command = [sys.executable, "-c", script]
+    run = subprocess.run(command, cwd=processes.ROOT, capture_output=True, text=True, check=True)
+    assert run.stdout.split() == ["here", "False"]
+
+
 @pytest.mark.parametrize(
     ("error", "code"), [(KeyboardInterrupt(), 130), (OSError("full"), 1), (ValueError(), 1)]
 )
