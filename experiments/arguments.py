@@ -57,7 +57,8 @@ class Config:
     initialisation: Literal["he", "reference"] = "he"
     """First weights: He-normal, or as the published code draws them."""
     removed_optical: tuple[float, ...] = ()
-    """Also test with these shares (0 to 1) of the S2 dates removed, as clouds would."""
+    """Also test with each S2 date removed with these probabilities, as clouds might; the last one
+    of a sample always stays. (experiments.cloud_cover removes exact shares.)"""
     compute_statistics: bool = False
     """Normalise with statistics computed from the data, not those of the NORM files."""
     cache_dir: pathlib.Path | None = None
@@ -228,8 +229,13 @@ def stored(config: Config) -> dict[str, Any]:
     }
 
 
-def restored(kind: type[Given], content: Mapping[str, Any]) -> Given:
+def restored(kind: type[Given], content: Mapping[str, Any], where: pathlib.Path) -> Given:
     """The inverse of `stored`: the completed `kind` of configuration that config.json holds.
+
+    Args:
+      kind: Of the task.
+      content: That of config.json.
+      where: Its path.
 
     Raises:
       UserError: If it is of another kind, or of another version of this code.
@@ -238,7 +244,7 @@ def restored(kind: type[Given], content: Mapping[str, Any]) -> Given:
     names = {field.name for field in dataclasses.fields(kind)}
     if differing := names ^ content.keys():
         what = f"its arguments are not those of this version ({', '.join(sorted(differing))})"
-        raise UserError(what, where="config.json", remedy="use the version that wrote it")
+        raise UserError(what, where=where, remedy="use the version that wrote it")
 
     def value(name):
         given = content[name]

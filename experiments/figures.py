@@ -107,7 +107,7 @@ def run(config: Config) -> dict[str, Any]:
                 draw, facts = maps(config, figure, predictions)
             else:
                 draw, facts = per_class(config, figure, drawn.get("figure5", {}).get("classes"))
-        except UndrawableError as error:
+        except (UndrawableError, UserError) as error:
             missing[figure.name] = str(error)
             common.say(f"{figure.name} not drawn: {error}")
             continue
@@ -187,7 +187,7 @@ def per_class(
       UndrawableError: If runs are missing, or do not fit together.
     """
     cells = common_cells(config, figure)
-    folds, seeds = complete_seeds(cells)
+    folds, seeds = pooled.complete(cells)
     used = {
         (model, fold, seed): cells[fold, seed][model]
         for model in figure.models
@@ -236,15 +236,6 @@ def per_class(
         "scores": {figure.models[name]: values for name, values in shown.items()},
     }
     return draw, facts
-
-
-def complete_seeds(cells: Mapping[Cell, Any]) -> tuple[list[int], list[int]]:
-    """Returns the folds of the seed that has most, and all seeds that have them."""
-    of_seed: dict[int, set[int]] = {}
-    for fold, seed in cells:
-        of_seed.setdefault(seed, set()).add(fold)
-    folds = max((sorted(one) for one in of_seed.values()), key=len)
-    return folds, sorted(seed for seed, one in of_seed.items() if one >= set(folds))
 
 
 def summed(task: str, results: Sequence[Mapping[str, Any]]) -> np.ndarray:

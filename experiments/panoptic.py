@@ -10,7 +10,6 @@ void parcels; --legacy-void scores by the earlier rule.
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import time
 from collections.abc import Callable, Mapping
@@ -22,7 +21,7 @@ import numpy as np
 import tyro
 from flax import linen as nn
 
-from experiments import arguments, common, patches, supervised
+from experiments import arguments, common, patches, pooled, supervised
 from experiments.panoptic_arguments import Config, complete
 from pastis_jax import training, viz
 from pastis_jax.data.class_mapping import ClassMapping
@@ -129,7 +128,7 @@ def train_and_test(
         "test": summary(test, classes),
         "val": summary(best, classes),
         "min_confidence": least,
-        "counts": {k: v for k, v in dataclasses.asdict(test.metrics.task).items() if k != "beyond"},
+        "counts": pooled.counts(test.metrics.task),
     }
     if training.is_main():
         supervised.draw_curves(config, trained, task)

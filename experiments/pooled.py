@@ -6,7 +6,8 @@ in the paper's tables.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,51 @@ def spread(values: Sequence[float]) -> dict[str, float]:
     if not len(values):
         raise ValueError("no value")
     return {"mean": float(np.mean(values)), "std": float(np.std(values))}
+
+
+def complete(runs: Iterable[tuple[int, int]]) -> tuple[list[int], list[int]]:
+    """Which runs can be pooled, and then compared.
+
+    Args:
+      runs: Fold and seed of each.
+
+    Returns:
+      The folds of the seed that has most, and all seeds that have them.
+
+    Raises:
+      ValueError: If there is no run.
+    """
+    of_seed: dict[int, set[int]] = {}
+    for fold, seed in runs:
+        of_seed.setdefault(seed, set()).add(fold)
+    if not of_seed:
+        raise ValueError("no run")
+    folds = max((sorted(one) for one in of_seed.values()), key=len)
+    return folds, sorted(seed for seed, one in of_seed.items() if one >= set(folds))
+
+
+def count(task: str, tests: Sequence[Any]) -> ConfusionMatrix | PanopticQuality:
+    """Returns the sum of what tests of `task` counted.
+
+    Args:
+      task: `parcel`, `semantic` or `panoptic`.
+      tests: Of each, as in result.json: a confusion matrix, or `true_positive`, `false_positive`,
+        `false_negative` and `iou` by class.
+    """
+    if task != "panoptic":
+        return ConfusionMatrix(np.sum(tests, 0, dtype=np.int64))
+    fields = {
+        name: np.sum([one[name] for one in tests], 0)
+        for name in ("true_positive", "false_positive", "false_negative", "iou")
+    }
+    return PanopticQuality(**fields, beyond=np.zeros((), np.int64))
+
+
+def counts(metric: ConfusionMatrix | PanopticQuality) -> Any:
+    """What a test has counted, as result.json holds it; `count` is the inverse."""
+    if isinstance(metric, ConfusionMatrix):
+        return metric.counts
+    return {k: v for k, v in dataclasses.asdict(metric).items() if k != "beyond"}
 
 
 def pool(results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -54,10 +100,10 @@ def pool(results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         raise ValueError(f"a fold is there twice: {sorted(folds)}")
     if results[0]["task"] == "panoptic":
         return _panoptic([result["counts"] for result in results], classes)
-    counts = np.sum([result["confusion"] for result in results], 0, dtype=np.int64)
-    if counts.shape != (len(classes), len(classes)):
-        raise ValueError(f"{len(classes)} classes, but counts of {counts.shape}")
-    scores = ConfusionMatrix(counts).compute()
+    matrix = count(results[0]["task"], [result["confusion"] for result in results])
+    if matrix.counts.shape != (len(classes), len(classes)):
+        raise ValueError(f"{len(classes)} classes, but counts of {matrix.counts.shape}")
+    scores = matrix.compute()
     iou = dict(zip(classes, scores["IoU"].tolist(), strict=True))
     return {"OA": scores["OA"], "mIoU": scores["mIoU"], "iou": iou}
 
@@ -77,13 +123,11 @@ def _classes(result) -> list[str]:
 
 
 def _panoptic(counts, classes):
-    fields = {
-        name: np.sum([one[name] for one in counts], 0)
-        for name in ("true_positive", "false_positive", "false_negative", "iou")
-    }
-    if any(values.shape != (len(classes),) for values in fields.values()):
-        raise ValueError(f"{len(classes)} classes, but counts of {fields['iou'].shape}")
-    scores = PanopticQuality(**fields, beyond=np.zeros((), np.int64)).compute()
+    quality = count("panoptic", counts)
+    shapes = {np.shape(x) for x in (quality.true_positive, quality.false_negative, quality.iou)}
+    if shapes != {(len(classes),)}:
+        raise ValueError(f"{len(classes)} classes, but counts of {quality.iou.shape}")
+    scores = quality.compute()
     per_class = {
         name: {kind: float(scores["per_class"][kind][k]) for kind in ("SQ", "RQ", "PQ")}
         for k, name in enumerate(classes)

@@ -14,6 +14,7 @@ from jaxtyping import PyTree
 
 from experiments import arguments, panoptic, parcel, semantic, supervised
 from pastis_jax import training
+from pastis_jax.data.nomenclature import MODALITIES
 from pastis_jax.errors import UserError
 from pastis_jax.training.step import PredictionStep
 from pastis_jax.types import Batch
@@ -91,7 +92,7 @@ def open_run(folder: pathlib.Path, *, cache_dir: pathlib.Path | None = None) -> 
     """
     result, content = read_run(folder)
     experiment = TASKS[result["task"]]
-    config = arguments.restored(experiment.Config, content)
+    config = arguments.restored(experiment.Config, content, folder / "config.json")
     config = dataclasses.replace(config, cache_dir=cache_dir or config.cache_dir, distributed=False)
     parts = experiment.restore(config, result)
     placement = arguments.evaluation_placement(config)
@@ -119,8 +120,14 @@ def read_run(folder: pathlib.Path) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def model_name(result: Mapping[str, Any]) -> str:
-    """The name of a run's model: of its only modality, or of its fusion scheme."""
-    return result["modalities"][0] if result["fusion"] == "single" else result["fusion"]
+    """The name of a run's model: of its only modality, or of its fusion scheme.
+
+    A scheme of fewer than all modalities has them in its name.
+    """
+    modalities, fusion = result["modalities"], result["fusion"]
+    if fusion == "single":
+        return modalities[0]
+    return fusion if {*modalities} == {*MODALITIES} else f"{fusion} of {' + '.join(modalities)}"
 
 
 def enhancement(result: Mapping[str, Any]) -> str:

@@ -18,7 +18,7 @@ import numpy as np
 import optax
 from flax import linen as nn
 
-from experiments import arguments, common
+from experiments import arguments, common, pooled
 from experiments.arguments import Config, dropout_rates, stored
 from experiments.datasets import Data
 from pastis_jax import fusion, training, viz
@@ -317,7 +317,7 @@ def train_and_test(
         "test": summary(test, task),
         "val": summary(trained.fit.best, task),
         "test_removed_optical": without_dates,
-        "confusion": test.metrics.task.counts,
+        "confusion": pooled.counts(test.metrics.task),
         **(more(state) if training.is_main() else {}),
     }
     if training.is_main():

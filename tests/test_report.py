@@ -71,7 +71,7 @@ def add_run(root, task, model, enhancement, **given):
     score = "PQ" if task == "panoptic" else "mIoU"
     lines = [{"epoch": i, "val": {score: 0.1 * i}} for i in (1, 2)]
     write(root / name / "result.json", content)
-    write(root / name / "config.json", "{}")
+    write(root / name / "config.json", {"legacy_void": True, "epochs": content["epochs"]})
     write(root / name / "metrics.jsonl", "".join(f"{json.dumps(line)}\n" for line in lines))
     return root / name
 
@@ -276,6 +276,27 @@ def test_given_data_are_named(tmp_path):
     assert "Smoke" not in text
 
 
+def test_seeds_without_all_folds_are_left_out(tmp_path):
+    for fold, seed, hits in ((1, 0, 4), (2, 0, 6), (1, 1, 9)):
+        add_run(tmp_path, "parcel", "S2", "base", fold=fold, seed=seed, hits=hits)
+    report.main(["--runs", str(tmp_path), "--out", str(tmp_path / "out")])
+    found = cell(Document((tmp_path / "out/report.html").read_text()), "Table 1", "S2", "Base OA")
+    assert found[0] == "71.4"
+    assert any("without seed 1" in line for line in found)
+
+
+def test_other_tests_are_not_compared_with_the_papers(tmp_path):
+    """Too few epochs are told of each task; another rule for void is another score."""
+    add_run(tmp_path, "parcel", "S2", "base", epochs=12)
+    folder = add_run(tmp_path, "panoptic", "S2", "base")
+    write(folder / "config.json", {"legacy_void": False})
+    report.main(["--runs", str(tmp_path), "--out", str(tmp_path / "out")])
+    document = Document((tmp_path / "out/report.html").read_text())
+    assert cell(document, "Table 3", "S2", "PQ")[0] == "not run"
+    assert cell(document, "Other runs", "panoptic, S2, corrected void, base", "PQ")[0] == "40.0"
+    assert "Smoke run of panoptic segmentation: 2 epochs at most" in document.text
+
+
 def wrong_out(root):
     write(root / "out", "a file")
 
@@ -302,6 +323,10 @@ def old_version(root):
     write(root / "old/result.json", {"task": "parcel"})
 
 
+def other_settings(root):
+    add_run(root, "parcel", "S2", "base", fold=2, epochs=12)
+
+
 def other_classes(root):
     content = {"test": {"OA": 1, "mIoU": 1, "iou": {"c": 1, "d": 1}}}
     add_run(root, "parcel", "S2", "base", fold=2, **content)
@@ -316,6 +341,7 @@ def other_classes(root):
         (two_widths, ["9 and 254,000 parameters"]),
         (no_picture, ["figure5.png", "not a PNG"]),
         (old_version, ["result.json", "lacks auxiliary"]),
+        (other_settings, ["--epochs", "fold1-seed0", "report them apart"]),
         (other_classes, ["S2-base", "classes differ"]),
     ],
 )

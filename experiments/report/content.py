@@ -137,9 +137,10 @@ def _by_task(runs, value) -> dict[str, list]:
 
 def _warnings(runs: Runs) -> Iterator[str]:
     epochs = _by_task(runs, lambda result: result["epochs"])
-    most = max(values[-1] for values in epochs.values())
-    if most <= SMOKE_EPOCHS:
-        yield f"Smoke run: {_counted(most, 'epoch')} at most. The numbers mean nothing."
+    if short := {task: v for task, v in epochs.items() if v[0] <= SMOKE_EPOCHS}:
+        most = max(n for values in short.values() for n in values if n <= SMOKE_EPOCHS)
+        of = "" if len(short) == len(epochs) else f" of {' and '.join(map(TASKS.get, short))}"
+        yield f"Smoke run{of}: {_counted(most, 'epoch')} at most. The numbers mean nothing."
     if runs.simulated:
         yield "Simulated data. The numbers say nothing about real crops."
     elif any(values[0] < PAPER_EPOCHS for values in epochs.values()):

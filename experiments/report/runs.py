@@ -9,9 +9,9 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from experiments import restored
-from pastis_jax.data.nomenclature import MODALITIES
+from experiments import arguments, restored
 from pastis_jax.errors import UserError
+from pastis_jax.training.logging import flag
 
 SCORES = {"parcel": "mIoU", "semantic": "mIoU", "panoptic": "PQ"}
 """Main score by task."""
@@ -35,34 +35,39 @@ class Run:
     Attributes:
       folder: Its folder.
       result: Content of its result.json.
+      config: Content of its config.json.
     """
 
     folder: pathlib.Path
     result: Mapping[str, Any]
+    config: Mapping[str, Any]
 
     @property
     def key(self) -> Key:
-        """Task, model and enhancement, named as experiments.paper does."""
-        result = self.result
-        given, fusion = tuple(result["modalities"]), result["fusion"]
-        if fusion == "single":
-            model = given[0]
-        elif {*given} == {*MODALITIES}:
-            model = fusion
-        else:
-            model = f"{fusion} of {' + '.join(given)}"
-        names = {
-            (False, False): "base",
-            (True, False): "temporal_dropout",
-            (False, True): "auxiliary",
-            (True, True): "both",
-        }
-        return result["task"], model, names[result["temporal_dropout"], result["auxiliary"]]
+        """Task, model and enhancement, named as experiments.paper does.
+
+        What is tested unlike the paper's models has that in its model's name.
+        """
+        other = [text for text, differs in OTHER_TESTS.items() if differs(self)]
+        model = ", ".join([restored.model_name(self.result), *other])
+        return self.result["task"], model, restored.enhancement(self.result)
 
     @property
     def place(self) -> tuple[int, int]:
         """Fold and seed."""
         return self.result["fold"], self.result["seed"]
+
+
+OTHER_TESTS = {
+    "grouped classes": lambda run: run.config.get("class_mapping") is not None,
+    "one date": lambda run: run.config.get("date") is not None,
+    "corrected void": lambda run: (
+        run.result["task"] == "panoptic" and not run.config.get("legacy_void")
+    ),
+}
+"""What makes a score another than the paper's."""
+MAY_DIFFER = {"fold", "seed", "data", *arguments.MAY_DIFFER}
+"""Settings in which the runs of one model may differ."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,8 +105,8 @@ def read(root: pathlib.Path) -> Runs:
     """Reads the folder that experiments.paper fills, or any other that holds runs.
 
     Raises:
-      UserError: If it holds no finished run, simulated and given data together, or one run twice;
-        or if a file cannot be read.
+      UserError: If it holds no finished run, simulated and given data together, one run twice, or
+        runs of one model with other settings; or if a file cannot be read.
     """
     if not root.is_dir():
         raise UserError("no such folder", where=root, remedy="give the --out of experiments.paper")
@@ -115,6 +120,7 @@ def read(root: pathlib.Path) -> Runs:
             if one.place == other.place:
                 what = f"holds the same run as {one.folder}"
                 raise UserError(what, where=other.folder, remedy="move one of them elsewhere")
+            _refuse_other_settings(one, other)
     failures = _failures(root)
     begun = (_name(root, path.parent) for path in root.glob("**/config.json"))
     done = {_name(root, run.folder) for run in runs}
@@ -129,10 +135,10 @@ def read(root: pathlib.Path) -> Runs:
 
 
 def _run(folder):
-    result = restored.read_run(folder)[0]
+    result, config = restored.read_run(folder)
     _refuse_lack(folder / "result.json", result, RESULT)
     _refuse_lack(folder / "result.json", result, {COUNTS[result["task"]]})
-    return Run(folder, result)
+    return Run(folder, result, config)
 
 
 def _refuse_lack(path, content, names):
@@ -146,6 +152,16 @@ def _refuse_mix(root, runs):
     if len(kinds) > 1:
         what = f"{kinds['simulated']} is of simulated data, {kinds['given']} of given data"
         raise UserError(what, where=root, remedy="report them apart")
+
+
+def _refuse_other_settings(one, other):
+    """The scores of both would become one."""
+    names = (one.config.keys() | other.config.keys()) - MAY_DIFFER
+    differing = sorted(n for n in names if one.config.get(n) != other.config.get(n))
+    if differing:
+        flags = ", ".join(flag(name) for name in differing)
+        what = f"differs in {flags} from {one.folder}, of the same model"
+        raise UserError(what, where=other.folder, remedy="report them apart")
 
 
 def _failures(root):

@@ -190,13 +190,11 @@ def _ours(runs: Runs, key: Key, score: str) -> Entry:
 
 
 def _pooled(runs: Runs, found: Sequence[Run]) -> Mapping[int, Mapping]:
-    """Scores of the folds together, by seed."""
-    seeds = sorted({run.result["seed"] for run in found})
+    """Scores of the folds together, by seed; seeds without all of these are left out."""
+    folds, seeds = pooled.complete(run.place for run in found)
+    results = {run.place: run.result for run in found}
     try:
-        return {
-            seed: pooled.pool([run.result for run in found if run.result["seed"] == seed])
-            for seed in seeds
-        }
+        return {seed: pooled.pool([results[f, seed] for f in folds]) for seed in seeds}
     except ValueError as error:
         where = found[0].folder.parent
         raise UserError(str(error), where=where, remedy="report these runs apart") from error
@@ -214,6 +212,10 @@ def _lacking(runs: Runs, task: str, found: Sequence[Run], name: str) -> Iterator
     wanted = {run.place for run in runs.all if run.result["task"] == task}
     if len(found) < len(wanted):
         yield f"{len(found)} of {len(wanted)} runs"
+    folds, seeds = pooled.complete(run.place for run in found)
+    if incomplete := {run.place[1] for run in found} - {*seeds}:
+        text = ", ".join(map(str, sorted(incomplete)))
+        yield f"without seed {text}, which lacks some of {len(folds)} folds"
     for what, names in (("failed", runs.failures), ("not finished", runs.unfinished)):
         if count := sum(one.startswith(name) for one in names):
             yield f"{count} {what}"
