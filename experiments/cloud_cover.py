@@ -15,17 +15,20 @@ import dataclasses
 import functools
 import itertools
 import pathlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 import tqdm
 import tyro
 
-from experiments import arguments, common, restored
+from experiments import arguments, common, pooled, restored
 from pastis_jax import viz
 from pastis_jax.data.date_removal import remaining, removal_rank
 from pastis_jax.errors import UserError
+from pastis_jax.metrics import ConfusionMatrix
+from pastis_jax.panoptic import PanopticQuality
 from pastis_jax.training import write_json
 from pastis_jax.types import Batch
 
@@ -82,7 +85,9 @@ def run(config: Config) -> None:
             seed=config.seed,
         )
         write_json(
-            config.out, {"kind": KIND, **restored.origin(config.run, opened.result), **measured}
+            config.out,
+            {"kind": KIND, **restored.origin(config.run, opened.result), **measured},
+            indent=None,
         )
         for curve in measured["curves"]:
             means = map(np.mean, curve["scores"])
@@ -144,7 +149,7 @@ def measure(
 
     Returns:
       `title` of the task; `score`, its name; `settings`; `curves`, for each spell its `ratios` and
-      at each of them the `scores` of all draws, of one where they do not differ.
+      at each of them the `scores` and `counts` of all draws, of one where they do not differ.
     """
     ratios, spells = (sorted(set(values)) for values in (ratios, spells))
     optical = OPTICAL in opened.result["modalities"]
@@ -155,16 +160,22 @@ def measure(
         return [Removal(ratio if optical else 0.0)]
 
     wanted = {one: removals(*one) for one in itertools.product(spells, ratios)}
-    scores = test(opened, dict.fromkeys(itertools.chain(*wanted.values())), seed=seed)
+    tests = test(opened, dict.fromkeys(itertools.chain(*wanted.values())), seed=seed)
+    score = opened.parts.task.score
+
+    def at_each(spell, value):
+        return [[value(tests[one]) for one in wanted[spell, ratio]] for ratio in ratios]
+
     return {
         "title": opened.parts.task.title,
-        "score": opened.parts.task.score,
+        "score": score,
         "settings": {"ratios": ratios, "draws": draws, "spells": spells, "seed": seed},
         "curves": [
             {
                 "spell": spell,
                 "ratios": ratios,
-                "scores": [[scores[one] for one in wanted[spell, ratio]] for ratio in ratios],
+                "scores": at_each(spell, lambda metric: metric.compute()[score]),
+                "counts": at_each(spell, pooled.counts),
             }
             for spell in spells
         ],
@@ -173,8 +184,8 @@ def measure(
 
 def test(
     opened: restored.Restored, removals: Iterable[Removal], *, seed: int
-) -> dict[Removal, float]:
-    """Scores the test fold under each of `removals`.
+) -> dict[Removal, ConfusionMatrix | PanopticQuality]:
+    """Tests on the test fold under each of `removals`.
 
     Every batch is loaded once, and one compiled program scores it under all of them.
     """
@@ -184,8 +195,7 @@ def test(
         for removal, left in without_dates(batch, removals, seed=seed):
             found = opened.evaluate([left]).metrics.task
             totals[removal] = totals[removal].merge(found) if removal in totals else found
-    score = opened.parts.task.score
-    return {removal: total.compute()[score] for removal, total in totals.items()}
+    return jax.device_get(totals)
 
 
 def without_dates(
@@ -229,28 +239,56 @@ def draw(folder: pathlib.Path, path: pathlib.Path) -> None:
 
 def _panel(found: list[dict[str, Any]], number: int) -> viz.CloudPanel:
     """What was measured of a task, at one spell of the settings."""
-    runs: dict[tuple[str, str], list] = {}
+    runs: dict[tuple[str, str], dict[tuple[int, int], dict[str, Any]]] = {}
     for one in found:
-        scores = one["curves"][number]["scores"]
-        runs.setdefault((one["model"], one["enhancement"]), []).append(scores)
-    curve = found[0]["curves"][number]
+        models = runs.setdefault((_scheme(one), one["enhancement"]), {})
+        models[one["fold"], one["seed"]] = one["curves"][number]
+    task, score, curve = found[0]["task"], found[0]["score"], found[0]["curves"][number]
     return viz.CloudPanel(
         title=f"{found[0]['title']}: {curve_name(curve)}",
-        score=found[0]["score"],
+        score=score,
         curves=[
-            viz.CloudCurve(
-                *model, curve["ratios"], [np.concatenate(x) for x in zip(*each, strict=True)]
-            )
-            for model, each in runs.items()
+            viz.CloudCurve(*model, curve["ratios"], pooled_scores(task, score, curves))
+            for model, curves in runs.items()
         ],
     )
+
+
+def pooled_scores(
+    task: str, score: str, curves: Mapping[tuple[int, int], Mapping[str, Any]]
+) -> list[np.ndarray]:
+    """Scores at each share removed: of the folds together, one for each seed and draw.
+
+    Args:
+      task: Of the runs.
+      score: Its name.
+      curves: Of runs that differ in fold and seed, by these. Seeds that have not all folds of the
+        one with most are left out.
+    """
+    folds, seeds = pooled.complete(curves)
+    return [
+        np.array(
+            [
+                pooled.count(task, tests).compute()[score]
+                for seed in seeds
+                for tests in zip(*(curves[fold, seed]["counts"][i] for fold in folds), strict=True)
+            ]
+        )
+        for i in range(len(curves[folds[0], seeds[0]]["ratios"]))
+    ]
+
+
+def _scheme(one: Mapping[str, Any]) -> str:
+    """The model of a measurement, whatever modalities its fusion scheme has."""
+    return one["model"].partition(" of ")[0]
 
 
 def read(folder: pathlib.Path) -> list[dict[str, Any]]:
     """Reads all that was measured in `folder` and below.
 
     Raises:
-      UserError: If there is nothing, or it differs in settings or data.
+      UserError: If there is nothing, it differs in settings or data, a scheme is there of different
+        modalities, or a run twice.
     """
     found = {
         file: content
@@ -266,6 +304,17 @@ def read(folder: pathlib.Path) -> list[dict[str, Any]]:
             if found[file][name] != found[first][name]:
                 what = f"its {name} are not those of {first}"
                 raise UserError(what, where=file, remedy="measure both alike, or draw them apart")
+    seen: dict[tuple, pathlib.Path] = {}
+    schemes: dict[tuple, tuple[str, pathlib.Path]] = {}
+    for file, one in found.items():
+        run = tuple(one[name] for name in ("task", "model", "enhancement", "fold", "seed"))
+        if (other := seen.setdefault(run, file)) != file:
+            what = f"it is of the same model, fold and seed as {other}"
+            raise UserError(what, where=file, remedy="move one of them elsewhere")
+        model, other = schemes.setdefault((one["task"], _scheme(one)), (one["model"], file))
+        if model != one["model"]:
+            what = f"it is of {one['model']}, {other} of {model}"
+            raise UserError(what, where=file, remedy="draw them apart")
     return list(found.values())
 
 

@@ -56,7 +56,7 @@ def test_scores_by_share_removed(runs, clouds):
     measured = json.loads((clouds / "late" / "fold1.json").read_text())
     assert measured["run"] == str(runs / "late")
     assert (measured["task"], measured["model"], measured["enhancement"]) == (
-        *("parcel", "late"),
+        *("parcel", "late of S1D + S2"),
         "auxiliary",
     )
     assert measured["settings"] == {
@@ -70,8 +70,21 @@ def test_scores_by_share_removed(runs, clouds):
     for curve in measured["curves"]:
         assert [len(scores) for scores in curve["scores"]] == [1, 2, 1]
         assert curve["scores"][0] == [clear]
+        assert curve["counts"][0] == [result_of(runs / "late")["confusion"]]
         assert all(np.isfinite(scores).all() for scores in curve["scores"])
     assert measured["curves"][0]["scores"][2] == measured["curves"][1]["scores"][2]
+
+
+def test_folds_are_one_test_for_each_seed_and_draw():
+    def curve(*hits):
+        """Of ten samples of two classes, `hits` right at each draw."""
+        counts = [[[[n, 5 - n], [0, 5]] for n in draws] for draws in hits]
+        return {"ratios": [0.0, 0.5], "counts": counts}
+
+    curves = {(1, 0): curve([5], [1, 2]), (3, 0): curve([3], [4, 2]), (1, 1): curve([0], [0, 0])}
+    scores = cloud_cover.pooled_scores("parcel", "OA", curves)
+    for found, hits in zip(scores, ([8], [5, 4]), strict=True):
+        np.testing.assert_allclose(found, [(10 + n) / 20 for n in hits])
 
 
 def test_radar_alone_does_not_notice(runs, clouds):
@@ -177,6 +190,15 @@ def test_only_like_is_drawn_with_like(clouds, tmp_path, capsys):
         error = refused(cloud_cover.main, ["--draw", str(folder), *out], capsys)
         assert f"its {name} are not those of" in error
     file.write_text(json.dumps(content))
+    again = folder / "again.json"
+    again.write_text(json.dumps(content))
+    assert "of the same model, fold and seed as" in refused(
+        cloud_cover.main, ["--draw", str(folder), *out], capsys
+    )
+    late = json.loads((folder / "late" / "fold1.json").read_text())
+    again.write_text(json.dumps(late | {"model": "late", "enhancement": "base"}))
+    assert "late of S1D + S2" in refused(cloud_cover.main, ["--draw", str(folder), *out], capsys)
+    again.unlink()
     (folder / "torn.json").write_text("{")  # none of ours
     cloud_cover.main(["--draw", str(folder), *out])
     assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["x.png"]

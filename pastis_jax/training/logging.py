@@ -207,10 +207,10 @@ class RunFolder:
                 self.close()
 
 
-def write_json(path: pathlib.Path, content: Mapping[str, Any]) -> None:
+def write_json(path: pathlib.Path, content: Mapping[str, Any], *, indent: int | None = 2) -> None:
     """Writes a JSON file as a whole, or leaves the old one; its folder is made."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    _write_whole(path, json.dumps(jsonable(content), indent=2) + "\n")
+    _write_whole(path, json.dumps(jsonable(content), indent=indent) + "\n")
 
 
 def _write_whole(path: pathlib.Path, text: str) -> None:

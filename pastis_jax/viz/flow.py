@@ -20,7 +20,7 @@ LIGHTER = {"PSE": 0.0, "L-TAE": 0.35, "decoder": 0.65}
 def gradient_flow(
     panels: Sequence[tuple[str, Mapping[str, Mapping[str, np.ndarray]]]], path: pathlib.Path
 ) -> None:
-    """Draws each module's share of the gradient flow over the epochs, stacked.
+    """Draws each module's share of what all together move the objective by, stacked by epoch.
 
     Each epoch is as wide as its place on the axis. Modules of a modality have shades of a colour.
     What has a negative flow, and so raises the objective, hangs below zero; what has none in any
@@ -55,9 +55,9 @@ def gradient_flow(
 
 
 def _stack(axes, modules) -> None:
-    """Stacks shares of their sum, those below zero downwards."""
+    """Stacks shares of what all modules move, those that raise the objective downwards."""
     shares = np.array(list(modules.values()))
-    shares = shares / shares.sum(0)
+    shares = shares / np.abs(shares).sum(0)
     epochs = np.arange(shares.shape[1] + 1)
     shares = np.concatenate([shares, shares[:, -1:]], 1)  # the end of the last epoch
     colours = [_colour(*module) for module in modules]

@@ -37,7 +37,7 @@ def test_flow_is_stacked_to_the_whole_and_hangs_where_it_is_negative(figure_of):
     heights = [c.get_paths()[0].vertices[:, 1].max() for c in top.collections]
     np.testing.assert_allclose(heights, [0.75, 1])
     assert top.get_ylim() == (0, 1)
-    np.testing.assert_allclose(bottom.get_ylim(), (-0.5, 1.5))
+    np.testing.assert_allclose(bottom.get_ylim(), (-0.25, 0.75))
     texts = [text.get_text() for text in figure.legends[0].get_texts()]
     assert texts == ["decoder, shared", "PSE S2", "PSE S1A"]
 
