@@ -183,8 +183,8 @@ def frame_capacity(dates: Sequence[int], batch_size: int, kept: float = 1.0) -> 
     larger than the source.
 
     With dropout, the number of frames is binomial, save that one of each series is always kept. The
-    capacity is then two standard deviations above the mean of the batch with the most dates. That
-    one would keep more about once in 50 times, others less often: the caller must bear it.
+    capacity is then four standard deviations above the mean of the batch with the most dates. That
+    one needs more about once in 10,000 times, others less often: the caller must bear it.
 
     Args:
       dates: Number of dates of each record.
@@ -196,7 +196,7 @@ def frame_capacity(dates: Sequence[int], batch_size: int, kept: float = 1.0) -> 
     if kept == 1:
         return math.ceil(largest)
     mean = _largest(kept * dates + (1 - kept) ** dates, batch_size)  # E max(binomial, 1)
-    return min(math.ceil(largest), math.ceil(mean + 2 * math.sqrt(largest * kept * (1 - kept))))
+    return min(math.ceil(largest), math.ceil(mean + 4 * math.sqrt(largest * kept * (1 - kept))))
 
 
 def _largest(falling: np.ndarray, batch_size: int) -> float:

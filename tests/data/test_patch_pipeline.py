@@ -278,17 +278,13 @@ def test_capacity_holds_for_batches_across_epochs(prepared, encode):
 def test_capacity_with_dropout():
     dates, rate = [45] * 30, 0.4
     capacity = frame_capacity(dates, 4, 1 - rate)
-    assert 108 < capacity == 108 + 14 < frame_capacity(dates, 4)
+    assert 108 < capacity == 108 + 27 < frame_capacity(dates, 4)
     valid = np.ones((4, 45), bool)
     keys = jax.random.split(jax.random.key(0), 2000)
-
-    def frames(most):
-        return np.asarray(jax.vmap(lambda key: drop_dates(key, valid, rate, most).sum())(keys))
-
-    free, bound = frames(None), frames(capacity)
-    assert free.max() > bound.max() == capacity
-    assert 0.01 < np.mean(free > capacity) < 0.04
-    assert 0 < np.mean(free - bound) < 0.1  # Of 108: the rate hardly changes.
+    drop = jax.vmap(lambda key: drop_dates(key, valid, rate).sum())
+    frames = np.asarray(drop(keys))
+    assert frames.max() <= capacity
+    assert frames.max() > 108 + 27 / 2
 
 
 def test_capacity_with_dropout_of_single_dates():
