@@ -114,7 +114,7 @@ def train_and_test(
         folder=folder,
         started=started,
         variables=None if published is None else published.variables,
-        most=trained_frames,
+        most=patches.most_frames(config, [sources["train"]], rates, train=True),
         warmup=config.warmup,
         warmup_model=model(trained_frames, heatmap_only=True),
     )

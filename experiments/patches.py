@@ -164,10 +164,26 @@ def capacity(
     *,
     train: bool,
 ) -> dict[str, int | None]:
-    """Most valid frames that a model gets of any of `sources`, by modality; None for all.
+    """Frames that a model needs room for, by modality: as `most_frames`, or None for all.
 
-    Mapped models get one device's share of a batch, or of a part of it. Of sharded batches the
-    frames stay where they are, on all devices, and are all encoded.
+    Of sharded batches the frames stay where they are, on all devices, and are all encoded.
+    """
+    if config.parallel == "jit" and jax.device_count() > 1:
+        return dict.fromkeys(config.modalities)
+    return most_frames(config, sources, rates, train=train)
+
+
+def most_frames(
+    config: Config,
+    sources: Sequence[PatchSource],
+    rates: Mapping[str, float] | None = None,
+    *,
+    train: bool,
+) -> dict[str, int]:
+    """Most valid frames of a batch, or of the parts it is taken in, by modality.
+
+    Temporal dropout leaves no more. The same on any number of devices, but for mapped models, each
+    of which has a device's share.
 
     Args:
       config: Completed.
@@ -175,14 +191,14 @@ def capacity(
       rates: Of temporal dropout, by modality.
       train: Whether for the batches of training, or of validation and test.
     """
-    if config.parallel == "jit" and jax.device_count() > 1:
-        return dict.fromkeys(config.modalities)
     if train:
         placement, size = arguments.placement(config), config.batch_size
     else:
         placement = arguments.evaluation_placement(config)
         size = arguments.evaluation_size(config)
-    share = placement.padded(size) // (placement.devices * placement.parts)
+    share = -(-size // placement.parts)
+    if config.parallel == "pmap":
+        share = placement.padded(size) // (placement.devices * placement.parts)
 
     def most(modality):
         dates = [s.dates[modality] if config.date is None else np.ones(len(s)) for s in sources]

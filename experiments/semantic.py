@@ -119,7 +119,7 @@ def train_and_test(
         folder=folder,
         started=started,
         variables=None if published is None else published.variables,
-        most=trained,
+        most=patches.most_frames(config, [sources["train"]], rates, train=True),
         more=more,
     )
 

@@ -216,6 +216,25 @@ def test_the_real_sample_trains_and_tests(scheme, tmp_path_factory, tmp_path):
     assert np.isfinite(result["test"]["loss"])
 
 
+def test_temporal_dropout_leaves_as_much_on_any_number_of_devices(data, monkeypatch):
+    """What it leaves does not depend on the room that sharded models have for frames."""
+    flags = {"data": pathlib.Path(data[1]), "fusion": "late", "batch_size": 3, "accumulate": 2}
+    config = semantic.Config(**flags, temporal_dropout=True, cache_dir=pathlib.Path(data[3]))
+    config = patch_arguments.complete(config, simulated_epochs=1)
+    sources = [patches.load(config).sources["train"]]
+    left = []
+    for devices in (1, 8):
+        monkeypatch.setattr(jax, "device_count", lambda devices=devices: devices)
+        monkeypatch.setattr(
+            jax, "devices", lambda devices=devices: [jax.local_devices()[0]] * devices
+        )
+        left.append(patches.most_frames(config, sources, PAPER_RATES, train=True))
+        room = patches.capacity(config, sources, PAPER_RATES, train=True)
+        assert set(room.values()) == {None} if devices == 8 else room == left[0]
+    assert left[0] == left[1]
+    assert None not in left[0].values()
+
+
 def test_one_trace_per_mode(data):
     """Series of all lengths, dropped dates and a last batch that is filled up: one program each."""
     config = semantic.Config(
