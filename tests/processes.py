@@ -35,13 +35,16 @@ def start(task, arguments):
     )
 
 
-def start_two(task, arguments):
-    """Starts an experiment in two processes, the main one first."""
+def start_two(task, arguments, other=()):
+    """Starts an experiment in two processes, the main one first; `other` is for the other."""
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
         port = one.getsockname()[1]
     together = ["--distributed", "--coordinator", f"127.0.0.1:{port}", "--processes", "2"]
-    return [start(task, [*arguments, *together, "--process-id", str(i)]) for i in range(2)]
+    return [
+        start(task, [*arguments, *together, "--process-id", str(i), *more])
+        for i, more in enumerate(((), other))
+    ]
 
 
 def finish(*running):

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from pastis_jax.errors import UserError
-from pastis_jax.training.processes import from_main, is_main
+from pastis_jax.training.processes import from_main, is_main, to_main
 
 FILES = (
     *("result.json", "metrics.jsonl", "checkpoints", "tensorboard", "profile"),
@@ -42,7 +42,7 @@ class RunFolder:
 
     Raises:
       UserError: If `path` cannot be written to, or holds a run of another configuration or what is
-        not a run; or if the main process has another configuration.
+        not a run; or if the processes of one run have different configurations.
 
     Attributes:
       path: The folder, absolute.
@@ -68,10 +68,16 @@ class RunFolder:
 
     def _agree(self, may_differ: Collection[str]) -> None:
         """Refuses processes of one run that were given different configurations."""
-        main = json.loads(from_main(lambda: json.dumps(self.config)))
-        if differing := _differing(main or {}, self.config or {}, may_differ):
-            what = f"the first process was given other settings ({differing})"
-            raise UserError(what, where=self.given, remedy="start all processes alike")
+        texts = to_main(json.dumps(self.config))
+
+        def compare():
+            for i, text in enumerate(texts):
+                if differing := _differing(self.config or {}, json.loads(text) or {}, may_differ):
+                    what = f"process {i} was given other settings than process 0 ({differing})"
+                    raise UserError(what, where=self.given, remedy="start all processes alike")
+            return ""
+
+        from_main(compare)
 
     def _open(self, may_differ: Collection[str], overwrite: bool) -> tuple[bool, bool, Any]:
         """Whether a run is continued, or deleted, and the result of a finished one."""

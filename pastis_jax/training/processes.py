@@ -101,6 +101,18 @@ def from_main(make: Callable[[], str]) -> str:
     return heard.removeprefix(_DONE)
 
 
+def to_main(text: str) -> list[str]:
+    """Returns in the main process the `text` of every one, in their order; elsewhere its own."""
+    if not jax.distributed.is_initialized():
+        return [text]
+    name, client = f"pastis_jax/{next(_numbers)}", distributed.global_state.client
+    client.key_value_set(f"{name}/{jax.process_index()}", text)
+    if not is_main():
+        return [text]
+    wait = PATIENCE_SECONDS * 1000
+    return [client.blocking_key_value_get(f"{name}/{i}", wait) for i in range(jax.process_count())]
+
+
 def main_first(work: Callable[[], T]) -> T:
     """Calls `work` in the main process, then in the others: what it leaves on disk is there.
 

@@ -66,9 +66,9 @@ def test_overwrite_deletes_a_run_and_nothing_else(tmp_path):
 
 
 def test_processes_of_one_run_are_given_the_same(tmp_path, monkeypatch):
-    main = json.dumps({**CONFIG, "epochs": 4, "out": "b"})
-    monkeypatch.setattr(training.logging, "from_main", lambda make: main)
-    with pytest.raises(UserError, match=r"other settings \(--epochs 4, now 3\)"):
+    other = json.dumps({**CONFIG, "epochs": 4, "out": "b"})
+    monkeypatch.setattr(training.logging, "to_main", lambda text: [text, text, other])
+    with pytest.raises(UserError, match=r"process 2 .* \(--epochs 3, now 4\)"):
         training.RunFolder(tmp_path, CONFIG, may_differ=("out",))
 
 

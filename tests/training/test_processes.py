@@ -113,6 +113,18 @@ def test_a_mistake_in_the_data_ends_all_processes(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+def test_processes_given_other_settings_end_at_once(data, tmp_path):
+    given = [*data, "--fusion", "single", "--out", str(tmp_path / "run")]
+    running = processes.start_two("parcel", given, other=["--epochs", "3"])
+    (code, _, errors), (other, silent, _) = processes.finish(*running)
+    assert code == 2
+    assert "process 1 was given other settings" in errors.strip().splitlines()[-1]
+    assert "--epochs" in errors
+    assert other != 0
+    assert silent == ""
+    assert not (tmp_path / "run").exists()
+
+
 REFUSED = [
     (["--distributed"], "--coordinator"),
     (["--processes", "2"], "--distributed"),
