@@ -202,6 +202,8 @@ class Cells:
         log = self._file(cell, "log")
         log.parent.mkdir(parents=True, exist_ok=True)
         record = {"command": list(cell.command), "status": "missing"}
+        if cell.needs:  # An earlier result is of what is there no more.
+            (self.root / cell.result).unlink(missing_ok=True)
         write_json(self._file(cell, "json"), record)
         given = [text.replace(ROOT, str(self.root)) for text in cell.command]
         command = [sys.executable, "-m", *given, "--out", str(self.root / cell.out)]

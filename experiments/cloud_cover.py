@@ -238,11 +238,16 @@ def draw(folder: pathlib.Path, path: pathlib.Path) -> None:
 
 
 def _panel(found: list[dict[str, Any]], number: int) -> viz.CloudPanel:
-    """What was measured of a task, at one spell of the settings."""
+    """What was measured of a task, at one spell of the settings, where all models were."""
     runs: dict[tuple[str, str], dict[tuple[int, int], dict[str, Any]]] = {}
     for one in found:
         models = runs.setdefault((_scheme(one), one["enhancement"]), {})
         models[one["fold"], one["seed"]] = one["curves"][number]
+    shared = set.intersection(*(set(curves) for curves in runs.values()))
+    if not shared:
+        what = "there is no fold and seed of which all models were measured"
+        raise UserError(what, where=found[0]["task"], remedy="measure them, or draw models apart")
+    runs = {model: {at: curves[at] for at in shared} for model, curves in runs.items()}
     task, score, curve = found[0]["task"], found[0]["score"], found[0]["curves"][number]
     return viz.CloudPanel(
         title=f"{found[0]['title']}: {curve_name(curve)}",
@@ -262,8 +267,8 @@ def pooled_scores(
     Args:
       task: Of the runs.
       score: Its name.
-      curves: Of runs that differ in fold and seed, by these. Seeds that have not all folds of the
-        one with most are left out.
+      curves: Of runs that differ in fold and seed, by these. Seeds without all folds of the one
+        with most are left out.
     """
     folds, seeds = pooled.complete(curves)
     return [
@@ -304,6 +309,9 @@ def read(folder: pathlib.Path) -> list[dict[str, Any]]:
             if found[file][name] != found[first][name]:
                 what = f"its {name} are not those of {first}"
                 raise UserError(what, where=file, remedy="measure both alike, or draw them apart")
+    for file, one in found.items():
+        if not all("counts" in curve for curve in one["curves"]):
+            raise UserError("it lacks counts", where=file, remedy="measure it anew")
     seen: dict[tuple, pathlib.Path] = {}
     schemes: dict[tuple, tuple[str, pathlib.Path]] = {}
     for file, one in found.items():

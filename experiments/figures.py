@@ -117,7 +117,8 @@ def run(config: Config) -> dict[str, Any]:
         common.say(f"{picture} drawn.")
     if not drawn:
         remedy = "give the --out of experiments.paper, when it has finished more runs"
-        raise UserError("holds the runs of no figure", where=config.runs, remedy=remedy)
+        what = f"no figure can be drawn ({'; '.join(missing.values())})"
+        raise UserError(what, where=config.runs, remedy=remedy)
     content = {"settings": arguments.stored(config), "figures": drawn, "missing": missing}
     text = json.dumps(jsonable(content), indent=2) + "\n"
     write_whole(config.out / "figures.json", lambda path: path.write_text(text))

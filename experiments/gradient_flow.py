@@ -206,10 +206,10 @@ def record(
 
 
 def line(one: Mapping[str, Any], epochs: int) -> str:
-    """An epoch for the reader."""
+    """An epoch for the reader; shares as in the picture."""
+    moved = sum(abs(value) for parts in one["flow"].values() for value in parts.values()) or 1
     shares = ", ".join(
-        f"{name} {sum(parts.values()) / (one['total'] or 1):.0%}"
-        for name, parts in one["flow"].items()
+        f"{name} {sum(parts.values()) / moved:.0%}" for name, parts in one["flow"].items()
     )
     return (
         f"epoch {one['epoch']}/{epochs}: objective {one['train']['objective']:.3f}, "

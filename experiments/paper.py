@@ -333,11 +333,21 @@ def kind_of(cell: Cell) -> str:
 def draw(config: Config) -> None:
     """Draws what `config` asks for, and is there, into the folder `figures`."""
     parts, folder = set(config.only or PARTS), config.out / "figures"
+    for part in parts:
+        for earlier in folder.glob(f"{part}*.png"):
+            earlier.unlink()
     only = tuple(one.name for one in figures.FIGURES if one.name in parts)
     if only:
         with _told():
             figures.run(
-                figures.Config(runs=config.out, out=folder, only=only, cache_dir=config.cache_dir)
+                figures.Config(
+                    runs=config.out,
+                    out=folder,
+                    only=only,
+                    fold=config.folds[0],
+                    seed=config.seeds[0],
+                    cache_dir=config.cache_dir,
+                )
             )
     if "figure7" in parts:
         with _told():

@@ -97,7 +97,7 @@ def test_maps_of_two_semantic_runs(tmp_path, capsys):
     ):
         assert line in printed
     config = settings(runs.parent, out, fold=2)
-    refusal.refused_in_a_line(lambda: figures.run(config), "holds the runs of no figure")
+    refusal.refused_in_a_line(lambda: figures.run(config), "no figure can be drawn")
     assert "late-both are not all finished for fold 2, seed any" in capsys.readouterr().out
 
 
@@ -142,7 +142,7 @@ def test_runs_that_do_not_fit_together(tmp_path, capsys, replaced, reason):
     parcel_run(tmp_path / "parcel" / "S2-base" / "fold1-seed0", counts(1))
     parcel_run(tmp_path / "parcel" / "late-both" / "fold1-seed0", counts(1), **replaced)
     config = settings(tmp_path, tmp_path / "out")
-    refusal.refused_in_a_line(lambda: figures.run(config), "holds the runs of no figure")
+    refusal.refused_in_a_line(lambda: figures.run(config), "no figure can be drawn")
     assert f"figure5 not drawn: {reason}" in capsys.readouterr().out
     assert not (tmp_path / "out").exists()
 

@@ -94,7 +94,7 @@ def pages(tmp_path_factory):
     for model, seconds in (("early", 40.0), ("late", 30.0), ("mid", 8.0)):
         times = {"loading and prediction": seconds, "loading": 9.0, "prediction": 8.0}
         content = {"seconds": times, "count": 20, "samples": "parcels", "device": "1 x cpu"}
-        write(root / f"inference/parcel-{model}/fold1.json", content)
+        write(root / f"inference/parcel-{model}/fold1-seed0.json", content)
     (root / "figures").mkdir()
     for name in ("figure5", "figure7-parcel", "figure7-semantic"):
         viz.validation_curves({"S2": {"base": [[0.1]]}}, root / f"figures/{name}.png", score="mIoU")

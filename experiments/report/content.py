@@ -33,8 +33,8 @@ FIGURES = {
     ),
     "figure6": (
         "Figure 6: gradient flow",
-        "Share of each module of late fusion in the decrease of the objective, without and with "
-        "auxiliary losses.",
+        "Share of each module of late fusion in what all of them move the objective by, without "
+        "and with auxiliary losses; below zero what raises it.",
     ),
     "figure7": (
         "Figure 7: cloud cover",
@@ -137,8 +137,8 @@ def _by_task(runs, value) -> dict[str, list]:
 
 def _warnings(runs: Runs) -> Iterator[str]:
     epochs = _by_task(runs, lambda result: result["epochs"])
-    if short := {task: v for task, v in epochs.items() if v[0] <= SMOKE_EPOCHS}:
-        most = max(n for values in short.values() for n in values if n <= SMOKE_EPOCHS)
+    if short := {task: v for task, v in epochs.items() if 0 < v[-1] <= SMOKE_EPOCHS}:
+        most = max(values[-1] for values in short.values())
         of = "" if len(short) == len(epochs) else f" of {' and '.join(map(TASKS.get, short))}"
         yield f"Smoke run{of}: {_counted(most, 'epoch')} at most. The numbers mean nothing."
     if runs.simulated:

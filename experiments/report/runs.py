@@ -66,8 +66,11 @@ OTHER_TESTS = {
     ),
 }
 """What makes a score another than the paper's."""
-MAY_DIFFER = {"fold", "seed", "data", *arguments.MAY_DIFFER}
-"""Settings in which the runs of one model may differ."""
+MAY_DIFFER = {
+    *("fold", "seed", "data", "init_from", "min_confidence", "remat", "removed_optical"),
+    *arguments.MAY_DIFFER,
+}
+"""Settings in which the runs of one model may differ: published weights are of a fold."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,7 +82,7 @@ class Runs:
       finished: Runs by task, model and enhancement, each in the order of fold and seed.
       failures: Last line of the error, by the name of the cell that failed.
       unfinished: Names of runs that were begun and have neither ended nor failed.
-      times: Contents of inference/TASK-MODEL/fold*.json, by task and model.
+      times: Contents of inference/TASK-MODEL/fold*-seed*.json, by task and model.
       pictures: figures/*.png, by their names.
     """
 
@@ -178,7 +181,7 @@ def _failures(root):
 
 def _times(root):
     found: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
-    for path in sorted(root.glob("inference/*/fold*.json")):
+    for path in sorted(root.glob("inference/*/fold*-seed*.json")):
         task, _, model = path.parent.name.partition("-")
         _refuse_lack(path, content := _json(path), TIME)
         found.setdefault((task, model), []).append(content)
