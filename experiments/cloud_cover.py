@@ -246,7 +246,7 @@ def _panel(found: list[dict[str, Any]], number: int) -> viz.CloudPanel:
     shared = set.intersection(*(set(curves) for curves in runs.values()))
     if not shared:
         what = "there is no fold and seed of which all models were measured"
-        raise UserError(what, where=found[0]["task"], remedy="measure them, or draw models apart")
+        raise UserError(what, where="--draw", remedy="measure them, or draw models apart")
     runs = {model: {at: curves[at] for at in shared} for model, curves in runs.items()}
     task, score, curve = found[0]["task"], found[0]["score"], found[0]["curves"][number]
     return viz.CloudPanel(

@@ -1,7 +1,7 @@
 """Every table and figure of the paper by one command.
 
     python -m experiments.paper --smoke                       # all of it in short, simulated
-    python -m experiments.paper --only table1 --seeds 0 1     # simulated, about two hours on a CPU
+    python -m experiments.paper --only table1                 # simulated, about an hour on a CPU
     python -m experiments.paper --data PIXEL_SET PATCHES --folds 1 2 3 4 5 --out runs/paper
 
 Each cell of a table, and each measurement for a figure, is a command in a folder of its own below
@@ -113,8 +113,9 @@ SMOKE = {
 SMOKE_ENVIRONMENT = {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
 """So short runs compile longer than they compute."""
 if jax.__version_info__ < (0, 11):  # An unknown flag would end the process.
-    older = "--xla_cpu_use_fusion_emitters=false"
-    SMOKE_ENVIRONMENT["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {older}".strip()
+    SMOKE_ENVIRONMENT["XLA_FLAGS"] = " ".join(
+        [os.environ.get("XLA_FLAGS", ""), "--xla_cpu_use_fusion_emitters=false"]
+    )
 SMOKE_FLOW = ("--epochs", "3")
 SMOKE_CLOUDS = ("--ratios", "0", "0.3", "0.7", "1", "--draws", "1")
 

@@ -25,15 +25,16 @@ NARROW = {
 }
 SMALL = {
     "1_parcels": {"EPOCHS": 1},
-    "2_fusion": {"SCHEMES": ("single", "mid"), "EPOCHS": 1, "REMOVED": (0.5,)},
+    "2_fusion": {"MODELS": ("S2", "mid"), "EPOCHS": 1, "RATIOS": (0.0, 0.5)},
     "3_maps": {
         "SEMANTIC": {**NARROW, "head_widths": (4,)},
-        "PANOPTIC": {**NARROW, "shape_size": 4, "max_instances": 8},
+        "PANOPTIC": {**NARROW, "mask_conv": False, "shape_size": 4, "max_instances": 8},
     },
     "4_own_parts": {"EPOCHS": 1, "REMOVED": (0.0, 1.0)},
 }
 """What the tests put in place of the parameters of each notebook."""
 PICTURES = {"1_parcels": 5, "2_fusion": 3, "3_maps": 6, "4_own_parts": 1}
+"""Number of pictures in each."""
 
 each = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 

@@ -15,7 +15,7 @@ import pixel_set_factory as factory
 import pytest
 import reopened
 
-from experiments import common, parcel, simulated_table
+from experiments import common, parcel
 from pastis_jax.data import simulate
 from pastis_jax.data.prepare import prepare_pixel_set
 from pastis_jax.errors import UserError
@@ -214,39 +214,6 @@ def test_folds_of_the_protocol(data, tmp_path, monkeypatch):
     assert np.sum(result["confusion"]) == 6  # fold 1: seven parcels, one of them void
 
 
-def test_table_keeps_what_is_not_a_run(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(common, "simulated_pixel_set", lambda cache: tmp_path)
-    (tmp_path / "runs" / "s2-seed0").mkdir(parents=True)
-    thesis = tmp_path / "runs" / "s2-seed0" / "thesis.txt"
-    thesis.write_text("chapter 1")
-    arguments = ["--runs", str(tmp_path / "runs"), "--page", str(tmp_path / "page.md")]
-    for more, named in ((["--seeds", "0"], "not a run"), (["--epochs", "0"], "--epochs")):
-        with pytest.raises(SystemExit) as stopped:
-            simulated_table.main([*arguments, *more])
-        assert stopped.value.code == 2
-        assert named in capsys.readouterr().err
-    assert thesis.read_text() == "chapter 1"
-
-
-def test_table_reads_finished_runs_of_the_same_settings_alone(tmp_path, monkeypatch):
-    monkeypatch.setattr(common, "simulated_pixel_set", lambda cache: tmp_path)
-    trained = []
-
-    def train(config):
-        trained.append(config)
-        folder = common.open_folder(config, "parcel")
-        folder.begin()
-        folder.write("result.json", {"epochs": config.epochs})
-        folder.close()
-        return {"epochs": config.epochs}
-
-    monkeypatch.setattr(parcel, "run", train)
-    for epochs, times in ((3, 1), (3, 1), (4, 2)):
-        config = simulated_table.Config(epochs=epochs, runs=tmp_path / "runs")
-        assert simulated_table.one_run(config, "S1A", 0) == {"epochs": epochs}
-        assert len(trained) == times
-
-
 def test_folder_of_another_run_is_refused(data, tmp_path, capsys):
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(SystemExit) as stopped:
@@ -310,34 +277,6 @@ def test_real_sample_trains_and_tests(scheme, tmp_path_factory, tmp_path):
     result = json.loads((out / "result.json").read_text())
     assert np.sum(result["confusion"]) == 53
     assert np.isfinite(result["test"]["loss"])
-
-
-def test_table_says_what_holds():
-    """The page of the simulated table, from made-up results: one statement fails."""
-
-    def result(clear, cloudy):
-        return {
-            "epochs": 3,
-            "parameters": 1234,
-            "test": {"mIoU": clear, "OA": 0.9},
-            "test_removed_optical": {"0.7": {"mIoU": cloudy}},
-        }
-
-    scores = {
-        "S2": (0.70, 0.40),
-        "S1A": (0.60, 0.60),
-        "S1D": (0.62, 0.62),
-        "Early fusion": (0.75, 0.60),
-        "Mid fusion": (0.76, 0.60),
-        "Late fusion": (0.80, 0.70),
-        "Decision fusion": (0.69, 0.60),
-    }
-    results = {name: [result(*score)] for name, score in scores.items()}
-    text = simulated_table.page(results, simulated_table.Config(seeds=(0,)))
-    assert text.count("**no**") == 1
-    assert "| Decision fusion beats S2 alone | -1.00 | **no** |" in text
-    assert "| Late fusion then loses less than half of what S2 loses | 10.0 of 30.0 | yes |" in text
-    assert "Late fusion > Mid fusion > Early fusion > Decision fusion" in text
 
 
 def test_user_error_is_one_line():
