@@ -51,7 +51,7 @@ class Config:
     draws: int = 5
     """Number of random orders to remove the dates of a sample in."""
     spells: tuple[int, ...] = (1, 6)
-    """Numbers of dates that are removed together: 1 is the paper's, 6 about a month."""
+    """Numbers of dates that are removed together: 1 is the paper's, 6 five to seven weeks."""
     seed: int = 0
     """Of these orders, which are the same for every run."""
     cache_dir: pathlib.Path | None = None
@@ -245,7 +245,7 @@ def _panel(found: list[dict[str, Any]], number: int) -> viz.CloudPanel:
         models[one["fold"], one["seed"]] = one["curves"][number]
     shared = set.intersection(*(set(curves) for curves in runs.values()))
     if not shared:
-        what = "there is no fold and seed of which all models were measured"
+        what = f"there is no fold and seed of which all {found[0]['task']} models were measured"
         raise UserError(what, where="--draw", remedy="measure them, or draw models apart")
     runs = {model: {at: curves[at] for at in shared} for model, curves in runs.items()}
     task, score, curve = found[0]["task"], found[0]["score"], found[0]["curves"][number]
