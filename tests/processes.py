@@ -19,11 +19,11 @@ SECONDS = 300
 TOLERANCE = 1e-5
 
 
-def start(task, arguments):
-    """Starts an experiment with one device in a process of its own."""
+def start(task, arguments, devices=1):
+    """Starts an experiment with so many devices in a process of its own."""
     paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     settings = {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1", "PYTHONPATH": os.pathsep.join(paths)}
-    settings["XLA_FLAGS"] = "--xla_force_host_platform_device_count=1"
+    settings["XLA_FLAGS"] = f"--xla_force_host_platform_device_count={devices}"
     settings["JAX_COMPILATION_CACHE_DIR"] = jax.config.jax_compilation_cache_dir
     settings["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
     return subprocess.Popen(
@@ -57,9 +57,9 @@ def finish(*running):
     return [(process.returncode, *output) for process, output in zip(running, outputs, strict=True)]
 
 
-def run_one(task, arguments):
-    """Runs an experiment on one device, which must end well."""
-    ((code, _, errors),) = finish(start(task, arguments))
+def run_one(task, arguments, devices=1):
+    """Runs an experiment in one process, which must end well."""
+    ((code, _, errors),) = finish(start(task, arguments, devices))
     assert code == 0, errors
 
 
