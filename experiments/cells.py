@@ -6,17 +6,19 @@ or is killed leaves the others alone. What is done is not done again; what was s
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
 import os
 import pathlib
 import shlex
+import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 from pastis_jax.errors import UserError
@@ -150,7 +152,7 @@ class Cells:
     ) -> None:
         """Runs the cells that are not done; prints a line for each that ends.
 
-        What fails is written down, and the others go on. Ctrl-C stops all that run.
+        What fails is written down, and the others go on. Ctrl-C and SIGTERM stop all that run.
 
         Args:
           workers: Number of cells to run at a time.
@@ -162,7 +164,7 @@ class Cells:
         count, ended, running = len(waiting), 0, {}
         if len(mine) > count:
             print(f"{len(mine) - count} of {len(mine)} cells are there already.", flush=True)
-        with tempfile.TemporaryDirectory(prefix="pastis_jax-") as compiled:
+        with tempfile.TemporaryDirectory(prefix="pastis_jax-") as compiled, _terminable():
             # Cells that compile the same program, of other seeds say, compile it once.
             given = {
                 "JAX_COMPILATION_CACHE_DIR": compiled,
@@ -256,9 +258,23 @@ class Cells:
         return self.root / "cells" / f"{cell.name}.{suffix}"
 
 
+@contextlib.contextmanager
+def _terminable() -> Iterator[None]:
+    """Makes SIGTERM an exception, which ends this process as soon as its children have ended."""
+
+    def end(*_):
+        raise SystemExit(128 + signal.SIGTERM)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def _essential(command: Sequence[str]) -> list[str]:
     """A command without `--cache-dir`, which changes no result."""
-    command = list(command)
+    command = [word for word in command if not word.startswith("--cache-dir=")]
     if "--cache-dir" in command:
         del command[(at := command.index("--cache-dir")) : at + 2]
     return command

@@ -227,36 +227,66 @@ def draw(folder: pathlib.Path, path: pathlib.Path) -> None:
     """
     found = read(folder)
     spells = found[0]["settings"]["spells"]
-    panels = [
-        [_panel([one for one in found if one["task"] == task], i) for i in range(len(spells))]
-        for task in restored.TASKS
-        if any(one["task"] == task for one in found)
-    ]
+    panels = []
+    for task in restored.TASKS:
+        of_task = [one for one in found if one["task"] == task]
+        if of_task and (runs := _shared(of_task)):
+            panels.append([_panel(of_task, runs, i) for i in range(len(spells))])
+    if not panels:
+        what = "there is no fold and seed of which all models were measured"
+        raise UserError(what, where="--draw", remedy="measure them, or draw models apart")
     data = "simulated data" if found[0]["data"] == "simulated" else "real data"
     path.parent.mkdir(parents=True, exist_ok=True)
     viz.cloud_cover(panels, path, title=f"Test with S2 dates removed, {data}")
 
 
-def _panel(found: list[dict[str, Any]], number: int) -> viz.CloudPanel:
-    """What was measured of a task, at one spell of the settings, where all models were."""
-    runs: dict[tuple[str, str], dict[tuple[int, int], dict[str, Any]]] = {}
+Runs = tuple[tuple[int, ...], tuple[int, ...]]
+"""Folds and seeds."""
+
+
+def _shared(found: list[dict[str, Any]]) -> Runs | None:
+    """The folds and seeds of which all models of a task were measured; says what is left out."""
+    task = found[0]["task"]
+    measured: dict[tuple[str, str], set[tuple[int, int]]] = {}
     for one in found:
-        models = runs.setdefault((_scheme(one), one["enhancement"]), {})
-        models[one["fold"], one["seed"]] = one["curves"][number]
-    shared = set.intersection(*(set(curves) for curves in runs.values()))
+        measured.setdefault(_key(one), set()).add((one["fold"], one["seed"]))
+    shared = set.intersection(*measured.values())
     if not shared:
-        what = f"there is no fold and seed of which all {found[0]['task']} models were measured"
-        raise UserError(what, where="--draw", remedy="measure them, or draw models apart")
-    runs = {model: {at: curves[at] for at in shared} for model, curves in runs.items()}
+        common.say(f"No fold and seed was measured of every {task} model: these are left out.")
+        return None
+    folds, seeds = map(tuple, pooled.complete(shared))
+    used = {*itertools.product(folds, seeds)}
+    left_out = [
+        f"{model} {enhancement} fold {fold} seed {seed}"
+        for (model, enhancement), runs in measured.items()
+        for fold, seed in sorted(runs - used)
+    ]
+    if left_out:
+        common.say(f"Not measured of every {task} model, left out: {', '.join(left_out)}.")
+    return folds, seeds
+
+
+def _panel(found: list[dict[str, Any]], runs: Runs, number: int) -> viz.CloudPanel:
+    """What was measured of a task on folds with seeds, at one spell of the settings."""
+    folds, seeds = runs
+    models: dict[tuple[str, str], dict[tuple[int, int], dict[str, Any]]] = {}
+    for one in found:
+        if one["fold"] in folds and one["seed"] in seeds:
+            curves = models.setdefault(_key(one), {})
+            curves[one["fold"], one["seed"]] = one["curves"][number]
     task, score, curve = found[0]["task"], found[0]["score"], found[0]["curves"][number]
     return viz.CloudPanel(
-        title=f"{found[0]['title']}: {curve_name(curve)}",
+        title=f"{found[0]['title']}: {curve_name(curve)}\n{common.runs_name(folds, seeds)}",
         score=score,
         curves=[
             viz.CloudCurve(*model, curve["ratios"], pooled_scores(task, score, curves))
-            for model, curves in runs.items()
+            for model, curves in models.items()
         ],
     )
+
+
+def _key(one: Mapping[str, Any]) -> tuple[str, str]:
+    return _scheme(one), one["enhancement"]
 
 
 def pooled_scores(

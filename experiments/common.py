@@ -148,6 +148,14 @@ def _stopped_at(folder: RunFolder) -> str:
     )
 
 
+def runs_name(folds: Sequence[int], seeds: Sequence[int]) -> str:
+    """Folds and seeds, for a title."""
+    return ", ".join(
+        f"{word}{'s' * (len(values) > 1)} {' '.join(map(str, values))}"
+        for word, values in (("fold", folds), ("seed", seeds))
+    )
+
+
 def simulated_pixel_set(cache: pathlib.Path | None) -> pathlib.Path:
     """Returns the default simulated pixel-set folder, made on first use and kept in the cache."""
     return _simulated(cache, "pixels")

@@ -109,14 +109,25 @@ def check(config: Config, flags: Sequence[str]) -> None:
         if any(x == flag or x.startswith(f"{flag}=") for x in flags):
             remedy = "leave it out; there are --folds, --seeds and --out"
             raise UserError("this is set for each run", where=flag, remedy=remedy)
-    for flag, values in (("--folds", config.folds), ("--seeds", config.seeds)):
-        if not values or len(set(values)) < len(values):
-            raise UserError(f"got {values}", where=flag, remedy="give at least one, each once")
+    check_runs(config.folds, config.seeds)
     if config.shard and config.out is None:
         what, remedy = "the machines must see one folder", "name it by --out"
         raise UserError(what, where="--shard", remedy=remedy)
     if config.workers < 1:
         raise UserError("must be at least 1", where="--workers", remedy="give 1, say")
+
+
+def check_runs(folds: Sequence[int], seeds: Sequence[int]) -> None:
+    """Refuses folds and seeds that are none, or none that an experiment takes.
+
+    Raises:
+      UserError: Naming the flag.
+    """
+    for flag, values in (("--folds", folds), ("--seeds", seeds)):
+        if not values or len(set(values)) < len(values):
+            raise UserError(f"got {values}", where=flag, remedy="give at least one, each once")
+    if not all(0 <= seed < 2**32 for seed in seeds):
+        raise UserError(f"got {seeds}", where="--seeds", remedy="give 0 to 4294967295 each")
 
 
 def cell(task: str, flags: Sequence[str], fold: int, seed: int, folder: str = "") -> Cell:
@@ -167,8 +178,10 @@ def show(summary: Mapping[str, Any], scores: Sequence[str]) -> None:
     table.add_section()
     for seed, values in summary["pooled"].items():
         table.add_row(f"seed {seed}, folds summed", *(f"{100 * values[n]:.1f}" for n in scores))
-    for name, text in (("over_seeds", "mean over seeds"), ("over_runs", "mean over runs")):
-        table.add_row(text, *(points(summary[name][n]) for n in scores))
+    for name, of in (("over_seeds", "pooled"), ("over_runs", "by_run")):
+        if len(summary[of]) > 1:
+            text = name.replace("over_", "mean over ")
+            table.add_row(text, *(points(summary[name][n]) for n in scores))
     Console(width=None if sys.stdout.isatty() else 100).print(table)
 
 

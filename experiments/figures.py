@@ -334,12 +334,8 @@ def heading(
     simulated = results[0]["data"] == "simulated"
     data = "simulated data" if simulated else pathlib.Path(results[0]["folder"]).name
     epochs = sorted({one["epochs"] for one in results})
-    texts = [
-        f"{word}{'s' * (len(values) > 1)} {' '.join(map(str, values))}"
-        for word, values in (("fold", folds), ("seed", seeds))
-    ]
     trained = f"{' or '.join(map(str, epochs))} epoch{'s' * (epochs != [1])}"
-    return ", ".join([task, data, *texts, trained])
+    return ", ".join([task, data, common.runs_name(folds, seeds), trained])
 
 
 def write_whole(path: pathlib.Path, write: Callable[[pathlib.Path], Any]) -> None:

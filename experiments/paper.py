@@ -148,6 +148,8 @@ class Config:
     command without it does what is left, and draws."""
     workers: int = 1
     """Number of cells to run at a time; they share the devices, which a TPU does not allow."""
+    compute_statistics: bool = False
+    """Normalise by statistics computed from the data, for folders without NORM files."""
     cache_dir: pathlib.Path | None = None
     """As in the experiments."""
 
@@ -186,9 +188,7 @@ def check(config: Config) -> None:
     Raises:
       UserError: Naming the flag.
     """
-    for flag, values in (("--folds", config.folds), ("--seeds", config.seeds)):
-        if not values or len(set(values)) < len(values):
-            raise UserError(f"got {values}", where=flag, remedy="give at least one, each once")
+    cross_validation.check_runs(config.folds, config.seeds)
     for flag, value in (("--epochs", config.epochs), ("--workers", config.workers)):
         if value is not None and value < 1:
             raise UserError(f"got {value}", where=flag, remedy="give 1 or more")
@@ -304,7 +304,7 @@ def source(config: Config, task: str) -> tuple[str, ...]:
     """Flags that say where the data of a task are; none for the simulated set."""
     folders, kind = given(config), "pixel sets" if task == "parcel" else "patches"
     found = ("--data", str(folders[kind])) if kind in folders else ()
-    return (*found, *_cache(config))
+    return (*found, *(("--compute-statistics",) * config.compute_statistics), *_cache(config))
 
 
 def _cache(config: Config) -> tuple[str, ...]:
@@ -322,7 +322,12 @@ def prepare(config: Config, wanted: Sequence[Cell]) -> None:
         simulated, prepared = SETS[kind]
         root = folders.get(kind) or simulated(config.cache_dir)
         print(f"Looking at {root}.", flush=True)
-        prepared(root, modalities=tuple(MODALITIES), cache=config.cache_dir)
+        prepared(
+            root,
+            modalities=tuple(MODALITIES),
+            cache=config.cache_dir,
+            compute_statistics=config.compute_statistics,
+        )
 
 
 def kind_of(cell: Cell) -> str:

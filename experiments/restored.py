@@ -122,12 +122,14 @@ def read_run(folder: pathlib.Path) -> tuple[dict[str, Any], dict[str, Any]]:
 def model_name(result: Mapping[str, Any]) -> str:
     """The name of a run's model: of its only modality, or of its fusion scheme.
 
-    A scheme of fewer than all modalities has them in its name.
+    A scheme of other than all modalities has them in its name, and so has early fusion onto the
+    dates of another modality than S2.
     """
     modalities, fusion = result["modalities"], result["fusion"]
     if fusion == "single":
         return modalities[0]
-    return fusion if {*modalities} == {*MODALITIES} else f"{fusion} of {' + '.join(modalities)}"
+    usual = {*modalities} == {*MODALITIES} and (fusion != "early" or modalities[0] == "S2")
+    return fusion if usual else f"{fusion} of {' + '.join(modalities)}"
 
 
 def enhancement(result: Mapping[str, Any]) -> str:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import itertools
 import json
 import os
+import signal
+import subprocess
 import time
 
 import pixel_set_factory as factory
@@ -61,8 +64,9 @@ def test_what_is_done_is_not_done_again(root, capsys):
     assert (root / "a" / "one.txt").read_text() == "x"
     assert (root / "two.txt").exists()
     refused_in_a_line(lambda: Cells(root, [cell("a/one", "0.1")]), "work 0.1", "another --out")
-    moved = Cells(root, [cell("a/one", "0", "--cache-dir", "elsewhere")])
-    assert moved.status(*moved.cells.values()) == "done"
+    for flags in (["--cache-dir", "elsewhere"], ["--cache-dir=elsewhere"]):
+        moved = Cells(root, [cell("a/one", "0", *flags)])
+        assert moved.status(*moved.cells.values()) == "done"
 
 
 def test_what_is_made_of_a_result_that_changed_is_made_again(root):
@@ -111,17 +115,27 @@ def test_who_measures_time_is_alone(root):
     assert all(other_end <= start or end <= other for other, other_end in times.values())
 
 
-def test_ctrl_c_stops_all(root, monkeypatch):
-    def interrupt(_):
-        raise KeyboardInterrupt
+@pytest.mark.parametrize(
+    ("number", "error"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)]
+)
+def test_who_stops_the_command_stops_all(root, monkeypatch, number, error):
+    """Its children end before it does."""
+    started = []
 
-    monkeypatch.setattr(time, "sleep", interrupt)
-    start = time.monotonic()
+    class Started(subprocess.Popen):
+        def __init__(self, *given, **settings):
+            super().__init__(*given, **settings)
+            started.append(self)
+
+    before = signal.getsignal(number)
+    monkeypatch.setattr(subprocess, "Popen", Started)
+    monkeypatch.setattr(time, "sleep", lambda _: os.kill(os.getpid(), number))
     kept = Cells(root, [cell("long", "60")])
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(error):
         kept.run()
-    assert time.monotonic() - start < 30
+    assert [one.returncode for one in started] == [-signal.SIGTERM]
     assert kept.status(cell("long", "60")) == "missing"
+    assert signal.getsignal(number) == before
 
 
 def test_shards_share_all_cells():
@@ -153,6 +167,9 @@ def test_cells_of_the_paper(smoke, monkeypatch, tmp_path):
             given = experiment.complete(tyro.cli(experiment.Config, args=list(c.command[1:])))
             assert f"{module}/" in c.name
             assert c.name.endswith(f"fold{given.fold}-seed{given.seed}")
+        else:
+            measures = importlib.import_module(c.command[0])
+            tyro.cli(measures.Config, args=[*c.command[1:], "--out", "out"])
     by_task = {task: {n.split("/")[1] for n in names if n.startswith(f"{task}/")} for task in TASKS}
     assert {task: len(rows) for task, rows in by_task.items()} == TASKS
 
@@ -199,11 +216,48 @@ def test_a_shard_ends_well_when_its_own_part_is_done(tmp_path, monkeypatch):
     assert not paper.run(config)
 
 
+def test_what_is_there_is_drawn_and_what_was_is_not(tmp_path, capsys):
+    """The rest is told, and earlier pictures of these parts do not stay."""
+    parts, folder = ("figure6", "figure7", "attention"), tmp_path / "figures"
+    names = [
+        "figures/figure7.png",
+        "figures/figure8.png",
+        "gradient_flow/auxiliary-fold2-seed4.png",
+    ]
+    names += [f"attention/parcel-late-both-fold{fold}-seed4_S2.png" for fold in (1, 2)]
+    for name in names:
+        picture = tmp_path / name
+        picture.parent.mkdir(exist_ok=True)
+        picture.write_text(name)
+    paper.draw(paper.Config(only=parts, folds=(2, 1), seeds=(4,), out=tmp_path))
+    assert {picture.name: picture.read_text().split("/")[0] for picture in folder.iterdir()} == {
+        "figure6-fold2-seed4.png": "gradient_flow",
+        "figure8.png": "figures",
+        "attention-parcel-late-both-fold2-seed4_S2.png": "attention",
+    }
+    assert "not drawn: " in capsys.readouterr().out
+
+
+def test_statistics_are_computed_where_there_are_none(tmp_path):
+    """Of the data that are prepared, and in every command that reads data."""
+    root = factory.make_pixel_set(tmp_path / "pixels")
+    for file in root.glob("NORM*"):
+        file.unlink()
+    given = {"data": (root,), "only": ("table1", "figure6"), "cache_dir": tmp_path / "cache"}
+    config = paper.Config(**given)
+    refused_in_a_line(lambda: paper.prepare(config, paper.cells(config)), "--compute-statistics")
+    config = paper.Config(**given, compute_statistics=True)
+    wanted = paper.cells(config)
+    paper.prepare(config, wanted)
+    assert all("--compute-statistics" in c.command for c in wanted)
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
         ({"folds": ()}, "--folds"),
         ({"seeds": (1, 1)}, "--seeds"),
+        ({"seeds": (0, -1)}, "--seeds"),
         ({"epochs": 0}, "--epochs"),
         ({"smoke": True, "epochs": 3}, "--smoke"),
         ({"data": ("missing",)}, "no such folder"),
@@ -239,7 +293,10 @@ def test_cross_validation(tmp_path, monkeypatch, capsys):
     assert summary["over_runs"]["OA"]["mean"] == pytest.approx(
         sum(run["test"]["OA"] for run in runs) / 2
     )
-    assert "folds summed" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "folds summed" in printed
+    assert "mean over runs" in printed
+    assert "mean over seeds" not in printed  # There is one.
     for wrong, named in (
         (["--fusion", "single", "--auxiliary"], "--auxiliary"),
         (["--fold", "2"], "--fold"),

@@ -11,6 +11,7 @@ import pixel_set_factory as factory
 import pytest
 
 from experiments import cloud_cover, inference_time, parcel, restored
+from pastis_jax.training import write_json
 
 CLOUDS = ["--ratios", "1", "0", "0.5", "--draws", "2", "--spells", "1", "3"]
 
@@ -111,6 +112,25 @@ def test_figure_of_all_that_was_measured(clouds, tmp_path):
     picture = tmp_path / "new" / "clouds.png"
     cloud_cover.main(["--draw", str(clouds), "--out", str(picture)])
     assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_models_are_compared_on_the_same_folds(clouds, tmp_path, capsys, monkeypatch):
+    """What was not measured of all is told; a task without any such fold leaves the others."""
+    folder, panels = shutil.copytree(clouds, tmp_path / "clouds"), []
+    monkeypatch.setattr(cloud_cover.viz, "cloud_cover", lambda rows, *_, **__: panels.extend(rows))
+    late = json.loads((folder / "late" / "fold1.json").read_text())
+    write_json(folder / "late" / "fold2.json", late | {"fold": 2})
+    for fold, model in ((1, "S2"), (2, "S1A")):
+        write_json(folder / f"{model}.json", late | {"task": "x", "fold": fold, "model": model})
+    monkeypatch.setitem(restored.TASKS, "x", None)
+    cloud_cover.main(["--draw", str(folder), "--out", str(tmp_path / "x.png")])
+    printed = capsys.readouterr().out
+    assert "parcel model, left out: late auxiliary fold 2 seed 0." in printed
+    assert "every x model" in printed
+    (row,) = panels
+    assert all(panel.title.endswith("fold 1, seed 0") for panel in row)
+    clear = result_of(clouds.parent / "runs" / "late")["test"]["mIoU"]
+    assert [curve.scores[0][0] for curve in row[0].curves if curve.model == "late"] == [clear]
 
 
 def test_time_to_load_and_predict(runs, tmp_path):

@@ -58,6 +58,7 @@ def result(task, model, enhancement, *, fold=1, seed=0, hits=5, **differing):
         "peak_memory_gb": 1.5,
         "device": "1 x cpu",
         "code": "0.1.0, 0123456789",
+        "folder": "/data/PASTIS-R",
         "test": scores,
         "confusion": [[hits, 10 - hits], [10 - hits, 10 + 2 * hits]],
         "counts": counts,
@@ -274,6 +275,38 @@ def test_given_data_are_named(tmp_path):
     assert text.startswith("# The paper's tables and figures on PASTIS-R\n")
     assert "imulated" not in text
     assert "Smoke" not in text
+    assert "PASTIS-R, in PASTIS-R" in text
+    assert "several folders" not in text
+    add_run(tmp_path, "parcel", "S2", "base", data="given", epochs=100, fold=2, folder="/mine")
+    report.main(["--runs", str(tmp_path), "--out", str(tmp_path / "out")])
+    text = (tmp_path / "out/report.md").read_text()
+    assert "several folders: PASTIS-R, mine" in text
+
+
+def test_pictures_of_an_earlier_report_do_not_stay(tmp_path):
+    """Those of others do."""
+    add_run(tmp_path, "parcel", "S2", "base", epochs=3)
+    (tmp_path / "figures").mkdir()
+    viz.validation_curves({"S2": {"base": [[0.1]]}}, tmp_path / "figures/mine.png", score="mIoU")
+    pictures = tmp_path / "out" / "pictures"
+    report.main(["--runs", str(tmp_path), "--out", str(tmp_path / "out")])
+    assert {path.name for path in pictures.iterdir()} == {"mine.png", "curves-parcel.png"}
+    assert "Smoke" not in (tmp_path / "out/report.md").read_text()
+    (tmp_path / "figures/mine.png").unlink()
+    (pictures / "other.png").write_text("of another")
+    report.main(["--runs", str(tmp_path), "--out", str(tmp_path / "out")])
+    assert {path.name for path in pictures.iterdir()} == {"other.png", "curves-parcel.png"}
+
+
+def test_a_ratio_of_what_failed_has_failed(tmp_path):
+    add_run(tmp_path, "parcel", "S2", "base")
+    failed = {"command": ["experiments.inference_time"], "status": "failed", "error": ERROR}
+    write(tmp_path / "cells/inference/parcel-late/fold1-seed0.json", failed)
+    report.main(["--runs", str(tmp_path), "--out", str(tmp_path / "out")])
+    document = Document((tmp_path / "out/report.html").read_text())
+    rows = {"Late": "failed", "Early": "not run", "Late / Early": "failed"}
+    for row, state in rows.items():
+        assert cell(document, "Table 4", row, "Parcel classification")[0] == state
 
 
 def test_seeds_without_all_folds_are_left_out(tmp_path):

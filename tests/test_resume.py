@@ -160,10 +160,13 @@ def test_a_killed_run_continues_on_two_devices(data, tmp_path):
     whole, out = tmp_path / "whole", tmp_path / "killed"
     Process(data, whole, *SMALL_STEPS).finish()
     run = Process(data, out, *SMALL_STEPS)
-    run.kill_when(lambda: run.written("last-0000.000004"))
+    run.kill_when(lambda: run.written("last-0001"))
     text = Process(data, out, *SMALL_STEPS, devices=2).finish()
-    assert f"Continuing {out} from epoch" in text
+    assert f"Continuing {out} from epoch 2" in text
     processes.assert_agree(out, whole)
+    logs = [processes.numbers(folder)["log"] for folder in (out, whole)]
+    assert logs[0][0] == logs[1][0], "epoch 1 is the first process's, bit for bit"
+    assert logs[0][1] != logs[1][1], "and epoch 2 is not"
 
 
 def command(data, out, *more):

@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import pathlib
+import re
 import tempfile
 from collections.abc import Mapping
 
@@ -53,11 +54,20 @@ def run(config: Config) -> None:
             "report.html": page.render(made).encode(),
             "report.md": markdown.render(made, PICTURES).encode(),
         }
+    earlier = _linked(config.out / "report.md")
     for name, text in files.items():
         _write(config.out / name, text)
+    for name in earlier - files.keys():
+        (config.out / name).unlink(missing_ok=True)
     common.say(f"{config.out / 'report.html'} and {config.out / 'report.md'}: {made.title}.")
     for warning in made.warnings:
         common.say(warning)
+
+
+def _linked(report: pathlib.Path) -> set[str]:
+    """The pictures of an earlier report."""
+    text = report.read_text() if report.exists() else ""
+    return set(re.findall(rf"\]\(({PICTURES}/[^/)]+)\)", text))
 
 
 def draw_curves(runs: Runs, folder: pathlib.Path) -> Mapping[str, pathlib.Path]:

@@ -21,7 +21,7 @@ TASKS = {
 }
 PAPER_EPOCHS, FOLDS = 100, 5
 """Paper, sections 4.1 to 4.3."""
-SMOKE_EPOCHS = 5
+SMOKE_EPOCHS = 2
 """Up to so many, nothing has been learnt."""
 NARROW = 0.8
 """A model with less than this share of the paper's parameters is another one."""
@@ -145,12 +145,20 @@ def _warnings(runs: Runs) -> Iterator[str]:
         yield "Simulated data. The numbers say nothing about real crops."
     elif any(values[0] < PAPER_EPOCHS for values in epochs.values()):
         yield f"The paper trains for {PAPER_EPOCHS} epochs, these runs for {_listed(epochs)}."
+    for task, folders in _by_task(runs, _folder).items():
+        if len(folders) > 1:
+            yield f"The runs of {TASKS[task]} are of several folders: {', '.join(folders)}."
     if narrow := _narrow(runs):
         names = " and ".join(TASKS[task] for task in narrow)
         yield f"Models for {names} are smaller than the paper's: see their numbers of parameters."
     folds = _by_task(runs, lambda result: result["fold"])
     if any(len(values) < FOLDS for values in folds.values()):
         yield f"The paper's scores are over {FOLDS} folds, these over {_listed(folds, 'fold')}."
+
+
+def _folder(result):
+    """Name of the folder of the data."""
+    return pathlib.Path(result["folder"]).name
 
 
 def _narrow(runs):
@@ -173,9 +181,10 @@ def _facts(runs: Runs) -> dict[str, str]:
     count += f", {len(runs.unfinished)} not finished" * bool(runs.unfinished)
     count += f"; {_counted(len(runs.failures), 'cell')} failed" * bool(runs.failures)
     newest = max((run.folder / "result.json").stat().st_mtime for run in runs.all)
+    folders = sorted({_folder(result) for result in results})
     hours = sum(result["seconds"]["total"] for result in results) / 3600
     facts = {
-        "Data": _data(runs),
+        "Data": _data(runs) + f", in {', '.join(folders)}" * (not runs.simulated),
         "Runs": count,
         "Folds": _listed(_by_task(runs, lambda result: result["fold"])),
         "Seeds": _listed(_by_task(runs, lambda result: result["seed"])),

@@ -21,7 +21,7 @@ Key = tuple[str, str, str]
 
 RESULT = {
     *("task", "fusion", "modalities", "temporal_dropout", "auxiliary", "fold", "seed", "data"),
-    *("epochs", "parameters", "seconds", "peak_memory_gb", "device", "code", "test"),
+    *("epochs", "parameters", "seconds", "peak_memory_gb", "device", "code", "test", "folder"),
 }
 COUNTS = {"parcel": "confusion", "semantic": "confusion", "panoptic": "counts"}
 TIME = {"seconds", "count", "samples", "device"}

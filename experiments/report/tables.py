@@ -277,7 +277,9 @@ def _times(runs: Runs) -> Table:
     where = f"Ours on {', '.join(devices)}, the paper's on another device:"
     notes = [f"{where} only the ratio of late to early fusion can be compared."] * bool(devices)
     notes.append("* With auxiliary loss.")
-    caption = f"Loading and prediction together; ± the standard deviation over folds. {BESIDE}"
+    caption = (
+        f"Loading and prediction together; ± the standard deviation over folds and seeds. {BESIDE}"
+    )
     return Table(f"Table 4: {TITLES[4]}", caption, ("Model", *columns), rows, notes)
 
 
@@ -304,8 +306,9 @@ def _time(runs: Runs, cell: Cell) -> Entry:
 
 def _ratio(early: Cell, late: Cell, ours_early: Entry, ours_late: Entry) -> Entry:
     paper = f"{late.value / early.value:.2f}"
-    if ours_early.value is None or ours_late.value is None:
-        return Entry("missing", "not run", paper=paper)
+    if missing := [entry for entry in (ours_early, ours_late) if entry.value is None]:
+        worst = min(missing, key=lambda entry: entry.state != "failed")
+        return Entry(worst.state, worst.ours, paper=paper)
     ratio = ours_late.value / ours_early.value
     return Entry("done", f"{ratio:.2f}", ratio, paper)
 
