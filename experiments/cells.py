@@ -263,6 +263,7 @@ def _terminable() -> Iterator[None]:
     """Makes SIGTERM an exception, which ends this process as soon as its children have ended."""
 
     def end(*_):
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # A second one would leave children behind.
         raise SystemExit(128 + signal.SIGTERM)
 
     before = signal.signal(signal.SIGTERM, end)

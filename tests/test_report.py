@@ -275,12 +275,12 @@ def test_given_data_are_named(tmp_path):
     assert text.startswith("# The paper's tables and figures on PASTIS-R\n")
     assert "imulated" not in text
     assert "Smoke" not in text
-    assert "PASTIS-R, in PASTIS-R" in text
+    assert "PASTIS-R, in data/PASTIS-R" in text
     assert "several folders" not in text
-    add_run(tmp_path, "parcel", "S2", "base", data="given", epochs=100, fold=2, folder="/mine")
+    add_run(tmp_path, "parcel", "S2", "base", data="given", epochs=100, fold=2, folder="/data/mine")
     report.main(["--runs", str(tmp_path), "--out", str(tmp_path / "out")])
     text = (tmp_path / "out/report.md").read_text()
-    assert "several folders: PASTIS-R, mine" in text
+    assert "several folders: data/PASTIS-R, data/mine" in text
 
 
 def test_pictures_of_an_earlier_report_do_not_stay(tmp_path):
@@ -294,6 +294,8 @@ def test_pictures_of_an_earlier_report_do_not_stay(tmp_path):
     assert "Smoke" not in (tmp_path / "out/report.md").read_text()
     (tmp_path / "figures/mine.png").unlink()
     (pictures / "other.png").write_text("of another")
+    text = (tmp_path / "out/report.md").read_text()
+    (tmp_path / "out/report.md").write_text(f"{text}\nAn [other](pictures/other.png)\n")
     report.main(["--runs", str(tmp_path), "--out", str(tmp_path / "out")])
     assert {path.name for path in pictures.iterdir()} == {"other.png", "curves-parcel.png"}
 
@@ -307,6 +309,15 @@ def test_a_ratio_of_what_failed_has_failed(tmp_path):
     rows = {"Late": "failed", "Early": "not run", "Late / Early": "failed"}
     for row, state in rows.items():
         assert cell(document, "Table 4", row, "Parcel classification")[0] == state
+
+
+def test_a_text_that_is_no_report_keeps_its_pictures(tmp_path):
+    add_run(tmp_path, "parcel", "S2", "base")
+    (tmp_path / "out/pictures").mkdir(parents=True)
+    (tmp_path / "out/pictures/mine.png").write_text("mine")
+    (tmp_path / "out/report.md").write_bytes(b"# \xff\n![mine](pictures/mine.png)\n")
+    report.main(["--runs", str(tmp_path), "--out", str(tmp_path / "out")])
+    assert (tmp_path / "out/pictures/mine.png").exists()
 
 
 def test_seeds_without_all_folds_are_left_out(tmp_path):

@@ -65,9 +65,11 @@ def run(config: Config) -> None:
 
 
 def _linked(report: pathlib.Path) -> set[str]:
-    """The pictures of an earlier report."""
-    text = report.read_text() if report.exists() else ""
-    return set(re.findall(rf"\]\(({PICTURES}/[^/)]+)\)", text))
+    """The pictures of an earlier report, if it is one."""
+    text = report.read_text(encoding="utf-8", errors="replace") if report.is_file() else ""
+    if not text.startswith(f"# {content.TITLE} "):
+        return set()
+    return set(re.findall(rf"^!\[.*\]\(({PICTURES}/[^/\n]+\.png)\)$", text, re.MULTILINE))
 
 
 def draw_curves(runs: Runs, folder: pathlib.Path) -> Mapping[str, pathlib.Path]:

@@ -19,6 +19,7 @@ TASKS = {
     "semantic": "semantic segmentation",
     "panoptic": "panoptic segmentation",
 }
+TITLE = "The paper's tables and figures"
 PAPER_EPOCHS, FOLDS = 100, 5
 """Paper, sections 4.1 to 4.3."""
 SMOKE_EPOCHS = 2
@@ -113,7 +114,7 @@ def make(runs: Runs, curves: Mapping[str, pathlib.Path]) -> Page:
     """
     others = tables.other_runs(runs)
     return Page(
-        title=f"The paper's tables and figures on {_data(runs)}",
+        title=f"{TITLE} on {_data(runs)}",
         warnings=list(_warnings(runs)),
         facts=_facts(runs),
         tables=[*tables.paper_tables(runs), *([others] if others else [])],
@@ -157,8 +158,8 @@ def _warnings(runs: Runs) -> Iterator[str]:
 
 
 def _folder(result):
-    """Name of the folder of the data."""
-    return pathlib.Path(result["folder"]).name
+    """The end of the path of the data, which may be at different places on several machines."""
+    return "/".join(pathlib.Path(result["folder"]).parts[-2:])
 
 
 def _narrow(runs):
