@@ -70,8 +70,8 @@ class Process:
         assert code == 0, self.log.read_text()
         return self.log.read_text()
 
-    def kill_when(self, reached):
-        """Kills the process as soon as `reached` holds, and not an instant after."""
+    def stop_when(self, reached):
+        """Stops the process as soon as `reached` holds, and not an instant after."""
         deadline = time.monotonic() + 120
         while self.process.poll() is None and time.monotonic() < deadline:
             if reached():
@@ -82,6 +82,10 @@ class Process:
                 self.process.send_signal(signal.SIGCONT)
             time.sleep(0.0005)
         assert self.process.poll() is None, self.log.read_text()
+
+    def kill_when(self, reached):
+        """Kills the process as soon as `reached` holds."""
+        self.stop_when(reached)
         self.process.kill()
         self.process.wait()
 
@@ -158,9 +162,11 @@ def test_a_run_killed_at_any_moment_ends_as_if_it_had_not(data, whole, killed):
 def test_a_killed_run_continues_on_two_devices(data, tmp_path):
     """In small steps, and few: in large ones, a difference in rounding grows by the step."""
     whole, out = tmp_path / "whole", tmp_path / "killed"
-    Process(data, whole, *SMALL_STEPS).finish()
-    run = Process(data, out, *SMALL_STEPS)
-    run.kill_when(lambda: run.written("last-0001"))
+    run = Process(data, whole, *SMALL_STEPS)
+    run.stop_when(lambda: run.written("last-0001"))
+    shutil.copytree(whole, out)  # What a kill would leave behind.
+    run.process.send_signal(signal.SIGCONT)
+    run.finish()
     text = Process(data, out, *SMALL_STEPS, devices=2).finish()
     assert f"Continuing {out} from epoch 2" in text
     processes.assert_agree(out, whole)
