@@ -58,7 +58,7 @@ class Config:
     """First weights: He-normal, or as the published code draws them."""
     removed_optical: tuple[float, ...] = ()
     """Also test with each S2 date removed with these probabilities, as clouds might; the last one
-    of a sample always stays. (experiments.cloud_cover removes exact shares.)"""
+    of a sample always stays. (experiments.paper.cloud_cover removes exact shares.)"""
     compute_statistics: bool = False
     """Normalise with statistics computed from the data, not those of the NORM files."""
     cache_dir: pathlib.Path | None = None

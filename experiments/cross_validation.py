@@ -21,8 +21,9 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from experiments import common, pooled
-from experiments.cells import Cell, Cells, Shard
+from experiments import common
+from experiments.paper import pooled
+from experiments.paper.cells import Cell, Cells, Shard
 from experiments.restored import TASKS
 from pastis_jax.errors import UserError
 from pastis_jax.training import write_json

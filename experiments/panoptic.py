@@ -21,8 +21,9 @@ import numpy as np
 import tyro
 from flax import linen as nn
 
-from experiments import arguments, common, patches, pooled, supervised
+from experiments import arguments, common, patches, supervised
 from experiments.panoptic_arguments import Config, complete
+from experiments.paper import pooled
 from pastis_jax import training, viz
 from pastis_jax.data.class_mapping import ClassMapping
 from pastis_jax.interop import PublishedPanopticModel, load_paps

@@ -18,9 +18,10 @@ import numpy as np
 import optax
 from flax import linen as nn
 
-from experiments import arguments, common, pooled
+from experiments import arguments, common
 from experiments.arguments import Config, dropout_rates, stored
 from experiments.datasets import Data
+from experiments.paper import pooled
 from pastis_jax import fusion, training, viz
 from pastis_jax.data import simulate
 from pastis_jax.nn import reference_initialisation

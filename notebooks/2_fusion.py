@@ -37,7 +37,8 @@ import numpy as np
 from IPython.display import Image, display
 from IPython.utils.capture import capture_output
 
-from experiments import cloud_cover, common, parcel
+from experiments import common, parcel
+from experiments.paper import cloud_cover
 from pastis_jax.data.nomenclature import MODALITIES, split_folds
 from pastis_jax.data.pipeline import PixelSetEncoding, training_batches
 from pastis_jax.data.prepare import prepare_pixel_set

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 
-from experiments import pooled, restored
+from experiments import restored
+from experiments.paper import pooled
 
 
 def check(folder):

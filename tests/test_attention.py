@@ -12,7 +12,8 @@ import numpy as np
 import patch_factory as factory
 import pytest
 
-from experiments import attention, parcel, restored, semantic, supervised
+from experiments import parcel, restored, semantic, supervised
+from experiments.paper import attention
 from pastis_jax import training
 from pastis_jax.models import LTAE, MLPDecoder, PixelSetEncoder
 from pastis_jax.types import Batch, Series

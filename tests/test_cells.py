@@ -15,8 +15,10 @@ import pytest
 import tyro
 from refusal import refused_in_a_line
 
-from experiments import cross_validation, gradient_flow, paper, restored
-from experiments.cells import Cell, Cells, Shard
+from experiments import cross_validation, restored
+from experiments.paper import __main__ as paper
+from experiments.paper import gradient_flow
+from experiments.paper.cells import Cell, Cells, Shard
 
 COMMAND = """
 import os, pathlib, signal, sys, time

@@ -14,7 +14,7 @@ import pytest
 import tyro
 
 from experiments import cross_validation
-from experiments.paper_numbers import CELLS, paper_value
+from experiments.paper.paper_numbers import CELLS, paper_value
 from pastis_jax.data.simulate import Difficulty
 
 ROOT = pathlib.Path(__file__).parent.parent

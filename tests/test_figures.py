@@ -13,7 +13,8 @@ import patch_factory as factory
 import pytest
 import refusal
 
-from experiments import arguments, figures, patch_arguments, semantic, supervised
+from experiments import arguments, patch_arguments, semantic, supervised
+from experiments.paper import figures
 from pastis_jax import training
 from pastis_jax.data.nomenclature import CROPS
 

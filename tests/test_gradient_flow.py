@@ -9,7 +9,7 @@ import pixel_set_factory as factory
 import pytest
 import refusal
 
-from experiments import gradient_flow
+from experiments.paper import gradient_flow
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,8 @@ import numpy as np
 import pixel_set_factory as factory
 import pytest
 
-from experiments import cloud_cover, inference_time, parcel, restored
+from experiments import parcel, restored
+from experiments.paper import cloud_cover, inference_time
 from pastis_jax.training import write_json
 
 CLOUDS = ["--ratios", "1", "0", "0.5", "--draws", "2", "--spells", "1", "3"]

@@ -11,7 +11,8 @@ import patch_factory as factory
 import pytest
 import reopened
 
-from experiments import cloud_cover, inference_time, panoptic
+from experiments import panoptic
+from experiments.paper import cloud_cover, inference_time
 from pastis_jax.data.class_mapping import ClassMapping
 from pastis_jax.metrics import Mean
 from pastis_jax.panoptic import PanopticLoss

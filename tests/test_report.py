@@ -10,8 +10,8 @@ import re
 import pytest
 from refusal import refused_in_a_line
 
-from experiments.report import __main__ as report
-from experiments.report import tables
+from experiments.paper.report import __main__ as report
+from experiments.paper.report import tables
 from pastis_jax import viz
 
 ENHANCEMENTS = {

@@ -10,7 +10,7 @@ import numpy as np
 import optax
 import pytest
 
-from experiments import gradient_flow
+from experiments.paper import gradient_flow
 from pastis_jax import fusion, training
 from pastis_jax.losses import supervised_loss
 from pastis_jax.models import LTAE, MLPDecoder, PixelSetEncoder

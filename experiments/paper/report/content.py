@@ -10,9 +10,9 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from experiments import paper_numbers
-from experiments.report import tables
-from experiments.report.runs import Runs
+from experiments.paper import paper_numbers
+from experiments.paper.report import tables
+from experiments.paper.report.runs import Runs
 
 TASKS = {
     "parcel": "parcels",

@@ -1,6 +1,6 @@
 """Time to load and predict a test fold (paper, Table 4).
 
-    python -m experiments.inference_time --run runs/late --out inference/late.json
+    python -m experiments.paper.inference_time --run runs/late --out inference/late.json
 
 The paper, seconds for one fold of 500 patches: parcels early 192, late 149; semantic segmentation
 280, 259; panoptic 414, 819. Early fusion has its radar interpolated while it loads; here the model
@@ -145,7 +145,7 @@ def _inputs(data: datasets.Data) -> datasets.Data:
 
 def main(argv: list[str] | None = None) -> None:
     """Command line."""
-    prog = "python -m experiments.inference_time"
+    prog = "python -m experiments.paper.inference_time"
     parse = functools.partial(tyro.cli, Config, prog=prog, args=argv)
     config = parse()
     common.command(lambda: run(config))

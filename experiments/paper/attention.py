@@ -1,6 +1,6 @@
 """Which acquisitions a finished run attends to, by head and class, over the calendar.
 
-    python -m experiments.attention --run runs/parcel-late-fold1-... --out attention.json
+    python -m experiments.paper.attention --run runs/parcel-late-fold1-... --out attention.json
 
 Runs the model over its test fold and adds up the attention of its L-TAEs in bins of days since
 2018-09-01, for parcels and, at the coarsest level of U-TAE, for images. The file holds the mean
@@ -274,7 +274,7 @@ def draw(result: Mapping[str, Any], out: pathlib.Path) -> list[pathlib.Path]:
 
 def main(argv: list[str] | None = None) -> None:
     """Command line."""
-    config = tyro.cli(Config, prog="python -m experiments.attention", args=argv)
+    config = tyro.cli(Config, prog="python -m experiments.paper.attention", args=argv)
     common.command(lambda: run(config))
 
 

@@ -67,7 +67,7 @@ class Statement:
 
 
 _CONTENT = json.loads(
-    importlib.resources.files("experiments").joinpath("paper_numbers.json").read_text("utf-8")
+    importlib.resources.files("experiments.paper").joinpath("paper_numbers.json").read_text("utf-8")
 )
 CELLS = tuple(Cell(**cell) for cell in _CONTENT["cells"])
 STATEMENTS = {one["name"]: Statement(**one) for one in _CONTENT["statements"]}

@@ -5,7 +5,7 @@
     python -m experiments.paper --data PIXEL_SET PATCHES --folds 1 2 3 4 5 --out runs/paper
 
 Each cell of a table, and each measurement for a figure, is a command in a folder of its own below
---out: stop and go on at will. `python -m experiments.report` makes a page of what is there.
+--out: stop and go on at will. `python -m experiments.paper.report` makes a page of what is there.
 docs/reproduction.md has the scores and hours to expect.
 """
 
@@ -24,8 +24,9 @@ from typing import Literal
 import jax
 import tyro
 
-from experiments import cloud_cover, common, cross_validation, figures
-from experiments.cells import ROOT, Cell, Cells, Shard
+from experiments import common, cross_validation
+from experiments.paper import cloud_cover, figures
+from experiments.paper.cells import ROOT, Cell, Cells, Shard
 from pastis_jax.data.nomenclature import MODALITIES
 from pastis_jax.data.prepare import prepare_pixel_set
 from pastis_jax.data.prepare_patches import prepare_patches
@@ -177,7 +178,7 @@ def run(config: Config) -> bool:
     )
     if shard is None:
         draw(config)
-        print(f"Next: python -m experiments.report --runs {config.out} --out report")
+        print(f"Next: python -m experiments.paper.report --runs {config.out} --out report")
     mine = (shard or Shard()).of(wanted)
     return all(kept.status(cell) == "done" for cell in mine)
 
@@ -281,8 +282,8 @@ def inference(config: Config, row: Row, fold: int, seed: int) -> Cell:
 
 
 def _measured(config: Config, what: str, name: str, run: Cell, flags: Sequence[str] = ()) -> Cell:
-    """What `experiments.<what>` measures of a run."""
-    command = (f"experiments.{what}", "--run", f"{ROOT}/{run.out}", *flags, *_cache(config))
+    """What `experiments.paper.<what>` measures of a run."""
+    command = (f"experiments.paper.{what}", "--run", f"{ROOT}/{run.out}", *flags, *_cache(config))
     return Cell(name, command, out=f"{name}.json", result=f"{name}.json", needs=(run.name,))
 
 
@@ -291,7 +292,7 @@ def gradient_flow(config: Config, fold: int, seed: int) -> list[Cell]:
     flags = (*source(config, "parcel"), *(SMOKE_FLOW * config.smoke))
     if config.epochs:
         flags = (*flags, "--epochs", str(config.epochs))
-    command = ("experiments.gradient_flow", *flags, "--fold", str(fold), "--seed", str(seed))
+    command = ("experiments.paper.gradient_flow", *flags, "--fold", str(fold), "--seed", str(seed))
     base, both = (f"gradient_flow/{x}-fold{fold}-seed{seed}" for x in ("base", "auxiliary"))
     beside = ("--auxiliary", "--beside", f"{ROOT}/{base}.json")
     return [

@@ -1,6 +1,6 @@
 """Figures 5 and 8 to 11 of the paper, from finished runs.
 
-    python -m experiments.figures --runs reproduction --out reproduction/figures
+    python -m experiments.paper.figures --runs reproduction --out reproduction/figures
 
 Figures 5 and 10: IoU of parcels and PQ of parcels as instances by class, S2 alone and late fusion.
 Figures 8, 9 and 11: maps of test patches, with the parcels marked that only one of the two gets
@@ -22,7 +22,8 @@ from typing import Any, Literal
 import numpy as np
 import tyro
 
-from experiments import arguments, common, pooled, qualitative, restored
+from experiments import arguments, common, restored
+from experiments.paper import pooled, qualitative
 from pastis_jax import viz
 from pastis_jax.data.nomenclature import BACKGROUND, CLASSES, CROPS
 from pastis_jax.errors import UserError
@@ -348,7 +349,9 @@ def write_whole(path: pathlib.Path, write: Callable[[pathlib.Path], Any]) -> Non
 
 def main(argv: list[str] | None = None) -> None:
     """Command line."""
-    parse = functools.partial(tyro.cli, Config, prog="python -m experiments.figures", args=argv)
+    parse = functools.partial(
+        tyro.cli, Config, prog="python -m experiments.paper.figures", args=argv
+    )
     config = parse()
     common.command(lambda: run(config))
 

@@ -6,8 +6,8 @@ import html
 import re
 from collections.abc import Iterator, Sequence
 
-from experiments.report.content import Figure, Page
-from experiments.report.tables import Entry, Table
+from experiments.paper.report.content import Figure, Page
+from experiments.paper.report.tables import Entry, Table
 
 
 def render(page: Page, pictures: str) -> str:

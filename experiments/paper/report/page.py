@@ -10,8 +10,8 @@ import re
 import struct
 from collections.abc import Iterable, Mapping
 
-from experiments.report.content import Figure, Page
-from experiments.report.tables import STEPS, Entry, Table
+from experiments.paper.report.content import Figure, Page
+from experiments.paper.report.tables import STEPS, Entry, Table
 from pastis_jax.errors import UserError
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -47,7 +47,11 @@ def join(content: Iterable[str]) -> Markup:
 
 def render(page: Page) -> str:
     """Returns the whole document."""
-    style = importlib.resources.files("experiments.report").joinpath("page.css").read_text("utf-8")
+    style = (
+        importlib.resources.files("experiments.paper.report")
+        .joinpath("page.css")
+        .read_text("utf-8")
+    )
     sections = [
         *(_section(table.name, _table(table)) for table in page.tables),
         *(_section(figure.name, _figure(figure)) for figure in page.figures),

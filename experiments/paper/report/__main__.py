@@ -1,6 +1,6 @@
 """Our tables and figures beside the paper's numbers, as one HTML file and as Markdown.
 
-    python -m experiments.report --runs runs/paper --out report
+    python -m experiments.paper.report --runs runs/paper --out report
 
 Reads what experiments.paper, or the experiments themselves, have left in a folder. Writes
 report.html, which holds all it needs, and report.md with pictures/ beside it.
@@ -18,8 +18,8 @@ from collections.abc import Mapping
 import tyro
 
 from experiments import common
-from experiments.report import content, markdown, page
-from experiments.report.runs import SCORES, Runs, read
+from experiments.paper.report import content, markdown, page
+from experiments.paper.report.runs import SCORES, Runs, read
 from pastis_jax import viz
 from pastis_jax.errors import UserError
 
@@ -114,7 +114,7 @@ def _write(path: pathlib.Path, content: bytes) -> None:
 
 def main(argv: list[str] | None = None) -> None:
     """Command line."""
-    config = tyro.cli(Config, prog="python -m experiments.report", args=argv)
+    config = tyro.cli(Config, prog="python -m experiments.paper.report", args=argv)
     common.command(lambda: run(config))
 
 

@@ -1,7 +1,7 @@
 """Which modules lower the objective while late fusion learns (paper, section 4.3, Figure 6).
 
-    python -m experiments.gradient_flow --out base.json            # simulated data, minutes
-    python -m experiments.gradient_flow --auxiliary --beside base.json --out auxiliary.json
+    python -m experiments.paper.gradient_flow --out base.json            # simulated data, minutes
+    python -m experiments.paper.gradient_flow --auxiliary --beside base.json --out auxiliary.json
 
 Retrains late fusion of parcels by plain gradient descent. Every step records <grad L, grad L_obj>
 over the parameters of each module (equation 9): times the step size, what they take off L_obj to
@@ -227,7 +227,7 @@ def read(file: pathlib.Path) -> dict[str, Any]:
         result = json.loads(file.read_text())
         flows(result)
     except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
-        remedy = "give the --out of experiments.gradient_flow"
+        remedy = "give the --out of experiments.paper.gradient_flow"
         raise UserError("no gradient flow here", where=file, remedy=remedy) from error
     return result
 
@@ -248,7 +248,7 @@ def draw(results: Sequence[Mapping[str, Any]], picture: pathlib.Path) -> None:
 
 def main(argv: list[str] | None = None) -> None:
     """Command line."""
-    config = tyro.cli(Config, prog="python -m experiments.gradient_flow", args=argv)
+    config = tyro.cli(Config, prog="python -m experiments.paper.gradient_flow", args=argv)
     common.command(lambda: run(config))
 
 

@@ -1,7 +1,7 @@
 """Finished runs tested with optical dates removed, as more clouds would (paper, Figure 7).
 
-    python -m experiments.cloud_cover --run runs/late --out clouds/late.json
-    python -m experiments.cloud_cover --draw clouds --out clouds/cloud_cover.png
+    python -m experiments.paper.cloud_cover --run runs/late --out clouds/late.json
+    python -m experiments.paper.cloud_cover --draw clouds --out clouds/cloud_cover.png
 
 Beside the paper's random dates, spells of dates are removed as a whole, which is what clouds do.
 The paper: S2 alone falls below radar alone at 70 %, fusion stays nearly constant up to 50 %, early
@@ -23,7 +23,8 @@ import numpy as np
 import tqdm
 import tyro
 
-from experiments import arguments, common, pooled, restored
+from experiments import arguments, common, restored
+from experiments.paper import pooled
 from pastis_jax import viz
 from pastis_jax.data.date_removal import remaining, removal_rank
 from pastis_jax.errors import UserError
@@ -363,7 +364,9 @@ def curve_name(curve: dict[str, Any]) -> str:
 
 def main(argv: list[str] | None = None) -> None:
     """Command line."""
-    parse = functools.partial(tyro.cli, Config, prog="python -m experiments.cloud_cover", args=argv)
+    parse = functools.partial(
+        tyro.cli, Config, prog="python -m experiments.paper.cloud_cover", args=argv
+    )
     config = parse()
     common.command(lambda: run(config))
 

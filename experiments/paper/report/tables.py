@@ -6,9 +6,9 @@ import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal
 
-from experiments import paper_numbers, pooled
-from experiments.paper_numbers import Cell
-from experiments.report.runs import SCORES, Key, Run, Runs
+from experiments.paper import paper_numbers, pooled
+from experiments.paper.paper_numbers import Cell
+from experiments.paper.report.runs import SCORES, Key, Run, Runs
 from pastis_jax.errors import UserError
 
 State = Literal["done", "failed", "unfinished", "missing", "none"]

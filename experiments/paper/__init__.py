@@ -1,0 +1,1 @@
+"""The paper's tables and figures: their runs, measurements, pictures, numbers and report."""

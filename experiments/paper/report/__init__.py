@@ -1,0 +1,1 @@
+"""Our tables and figures beside the paper's: `python -m experiments.paper.report`."""

@@ -1,0 +1,70 @@
+"""PASTIS-R as a dataset: what a folder without a `dataset.json` is taken for."""
+
+from __future__ import annotations
+
+import datetime
+
+from pastis_jax.data.dataset import CropClass, Dataset, Modality, Nomenclature, Picture
+
+_CLASSES = (
+    ("Background", (0, 0, 0), 0),
+    ("Meadow", (174, 199, 232), 31292),
+    ("Soft winter wheat", (255, 127, 14), 8206),
+    ("Corn", (255, 187, 120), 13123),
+    ("Winter barley", (44, 160, 44), 2766),
+    ("Winter rapeseed", (152, 223, 138), 1769),
+    ("Spring barley", (214, 39, 40), 908),
+    ("Sunflower", (255, 152, 150), 1355),
+    ("Grapevine", (148, 103, 189), 10640),
+    ("Beet", (197, 176, 213), 871),
+    ("Winter triticale", (140, 86, 75), 1208),
+    ("Winter durum wheat", (196, 156, 148), 1704),
+    ("Fruits, vegetables, flowers", (227, 119, 194), 2619),
+    ("Potatoes", (247, 182, 210), 551),
+    ("Leguminous fodder", (127, 127, 127), 3174),
+    ("Soybeans", (199, 199, 199), 1212),
+    ("Orchard", (188, 189, 34), 2998),
+    ("Mixed cereal", (219, 219, 141), 848),
+    ("Sorghum", (23, 190, 207), 707),
+    ("Void", (255, 255, 255), 35924),
+)
+"""Official name, colour and number of parcels of codes 0 to 19."""
+
+PARCELS = {name: parcels for name, _, parcels in _CLASSES if parcels}
+"""Number of parcels of each class, void among them."""
+
+_BACKSCATTER = Picture(("VV", "VH", "VV-VH"), ((-18, -4), (-25, -11), (0, 14)))
+
+
+def _sentinel1(name: str) -> Modality:
+    channels = ("VV", "VH", "VV-VH")
+    return Modality(name, channels, "float16", "dB", drop_rate=0.2, picture=_BACKSCATTER)
+
+
+PASTIS_R = Dataset(
+    name="PASTIS-R",
+    modalities=(
+        Modality(
+            name="S2",
+            channels=("B2", "B3", "B4", "B5", "B6", "B7", "B8", "B8A", "B11", "B12"),
+            dtype="int16",
+            unit="reflectance x 10000",
+            nodata=-10000,
+            drop_rate=0.4,
+            picture=Picture(("B4", "B3", "B2")),
+        ),
+        _sentinel1("S1A"),
+        _sentinel1("S1D"),
+    ),
+    nomenclature=Nomenclature(
+        classes=tuple(
+            CropClass(code, name, colour) for code, (name, colour, _) in enumerate(_CLASSES)
+        ),
+        background=0,
+        void=19,
+    ),
+    season_start=datetime.date(2018, 9, 1),
+    folds=(1, 2, 3, 4, 5),
+)
+"""Sentinel-2 and both orbits of Sentinel-1 over France, 18 crops, September 2018 to 2019. Drop
+rates are those of the paper's section 4.2."""
