@@ -135,7 +135,7 @@ def make_batch(size: int) -> Batch:
         for name, (t, c) in DATES.items()
     }
     label = rng.integers(0, 18, size).astype(np.int32)
-    batch = Batch(series=series, label=label, real=np.ones(size, bool), id=np.arange(size))
+    batch = Batch(series=series, label=label, real=np.ones(size, bool), number=np.arange(size))
     return training.Placement().batch(batch)
 
 

@@ -30,7 +30,7 @@ import tyro
 from experiments import arguments, patch_arguments, semantic
 from pastis_jax import training
 from pastis_jax.data.class_mapping import ClassMapping
-from pastis_jax.data.patch_pipeline import frame_capacity
+from pastis_jax.data.patches.capacity import frame_capacity
 from pastis_jax.models.utae import PIXELS_PER_CHUNK
 from pastis_jax.temporal_dropout import temporal_dropout
 from pastis_jax.types import Batch, Series
@@ -111,7 +111,7 @@ def example(modalities: tuple[str, ...], size: int) -> Batch:
         series={m: series(m) for m in modalities},
         label=jnp.ones((BATCH, size, size), jnp.int32),
         real=jnp.ones(BATCH, bool),
-        id=jnp.arange(BATCH),
+        number=jnp.arange(BATCH),
     )
 
 

@@ -47,7 +47,7 @@ def build(*, ordered: bool, **arguments):
             rngs={"dropout": jax.random.key(0)},
             mutable=["batch_stats"],
         )
-        return jnp.mean(jnp.square(prediction.logits))
+        return jnp.mean(jnp.square(prediction.output))
 
     series = {"S2": example()}
     names = ("params", "dropout")
@@ -61,7 +61,7 @@ def build(*, ordered: bool, **arguments):
         apply = jax.jit(model.apply).lower({"params": params, **variables}, series).compile()
     return {
         "step": lambda: step(params, variables, series),
-        "inference": lambda: apply({"params": params, **variables}, series).logits,
+        "inference": lambda: apply({"params": params, **variables}, series).output,
         "memory": step.memory_analysis().temp_size_in_bytes / 1e6,
     }
 

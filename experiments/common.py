@@ -21,7 +21,7 @@ from rich.table import Table
 import pastis_jax
 from experiments import arguments
 from pastis_jax.data import simulate
-from pastis_jax.data.prepare import default_cache
+from pastis_jax.data.cache import default_cache
 from pastis_jax.errors import UserError
 from pastis_jax.training import (
     NonFiniteLossError,
@@ -202,7 +202,7 @@ def find_data(
     Args:
       config: Completed.
       simulated: Makes the default folder in a cache.
-      prepare: `prepare_pixel_set` or `prepare_patches`.
+      prepare: `prepare_pixel_sets` or `prepare_patches`.
 
     Returns:
       Their folder, and what `prepare` made of it.

@@ -198,7 +198,7 @@ def make_task(config: Config, classes: ClassMapping) -> supervised.Task:
 
     def parts(prediction: Prediction, batch: Batch) -> PanopticLoss:
         counted = batch.real & prediction.valid
-        return paps_loss(prediction.logits, batch.panoptic, counted, void=classes.void)
+        return paps_loss(prediction.output, batch.panoptic, counted, void=classes.void)
 
     def loss(prediction: Prediction, batch: Batch) -> tuple[jax.Array, jax.Array]:
         # Each part is a mean over the whole batch's pixels or instances: one value for all.
@@ -235,7 +235,7 @@ def make_predict(
     def predict(variables, series):
         prediction = model.apply(variables, series)
         return prediction, panoptic_map(
-            prediction.logits, min_confidence=min_confidence, min_remain=config.min_remain
+            prediction.output, min_confidence=min_confidence, min_remain=config.min_remain
         )
 
     variables = jax.device_get(variables)
@@ -244,7 +244,7 @@ def make_predict(
 
 def tuning(prediction: Prediction, batch: Batch) -> ConfidenceTuning:
     """How well masks fit, by confidence."""
-    return ConfidenceTuning.from_batch(prediction.logits, batch.real & prediction.valid)
+    return ConfidenceTuning.from_batch(prediction.output, batch.real & prediction.valid)
 
 
 def make_output(config: Config) -> Callable[..., PanopticMap]:
@@ -252,7 +252,7 @@ def make_output(config: Config) -> Callable[..., PanopticMap]:
 
     def output(prediction: Prediction, *, min_confidence: jax.Array) -> PanopticMap:
         return panoptic_map(
-            prediction.logits, min_confidence=min_confidence, min_remain=config.min_remain
+            prediction.output, min_confidence=min_confidence, min_remain=config.min_remain
         )
 
     return output
@@ -305,7 +305,7 @@ def panel_rows(
             viz.PanopticRow(
                 title=f"patch {record['patch']}",
                 rgb=viz.rgb(data.picture(record, "S2")) if optical else None,
-                heatmap=np.asarray(prediction.logits.heatmap[i]),
+                heatmap=np.asarray(prediction.output.heatmap[i]),
                 centres=np.argwhere(batch.panoptic.heatmap[i] == 1),
                 predicted=np.asarray(found.instances[i]),
                 predicted_class=np.asarray(found.semantic[i]),

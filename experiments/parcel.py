@@ -26,7 +26,7 @@ from experiments import arguments, common, datasets, supervised
 from pastis_jax import training
 from pastis_jax.data.nomenclature import CROPS, split_folds
 from pastis_jax.data.pipeline import PixelSetEncoding
-from pastis_jax.data.prepare import prepare_pixel_set
+from pastis_jax.data.pixel_sets.prepare import prepare_pixel_sets
 from pastis_jax.losses import supervised_loss
 from pastis_jax.metrics import ConfusionMatrix
 from pastis_jax.models import LTAE, MLPDecoder, PixelSetEncoder
@@ -115,7 +115,7 @@ def load(config: Config) -> datasets.Data:
     Raises:
       UserError: For every mistake in the data.
     """
-    root, prepared = common.find_data(config, common.simulated_pixel_set, prepare_pixel_set)
+    root, prepared = common.find_data(config, common.simulated_pixel_set, prepare_pixel_sets)
     folds = split_folds(config.fold)
     sources = {split: prepared.source(ids) for split, ids in folds.items()}
     encode = PixelSetEncoding(
@@ -157,7 +157,7 @@ def metric(prediction: Prediction, batch: Batch) -> ConfusionMatrix:
 
 def predicted_class(prediction: Prediction) -> jax.Array:
     """Most probable class of each parcel."""
-    return jnp.argmax(prediction.logits, -1)
+    return jnp.argmax(prediction.output, -1)
 
 
 TASK = supervised.Task(

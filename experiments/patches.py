@@ -18,8 +18,8 @@ from experiments import arguments, common, datasets
 from experiments.patch_arguments import Config
 from pastis_jax.data.class_mapping import ClassMapping
 from pastis_jax.data.nomenclature import MODALITIES, REFERENCE_DATE, split_folds
-from pastis_jax.data.patch_pipeline import PatchEncoding, frame_capacity
-from pastis_jax.data.prepare_patches import PatchSource, prepare_patches
+from pastis_jax.data.patches.encoding import PatchEncoding, frame_capacity
+from pastis_jax.data.patches.prepare import PatchSource, prepare_patches
 from pastis_jax.models import LTAE, FrameEncoder, TemporalUNet
 
 SUMMER = 5, 6, 7, 8

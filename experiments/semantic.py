@@ -144,7 +144,7 @@ def restore(config: Config, result: Mapping[str, Any]) -> supervised.Parts:
     model = build_model(config, k, patches.tested_capacity(config, data))
 
     def output(prediction: Prediction) -> jax.Array:
-        return predicted_class(prediction.logits, k)
+        return predicted_class(prediction.output, k)
 
     return supervised.Parts(make_task(data.classes), data, model, output)
 
@@ -177,7 +177,7 @@ def make_task(classes: ClassMapping) -> supervised.Task:
         return (batch.label != classes.void) & batch.real[:, None, None]
 
     def metric(prediction: Prediction, batch: Batch) -> ConfusionMatrix:
-        predicted = predicted_class(prediction.logits, k)
+        predicted = predicted_class(prediction.output, k)
         return ConfusionMatrix.from_batch(batch.label, predicted, counted(batch), classes=k)
 
     return supervised.Task(
@@ -199,7 +199,7 @@ def make_predict(
 
     @jax.jit
     def predict(variables, series):
-        return predicted_class(model.apply(variables, series).logits, classes)
+        return predicted_class(model.apply(variables, series).output, classes)
 
     variables = jax.device_get(variables)
     return lambda batch: predict(variables, batch.series)

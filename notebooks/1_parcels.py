@@ -30,7 +30,7 @@ from IPython.display import Image, display
 from experiments import common, parcel
 from experiments.restored import open_run
 from pastis_jax.data.nomenclature import CROPS, MODALITIES, split_folds
-from pastis_jax.data.prepare import prepare_pixel_set
+from pastis_jax.data.pixel_sets.prepare import prepare_pixel_sets
 
 # %% tags=["parameters"]
 DATA = None  # pathlib.Path of the pixel-set folder of PASTIS-R; None: a simulated one, kept
@@ -45,7 +45,7 @@ FOLDER = pathlib.Path("runs/quick-start")
 
 # %%
 root = DATA or common.simulated_pixel_set(None)
-prepared = prepare_pixel_set(root)
+prepared = prepare_pixel_sets(root)
 folds = split_folds(1)
 parcels = prepared.source(folds["train"])
 print(f"{len(parcels):,} parcels to train on; dates at most: {dict(prepared.lengths)}")
@@ -133,7 +133,7 @@ batch = next(run.parts.data.evaluation("test"))
 predict = jax.jit(partial(run.parts.model.apply, mutable=["intermediates"]))
 prediction, kept = predict(run.state.variables, batch.series)
 attention = kept["intermediates"]["temporal"]["attention"][0].mean(-1)  # b t, of all modalities
-predicted = prediction.logits.argmax(-1)
+predicted = prediction.output.argmax(-1)
 
 figure, axes = plt.subplots(1, 3, figsize=(12, 3), sharex=True, sharey=True, layout="constrained")
 for axis, i in zip(axes, np.unique(batch.label, return_index=True)[1][:3], strict=False):

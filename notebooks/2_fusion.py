@@ -41,7 +41,7 @@ from experiments import common, parcel
 from experiments.paper import cloud_cover
 from pastis_jax.data.nomenclature import MODALITIES, split_folds
 from pastis_jax.data.pipeline import PixelSetEncoding, training_batches
-from pastis_jax.data.prepare import prepare_pixel_set
+from pastis_jax.data.pixel_sets.prepare import prepare_pixel_sets
 from pastis_jax.temporal_dropout import temporal_dropout
 
 # %% tags=["parameters"]
@@ -60,7 +60,7 @@ FOLDER = pathlib.Path("runs/fusion")
 # model can tell a masked date from one that was never there.
 
 # %%
-prepared = prepare_pixel_set(DATA or common.simulated_pixel_set(None), modalities=("S2", "S1D"))
+prepared = prepare_pixel_sets(DATA or common.simulated_pixel_set(None), modalities=("S2", "S1D"))
 train = split_folds(1)["train"]
 encode = PixelSetEncoding(
     lengths=prepared.lengths, statistics=prepared.statistics(train), pixels=16

@@ -32,7 +32,7 @@ from experiments import common, panoptic, semantic
 from experiments.restored import open_run
 from pastis_jax import viz
 from pastis_jax.data.nomenclature import CLASSES, REFERENCE_DATE, VOID
-from pastis_jax.data.patch_folder import PatchFolder
+from pastis_jax.data.patches.folder import PatchFolder
 from pastis_jax.panoptic import connected_components
 
 # %% tags=["parameters"]
@@ -143,9 +143,9 @@ def draw(axis, classes, instances, title):
 figure, axes = plt.subplots(1, 4, figsize=(12, 3.4), layout="constrained")
 for i, pair in enumerate(axes.reshape(2, 2)[: batch.real.sum()]):
     found = connected_components(predicted[i], least_area=least_area)
-    draw(pair[0], predicted[i], found, f"{batch.id[i]}: {found.max()} components")
-    truth = folder.instances(folder.patches[int(batch.id[i])]).instances
-    draw(pair[1], batch.label[i], truth, f"{batch.id[i]}: {truth.max()} parcels")
+    draw(pair[0], predicted[i], found, f"{batch.number[i]}: {found.max()} components")
+    truth = folder.instances(folder.patches[int(batch.number[i])]).instances
+    draw(pair[1], batch.label[i], truth, f"{batch.number[i]}: {truth.max()} parcels")
 plt.show()
 
 # %% [markdown]

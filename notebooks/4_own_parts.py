@@ -33,7 +33,7 @@ from experiments import common, parcel
 from pastis_jax import fusion, training
 from pastis_jax.data.nomenclature import split_folds
 from pastis_jax.data.pipeline import PixelSetEncoding, evaluation_batches, training_batches
-from pastis_jax.data.prepare import prepare_pixel_set
+from pastis_jax.data.pixel_sets.prepare import prepare_pixel_sets
 from pastis_jax.metrics import ConfusionMatrix
 from pastis_jax.models import LTAE, MLPDecoder, PixelSetEncoder
 from pastis_jax.nn import masked_mean, masked_softmax
@@ -79,7 +79,7 @@ class GatedFusion(nn.Module):
         gate = masked_softmax(jnp.stack(trust)[..., 0], valid, axis=0)  # m b
         self.sow("intermediates", "gate", gate)
         joined = Embedding(values=(gate[..., None] * values).sum(0), valid=valid.any(0))
-        return Prediction(logits=self.decoder(joined, train=train, **given), valid=joined.valid)
+        return Prediction(output=self.decoder(joined, train=train, **given), valid=joined.valid)
 
 
 # %% [markdown]
@@ -127,7 +127,7 @@ models = {
 
 # %%
 BATCH = 32
-prepared = prepare_pixel_set(DATA or common.simulated_pixel_set(None), modalities=MODALITIES)
+prepared = prepare_pixel_sets(DATA or common.simulated_pixel_set(None), modalities=MODALITIES)
 folds = split_folds(1)
 sources = {split: prepared.source(ids) for split, ids in folds.items()}
 encode = PixelSetEncoding(
@@ -156,7 +156,7 @@ for name, state in states.items():
 # %%
 def check(model, variables):
     """Logits must be the same, however the same dates are stored."""
-    apply = jax.jit(lambda series: model.apply(variables, series).logits)
+    apply = jax.jit(lambda series: model.apply(variables, series).output)
 
     def masked(s):
         return s.replace(valid=s.valid & (np.arange(s.valid.shape[1]) % 3 > 0))

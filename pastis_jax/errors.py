@@ -21,3 +21,18 @@ class UserError(Exception):
 
 class DataError(UserError):
     """A dataset folder or file that cannot be used as it is."""
+
+
+class ArgumentError(UserError):
+    """An argument of the library that cannot be, or not beside others.
+
+    Names of arguments stand in backquotes; commands write them as their flags.
+
+    Args:
+      what: What is wrong, without a final stop.
+      argument: Name of the argument.
+      remedy: What the user can do about it.
+    """
+
+    def __init__(self, what: str, *, argument: str, remedy: str):
+        super().__init__(what, where=f"`{argument}`", remedy=remedy)

@@ -129,7 +129,7 @@ class EarlyFusion(nn.Module):
         encoded = self.spatial(merge_channels(aligned), train=train)
         embedding = self.temporal(encoded, train=train)
         return Prediction(
-            logits=self.decoder(embedding, train=train, **given), valid=embedding.valid
+            output=self.decoder(embedding, train=train, **given), valid=embedding.valid
         )
 
 
@@ -169,10 +169,10 @@ class MidFusion(nn.Module):
                     else self.temporal(encoded[m], train=True, track=False)
                 )
                 auxiliary[m] = Prediction(
-                    logits=decoder(alone, train=True, **given), valid=alone.valid
+                    output=decoder(alone, train=True, **given), valid=alone.valid
                 )
         logits = self.decoder(embedding, train=train, **given)
-        return Prediction(logits=logits, valid=embedding.valid, auxiliary=auxiliary)
+        return Prediction(output=logits, valid=embedding.valid, auxiliary=auxiliary)
 
 
 class LateFusion(nn.Module):
@@ -202,18 +202,18 @@ class LateFusion(nn.Module):
         if train:
             auxiliary = {
                 m: Prediction(
-                    logits=d(embeddings[m], train=True, **given), valid=embeddings[m].valid
+                    output=d(embeddings[m], train=True, **given), valid=embeddings[m].valid
                 )
                 for m, d in self.auxiliary.items()
             }
         logits = self.decoder(merged, train=train, **given)
-        return Prediction(logits=logits, valid=merged.valid, auxiliary=auxiliary)
+        return Prediction(output=logits, valid=merged.valid, auxiliary=auxiliary)
 
 
 class DecisionFusion(nn.Module):
     """Decisions meet: one full model per modality; class probabilities are averaged.
 
-    `Prediction.logits` are the logarithms of the averaged probabilities.
+    `Prediction.output` are the logarithms of the averaged probabilities.
 
     Attributes:
       spatial: S by modality.
@@ -236,10 +236,10 @@ class DecisionFusion(nn.Module):
         auxiliary = {}
         if train and self.supervise_each:
             auxiliary = {
-                m: Prediction(logits=one, valid=embeddings[m].valid) for m, one in logits.items()
+                m: Prediction(output=one, valid=embeddings[m].valid) for m, one in logits.items()
             }
         return Prediction(
-            logits=average_decisions(logits, embeddings),
+            output=average_decisions(logits, embeddings),
             valid=_any_valid(embeddings),
             auxiliary=auxiliary,
         )

@@ -41,7 +41,7 @@ def supervised_loss(
 
     def mean(one: Prediction):
         where = counted & one.valid.reshape(-1, *(1,) * len(space))
-        total = cross_entropy(one.logits, label, where).sum(space)
+        total = cross_entropy(one.output, label, where).sum(space)
         return total / jnp.maximum(where.sum(space), 1), where.mean(space)
 
     loss, weight = mean(prediction)

@@ -20,7 +20,7 @@ class Series:
     Attributes:
       values: Pixel sets ``b t s c``, images ``b t h w c``, or a pytree of features with leading
         ``b t`` or, packed, ``f``. Normalised, so without unit.
-      days: ``b t``, int32, days since 2018-09-01; arbitrary where not valid.
+      days: ``b t``, int32, days since the start of the season; arbitrary where not valid.
       valid: ``b t``, True for a real, undropped acquisition.
       pixels: ``b s``, True for a real pixel of a pixel set; None for images and features.
       geometric: ``b g``, static features of the parcel's outline; None when not used.
@@ -53,13 +53,13 @@ class Prediction:
     """What a fusion scheme returns.
 
     Attributes:
-      logits: What the decoder returns: ``b k`` or ``b h w k``, unnormalised log-probabilities, or a
-        `PanopticPrediction`.
+      output: What the decoder returns: logits ``b k`` or ``b h w k``, unnormalised
+        log-probabilities, or a `PanopticPrediction`.
       valid: ``b``, True where at least one date of one modality was valid.
       auxiliary: Predictions of the auxiliary decoders by modality; empty at inference.
     """
 
-    logits: PyTree[Array]
+    output: PyTree[Array]
     valid: Bool[Array, " b"]
     auxiliary: Mapping[str, Prediction] = struct.field(default_factory=dict)
 
@@ -74,8 +74,8 @@ class PanopticTarget:
       zones: ``b h w``, int32, instance whose Gaussian is highest at the pixel, 0 in an image
         without any.
       size: ``b i 2``, float32, occupied rows and columns of each instance, pixels.
-      label: ``b i``, int32, class index of each instance, void the number of classes (officially 1
-        to 18, void 19); arbitrary where not real.
+      label: ``b i``, int32, class index of each instance, void the number of classes; arbitrary
+        where not real.
       real: ``b i``, slots that hold an instance: instance number = slot + 1.
       dropped: ``b``, int32, instances left out for want of slots; None where nobody counted.
     """
@@ -179,20 +179,24 @@ class Batch:
       series: One `Series` per modality.
       label: ``b`` (or ``b h w``), int32 class index.
       real: ``b``, False for the samples that only fill up the last batch.
-      id: ``b``, int32 identifier of the parcel (or patch) in its dataset.
+      number: ``b``, int32, number of the record in the source that the sample was made from.
       panoptic: Panoptic truth; None for other tasks.
     """
 
     series: Mapping[str, Series]
     label: Int[Array, "b ..."]
     real: Bool[Array, " b"]
-    id: Int[Array, " b"]
+    number: Int[Array, " b"]
     panoptic: PanopticTarget | None = None
 
     @property
     def given(self) -> dict[str, Any]:
         """What the decoder gets beside the embedding, by keyword."""
         return {} if self.panoptic is None else {"target": self.panoptic}
+
+
+Sample = Batch
+"""One sample: the same fields without the axis ``b``, which encodings make of a record."""
 
 
 class SpatialEncoder(Protocol):

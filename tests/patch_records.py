@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import patch_factory as factory
 
-from pastis_jax.data.patch_pipeline import PatchEncoding
+from pastis_jax.data.patches.encoding import PatchEncoding
 
 
 def image_record(semantic, *, dates=3):

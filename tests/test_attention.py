@@ -41,7 +41,7 @@ def make_batch(label, seed=0):
             pixels=np.ones((B, S), bool),
         )
     real = np.arange(B) < B - 1
-    return Batch(series=series, label=label, real=real, id=np.arange(B, dtype=np.int32))
+    return Batch(series=series, label=label, real=real, number=np.arange(B, dtype=np.int32))
 
 
 @pytest.mark.parametrize("scheme", ["single", "early", "mid", "late", "decision"])

@@ -13,7 +13,7 @@ from flax import traverse_util
 from scipy.optimize import linear_sum_assignment
 
 from pastis_jax import fusion
-from pastis_jax.data.instances import centerness, measure
+from pastis_jax.data.patches.instances import centerness, measure
 from pastis_jax.interop import (
     convert_ltae,
     convert_paps,
@@ -92,7 +92,7 @@ def test_parcel_inference(case):
     kept = kept["intermediates"]
     (features,), (embedding,) = kept["spatial_S2"]["__call__"], kept["temporal_S2"]["__call__"]
     (attention,) = kept["temporal_S2"]["attention"]
-    close(prediction.logits, case["out/eval_logits"], FORWARD)
+    close(prediction.output, case["out/eval_logits"], FORWARD)
     close(features.values, case["out/eval_features"], FORWARD)
     close(embedding.values, case["out/eval_embedding"], FORWARD)
     close(attention.transpose(2, 0, 1), case["out/eval_attention"], FORWARD)
@@ -114,7 +114,7 @@ def test_parcel_training(case):
     (value, (prediction, updated)), gradient = jax.jit(jax.value_and_grad(loss, has_aux=True))(
         variables["params"]
     )
-    close(prediction.logits, case["out/train_logits"], FORWARD)
+    close(prediction.output, case["out/train_logits"], FORWARD)
     close(value, case["out/train_loss"], FORWARD)
     after = convert_parcel_classifier(part(case, "state_after_train/"), "S2")
     jax.tree.map(lambda a, b: close(a, b, FORWARD), updated["batch_stats"], after["batch_stats"])
@@ -158,7 +158,7 @@ def test_parcel_with_geometric_features(case):
         case["in/pixels"], case["in/dates"], case["in/pixel_mask"], case["in/geomfeat"]
     )
     prediction = jax.jit(classifier(geometric=True).apply)(variables, {"S2": series})
-    close(prediction.logits, case["out/eval_logits"], FORWARD)
+    close(prediction.output, case["out/eval_logits"], FORWARD)
 
 
 @pytest.mark.parametrize("case", ["parcel_trajectory"], indirect=True)
@@ -240,7 +240,7 @@ def test_utae_inference(case, aggregation):
     prediction, kept = apply(variables, {"S2": series})
     kept = kept["intermediates"]["temporal_S2"]
     (embedding,), (attention,) = kept["__call__"], kept["temporal"]["attention"]
-    close(prediction.logits.transpose(0, 3, 1, 2), case["out/eval_logits"], FORWARD)
+    close(prediction.output.transpose(0, 3, 1, 2), case["out/eval_logits"], FORWARD)
     close(attention.transpose(4, 0, 1, 2, 3), case["out/eval_attention"], FORWARD)
     close(embedding.values[-1].transpose(0, 3, 1, 2), case["out/eval_features"], FORWARD)
     assert len(embedding.values) == 4
@@ -249,7 +249,7 @@ def test_utae_inference(case, aggregation):
     if "out/eval_logits_sample1_first4" in case:
         # Four dates of six: what is masked is not there.
         ragged = series.replace(valid=series.valid.at[1, 4:].set(False))
-        ours = apply(variables, {"S2": ragged})[0].logits[1:].transpose(0, 3, 1, 2)
+        ours = apply(variables, {"S2": ragged})[0].output[1:].transpose(0, 3, 1, 2)
         close(ours, case["out/eval_logits_sample1_first4"], FORWARD)
 
 
@@ -264,13 +264,13 @@ def test_utae_training(case):
             {**variables, "params": params}, {"S2": series}, train=True, mutable=["batch_stats"]
         )
         counted = target != 19
-        values = cross_entropy(prediction.logits, target, counted)
+        values = cross_entropy(prediction.output, target, counted)
         return values.sum() / counted.sum(), (prediction, updated)
 
     (value, (prediction, updated)), gradient = jax.jit(jax.value_and_grad(loss, has_aux=True))(
         variables["params"]
     )
-    close(prediction.logits.transpose(0, 3, 1, 2), case["out/train_logits"], FORWARD)
+    close(prediction.output.transpose(0, 3, 1, 2), case["out/train_logits"], FORWARD)
     close(value, case["out/train_loss"], FORWARD)
     after = convert_utae(part(case, "state_after_train/"), "S2")
     jax.tree.map(lambda a, b: close(a, b, FORWARD), updated["batch_stats"], after["batch_stats"])
@@ -319,8 +319,8 @@ def test_paps_training(case):
             target=target,
             mutable=["batch_stats"],
         )
-        losses = paps_loss(prediction.logits, target, everything)
-        return losses.total(), (prediction.logits, losses.parts(), updated)
+        losses = paps_loss(prediction.output, target, everything)
+        return losses.total(), (prediction.output, losses.parts(), updated)
 
     (value, (prediction, parts, updated)), gradient = jax.jit(
         jax.value_and_grad(loss, has_aux=True)
@@ -365,8 +365,8 @@ def test_paps_warm_up(case):
     series = image_series(case["in/images"], case["in/dates"])
     target = panoptic_target(case["in/target"])
     prediction = jax.jit(paps(heatmap_only=True).apply)(variables, {"S2": series}, target=target)
-    assert prediction.logits.instances is None
-    losses = paps_loss(prediction.logits, target, jnp.ones(2, bool))
+    assert prediction.output.instances is None
+    losses = paps_loss(prediction.output, target, jnp.ones(2, bool))
     close(losses.total(), case["out/eval_heatmap_only_loss"], FORWARD)
 
 
@@ -375,7 +375,7 @@ def test_paps_inference(case):
     """Two images at once give what each gives alone there."""
     variables = convert_paps(part(case, "state/"), "S2")
     series = image_series(case["in/images"], case["in/dates"])
-    prediction = jax.jit(paps().apply)(variables, {"S2": series}).logits
+    prediction = jax.jit(paps().apply)(variables, {"S2": series}).output
     found = jax.jit(panoptic_map)(prediction)
     for i in range(2):
         close(prediction.heatmap[i], case[f"out/eval{i}_heatmap"][0], FORWARD)

@@ -76,7 +76,7 @@ def compiled(scheme):
 
     def objective(values, series):
         changed = {m: series[m].replace(values=v) for m, v in values.items()}
-        logits = model.apply(given, changed).logits
+        logits = model.apply(given, changed).output
         return jnp.sum(jnp.square(logits)), logits
 
     gradient = jax.jit(jax.grad(objective, has_aux=True))
@@ -108,7 +108,7 @@ def test_masked_dates_are_absent(scheme):
 
     # The second sample with its three dates alone, and in the company of another one.
     bare = {m: jax.tree.map(lambda x: x[1:, :3], one) for m, one in series.items()}
-    alone = jax.jit(build(scheme).apply)(variables(scheme), bare).logits
+    alone = jax.jit(build(scheme).apply)(variables(scheme), bare).output
     chex.assert_trees_all_close(alone[0], logits[1], atol=TOLERANCE, rtol=TOLERANCE)
 
 
@@ -153,7 +153,7 @@ def test_any_height_and_width(scheme, h, w):
     }
 
     def objective(series):
-        logits = build(scheme).apply(variables(scheme), series).logits
+        logits = build(scheme).apply(variables(scheme), series).output
         return jnp.mean(jnp.square(logits)), logits
 
     (values, logits), gradient = jax.jit(
@@ -237,4 +237,4 @@ def test_published_parameter_counts(channels, expected):
     shapes = jax.eval_shape(partial(model.init, train=True), rngs, {"S2": series})
     assert sum(x.size for x in jax.tree.leaves(shapes["params"])) == expected
     prediction = jax.eval_shape(model.apply, shapes, {"S2": series})
-    assert prediction.logits.shape == (4, 128, 128, 20)
+    assert prediction.output.shape == (4, 128, 128, 20)

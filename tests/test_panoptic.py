@@ -74,9 +74,9 @@ def test_it_trains_tests_and_reports(data, tmp_path, capsys, arguments):
 def test_parts_of_the_loss_are_weighted(monkeypatch):
     values = PanopticLoss(*(Mean(jnp.float32(x), jnp.float32(2)) for x in (1, 10, 100, 1000)))
     monkeypatch.setattr(panoptic, "paps_loss", lambda *_, **__: values)
-    prediction = Prediction(logits=None, valid=jnp.ones(3, bool))
+    prediction = Prediction(output=None, valid=jnp.ones(3, bool))
     real = jnp.array([True, True, False])
-    batch = Batch(series={}, label=None, real=real, id=None)
+    batch = Batch(series={}, label=None, real=real, number=None)
 
     def loss(*weights):
         config = panoptic.Config(loss_weights=weights)

@@ -17,7 +17,7 @@ import reopened
 
 from experiments import common, parcel
 from pastis_jax.data import simulate
-from pastis_jax.data.prepare import prepare_pixel_set
+from pastis_jax.data.pixel_sets.prepare import prepare_pixel_sets
 from pastis_jax.errors import UserError
 from pastis_jax.training import count_parameters
 from pastis_jax.types import Series
@@ -197,7 +197,7 @@ def test_folds_of_the_protocol(data, tmp_path, monkeypatch):
     asked = {"source": [], "statistics": []}
 
     def prepare(*args, **kwargs):
-        prepared = prepare_pixel_set(*args, **kwargs)
+        prepared = prepare_pixel_sets(*args, **kwargs)
         for name, calls in asked.items():
             method = getattr(prepared, name)
 
@@ -208,7 +208,7 @@ def test_folds_of_the_protocol(data, tmp_path, monkeypatch):
             object.__setattr__(prepared, name, spy)
         return prepared
 
-    monkeypatch.setattr(parcel, "prepare_pixel_set", prepare)
+    monkeypatch.setattr(parcel, "prepare_pixel_sets", prepare)
     result = run([*data, "--fusion", "single", "--fold", "2"], tmp_path / "run")
     assert asked == {"source": [(2, 3, 4), (5,), (1,)], "statistics": [(2, 3, 4)]}
     assert np.sum(result["confusion"]) == 6  # fold 1: seven parcels, one of them void

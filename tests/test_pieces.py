@@ -174,7 +174,7 @@ def test_deviation_of_one_pixel_is_zero_with_finite_gradient():
 
 def test_auxiliary_loss_counts_half_and_only_where_the_modality_is():
     def prediction(valid, **auxiliary):
-        return Prediction(logits=jnp.zeros((2, 4)), valid=jnp.array(valid), auxiliary=auxiliary)
+        return Prediction(output=jnp.zeros((2, 4)), valid=jnp.array(valid), auxiliary=auxiliary)
 
     one = prediction([True, True], S2=prediction([True, False]))
     losses, _ = supervised_loss(one, jnp.array([0, 1]), jnp.array([True, True]))

@@ -73,7 +73,7 @@ def compiled(scheme, train):
     @jax.jit
     def apply(variables, series):
         prediction, updated = model.apply(variables, series, train=train, mutable=["batch_stats"])
-        return prediction.logits, updated
+        return prediction.output, updated
 
     return apply
 
@@ -182,7 +182,7 @@ def compiled_gradient(scheme):
         prediction, updated = model.apply(
             {**variables(scheme), "params": params}, changed, train=True, mutable=["batch_stats"]
         )
-        return jnp.sum(jnp.square(prediction.logits[:, 0])), updated
+        return jnp.sum(jnp.square(prediction.output[:, 0])), updated
 
     return jax.jit(jax.value_and_grad(objective, argnums=(0, 1), has_aux=True))
 
@@ -246,7 +246,7 @@ def test_single_modality_is_the_case_of_one_branch():
         ("late", given_variables),
         ("decision", renamed),
     ):
-        actual = jax.jit(build(scheme, names=("S2",)).apply)(tree, series).logits
+        actual = jax.jit(build(scheme, names=("S2",)).apply)(tree, series).output
         if scheme == "decision":
             actual, expected = jax.nn.softmax(actual), jax.nn.softmax(expected)
         chex.assert_trees_all_close(actual, expected, atol=1e-6)
@@ -296,7 +296,7 @@ def test_decision_asks_only_modalities_with_dates():
     }
     tree = variables("decision")
     alone = {c: {k: v for k, v in t.items() if k.endswith("S2")} for c, t in tree.items()}
-    expected = jax.jit(build("decision", names=("S2",)).apply)(alone, series).logits
+    expected = jax.jit(build("decision", names=("S2",)).apply)(alone, series).output
     actual, _ = compiled("decision", False)(tree, without_radar)
     chex.assert_trees_all_close(actual, expected, atol=1e-6)
 

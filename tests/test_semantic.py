@@ -63,7 +63,7 @@ def test_parameters(arguments, expected):
     page = pathlib.Path(__file__).parent.parent / "docs" / "parameters.md"
     assert f"{expected:,}" in page.read_text()
     prediction = jax.eval_shape(model.apply, shapes, inputs)
-    assert prediction.logits.shape == (4, 128, 128, 20)
+    assert prediction.output.shape == (4, 128, 128, 20)
 
 
 @pytest.fixture(scope="module")

@@ -28,8 +28,8 @@ from experiments import common, cross_validation
 from experiments.paper import cloud_cover, figures
 from experiments.paper.cells import ROOT, Cell, Cells, Shard
 from pastis_jax.data.nomenclature import MODALITIES
-from pastis_jax.data.prepare import prepare_pixel_set
-from pastis_jax.data.prepare_patches import prepare_patches
+from pastis_jax.data.pixel_sets.prepare import prepare_pixel_sets
+from pastis_jax.data.patches.prepare import prepare_patches
 from pastis_jax.errors import UserError
 
 Part = Literal[
@@ -99,7 +99,7 @@ OF_ONE_RUN = ("table4", "figure6", "figure8", "figure9", "figure11", "attention"
 """They show the first fold with the first seed; the others all folds and seeds."""
 
 SETS = {
-    "pixel sets": (common.simulated_pixel_set, prepare_pixel_set),
+    "pixel sets": (common.simulated_pixel_set, prepare_pixel_sets),
     "patches": (common.simulated_patches, prepare_patches),
 }
 NARROW = (

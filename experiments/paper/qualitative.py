@@ -9,7 +9,7 @@ import numpy as np
 
 from experiments import panoptic, patches, restored, semantic
 from pastis_jax import viz
-from pastis_jax.data.instances import instances_from_parcels
+from pastis_jax.data.patches.instances import instances_from_parcels
 
 MOST_MARKS = 3
 """Parcels marked on a patch, of each kind."""
@@ -51,7 +51,7 @@ def predict(run: restored.Restored) -> dict[int, viz.ClassMap]:
             classes = np.where(instances > 0, found.semantic, 0).astype(np.uint8)
         for i in np.flatnonzero(batch.real):
             one = None if instances is None else instances[i]
-            maps[int(batch.id[i])] = viz.ClassMap(classes[i], one)
+            maps[int(batch.number[i])] = viz.ClassMap(classes[i], one)
     return maps
 
 

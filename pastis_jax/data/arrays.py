@@ -1,18 +1,23 @@
-"""The arrays of PASTIS-R on disk, series and annotations: read, and refused when implausible."""
+"""Arrays on disk, series and annotations: read, and refused when implausible."""
 
 from __future__ import annotations
 
+import functools
 import pathlib
 import threading
 
 import numpy as np
 
+from pastis_jax.data.dataset import Modality
 from pastis_jax.data.metadata import PATCH_METADATA
-from pastis_jax.data.nomenclature import MODALITIES, Modality
 from pastis_jax.errors import DataError
 
 RESTORE = "copy the file again from the archive"
-_RAW = "give the published values: reflectance x 10000 for S2, dB for S1A and S1D"
+_LARGEST_REFLECTANCE = np.iinfo(np.int16).max
+_LOUDEST = 100.0
+"""Largest backscatter of a scene, dB."""
+_BRIGHTEST = 10.0
+"""Largest mean backscatter of a scene, linear power."""
 
 # NumPy parses headers by ast.literal_eval, which up to Python 3.11.7 fails now and then when two
 # threads are in it (SystemError: AST constructor recursion depth mismatch).
@@ -74,7 +79,7 @@ def check_series_shape(
 
 
 def check_series_values(values: np.ndarray, modality: Modality, file: pathlib.Path) -> None:
-    """Refuses a series with values that no sensor measures.
+    """Refuses a series with values that cannot have been measured in the modality's unit.
 
     Args:
       values: Shape (t, c, ...), of any numeric dtype.
@@ -82,55 +87,114 @@ def check_series_values(values: np.ndarray, modality: Modality, file: pathlib.Pa
       file: Where it lies.
 
     Raises:
-      DataError: If a value is not finite, or the values are normalised, scaled or all nodata.
+      DataError: If a value is not finite, or the values are normalised, scaled, all nodata, or more
+        than the modality's type can hold.
     """
     if not values.size:
         return
     wide = values.astype(np.float32) if values.dtype == np.float16 else values
+    wide = _measured(wide, modality, file)
     low, high = wide.min(), wide.max()  # NaN where a value is NaN
     if not np.isfinite(low) or not np.isfinite(high):
         remedy = "replace them by measured values, or remove the item from the metadata"
         raise DataError("NaN or infinite values", where=file, remedy=remedy)
-    implausible = _implausible_s2 if modality.name == "S2" else _implausible_s1
-    what = implausible(wide, low, high)
-    if what:
-        raise DataError(what, where=file, remedy=_RAW)
+    low, high = float(low), float(high)
+    if modality.plausible is not None:
+        least, most = modality.plausible
+        if low < least or high > most:
+            what = f"values from {low:g} to {high:g} are outside {least:g} to {most:g}"
+            remedy = f"correct them, or `plausible` of {modality.name} in the dataset"
+            raise DataError(what, where=file, remedy=remedy)
+    elif what := _IMPLAUSIBLE[modality.unit](wide, low, high, modality):
+        remedy = f"give {modality.name} in its unit, {modality.unit}"
+        raise DataError(what, where=file, remedy=remedy)
+    if np.dtype(modality.dtype).kind in "iu" and values.dtype != modality.dtype:
+        limits = np.iinfo(modality.dtype)
+        if low < limits.min or high > limits.max:
+            what = f"values from {low:g} to {high:g} do not fit in {modality.dtype}"
+            raise DataError(what, where=file, remedy="correct them, or the dataset's dtype")
+
+
+def _measured(values: np.ndarray, modality: Modality, file: pathlib.Path) -> np.ndarray:
+    """What is not marked as missing: all of it as it is where nothing is.
+
+    Raises:
+      DataError: If a channel has no value.
+    """
+    missing = modality.missing(values)
+    if missing is None or not missing.any():
+        return values
+    dead = missing.all((0, *range(2, values.ndim)))
+    if dead.all():
+        what = f"every value is the nodata mark {modality.nodata:g}"
+    elif dead.any():
+        channels = ", ".join(np.array(modality.channels)[dead])
+        what = f"every value of {channels} is the nodata mark {modality.nodata:g}"
+    else:
+        # Masked arrays are slow, and means by channel need the axes.
+        fill = values.mean(where=~missing, dtype=np.float64)
+        return np.where(missing, fill.astype(values.dtype), values)
+    remedy = f"give measured values of {modality.name}, or leave it out"
+    raise DataError(what, where=file, remedy=remedy)
 
 
 def as_stored(values: np.ndarray, modality: Modality) -> np.ndarray:
     """Returns `values` in the modality's dtype; itself where it has that already."""
     if values.dtype == modality.dtype:
         return values
-    if modality.dtype == "int16" and values.dtype.kind == "f":
+    if np.dtype(modality.dtype).kind in "iu" and values.dtype.kind == "f":
         values = np.rint(values)
     return values.astype(modality.dtype)
 
 
 # The bounds are loose on purpose: they judge a whole series of a parcel or patch, so that one odd
 # but real pixel (metal roof, snow, water) passes and a wrong scale, which shows everywhere, does
-# not.
+# not. Each function takes the values (t, c, ...), the lowest and highest of them, and the modality.
 
 
-def _implausible_s2(values: np.ndarray, low: float, high: float) -> str | None:
-    nodata = MODALITIES["S2"].nodata
-    if low == high == nodata:
-        return f"every value is the nodata mark {low:g}"
-    if low == nodata:
-        dead = (values == nodata).all((0, *range(2, values.ndim)))
-        if dead.any():
-            bands = ", ".join(np.array(MODALITIES["S2"].channels)[dead])
-            return f"every value of {bands} is the nodata mark {nodata}"
-    if low < -10000 or high > np.iinfo(np.int16).max:
-        return f"values from {low:g} to {high:g} are outside -10000 to 32767"
-    if high < 256:
+def _reflectance(values, low, high, modality, *, scale=1.0) -> str | None:
+    least, most = -10000 / scale, _LARGEST_REFLECTANCE / scale
+    if low < least or high > most:
+        return f"values from {low:g} to {high:g} are outside {least:g} to {most:g}"
+    if high < 256 / scale:
         return f"the largest value is {high:g}: already normalised or divided"
     return None
 
 
-def _implausible_s1(values: np.ndarray, low: float, high: float) -> str | None:
-    if max(-low, high) > 100:
+def _backscatter(values, low, high, modality) -> str | None:
+    if max(-low, high) > _LOUDEST:
         return f"values from {low:g} to {high:g} are not backscatter in dB"
-    vh = values[:, 1].mean()
-    if not -60 <= vh <= -1:
-        return f"mean VH of {vh:g} is not in dB: linear power, normalised or divided"
+    # The weaker polarisation tells; a ratio of two stands beside it as their difference.
+    means = values.mean((0, *range(2, values.ndim)), dtype=np.float64)
+    channel = int(means.argmin())
+    if not -60 <= means[channel] <= -1:
+        what = f"mean {modality.channels[channel]} of {means[channel]:g} is not in dB"
+        return f"{what}: linear power, normalised or divided"
     return None
+
+
+def _power(values, low, high, modality) -> str | None:
+    if low < 0:
+        return f"values down to {low:g} are no linear power: dB or normalised"
+    if (mean := values.mean(dtype=np.float64)) > _BRIGHTEST:
+        return f"a mean of {mean:g} is no backscatter in linear power"
+    return None
+
+
+def _index(values, low, high, modality) -> str | None:
+    # Quotients of noise leave the range now and then.
+    outside = np.mean((values < -1) | (values > 1))
+    if outside > 0.01:
+        return f"values from {low:g} to {high:g}, {outside:.0%} of them outside -1 to 1"
+    return None
+
+
+_IMPLAUSIBLE = {
+    "reflectance x 10000": _reflectance,
+    "reflectance": functools.partial(_reflectance, scale=10000.0),
+    "dB": _backscatter,
+    "linear power": _power,
+    "index": _index,
+    "none": lambda values, low, high, modality: None,
+}
+"""Says what is wrong with values, by their unit."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import hashlib
 import os
 import pathlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from pastis_jax.errors import DataError
 
@@ -18,34 +19,104 @@ def default_cache() -> pathlib.Path:
     return pathlib.Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "pastis_jax"
 
 
+SAMPLED = 32
+"""Arrays of a folder whose contents count in its fingerprint, evenly spaced among all."""
+_EDGE = 1 << 16
+"""Bytes at the beginning and at the end of such an array."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Fingerprint:
+    """What a folder's contents are known by, wherever it lies.
+
+    Attributes:
+      parts: A digest by file, or by folder of arrays.
+      bytes: About the size of all arrays.
+    """
+
+    parts: Mapping[str, str]
+    bytes: int = 0
+
+    @property
+    def name(self) -> str:
+        """One digest of all parts."""
+        text = "".join(f"{name} {digest}\n" for name, digest in sorted(self.parts.items()))
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def adding(self, parts: Mapping[str, str]) -> Fingerprint:
+        """Returns the same with more parts."""
+        return dataclasses.replace(self, parts={**self.parts, **parts})
+
+    def differing(self, other: Mapping[str, str]) -> list[str]:
+        """Names the parts in which `other`, the parts of another one, differs."""
+        names = sorted(self.parts.keys() | other.keys())
+        return [name for name in names if self.parts.get(name) != other.get(name)]
+
+
 def fingerprint(
-    root: pathlib.Path, version: str, *, files: Iterable[str], folders: Iterable[str]
-) -> tuple[str, int]:
-    """Returns a name that changes with a folder's contents, and the size of its arrays (B).
+    root: pathlib.Path,
+    *,
+    files: Iterable[str] = (),
+    folders: Iterable[tuple[str, str]] = (),
+    whole: Iterable[tuple[str, str]] = (),
+) -> Fingerprint:
+    """Returns a digest of what a folder holds, by its content: neither path nor time count.
+
+    Folders are listed, and no file in them is asked for its state, which takes minutes on a network
+    disk: of the arrays in a folder all names count, and the contents of `SAMPLED` of them. An array
+    of another content under an old name is noticed where it is among these.
 
     Args:
       root: The folder.
-      version: Version of what is prepared from it.
-      files: Its files whose contents count.
-      folders: Its folders in which the name, size and time of change of every file count.
+      files: Its files whose contents count; one that is missing counts as such.
+      folders: Its folders of arrays, and the word their files' names begin with, as in
+        ``<word>_<id>.npy``; other files in them do not count.
+      whole: The same for folders in which the contents of all arrays count.
 
     Raises:
       DataError: If something cannot be read.
     """
-    digest, total = hashlib.sha256(f"{version} {root}".encode()), 0
+    parts, total = {}, 0
     try:
         for name in files:
-            digest.update(hashlib.sha256((root / name).read_bytes()).digest())
-        for folder in folders:
-            with os.scandir(root / folder) as entries:
-                stats = sorted((entry.name, entry.stat()) for entry in entries)
-            for name, stat in stats:
-                digest.update(f"{folder} {name} {stat.st_size} {stat.st_mtime_ns}".encode())
-                total += stat.st_size
+            there = (root / name).exists()
+            parts[name] = _digest((root / name).read_bytes()) if there else "missing"
+        for chosen, every in ((folders, False), (whole, True)):
+            for folder, word in chosen:
+                parts[f"{folder}/{word}_*"], size = _of_arrays(root / folder, word, every=every)
+                total += size
     except OSError as error:
         where, remedy = error.filename or root, "make the folder readable"
         raise DataError(f"cannot be read ({error.strerror})", where=where, remedy=remedy) from error
-    return digest.hexdigest()[:16], total
+    return Fingerprint(parts, total)
+
+
+def _of_arrays(folder: pathlib.Path, word: str, *, every: bool) -> tuple[str, int]:
+    """Digest of a folder of arrays, and about their size (B)."""
+    with os.scandir(folder) as entries:
+        names = sorted(
+            entry.name
+            for entry in entries
+            if entry.name.startswith(f"{word}_") and entry.name.endswith(".npy")
+        )
+    digest = hashlib.sha256("\n".join(names).encode())
+    step = 1 if every else max(1, len(names) // SAMPLED)
+    sample, size = names[::step], 0
+    for name in sample:
+        with (folder / name).open("rb") as file:
+            end = file.seek(0, os.SEEK_END)
+            size += end
+            file.seek(0)
+            digest.update(f"{name} {end}".encode())
+            digest.update(file.read(_EDGE))
+            if end > _EDGE:
+                file.seek(max(_EDGE, end - _EDGE))
+                digest.update(file.read())
+    return digest.hexdigest()[:16], round(size * len(names) / max(len(sample), 1))
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]
 
 
 @contextlib.contextmanager
@@ -61,7 +132,7 @@ def writing(cache: pathlib.Path) -> Iterator[None]:
         yield
     except OSError as error:
         what = f"cannot be written ({error.strerror or error})"
-        remedy = "name another folder by --cache-dir or the environment variable PASTIS_JAX_CACHE"
+        remedy = "name another folder by `cache_dir` or the environment variable PASTIS_JAX_CACHE"
         raise DataError(what, where=cache, remedy=remedy) from error
     finally:
         for folder in created:

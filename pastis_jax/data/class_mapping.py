@@ -9,26 +9,34 @@ from typing import Any
 
 import numpy as np
 
+from pastis_jax.data.dataset import CropClass, Nomenclature
 from pastis_jax.data.layout import resolve
-from pastis_jax.data.nomenclature import CLASSES, VOID
 from pastis_jax.errors import DataError
 
-_FORM = 'write {"Cereals": ["Soft winter wheat", 4], "Void": ["Orchard"]}, names or ids'
+_FORM = 'write {"Cereals": ["Soft winter wheat", 4], "Void": ["Orchard"]}, names or codes'
+_VOID = "void"
+
+Colour = tuple[int, int, int]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ClassMapping:
-    """The classes of a segmentation, and which official label belongs to which.
+    """The classes a model tells apart, and which class of the nomenclature belongs to which.
 
     Attributes:
       names: Name of each class.
       colours: RGB colour of each class, 0 to 255.
-      lookup: For each official label, 0 to 19, the index of its class, or `void`; (20,) uint8.
+      codes: Code of each class in the nomenclature; None for a group of several.
+      lookup: For each class of the nomenclature, by its number, the index of its class, or `void`,
+        int32.
+      background: Index of the background, 0; None where it is no class, or not alone in one.
     """
 
     names: tuple[str, ...]
-    colours: tuple[tuple[int, int, int], ...]
+    colours: tuple[Colour, ...]
+    codes: tuple[int | str | None, ...]
     lookup: np.ndarray
+    background: int | None = None
 
     @property
     def void(self) -> int:
@@ -36,21 +44,28 @@ class ClassMapping:
         return len(self.names)
 
     @classmethod
-    def official(cls) -> ClassMapping:
-        """The 19 official classes, background and 18 crops; void is 19."""
-        return _mapping({})
+    def of(cls, nomenclature: Nomenclature) -> ClassMapping:
+        """The classes of pixels: all but void, the background first."""
+        return _mapping(nomenclature, {})
 
     @classmethod
-    def read(cls, path: str | os.PathLike[str]) -> ClassMapping:
-        """Reads groups of official classes from a JSON file.
+    def crops(cls, nomenclature: Nomenclature) -> ClassMapping:
+        """The classes of parcels: neither void nor the background, which both count for none."""
+        left_out = (nomenclature.background_number, nomenclature.void_number)
+        return _mapping(nomenclature, {_VOID: [n for n in left_out if n is not None]})
 
-        The file holds an object of new classes, each a list of official names or ids. Official
-        classes it does not mention keep their name. Members of a group called Void are void:
-        neither trained nor counted, as the official void always is. Classes are in the order of
-        their lowest official id; a group takes the colour of its first member.
+    @classmethod
+    def read(cls, path: str | os.PathLike[str], nomenclature: Nomenclature) -> ClassMapping:
+        """Reads groups of the nomenclature's classes from a JSON file.
+
+        The file holds an object of new classes, each a list of names or codes. Classes it does not
+        mention keep their name. Members of a group called Void, or as the nomenclature calls its
+        void, are void: neither trained nor counted, as void always is. The background comes first,
+        the others in the order of their first member; a group takes the colour of its first member.
 
         Args:
           path: The file.
+          nomenclature: What its members are classes of.
 
         Raises:
           DataError: If the file is missing, not of this form, or puts a class in two groups.
@@ -63,7 +78,7 @@ class ClassMapping:
         except (OSError, ValueError) as error:
             raise DataError(f"not a JSON file ({error})", where=path, remedy=_FORM) from error
         try:
-            return _mapping(_groups(groups))
+            return _mapping(nomenclature, _groups(groups, nomenclature))
         except ValueError as error:
             raise DataError(str(error), where=path, remedy=_FORM) from error
 
@@ -75,48 +90,73 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return content
 
 
-def _groups(content: Any) -> dict[str, list[int]]:
-    """Returns the official labels of each group, checked."""
+def _groups(content: Any, nomenclature: Nomenclature) -> dict[str, list[int]]:
+    """Returns the numbers of the classes of each group, checked."""
     if not isinstance(content, dict) or not content:
         raise ValueError("not an object of classes")
+    classes, void = nomenclature.classes, nomenclature.void_number
     groups, owner = {}, {}
     for name, members in content.items():
         if not isinstance(members, list) or not members:
-            raise ValueError(f"class {name} is not a list of official classes")
-        groups[name] = [_label(member, name) for member in members]
-        for label in groups[name]:
-            if label in owner:
-                raise ValueError(f"{CLASSES[label].name} is in {owner[label]} and in {name}")
-            if label == VOID and not _is_void(name):
-                raise ValueError(f"Void is in {name}, but cannot be a class")
-            owner[label] = name
-    for label, crop in enumerate(CLASSES[:VOID]):
-        if crop.name in groups and label not in owner:
-            raise ValueError(f"{crop.name} is the name of a group without {crop.name}")
-    if all(_is_void(owner.get(label, "")) for label in range(VOID)):
+            raise ValueError(f"class {name} is not a list of classes")
+        groups[name] = [_number(member, name, nomenclature) for member in members]
+        for number in groups[name]:
+            if number in owner:
+                raise ValueError(f"{classes[number].name} is in {owner[number]} and in {name}")
+            if number == void and not _is_void(name, nomenclature):
+                raise ValueError(f"{classes[number].name} is in {name}, but cannot be a class")
+            owner[number] = name
+    for number, one in enumerate(classes):
+        if number != void and one.name in groups and number not in owner:
+            raise ValueError(f"{one.name} is the name of a group without {one.name}")
+    counted = (number for number in range(len(classes)) if number != void)
+    if all(_is_void(owner.get(number, ""), nomenclature) for number in counted):
         raise ValueError("every class is void")
     return groups
 
 
-def _label(member: Any, group: str) -> int:
-    known = {crop.name.casefold(): crop.label for crop in CLASSES}
-    label = known.get(member.casefold()) if isinstance(member, str) else member
-    if isinstance(label, bool) or not isinstance(label, int) or not 0 <= label <= VOID:
+def _number(member: Any, group: str, nomenclature: Nomenclature) -> int:
+    names = {one.name.casefold(): n for n, one in enumerate(nomenclature.classes)}
+    if isinstance(member, str) and member.casefold() in names:
+        return names[member.casefold()]
+    if isinstance(member, bool) or not isinstance(member, int | str):
         raise ValueError(f"unknown class {json.dumps(member)} in {group}")
-    return label
+    codes = {one.code: n for n, one in enumerate(nomenclature.classes)}
+    if member not in codes:
+        raise ValueError(f"unknown class {json.dumps(member)} in {group}")
+    return codes[member]
 
 
-def _is_void(name: str) -> bool:
-    return name.casefold() == CLASSES[VOID].name.casefold()
+def _is_void(name: str, nomenclature: Nomenclature) -> bool:
+    names = {_VOID}
+    if nomenclature.void_number is not None:
+        names.add(nomenclature.classes[nomenclature.void_number].name.casefold())
+    return name.casefold() in names
 
 
-def _mapping(groups: dict[str, list[int]]) -> ClassMapping:
-    owner = {label: name for name, members in groups.items() for label in members}
-    colours: dict[str, tuple[int, int, int]] = {}
-    for crop in CLASSES[:VOID]:
-        name = owner.get(crop.label, crop.name)
-        if not _is_void(name):
-            colours.setdefault(name, CLASSES[groups.get(name, [crop.label])[0]].colour)
-    index = {name: number for number, name in enumerate(colours)}
-    lookup = [index.get(owner.get(crop.label, crop.name), len(index)) for crop in CLASSES]
-    return ClassMapping(tuple(colours), tuple(colours.values()), np.array(lookup, np.uint8))
+def _mapping(nomenclature: Nomenclature, groups: dict[str, list[int]]) -> ClassMapping:
+    classes = nomenclature.classes
+    owner = {number: name for name, members in groups.items() for number in members}
+    background = nomenclature.background_number
+    order = sorted(range(len(classes)), key=lambda number: number != background)
+    members: dict[str, list[int]] = {}
+    for number in order:
+        name = owner.get(number, classes[number].name)
+        if number != nomenclature.void_number and not _is_void(name, nomenclature):
+            members.setdefault(name, []).append(number)
+    first: dict[str, CropClass] = {
+        name: classes[groups.get(name, numbers)[0]] for name, numbers in members.items()
+    }
+    lookup = np.full(len(classes), len(members), np.int32)
+    for index, numbers in enumerate(members.values()):
+        lookup[numbers] = index
+    alone = [number for numbers in list(members.values())[:1] for number in numbers]
+    return ClassMapping(
+        names=tuple(members),
+        colours=tuple(one.colour for one in first.values()),
+        codes=tuple(
+            classes[numbers[0]].code if len(numbers) == 1 else None for numbers in members.values()
+        ),
+        lookup=lookup,
+        background=0 if background is not None and alone == [background] else None,
+    )

@@ -396,8 +396,8 @@ def to_json(dataset: Dataset) -> dict[str, Any]:
         },
     }
     if dataset.splits is not None:
-        content["splits"] = {n: list(f) for n, f in zip(SPLITS, dataset.splits, strict=True)}
-    return content
+        content["splits"] = dict(zip(SPLITS, dataset.splits, strict=True))
+    return json.loads(json.dumps(content))  # lists for tuples
 
 
 def from_json(content: Any) -> Dataset:

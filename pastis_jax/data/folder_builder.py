@@ -1,4 +1,4 @@
-"""What both TFDS builders share: an official folder as ArrayRecord files, without TensorFlow.
+"""What both TFDS builders share: a folder as ArrayRecord files, without TensorFlow.
 
 Differs from most builders in two ways, both because TFDS writes with TensorFlow otherwise or reads
 slowly: it derives from `ShardBasedBuilder`, since `GeneratorBasedBuilder` spills a split of more
@@ -21,7 +21,8 @@ import tqdm
 from array_record.python.array_record_module import ArrayRecordWriter
 from tensorflow_datasets.core.writer import ExampleWriter
 
-from pastis_jax.data.nomenclature import MODALITIES
+from pastis_jax.data.assignment import Assignment
+from pastis_jax.data.dataset import Dataset, Fold, Modality
 
 
 class FolderBuilder(tfds.core.ShardBasedBuilder):
@@ -31,7 +32,9 @@ class FolderBuilder(tfds.core.ShardBasedBuilder):
     `_metadata` (asked for after the last item) and `_shard_iterators_per_split`.
 
     Args:
-      modalities: Modalities to write.
+      dataset: What the folder holds.
+      modalities: Names of the modalities to write; by default all of the dataset.
+      assignment: Lists of samples that take the place of the folds.
       progress: Whether to draw a progress bar over the items.
       **kwargs: `data_dir` and the other arguments of any TFDS builder.
     """
@@ -39,10 +42,17 @@ class FolderBuilder(tfds.core.ShardBasedBuilder):
     ITEMS = "items"
 
     def __init__(
-        self, *, modalities: Sequence[str] = tuple(MODALITIES), progress: bool = True, **kwargs: Any
+        self,
+        *,
+        dataset: Dataset,
+        modalities: Sequence[str] | None = None,
+        assignment: Assignment | None = None,
+        progress: bool = True,
+        **kwargs: Any,
     ):
-        self._modalities = tuple(m for m in MODALITIES if m in modalities)
-        self._progress = progress
+        self._dataset = dataset if assignment is None else assignment.dataset(dataset)
+        self._modalities = tuple(m for m in dataset.names if modalities is None or m in modalities)
+        self._assignment, self._progress = assignment, progress
         super().__init__(file_format="array_record", **kwargs)
 
     @abc.abstractmethod
@@ -104,9 +114,8 @@ def array_feature(shape: tuple[int | None, ...], dtype: Any, text: str) -> tfds.
     return tfds.features.Tensor(shape=shape, dtype=dtype, encoding="bytes", doc=text)
 
 
-def series_feature(name: str, space: Sequence[str]) -> tfds.features.FeaturesDict:
-    """Returns the feature of modality `name` with these axes of space."""
-    modality = MODALITIES[name]
+def series_feature(modality: Modality, space: Sequence[str]) -> tfds.features.FeaturesDict:
+    """Returns the feature of a modality with these axes of space."""
     axes = ", ".join(("dates", f"channels {', '.join(modality.channels)}", *space))
     return tfds.features.FeaturesDict(
         {
@@ -115,7 +124,9 @@ def series_feature(name: str, space: Sequence[str]) -> tfds.features.FeaturesDic
                 np.dtype(modality.dtype),
                 f"({axes}): {modality.unit}.",
             ),
-            "days": array_feature((None,), np.int32, "Acquisition days since 2018-09-01."),
+            "days": array_feature(
+                (None,), np.int32, "Days since the start of the season."
+            ),
         }
     )
 
@@ -123,6 +134,16 @@ def series_feature(name: str, space: Sequence[str]) -> tfds.features.FeaturesDic
 def scalar_feature(dtype: Any, text: str) -> tfds.features.Scalar:
     """Returns the feature of a number."""
     return tfds.features.Scalar(dtype=dtype, doc=text)
+
+
+def text_feature(text: str) -> tfds.features.Text:
+    """Returns the feature of a name, which an identifier is written as."""
+    return tfds.features.Text(doc=text)
+
+
+def split_name(fold: Fold) -> str:
+    """Name of the TFDS split that holds a fold."""
+    return f"fold_{fold}"
 
 
 class _UncompressedWriter(ExampleWriter):

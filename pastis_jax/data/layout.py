@@ -7,9 +7,9 @@ import pathlib
 from collections.abc import Iterable, Sequence
 
 from pastis_jax.data.arrays import RESTORE
-from pastis_jax.data.metadata import PATCH_METADATA
-from pastis_jax.data.nomenclature import MODALITIES
-from pastis_jax.errors import DataError
+from pastis_jax.data.dataset import Dataset
+from pastis_jax.data.metadata import PATCH_METADATA, Identifier
+from pastis_jax.errors import ArgumentError, DataError
 
 
 def resolve(path: str | os.PathLike[str]) -> pathlib.Path:
@@ -17,57 +17,57 @@ def resolve(path: str | os.PathLike[str]) -> pathlib.Path:
     return pathlib.Path(os.path.expanduser(path)).resolve()
 
 
-def check_names(modalities: Sequence[str]) -> None:
-    """Raises ValueError if `modalities` is empty or holds an unknown name."""
-    if not modalities or not set(modalities) <= set(MODALITIES):
-        raise ValueError(f"modalities must be among {tuple(MODALITIES)}, got {modalities}")
-
-
-def present_modalities(root: pathlib.Path, *, remedy: str) -> tuple[str, ...]:
-    """Returns the modalities with a data folder in `root`, in the order S2, S1A, S1D.
-
-    Raises:
-      DataError: If `root` is no folder.
-    """
-    if not root.is_dir():
-        what = "not a folder" if root.exists() else "folder not found"
-        raise DataError(what, where=root, remedy=remedy)
-    return tuple(m for m in MODALITIES if (root / f"DATA_{m}").is_dir())
+def present_modalities(root: pathlib.Path, dataset: Dataset) -> tuple[str, ...]:
+    """Returns the modalities with a data folder in `root`, in the dataset's order."""
+    return tuple(name for name in dataset.names if (root / f"DATA_{name}").is_dir())
 
 
 def wanted_modalities(
-    root: pathlib.Path, modalities: Sequence[str] | None, *, kind: str, remedy: str
+    root: pathlib.Path,
+    dataset: Dataset,
+    modalities: Sequence[str] | None,
+    *,
+    kind: str,
+    remedy: str,
 ) -> tuple[str, ...]:
     """Refuses a folder without the data or the patch metadata that are wanted.
 
     Args:
       root: The folder.
+      dataset: What it should hold.
       modalities: Modalities that must be there; None takes those that are.
       kind: What the folder should be, for the message.
       remedy: What to do when it holds no data at all.
 
     Returns:
-      The modalities, in the order S2, S1A, S1D.
+      The modalities, in the dataset's order.
 
     Raises:
+      ArgumentError: If `modalities` is empty or names what is no modality of the dataset.
       DataError: If a data folder or the metadata is missing.
     """
-    present = present_modalities(root, remedy=remedy)
+    present = present_modalities(root, dataset)
     if not present:
-        names = ", ".join(f"DATA_{m}" for m in MODALITIES)
+        names = ", ".join(f"DATA_{name}" for name in dataset.names)
         raise DataError(f"not a {kind} folder: it has none of {names}", where=root, remedy=remedy)
     if not (root / PATCH_METADATA).exists():
         raise DataError("file not found", where=root / PATCH_METADATA, remedy=RESTORE)
-    wanted = present if modalities is None else tuple(m for m in MODALITIES if m in modalities)
-    for modality in wanted:
-        if modality not in present:
-            what = f"no folder of modality {modality}"
-            remedy = f"add it, or leave {modality} out of --modalities"
-            raise DataError(what, where=root / f"DATA_{modality}", remedy=remedy)
-    return wanted
+    if modalities is None:
+        return present
+    if unknown := [name for name in modalities if name not in dataset.names] or not modalities:
+        what = f"{root} has no {', '.join(unknown)}" if modalities else "there is none"
+        remedy = f"choose among {', '.join(present)}"
+        raise ArgumentError(what, argument="modalities", remedy=remedy)
+    for name in modalities:
+        if name not in present:
+            what, remedy = f"no folder of modality {name}", f"add it, or leave {name} out"
+            raise DataError(what, where=root / f"DATA_{name}", remedy=f"{remedy} of `modalities`")
+    return tuple(name for name in dataset.names if name in modalities)
 
 
-def check_files(folder: pathlib.Path, prefix: str, ids: Iterable[int], *, remedy: str) -> None:
+def check_files(
+    folder: pathlib.Path, prefix: str, ids: Iterable[Identifier], *, remedy: str
+) -> None:
     """Refuses a folder that lacks `<prefix>_<id>.npy` of one of `ids`.
 
     Raises:

@@ -1,4 +1,4 @@
-"""The two metadata files of PASTIS-R: `metadata.geojson` (patches) and `metadata_parcel.csv`.
+"""The two metadata files of a folder: `metadata.geojson` (patches) and `metadata_parcel.csv`.
 
 Both are read once, checked entirely and turned into plain records, so that nothing else in the
 package knows how they are written.
@@ -15,34 +15,40 @@ import functools
 import json
 import math
 import pathlib
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from pastis_jax.data.nomenclature import FOLDS, GEOMETRIC_FEATURES, REFERENCE_DATE, VOID
+from pastis_jax.data.dataset import Code, Dataset, Fold
 from pastis_jax.errors import DataError
 
 PATCH_METADATA = "metadata.geojson"
 PARCEL_METADATA = "metadata_parcel.csv"
-PARCEL_COLUMNS = ("ID_PARCEL", "ID_PATCH", "Label", "Fold", *GEOMETRIC_FEATURES)
+PARCEL_COLUMNS = ("ID_PARCEL", "ID_PATCH", "Label", "Fold")
+GEOMETRIC_FEATURES = ("GF_perimeter", "GF_pixels", "GF_cover", "GF_ratio")
+"""Columns that describe a parcel's outline; all of them or none."""
 
 _RESTORE = "restore the official file from the PASTIS-R archive"
+Identifier = int | str
+"""Of a parcel or patch: a 64-bit integer, or text that can be part of a file's name."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Patch:
-    """One 128 x 128 patch of PASTIS-R.
+    """One patch.
 
     Attributes:
-      id: Official identifier, `ID_PATCH`.
-      fold: Official fold, 1 to 5.
-      tile: Name of its Sentinel-2 tile, or "" where the file gives none.
-      days: Acquisition days (t,) int32 since 2018-09-01 of each modality, in file order.
+      id: Identifier, `ID_PATCH`.
+      fold: One of the dataset's folds.
+      tile: Name of the tile it was cut from, or "" where the file gives none.
+      days: Acquisition days (t,) int32 since the start of the season of each modality, in file
+        order.
     """
 
-    id: int
-    fold: int
+    id: Identifier
+    fold: Fold
     tile: str
     days: Mapping[str, np.ndarray] = dataclasses.field(compare=False, repr=False)
 
@@ -52,34 +58,37 @@ class Parcel:
     """One agricultural parcel, as `metadata_parcel.csv` lists it.
 
     Attributes:
-      id: Official identifier, `ID_PARCEL`.
+      id: Identifier, `ID_PARCEL`.
       patch: Identifier of the patch it lies in.
-      label: Official class, 1 to 18 for crops and 19 for void.
-      fold: Official fold, 1 to 5.
-      geometric_features: Perimeter and area in pixels, cover and perimeter-to-area ratio,
-        (4,) float32.
+      label: Number of its class in the nomenclature, never the background.
+      fold: One of the dataset's folds.
+      geometric_features: Perimeter and area in pixels, cover and perimeter-to-area ratio, (4,)
+        float32; (0,) where the table has no such columns.
     """
 
-    id: int
-    patch: int
+    id: Identifier
+    patch: Identifier
     label: int
-    fold: int
+    fold: Fold
     geometric_features: np.ndarray = dataclasses.field(compare=False, repr=False)
 
 
-def read_patches(file: pathlib.Path, modalities: Iterable[str]) -> dict[int, Patch]:
+def read_patches(
+    file: pathlib.Path, dataset: Dataset, modalities: Iterable[str]
+) -> dict[Identifier, Patch]:
     """Reads `metadata.geojson`.
 
     Args:
       file: The metadata file.
-      modalities: Modalities whose dates are wanted (`S2`, `S1A`, `S1D`).
+      dataset: What its folds and its calendar are.
+      modalities: Modalities whose dates are wanted.
 
     Returns:
       The patches by identifier, in file order.
 
     Raises:
       DataError: If the file cannot be parsed, repeats a patch, lacks a wanted property, has a fold
-        outside 1 to 5 or a date that is not a calendar day.
+        that is not the dataset's or a date that is not a calendar day.
     """
     modalities = tuple(modalities)
     try:
@@ -91,28 +100,23 @@ def read_patches(file: pathlib.Path, modalities: Iterable[str]) -> dict[int, Pat
         what = f"not a GeoJSON feature collection ({type(error).__name__}: {error})"
         raise DataError(what, where=file, remedy=_RESTORE) from error
 
-    patches = {}
+    start, patches = dataset.season_start.toordinal(), {}
     for entry in properties:
         try:
+            identifier = parse_identifier(entry["ID_PATCH"])
             patch = Patch(
-                id=_integer(entry["ID_PATCH"]),
-                fold=_integer(entry["Fold"]),
+                id=identifier,
+                fold=_fold(entry["Fold"], dataset, f"patch {identifier}", file),
                 tile=str(entry.get("TILE") or ""),
-                days={m: parse_days(entry[f"dates-{m}"]) for m in modalities},
+                days={m: parse_days(entry[f"dates-{m}"], start) for m in modalities},
             )
         except KeyError as error:
             what = f"patch {_name(entry)} has no property {error}"
             raise DataError(what, where=file, remedy=_RESTORE) from error
         except (ValueError, TypeError, AttributeError, SyntaxError) as error:
             what = f"patch {_name(entry)} cannot be parsed ({error})"
-            remedy = 'write dates as {"0": 20180924, ...}, identifiers and folds as integers'
+            remedy = 'write dates as {"0": 20180924, ...}, identifiers as integers or plain text'
             raise DataError(what, where=file, remedy=remedy) from error
-        if patch.fold not in FOLDS:
-            what = f"patch {patch.id} has fold {patch.fold}"
-            raise DataError(what, where=file, remedy="folds are 1 to 5; correct it") from None
-        if not 0 <= patch.id < 2**31:
-            what = f"patch {patch.id}: identifier out of range"
-            raise DataError(what, where=file, remedy="number patches from 0 to 2147483647")
         if patch.id in patches:
             what = f"patch {patch.id} is listed twice"
             raise DataError(what, where=file, remedy="remove one of the two features")
@@ -120,14 +124,46 @@ def read_patches(file: pathlib.Path, modalities: Iterable[str]) -> dict[int, Pat
     return patches
 
 
-def parse_days(dates: Mapping[str, int] | str) -> np.ndarray:
+def _fold(value: Any, dataset: Dataset, whose: str, file: pathlib.Path) -> Fold:
+    try:
+        return dataset.fold(value)
+    except KeyError:
+        known = ", ".join(map(str, dataset.folds))
+        remedy = f"folds are {known}; correct it"
+        raise DataError(f"{whose} has fold {value}", where=file, remedy=remedy) from None
+
+
+def parse_identifier(value: Any) -> Identifier:
+    """Reads an identifier; 3, "3" and "3.0" are alike (tables that went through floats).
+
+    Raises:
+      ValueError: If it is no 64-bit integer and no text that can be part of a file's name.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise ValueError(f"{value} is no identifier")
+    text = str(value).strip()
+    if re.fullmatch(r"-?(0|[1-9]\d*)(\.0+)?", text):
+        number = int(text.partition(".")[0])
+        if not -(2**63) <= number < 2**63:
+            raise ValueError(f"{text} is beyond 64 bits")
+        return number
+    if isinstance(value, float) or not _PLAIN.fullmatch(text):
+        raise ValueError(f"{text!r} is no identifier: letters, digits, dot, dash, underscore")
+    return text
+
+
+_PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
+
+
+def parse_days(dates: Mapping[str, int] | str, start: int) -> np.ndarray:
     """Converts dates to day numbers.
 
     Args:
       dates: `{"0": 20180924, ...}`, date number to YYYYMMDD, or a string that holds such a dict.
+      start: Ordinal of day 0.
 
     Returns:
-      Days since 2018-09-01 by rising date number, (t,) int32.
+      Days by rising date number, (t,) int32.
 
     Raises:
       ValueError: If there is no date or one is not a calendar day.
@@ -136,23 +172,25 @@ def parse_days(dates: Mapping[str, int] | str) -> np.ndarray:
         dates = ast.literal_eval(dates)  # also reads JSON: keys and values are plain literals
     if not isinstance(dates, Mapping) or not dates:
         raise ValueError("dates must be a non-empty dict")
-    return np.array([_day(dates[key]) for key in sorted(dates, key=int)], np.int32)
+    return np.array([_ordinal(dates[key]) - start for key in sorted(dates, key=int)], np.int32)
 
 
 @functools.lru_cache(maxsize=4096)
-def _day(date: int | str) -> int:
+def _ordinal(date: int | str) -> int:
     text = str(_integer(date))
     if len(text) != 8:
         raise ValueError(f"date {date} is not YYYYMMDD")
-    day = datetime.date(int(text[:4]), int(text[4:6]), int(text[6:]))
-    return (day - REFERENCE_DATE).days
+    return datetime.date(int(text[:4]), int(text[4:6]), int(text[6:])).toordinal()
 
 
-def read_parcels(file: pathlib.Path, patches: Mapping[int, Patch]) -> tuple[Parcel, ...]:
+def read_parcels(
+    file: pathlib.Path, dataset: Dataset, patches: Mapping[Identifier, Patch]
+) -> tuple[Parcel, ...]:
     """Reads `metadata_parcel.csv`.
 
     Args:
       file: The metadata file.
+      dataset: What its labels and folds are.
       patches: The patches a parcel may lie in.
 
     Returns:
@@ -160,8 +198,8 @@ def read_parcels(file: pathlib.Path, patches: Mapping[int, Patch]) -> tuple[Parc
 
     Raises:
       DataError: If the file cannot be parsed, lacks a column, lists no parcel or one twice, or
-        holds a label outside 1 to 19, a fold outside 1 to 5, a feature that is not finite or a
-        patch that is not among `patches`.
+        holds a label or fold that is not the dataset's, the background, a feature that is not
+        finite or a patch that is not among `patches`.
     """
     try:
         with file.open(newline="", encoding="utf-8-sig") as stream:
@@ -172,12 +210,14 @@ def read_parcels(file: pathlib.Path, patches: Mapping[int, Patch]) -> tuple[Parc
         raise DataError("file not found", where=file, remedy=_RESTORE) from None
     except (OSError, ValueError, csv.Error) as error:
         raise DataError(f"not a CSV file ({error})", where=file, remedy=_RESTORE) from error
-    if absent := [name for name in PARCEL_COLUMNS if name not in columns]:
+    features = GEOMETRIC_FEATURES if {*columns} & {*GEOMETRIC_FEATURES} else ()
+    if absent := [name for name in (*PARCEL_COLUMNS, *features) if name not in columns]:
         raise DataError(f"no column {', '.join(absent)}", where=file, remedy=_RESTORE)
     if not rows:
         raise DataError("lists no parcel", where=file, remedy=_RESTORE)
 
-    parcels = tuple(_parcel(row, number, file, patches) for number, row in enumerate(rows, start=2))
+    shared = {"features": features, "file": file, "dataset": dataset, "patches": patches}
+    parcels = tuple(_parcel(row, number, **shared) for number, row in enumerate(rows, start=2))
     twice, count = collections.Counter(parcel.id for parcel in parcels).most_common(1)[0]
     if count > 1:
         what = f"parcel {twice} is listed {count} times"
@@ -186,40 +226,50 @@ def read_parcels(file: pathlib.Path, patches: Mapping[int, Patch]) -> tuple[Parc
 
 
 def _parcel(
-    row: Mapping[str, str], number: int, file: pathlib.Path, patches: Mapping[int, Patch]
+    row: Mapping[str, str],
+    number: int,
+    *,
+    features: Sequence[str],
+    file: pathlib.Path,
+    dataset: Dataset,
+    patches: Mapping[Identifier, Patch],
 ) -> Parcel:
     """Checks one line of the parcel table."""
+    whose = f"line {number}, parcel {row['ID_PARCEL']}"
 
     def error(what: str, remedy: str) -> DataError:
-        return DataError(
-            f"line {number}, parcel {row['ID_PARCEL']}: {what}", where=file, remedy=remedy
-        )
+        return DataError(f"{whose}: {what}", where=file, remedy=remedy)
 
     try:
-        features = np.array([float(row[name]) for name in GEOMETRIC_FEATURES], np.float32)
-        parcel = Parcel(
-            _integer(row["ID_PARCEL"]),
-            _integer(row["ID_PATCH"]),
-            _integer(row["Label"]),
-            _integer(row["Fold"]),
-            features,
-        )
+        identifier, patch = (parse_identifier(row[name]) for name in ("ID_PARCEL", "ID_PATCH"))
+        outline = np.array([float(row[name]) for name in features], np.float32)
     except (ValueError, TypeError) as cause:
-        raise error(f"not numbers ({cause})", "correct the line") from cause
-    if not 0 <= parcel.id < 2**31:
-        raise error("identifier out of range", "number parcels from 0 to 2147483647")
-    if not 1 <= parcel.label <= VOID:
-        raise error(f"unknown label {parcel.label}", "labels are 1 to 18 for crops and 19 for void")
-    if parcel.fold not in FOLDS:
-        raise error(f"fold {parcel.fold}", "folds are 1 to 5; correct it")
-    if parcel.patch not in patches:
-        raise error(f"patch {parcel.patch} is not in {PATCH_METADATA}", "use files of one release")
-    if patches[parcel.patch].fold != parcel.fold:
-        what = f"fold {parcel.fold}, but its patch has fold {patches[parcel.patch].fold}"
+        raise error(f"cannot be parsed ({cause})", "correct the line") from cause
+    fold = _fold(row["Fold"], dataset, f"{whose}:", file)
+    label = _label(row["Label"], dataset, error)
+    if patch not in patches:
+        raise error(f"patch {patch} is not in {PATCH_METADATA}", "use files of one release")
+    if patches[patch].fold != fold:
+        what = f"fold {fold}, but its patch has fold {patches[patch].fold}"
         raise error(what, "correct one: a patch split over folds leaks into the test")
-    if not (np.isfinite(features).all() and (features >= 0).all()):
+    if not (np.isfinite(outline).all() and (outline >= 0).all()):
         raise error("geometric features are not finite or negative", "correct the GF_ columns")
-    return parcel
+    return Parcel(identifier, patch, label, fold, outline)
+
+
+def _label(code: Code, dataset: Dataset, error: Callable[[str, str], DataError]) -> int:
+    """The number of a parcel's class."""
+    nomenclature = dataset.nomenclature
+    try:
+        label = nomenclature.number_of(code)
+    except KeyError:
+        codes = [one.code for one in nomenclature.classes if one.code != nomenclature.background]
+        remedy = f"labels are {', '.join(map(str, codes))}"
+        raise error(f"unknown label {code}", remedy) from None
+    if label == nomenclature.background_number:
+        name = nomenclature.classes[label].name
+        raise error(f"label {code} is {name}, which no parcel is", "correct the line")
+    return label
 
 
 def _integer(value: Any) -> int:

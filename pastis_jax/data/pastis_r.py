@@ -3,8 +3,18 @@
 from __future__ import annotations
 
 import datetime
+import pathlib
 
-from pastis_jax.data.dataset import CropClass, Dataset, Modality, Nomenclature, Picture
+from pastis_jax.data.dataset import (
+    FILE,
+    CropClass,
+    Dataset,
+    Modality,
+    Nomenclature,
+    Picture,
+    read,
+)
+from pastis_jax.errors import DataError
 
 _CLASSES = (
     ("Background", (0, 0, 0), 0),
@@ -68,3 +78,15 @@ PASTIS_R = Dataset(
 )
 """Sentinel-2 and both orbits of Sentinel-1 over France, 18 crops, September 2018 to 2019. Drop
 rates are those of the paper's section 4.2."""
+
+
+def describe(root: pathlib.Path, *, remedy: str) -> Dataset:
+    """Returns what a folder holds: its `dataset.json` says so; without one it is PASTIS-R.
+
+    Raises:
+      DataError: If `root` is no folder, or its `dataset.json` is wrong.
+    """
+    if not root.is_dir():
+        what = "not a folder" if root.exists() else "folder not found"
+        raise DataError(what, where=root, remedy=remedy)
+    return read(root / FILE) if (root / FILE).exists() else PASTIS_R

@@ -14,13 +14,13 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from pastis_jax.data.nomenclature import FOLDS, MODALITIES
+from pastis_jax.data.dataset import Dataset, Fold, Modality
 from pastis_jax.errors import DataError
 
-FoldStatistics = Mapping[int, tuple[np.ndarray, np.ndarray]]
+FoldStatistics = Mapping[Fold, tuple[np.ndarray, np.ndarray]]
 """Mean and standard deviation, each (c,) float64, of each fold."""
 
-_COMPUTE = "restore it, or add --compute-statistics to compute them from the data"
+_COMPUTE = "restore it, or add `compute_statistics` to compute them from the data"
 
 
 class StatisticsAccumulator:
@@ -30,19 +30,20 @@ class StatisticsAccumulator:
     reflectance. Items without any measured value in a channel do not count for it.
 
     Args:
-      modality: `S2`, `S1A` or `S1D`.
+      modality: The modality.
+      folds: All folds.
     """
 
-    def __init__(self, modality: str):
-        self._nodata = MODALITIES[modality].nodata
-        channels = len(MODALITIES[modality].channels)
-        self._sums = {fold: np.zeros((3, channels)) for fold in FOLDS}  # of means, of stds, of ones
+    def __init__(self, modality: Modality, folds: Sequence[Fold]):
+        self._modality = modality
+        # Sums of means, of deviations, of ones.
+        self._sums = {fold: np.zeros((3, len(modality.channels))) for fold in folds}
 
-    def add(self, fold: int, values: np.ndarray) -> None:
+    def add(self, fold: Fold, values: np.ndarray) -> None:
         """Counts one parcel or patch of `fold` with `values` (t, c, ...) in the stored unit."""
         self.add_moments(fold, self.moments(values))
 
-    def add_moments(self, fold: int, moments: np.ndarray) -> None:
+    def add_moments(self, fold: Fold, moments: np.ndarray) -> None:
         """Counts one parcel or patch of `fold` by its `moments`."""
         self._sums[fold] += moments
 
@@ -52,7 +53,8 @@ class StatisticsAccumulator:
         if not values.size:
             return np.zeros((3, c))
         wide = values.reshape(t, c, -1).astype(np.float32)
-        measured = True if self._nodata is None else wide != self._nodata
+        missing = self._modality.missing(wide)
+        measured = True if missing is None else ~missing
         if np.all(measured):
             mean, std = wide.mean((0, 2)), wide.std((0, 2))
             return np.stack((mean, std, np.ones_like(mean)))
@@ -62,7 +64,7 @@ class StatisticsAccumulator:
         square = np.sum((wide - mean[:, None]) ** 2, (0, 2), where=measured) / divisor
         return np.where(count > 0, (mean, np.sqrt(square), np.ones_like(mean)), 0.0)
 
-    def compute(self) -> dict[int, tuple[np.ndarray, np.ndarray]]:
+    def compute(self) -> dict[Fold, tuple[np.ndarray, np.ndarray]]:
         """Returns mean and std, (c,) float64 each, of every fold; 0 where nothing was measured."""
         return {
             fold: (mean / np.maximum(count, 1), std / np.maximum(count, 1))
@@ -70,31 +72,34 @@ class StatisticsAccumulator:
         }
 
 
-def fold_statistics_from_norm(file: pathlib.Path, modality: str) -> FoldStatistics:
-    """Reads a published `NORM_PARCEL_<sat>_set.json` or `NORM_<sat>_patch.json`.
+def fold_statistics_from_norm(
+    file: pathlib.Path, modality: Modality, folds: Sequence[Fold]
+) -> FoldStatistics:
+    """Reads a `NORM_PARCEL_<modality>_set.json` or `NORM_<modality>_patch.json`.
 
     Args:
       file: The file, `{"Fold_1": {"mean": [...], "std": [...]}, ...}`.
       modality: Whose channels it must describe.
+      folds: The folds it must hold.
 
     Returns:
-      The statistics of the five folds.
+      The statistics of the folds.
 
     Raises:
       DataError: If the file is missing, lacks a fold or is not of this form, or a fold's numbers
         are not one finite mean and one positive standard deviation per channel.
     """
-    channels = len(MODALITIES[modality].channels)
+    channels = len(modality.channels)
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
         statistics = {
             fold: tuple(
                 np.array(content[f"Fold_{fold}"][key], np.float64) for key in ("mean", "std")
             )
-            for fold in FOLDS
+            for fold in folds
         }
     except FileNotFoundError:
-        what = f"no normalisation statistics of {modality}"
+        what = f"no normalisation statistics of {modality.name}"
         raise DataError(what, where=file, remedy=_COMPUTE) from None
     except KeyError as error:
         raise DataError(f"lacks {error}", where=file, remedy=_COMPUTE) from error
@@ -112,7 +117,7 @@ def fold_statistics_from_norm(file: pathlib.Path, modality: str) -> FoldStatisti
 
 
 def average_over_folds(
-    statistics: FoldStatistics, folds: Sequence[int]
+    statistics: FoldStatistics, folds: Sequence[Fold]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Averages the statistics of a split's train folds, each fold counting once.
 
@@ -129,8 +134,8 @@ def average_over_folds(
 
 def split_statistics(
     statistics: Mapping[str, FoldStatistics],
-    modalities: Sequence[str],
-    folds: Sequence[int],
+    modalities: Sequence[Modality],
+    folds: Sequence[Fold],
     root: pathlib.Path,
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Returns what a split that trains on `folds` normalises with.
@@ -149,15 +154,15 @@ def split_statistics(
     """
     for modality in modalities:
         for fold in folds:
-            dead = ~(statistics[modality][fold][1] > 0)
+            dead = ~(statistics[modality.name][fold][1] > 0)
             if dead.any():
-                channel = MODALITIES[modality].channels[dead.argmax()]
+                channel = modality.channels[dead.argmax()]
                 raise DataError(
                     f"{channel} never varies in fold {fold}",
-                    where=root / f"DATA_{modality}",
-                    remedy=f"give its measured values, or leave {modality} out",
+                    where=root / f"DATA_{modality.name}",
+                    remedy=f"give its measured values, or leave {modality.name} out",
                 )
-    return {m: average_over_folds(statistics[m], folds) for m in modalities}
+    return {m.name: average_over_folds(statistics[m.name], folds) for m in modalities}
 
 
 def statistics_to_json(
@@ -173,11 +178,13 @@ def statistics_to_json(
     }
 
 
-def statistics_from_json(content: Mapping[str, Mapping]) -> dict[str, FoldStatistics]:
-    """Returns what `statistics_to_json` was given."""
+def statistics_from_json(
+    content: Mapping[str, Mapping], dataset: Dataset
+) -> dict[str, FoldStatistics]:
+    """Returns what `statistics_to_json` was given, of the modalities and folds of `dataset`."""
     return {
         modality: {
-            int(fold): (np.array(channel["mean"]), np.array(channel["std"]))
+            dataset.fold(fold): (np.array(channel["mean"]), np.array(channel["std"]))
             for fold, channel in folds.items()
         }
         for modality, folds in content.items()

@@ -40,8 +40,12 @@ class Batches(Protocol):
     def set_state(self, state: Any) -> None: ...
 
 
+Identify = Callable[[int], Any]
+"""Gives the identifier of the sample that was made from the record of a number."""
+
+
 class NonFiniteLossError(RuntimeError):
-    """The loss became NaN or infinite; the text names the step and the batch's ids."""
+    """The loss became NaN or infinite; the text names the step and the batch's samples."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -140,6 +144,7 @@ def evaluate(
     empty: Callable[[], EpochMetrics],
     placement: Placement,
     context: Mapping[str, Any] | None = None,
+    identify: Identify = int,
 ) -> Outcome:
     """Runs `step` over all `batches`; metrics are fetched once, at the end.
 
@@ -150,9 +155,10 @@ def evaluate(
       empty: Makes the empty metrics.
       placement: Devices.
       context: What the metric takes beside prediction and batch, by keyword.
+      identify: Names the samples of a batch that fails.
 
     Raises:
-      NonFiniteLossError: Naming the ids of the batch.
+      NonFiniteLossError: Naming the samples of the batch.
     """
     metrics, context = placement.whole(empty()), placement.whole(context or {})
     start = time.perf_counter()
@@ -160,7 +166,7 @@ def evaluate(
         metrics = step(state, metrics, placement.batch(batch), context)
     metrics = jax.device_get(metrics)
     seconds = time.perf_counter() - start
-    check_finite(metrics)
+    check_finite(metrics, identify)
     return Outcome(_scores(metrics), metrics, int(metrics.samples), seconds)
 
 
@@ -182,6 +188,7 @@ def fit(
     checkpoint_steps: int | None = None,
     events: Events | None = None,
     profile: Profile | None = None,
+    identify: Identify = int,
 ) -> Fit:
     """Trains for `epochs`; after each, validates, writes a line of metrics and the checkpoints.
 
@@ -205,9 +212,10 @@ def fit(
       checkpoint_steps: Also write `last` within an epoch, whenever so many steps of it are done.
       events: Where the log goes too.
       profile: Traces some steps.
+      identify: Names the samples of a batch that fails.
 
     Raises:
-      NonFiniteLossError: Naming the step and the batch's ids.
+      NonFiniteLossError: Naming the step and the batch's samples.
       OSError: If something cannot be written; the checkpoints before that stay.
       UserError: If a checkpoint cannot be read, or epochs had another length before.
     """
@@ -264,16 +272,16 @@ def fit(
                 if metrics.samples.is_ready():  # The step was over first.
                     progress.waited += time.perf_counter() - asked
                 if bar.update(1):
-                    _show(bar, metrics, progress.best, score, done)
+                    _show(bar, metrics, progress.best, score, done, identify)
                 if checkpoint_steps and done % checkpoint_steps == 0 and done < steps_per_epoch:
-                    check_finite(jax.device_get(metrics))
+                    check_finite(jax.device_get(metrics), identify)
                     progress.seconds += time.perf_counter() - start
                     progress.done = done
                     keep()
                     start = time.perf_counter()
             trained = jax.device_get(metrics)
             progress.seconds += time.perf_counter() - start
-            check_finite(trained)
+            check_finite(trained, identify)
             progress.samples += int(trained.samples)
             train, outcome = _scores(trained), validate(state)
             if progress.best is None or outcome.scores[score] > progress.best.scores[score]:
@@ -295,7 +303,7 @@ def fit(
             keep()
             folder.log(**progress.log[-1])
             draw(epoch * steps_per_epoch, _scalars(progress.log[-1]))
-            _show(bar, trained, progress.best, score, steps_per_epoch)
+            _show(bar, trained, progress.best, score, steps_per_epoch, identify)
     if profile:
         profile.close(state)
     if events:
@@ -337,7 +345,12 @@ def _progress_bar(steps: int, finished: int):
 
 
 def _show(
-    bar: tqdm.tqdm, metrics: EpochMetrics, best: Outcome | None, score: str, done: int
+    bar: tqdm.tqdm,
+    metrics: EpochMetrics,
+    best: Outcome | None,
+    score: str,
+    done: int,
+    identify: Identify,
 ) -> None:
     """Shows the epoch after `done` steps.
 
@@ -347,7 +360,7 @@ def _show(
         return
     metrics = jax.device_get(metrics)
     if jax.process_count() == 1:  # else at the end of the epoch, all processes together
-        check_finite(metrics)
+        check_finite(metrics, identify)
     train = _scores(metrics)
     rate = (bar.n - bar.initial) / max(bar.format_dict["elapsed"], 1e-9)
     text = f"loss {train['loss']:.3f}"
@@ -358,16 +371,16 @@ def _show(
     bar.set_postfix_str(f"{text}, {rate * int(metrics.samples) / done:.0f} samples/s")
 
 
-def check_finite(metrics: EpochMetrics) -> None:
+def check_finite(metrics: EpochMetrics, identify: Identify = int) -> None:
     """Looks at metrics on the host.
 
     Raises:
-      NonFiniteLossError: Naming the first such step and the batch's ids.
+      NonFiniteLossError: Naming the first such step and its batch's samples.
     """
     if int(metrics.failed_step) >= 0:
-        ids = [int(i) for i in metrics.failed_ids if i >= 0]
+        samples = ", ".join(str(identify(int(n))) for n in metrics.failed if n >= 0)
         raise NonFiniteLossError(
-            f"the loss is not finite at step {int(metrics.failed_step)}, batch of ids {ids}"
+            f"the loss is not finite at step {int(metrics.failed_step)}, batch of {samples}"
         )
 
 

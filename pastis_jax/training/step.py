@@ -44,7 +44,7 @@ class EpochMetrics:
       gradient: Mean norm of the gradient, over the training steps.
       task: The task's metric.
       failed_step: First step with a non-finite loss, -1 for none.
-      failed_ids: ``b``, ids of that step's batch.
+      failed: ``b``, numbers of the records in that step's batch, -1 for blank ones.
     """
 
     loss: Mean
@@ -52,14 +52,14 @@ class EpochMetrics:
     gradient: Mean
     task: Metric
     failed_step: Int[Array, ""]
-    failed_ids: Int[Array, " b"]
+    failed: Int[Array, " b"]
 
     @classmethod
     def empty(cls, task: Metric, batch_size: int) -> EpochMetrics:
         """Returns the metrics of no batch; `task` is the task's empty metric."""
-        ids = jnp.full((batch_size,), -1, jnp.int32)
         none = jnp.zeros((), jnp.int32)
-        return cls(Mean.empty(), none, Mean.empty(), task, none - 1, ids)
+        numbers = jnp.full((batch_size,), -1, jnp.int32)
+        return cls(Mean.empty(), none, Mean.empty(), task, none - 1, numbers)
 
     def update(
         self,
@@ -85,8 +85,8 @@ class EpochMetrics:
             axis_name,
         )
         # Blank samples that fill up the devices come after the batch's own.
-        kept = len(self.failed_ids)
-        ids, real = (x[:kept] for x in join_over((batch.id, batch.real), axis_name))
+        kept = len(self.failed)
+        numbers, real = (x[:kept] for x in join_over((batch.number, batch.real), axis_name))
         norm = 0.0 if gradient is None else gradient.total
         first_failure = (self.failed_step < 0) & ~jnp.isfinite(total + norm)
         return EpochMetrics(
@@ -95,7 +95,7 @@ class EpochMetrics:
             gradient=self.gradient if gradient is None else self.gradient.merge(gradient),
             task=self.task.merge(task),
             failed_step=jnp.where(first_failure, step, self.failed_step),
-            failed_ids=jnp.where(first_failure & real, ids, self.failed_ids),
+            failed=jnp.where(first_failure & real, numbers, self.failed),
         )
 
 
@@ -225,7 +225,7 @@ def make_evaluation_step(
       metric: Metric of a batch, from prediction, batch and the step's `context` by keyword.
       placement: Devices to spread the batch over; under `pmap`, the model's `axis_name` is its.
       augment: Changes the series under a key: test with dates removed.
-      key: Key for `augment`; each batch derives its own from the ids in it.
+      key: Key for `augment`; each batch derives its own from its first record.
     """
 
     axis = placement.axis_name
@@ -235,7 +235,7 @@ def make_evaluation_step(
     ):
         series = batch.series
         if augment is not None:
-            first = join_over(batch.id[:1], axis)[0]
+            first = join_over(batch.number[:1], axis)[0]
             series = augment(jax.random.fold_in(key, first), series)
         prediction = model.apply(state.variables, series, **batch.given)
         losses, weights = loss(prediction, batch)

@@ -14,7 +14,7 @@ import pytest
 import refusal
 from refusal import with_value
 
-from pastis_jax.data.prepare import prepare_pixel_set
+from pastis_jax.data.pixel_sets.prepare import prepare_pixel_sets
 from pastis_jax.errors import DataError
 
 PARCEL = 10003002  # not the first to be written: the fault is found late
@@ -30,7 +30,7 @@ def root(sound, tmp_path):
     return pathlib.Path(shutil.copytree(sound, tmp_path / "pixel_set"))
 
 
-refused = functools.partial(refusal.refused, prepare_pixel_set)
+refused = functools.partial(refusal.refused, prepare_pixel_sets)
 
 
 # Arrays: what becomes of a parcel's array, modality, and what the message says.
@@ -153,9 +153,9 @@ def test_modality_missing(root, tmp_path):
 
 def test_modality_missing_after_preparation(root, tmp_path):
     shutil.rmtree(root / "DATA_S1A")
-    prepare_pixel_set(root, modalities=("S2",), cache=tmp_path / "cache", progress=False)
+    prepare_pixel_sets(root, modalities=("S2",), cache=tmp_path / "cache", progress=False)
     with pytest.raises(DataError, match="no folder of modality S1A"):
-        prepare_pixel_set(root, modalities=("S1A",), cache=tmp_path / "cache", progress=False)
+        prepare_pixel_sets(root, modalities=("S1A",), cache=tmp_path / "cache", progress=False)
 
 
 # metadata.geojson
@@ -263,7 +263,7 @@ def test_csv_without_parcels(root, tmp_path):
 
 def test_only_void_parcels(root, tmp_path):
     factory.write_rows(root, [[*row[:2], "19", *row[3:]] for row in factory.read_rows(root)])
-    prepared = prepare_pixel_set(root, cache=tmp_path / "cache", progress=False)
+    prepared = prepare_pixel_sets(root, cache=tmp_path / "cache", progress=False)
     with pytest.raises(DataError, match="no crop parcel in fold 1"):
         prepared.source([1])
 
@@ -271,7 +271,7 @@ def test_only_void_parcels(root, tmp_path):
 @pytest.mark.parametrize("compute", [False, True])
 def test_fold_absent(compute, root, tmp_path):
     factory.write_rows(root, [row for row in factory.read_rows(root) if row[3] != "4"])
-    prepared = prepare_pixel_set(
+    prepared = prepare_pixel_sets(
         root, cache=tmp_path / "cache", progress=False, compute_statistics=compute
     )
     assert len(prepared.source([1, 2, 3])) > 0
@@ -296,7 +296,7 @@ def test_computed_statistics_of_a_dead_channel(root, tmp_path):
         values = np.load(file)
         values[:, 9] = 0
         np.save(file, values)
-    prepared = prepare_pixel_set(
+    prepared = prepare_pixel_sets(
         root, cache=tmp_path / "cache", progress=False, compute_statistics=True
     )
     with pytest.raises(DataError, match="DATA_S2: B12 never varies in fold 2"):
@@ -310,7 +310,7 @@ def test_norm_missing(root, tmp_path):
     (root / "NORM_PARCEL_S1A_set.json").unlink()
     match = "no normalisation statistics of S1A; .*--compute-statistics"
     refused(root, tmp_path, match=match, names="NORM_PARCEL_S1A_set.json")
-    prepare_pixel_set(root, modalities=("S2",), cache=tmp_path / "cache", progress=False)
+    prepare_pixel_sets(root, modalities=("S2",), cache=tmp_path / "cache", progress=False)
 
 
 @pytest.mark.parametrize(
@@ -345,7 +345,7 @@ def test_norm_not_parseable(root, tmp_path):
 def test_cache_that_cannot_be_written(root, tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(DataError, match=r"cannot be written .*; name .*PASTIS_JAX_CACHE") as caught:
-        prepare_pixel_set(root, cache=tmp_path / "file" / "cache", progress=False)
+        prepare_pixel_sets(root, cache=tmp_path / "file" / "cache", progress=False)
     assert "\n" not in str(caught.value)
 
 
@@ -360,5 +360,5 @@ def test_interrupt_leaves_nothing(root, tmp_path, monkeypatch):
 
     monkeypatch.setattr("pastis_jax.data.pixel_set.PixelSetFolder.read", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        prepare_pixel_set(root, cache=tmp_path / "cache", progress=False)
+        prepare_pixel_sets(root, cache=tmp_path / "cache", progress=False)
     assert not (tmp_path / "cache").exists()

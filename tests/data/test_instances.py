@@ -10,9 +10,9 @@ import numpy as np
 import patch_factory as factory
 import pytest
 
-from pastis_jax.data.instances import centerness, largest, measure
+from pastis_jax.data.patches.instances import centerness, largest, measure
 from pastis_jax.data.nomenclature import VOID
-from pastis_jax.data.patch_folder import PatchFolder
+from pastis_jax.data.patches.folder import PatchFolder
 from pastis_jax.data.simulate import simulate
 
 command = importlib.import_module("pastis_jax.data.instances.__main__")

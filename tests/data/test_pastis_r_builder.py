@@ -8,8 +8,8 @@ import pytest
 import tensorflow_datasets as tfds
 
 from pastis_jax.data.pastis_r import pastis_r_dataset_builder as module
-from pastis_jax.data.patch_folder import PatchFolder
-from pastis_jax.data.prepare_patches import prepare_patches
+from pastis_jax.data.patches.folder import PatchFolder
+from pastis_jax.data.patches.prepare import prepare_patches
 from pastis_jax.errors import DataError
 
 

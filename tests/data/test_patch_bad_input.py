@@ -13,8 +13,8 @@ import pytest
 import refusal
 from refusal import with_value
 
-from pastis_jax.data.patch_folder import PatchFolder
-from pastis_jax.data.prepare_patches import prepare_patches
+from pastis_jax.data.patches.folder import PatchFolder
+from pastis_jax.data.patches.prepare import prepare_patches
 from pastis_jax.errors import DataError
 
 PATCH = 10003  # not the first to be checked: the fault is found late

@@ -16,10 +16,10 @@ import patch_factory as factory
 import pytest
 
 from pastis_jax.data import prepare_patches as module
-from pastis_jax.data.instances import centerness, instances_from_parcels
-from pastis_jax.data.patch_folder import PatchFolder, make_instances
-from pastis_jax.data.patch_pipeline import PatchEncoding
-from pastis_jax.data.prepare_patches import prepare_patches
+from pastis_jax.data.patches.instances import centerness, instances_from_parcels
+from pastis_jax.data.patches.folder import PatchFolder, make_instances
+from pastis_jax.data.patches.encoding import PatchEncoding
+from pastis_jax.data.patches.prepare import prepare_patches
 from pastis_jax.data.simulate import simulate
 
 
@@ -310,7 +310,7 @@ def test_nodata_does_not_count_for_statistics(root, cache):
 
 def test_output_is_one_progress_bar(root, cache):
     code = f"""
-from pastis_jax.data.prepare_patches import prepare_patches
+from pastis_jax.data.patches.prepare import prepare_patches
 prepare_patches({os.fspath(root)!r}, cache={os.fspath(cache)!r})
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

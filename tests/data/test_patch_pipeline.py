@@ -15,9 +15,9 @@ from patch_records import image_record, plain
 
 from pastis_jax.data.class_mapping import ClassMapping
 from pastis_jax.data.nomenclature import CLASSES
-from pastis_jax.data.patch_pipeline import PatchEncoding, frame_capacity
+from pastis_jax.data.patches.encoding import PatchEncoding, frame_capacity
 from pastis_jax.data.pipeline import evaluation_batches, training_batches
-from pastis_jax.data.prepare_patches import prepare_patches
+from pastis_jax.data.patches.prepare import prepare_patches
 from pastis_jax.errors import DataError, UserError
 from pastis_jax.temporal_dropout import drop_dates
 
@@ -38,8 +38,8 @@ def test_whole_patch(prepared, encode):
     source = prepared.source((1,))
     for i in range(len(source)):
         record, batch = source[i], encode(source[i], np.random.default_rng(0))
-        assert batch.id == record["patch"]
-        assert batch.label.dtype == batch.id.dtype == np.int32
+        assert batch.number == record["patch"]
+        assert batch.label.dtype == batch.number.dtype == np.int32
         np.testing.assert_array_equal(batch.label, record["semantic"])
         for modality, one in batch.series.items():
             values, days = record[modality]["values"], record[modality]["days"]
@@ -217,7 +217,7 @@ def test_every_pixel_counts_once_in_evaluation(prepared, encode):
     source = prepared.source((4, 5))
     batches = list(evaluation_batches(source, encode, batch_size=4))
     np.testing.assert_array_equal(batches[-1].real, [True, True, False, False])
-    assert sorted(np.concatenate([b.id[b.real] for b in batches])) == sorted(
+    assert sorted(np.concatenate([b.number[b.real] for b in batches])) == sorted(
         source[i]["patch"] for i in range(6)
     )
     labels = np.concatenate([batch.label[batch.real].ravel() for batch in batches])
@@ -266,7 +266,7 @@ def test_capacity_holds_for_batches_across_epochs(prepared, encode):
     twice = False
     for _ in range(60):
         batch = next(batches)
-        twice |= len(set(batch.id)) < 5
+        twice |= len(set(batch.number)) < 5
         for modality, one in batch.series.items():
             seen[modality].append(one.valid.sum())
     assert twice

@@ -12,10 +12,10 @@ import pytest
 from patch_records import image_record, plain
 
 from pastis_jax.data.class_mapping import ClassMapping
-from pastis_jax.data.instances import centerness
-from pastis_jax.data.patch_pipeline import PatchEncoding
+from pastis_jax.data.patches.instances import centerness
+from pastis_jax.data.patches.encoding import PatchEncoding
 from pastis_jax.data.pipeline import evaluation_batches
-from pastis_jax.data.prepare_patches import prepare_patches
+from pastis_jax.data.patches.prepare import prepare_patches
 from pastis_jax.data.simulate import simulate
 from pastis_jax.errors import UserError
 
@@ -88,7 +88,7 @@ def test_targets_of_whole_patches_are_the_stored_ones(tmp_path):
     source, most = prepared.source((1, 2, 3, 4, 5), instances=True), 0
     for batch in evaluation_batches(source, encode, batch_size=1):
         target = batch.panoptic
-        stored = prepared.folder.instances(prepared.folder.patches[int(batch.id[0])])
+        stored = prepared.folder.instances(prepared.folder.patches[int(batch.number[0])])
         for name in ("instances", "zones", "heatmap"):
             np.testing.assert_array_equal(getattr(target, name)[0], getattr(stored, name))
         most = max(most, target.real.sum())

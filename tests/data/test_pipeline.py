@@ -17,14 +17,14 @@ from pastis_jax.data.pipeline import (
     fill_missing,
     training_batches,
 )
-from pastis_jax.data.prepare import prepare_pixel_set
+from pastis_jax.data.pixel_sets.prepare import prepare_pixel_sets
 
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory):
     folder = tmp_path_factory.mktemp("pipeline")
     root = factory.make_pixel_set(folder / "set", parcels_per_fold=9, labels=(1, 2, 3))
-    return prepare_pixel_set(root, cache=folder / "cache", progress=False)
+    return prepare_pixel_sets(root, cache=folder / "cache", progress=False)
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,7 @@ def encode(prepared):
 def test_every_parcel_counts_once_in_evaluation(prepared, encode):
     source = prepared.source((4, 5))
     batches = list(evaluation_batches(source, encode, batch_size=4))
-    ids = np.concatenate([batch.id[batch.real] for batch in batches])
+    ids = np.concatenate([batch.number[batch.real] for batch in batches])
     assert sorted(ids) == sorted(source[i]["parcel"] for i in range(len(source)))
     assert len(source) == 18
     last = batches[-1]
@@ -89,7 +89,7 @@ def test_an_epoch_holds_every_parcel_and_epochs_differ(prepared, encode):
     source = prepared.source((1, 2))
     stream = training_batches(source, encode, batch_size=9, seed=0)
     epochs = [[next(stream) for _ in range(2)] for _ in range(2)]
-    ids = [np.concatenate([batch.id for batch in epoch]) for epoch in epochs]
+    ids = [np.concatenate([batch.number for batch in epoch]) for epoch in epochs]
     assert sorted(ids[0]) == sorted(ids[1])
     assert len(set(ids[0])) == 18
     assert list(ids[0]) != list(ids[1])
@@ -103,13 +103,13 @@ def test_batches_follow_from_the_seed(prepared, encode):
         return [next(batches) for _ in range(6)]
 
     chex.assert_trees_all_equal(stream(3), stream(3))
-    assert any((a.id != b.id).any() for a, b in zip(stream(3), stream(4), strict=True))
+    assert any((a.number != b.number).any() for a, b in zip(stream(3), stream(4), strict=True))
 
 
 def test_fewer_parcels_than_a_batch_still_train(prepared, encode):
     batch = next(training_batches(prepared.source((1,)), encode, batch_size=20, seed=0))
     assert batch.real.all()
-    assert len(batch.id) == 20
+    assert len(batch.number) == 20
 
 
 def test_values_days_and_masks_of_a_record(prepared, encode):

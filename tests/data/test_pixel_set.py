@@ -9,7 +9,7 @@ import pixel_set_factory as factory
 import pytest
 
 from pastis_jax.data.metadata import parse_days
-from pastis_jax.data.pixel_set import PixelSetFolder
+from pastis_jax.data.pixel_sets.folder import PixelSetFolder
 from pastis_jax.data.statistics import (
     StatisticsAccumulator,
     average_over_folds,

@@ -14,8 +14,8 @@ import tensorflow_datasets as tfds
 
 from pastis_jax.data import prepare
 from pastis_jax.data.pastis_r_pixel_set import pastis_r_pixel_set_dataset_builder as builder
-from pastis_jax.data.pixel_set import PixelSetFolder
-from pastis_jax.data.prepare import prepare_pixel_set
+from pastis_jax.data.pixel_sets.folder import PixelSetFolder
+from pastis_jax.data.pixel_sets.prepare import prepare_pixel_sets
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def assert_same_as_folder(prepared, folder):
 def test_round_trip(root, cache, monkeypatch):
     monkeypatch.setattr(builder, "PARCELS_PER_SHARD", 2)
     before = {file: file.stat().st_mtime_ns for file in root.rglob("*")}
-    prepared, folder = prepare_pixel_set(root, cache=cache, progress=False), PixelSetFolder(root)
+    prepared, folder = prepare_pixel_sets(root, cache=cache, progress=False), PixelSetFolder(root)
     assert_same_as_folder(prepared, folder)
     assert before == {file: file.stat().st_mtime_ns for file in root.rglob("*")}
     assert prepared.modalities == ("S2", "S1A", "S1D")
@@ -60,7 +60,7 @@ def test_round_trip(root, cache, monkeypatch):
 
 
 def test_tfds_reads_the_same(root, cache):
-    prepared = prepare_pixel_set(root, cache=cache, progress=False)
+    prepared = prepare_pixel_sets(root, cache=cache, progress=False)
     opened = tfds.builder_from_directory(prepared.path)
     theirs, ours = opened.as_data_source("fold_2+fold_3"), prepared.source([2, 3])
     assert len(theirs) == len(ours)
@@ -80,16 +80,16 @@ def test_parcels_without_pixels(root, cache):
     for modality in folder.modalities:
         file = folder.file(folder.parcels[1], modality)
         np.save(file, np.load(file)[:, :, :0])
-    item = prepare_pixel_set(root, cache=cache, progress=False).source([1])[1]
+    item = prepare_pixel_sets(root, cache=cache, progress=False).source([1])[1]
     assert item["S2"]["values"].shape == (len(item["S2"]["days"]), 10, 0)
 
 
 def test_second_use_writes_nothing(root, cache, monkeypatch):
-    first = prepare_pixel_set(root, cache=cache, progress=False)
+    first = prepare_pixel_sets(root, cache=cache, progress=False)
     files = {file: file.stat().st_mtime_ns for file in cache.rglob("*")}
     assert not [file for file in files if "download" in file.name or file.name.startswith(".")]
     monkeypatch.setattr(prepare, "_write", None)
-    second = prepare_pixel_set(root, modalities=["S1D"], cache=cache, progress=False)
+    second = prepare_pixel_sets(root, modalities=["S1D"], cache=cache, progress=False)
     assert second.path == first.path
     assert second.modalities == ("S1D",)
     assert set(second.source([1])[0]).isdisjoint({"S2", "S1A"})
@@ -98,7 +98,7 @@ def test_second_use_writes_nothing(root, cache, monkeypatch):
 
 @pytest.mark.parametrize("what", ["array", "metadata", "modality"])
 def test_changed_folder_is_prepared_anew(what, root, cache):
-    first = prepare_pixel_set(root, modalities=["S2"], cache=cache, progress=False)
+    first = prepare_pixel_sets(root, modalities=["S2"], cache=cache, progress=False)
     file = next((root / "DATA_S2").iterdir())
     if what == "array":
         np.save(file, np.load(file) + 1)
@@ -109,13 +109,13 @@ def test_changed_folder_is_prepared_anew(what, root, cache):
         factory.write_rows(root, rows)
     else:
         (root / "DATA_S1A").rename(root / "DATA_S1A_")
-    second = prepare_pixel_set(root, modalities=["S2"], cache=cache, progress=False)
+    second = prepare_pixel_sets(root, modalities=["S2"], cache=cache, progress=False)
     assert second.path != first.path
     assert_same_as_folder(second, PixelSetFolder(root, ["S2"]))
 
 
 def test_statistics_of_train_folds(root, cache):
-    prepared = prepare_pixel_set(root, cache=cache, progress=False)
+    prepared = prepare_pixel_sets(root, cache=cache, progress=False)
     mean, std = prepared.statistics((1, 2, 3))["S1D"]
     np.testing.assert_allclose(mean, [200.0] * 3)
     np.testing.assert_allclose(std, [20.0] * 3)
@@ -124,7 +124,7 @@ def test_statistics_of_train_folds(root, cache):
 def test_computed_statistics(root, cache):
     for file in root.glob("NORM_*"):
         file.unlink()
-    prepared = prepare_pixel_set(root, cache=cache, compute_statistics=True, progress=False)
+    prepared = prepare_pixel_sets(root, cache=cache, compute_statistics=True, progress=False)
     statistics, source = prepared.statistics([2, 4]), prepared.source
     for modality in prepared.modalities:
         for moment, got in zip((np.mean, np.std), statistics[modality], strict=True):
@@ -137,7 +137,7 @@ def test_computed_statistics(root, cache):
 
 
 def test_source_pickles(root, cache):
-    source = prepare_pixel_set(root, cache=cache, progress=False).source([1, 2])
+    source = prepare_pixel_sets(root, cache=cache, progress=False).source([1, 2])
     source[0]
     copy = pickle.loads(pickle.dumps(source))
     np.testing.assert_array_equal(copy[1]["S2"]["values"], source[1]["S2"]["values"])
@@ -148,20 +148,20 @@ def test_default_cache(root, tmp_path, monkeypatch):
     monkeypatch.delenv("PASTIS_JAX_CACHE", raising=False)
     assert prepare.default_cache() == tmp_path / "xdg" / "pastis_jax"
     monkeypatch.setenv("PASTIS_JAX_CACHE", str(tmp_path / "own"))
-    assert prepare_pixel_set(root, progress=False).path.is_relative_to(tmp_path / "own")
+    assert prepare_pixel_sets(root, progress=False).path.is_relative_to(tmp_path / "own")
 
 
 def test_unknown_modality(root, cache):
     for modalities in ((), ("S3",)):
         with pytest.raises(ValueError, match="modalities must be among"):
-            prepare_pixel_set(root, modalities=modalities, cache=cache)
+            prepare_pixel_sets(root, modalities=modalities, cache=cache)
 
 
 def test_output_is_one_progress_bar_and_tensorflow_stays_out(root, cache):
     code = f"""
 import sys
-from pastis_jax.data.prepare import prepare_pixel_set
-prepare_pixel_set({os.fspath(root)!r}, cache={os.fspath(cache)!r}).source([1])[0]
+from pastis_jax.data.pixel_sets.prepare import prepare_pixel_sets
+prepare_pixel_sets({os.fspath(root)!r}, cache={os.fspath(cache)!r}).source([1])[0]
 assert not {{"tensorflow", "pandas"}} & set(sys.modules)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -175,6 +175,6 @@ assert not {{"tensorflow", "pandas"}} & set(sys.modules)
 @pytest.mark.skipif("PASTIS_R_PIXELSET" not in os.environ, reason="needs PASTIS_R_PIXELSET")
 def test_real_sample(cache):
     root = os.environ["PASTIS_R_PIXELSET"]
-    prepared = prepare_pixel_set(root, cache=cache, progress=False)
+    prepared = prepare_pixel_sets(root, cache=cache, progress=False)
     assert_same_as_folder(prepared, PixelSetFolder(root))
     assert prepared.statistics((1, 2, 3))["S2"][0].shape == (10,)

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from pastis_jax.data.nomenclature import FOLDS, MODALITIES, REFERENCE_DATE
-from pastis_jax.data.pixel_set import PixelSetFolder
+from pastis_jax.data.pixel_sets.folder import PixelSetFolder
 from pastis_jax.data.simulate import Difficulty, simulate
 from pastis_jax.data.simulate.fields import lay_out, neighbours
 from pastis_jax.data.simulate.generate import plan

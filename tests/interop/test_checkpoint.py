@@ -109,7 +109,7 @@ def series(case):
 
 def check_logits(published, case, modality="S2"):
     prediction = jax.jit(published.model.apply)(published.variables, {modality: series(case)})
-    logits = prediction.logits.transpose(0, 3, 1, 2)
+    logits = prediction.output.transpose(0, 3, 1, 2)
     np.testing.assert_allclose(logits, case["out/eval_logits"], rtol=0, atol=TOLERANCE)
 
 
@@ -237,7 +237,7 @@ def test_instance_norm_has_scale_one_and_offset_zero(case, state):
         np.testing.assert_array_equal(layer["offset"], 0)
     assert "spatial_S2" not in published.variables["batch_stats"]
     prediction = jax.jit(published.model.apply)(published.variables, {"S2": series(case)})
-    assert np.isfinite(prediction.logits).all()
+    assert np.isfinite(prediction.output).all()
 
 
 def test_a_group_per_channel_is_the_published_instance_norm():

@@ -246,10 +246,10 @@ def test_every_scheme_takes_it(scheme):
     prediction, _ = jax.eval_shape(
         apply, drawn, batch.series, rngs={"dropout": jax.random.key(0)}, **batch.given
     )
-    assert prediction.logits.instances.logits.shape == (B, SLOTS, 20)
+    assert prediction.output.instances.logits.shape == (B, SLOTS, 20)
     assert len(prediction.auxiliary) == (2 if scheme == "mid" else 0)
     for one in prediction.auxiliary.values():
-        assert one.logits.instances.fit.iou.shape == (B, SLOTS)
+        assert one.output.instances.fit.iou.shape == (B, SLOTS)
 
 
 def test_training_step():
@@ -258,11 +258,11 @@ def test_training_step():
     placement = training.Placement()
 
     def loss(prediction, batch):
-        total = paps_loss(prediction.logits, batch.panoptic, batch.real).total()
+        total = paps_loss(prediction.output, batch.panoptic, batch.real).total()
         return jnp.full(B, total), batch.real.astype(jnp.float32)
 
     def metric(prediction, batch):
-        one = prediction.logits.instances
+        one = prediction.output.instances
         return Mean.from_batch(one.fit.iou.reshape(-1), one.found.reshape(-1))
 
     step = training.make_train_step(

@@ -19,7 +19,7 @@ import optax
 from experiments import panoptic, parcel, patch_arguments, semantic
 from pastis_jax import training
 from pastis_jax.data.class_mapping import ClassMapping
-from pastis_jax.data.instances import centerness, measure
+from pastis_jax.data.patches.instances import centerness, measure
 from pastis_jax.models import FrameEncoder
 from pastis_jax.temporal_dropout import temporal_dropout
 from pastis_jax.types import Batch, PanopticTarget, Series

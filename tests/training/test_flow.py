@@ -37,7 +37,7 @@ def batch():
         },
         label=np.arange(B, dtype=np.int32) % CLASSES,
         real=np.arange(B) < B - 1,
-        id=np.arange(B, dtype=np.int32),
+        number=np.arange(B, dtype=np.int32),
     )
 
 
@@ -94,7 +94,7 @@ def losses(auxiliary):
         )
 
         def mean(one):
-            found = optax.softmax_cross_entropy_with_integer_labels(one.logits, given.label)
+            found = optax.softmax_cross_entropy_with_integer_labels(one.output, given.label)
             return jnp.mean(found, where=given.real)
 
         objective = mean(prediction)

@@ -42,7 +42,7 @@ def make_batch(index):
         pixels=np.ones((B, 2), bool),
     )
     ids = np.arange(B, dtype=np.int32)
-    return Batch(series={"S2": series}, label=label, real=np.ones(B, bool), id=ids)
+    return Batch(series={"S2": series}, label=label, real=np.ones(B, bool), number=ids)
 
 
 class Stream:
@@ -99,7 +99,7 @@ class Steps:
     def train_step(self, weight):
         def loss(prediction, batch):
             losses, weights = self.loss(prediction, batch)
-            return losses * weight + prediction.logits.mean(-1) ** 2, weights
+            return losses * weight + prediction.output.mean(-1) ** 2, weights
 
         return training.make_train_step(
             model=self.model,
@@ -118,7 +118,7 @@ class Steps:
 
     @staticmethod
     def metric(prediction, batch):
-        predicted = prediction.logits.argmax(-1)
+        predicted = prediction.output.argmax(-1)
         return ConfusionMatrix.from_batch(batch.label, predicted, batch.real, classes=CLASSES)
 
     @staticmethod

@@ -43,7 +43,7 @@ def make_batch(rng, *, real=B, poison=False):
             pixels=np.ones((B, S), bool),
         )
     return Batch(
-        series=series, label=label, real=np.arange(B) < real, id=np.arange(B, dtype=np.int32)
+        series=series, label=label, real=np.arange(B) < real, number=np.arange(B, dtype=np.int32)
     )
 
 
@@ -107,7 +107,7 @@ class Setup:
 
     @staticmethod
     def metric(prediction, batch):
-        predicted = prediction.logits.argmax(-1)
+        predicted = prediction.output.argmax(-1)
         return ConfusionMatrix.from_batch(batch.label, predicted, batch.real, classes=CLASSES)
 
     @staticmethod
@@ -249,7 +249,7 @@ def test_parts_of_a_batch_add_up(tmp_path):
         def __call__(self, series, *, train=False):
             values = series["S2"].values
             logits = linen.Dense(CLASSES)(values.reshape(len(values), -1))
-            return Prediction(logits=logits, valid=jnp.ones(len(values), bool))
+            return Prediction(output=logits, valid=jnp.ones(len(values), bool))
 
     def step(parts):
         placement = training.Placement(parts=parts)

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import tqdm
 
-from pastis_jax.data.nomenclature import FOLDS
+from pastis_jax.data.pastis_r import PASTIS_R
 from pastis_jax.data.simulate import regions, writer
 from pastis_jax.data.simulate.difficulty import DEFAULT, Difficulty
 from pastis_jax.data.simulate.fields import Ground, lay_out, neighbours
@@ -90,7 +90,7 @@ def plan(*, parcels: int, patches: int, size: int, seed: int, knobs: Difficulty)
     grounds: list[Ground] = []
     seeds: list[np.random.SeedSequence] = []
     labelled = 0
-    while labelled < parcels or len(grounds) < max(patches, len(FOLDS)):
+    while labelled < parcels or len(grounds) < max(patches, len(PASTIS_R.folds)):
         layout, images = root.spawn(2)
         grounds.append(lay_out(np.random.default_rng(layout), size))
         seeds.append(images)
@@ -103,8 +103,8 @@ def plan(*, parcels: int, patches: int, size: int, seed: int, knobs: Difficulty)
 
     # Folds take turns, and each has the same mix of tiles.
     order = np.arange(len(grounds))
-    folds = order % len(FOLDS) + 1
-    where = order // len(FOLDS) % len(regions.TILES)
+    folds = order % len(PASTIS_R.folds) + 1
+    where = order // len(PASTIS_R.folds) % len(regions.TILES)
     counts = np.array([ground.parcels for ground in grounds])
     void = np.concatenate([ground.void for ground in grounds])
     starts, owner = np.cumsum(counts) - counts, np.repeat(order, counts)

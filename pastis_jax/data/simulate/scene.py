@@ -6,11 +6,15 @@ import dataclasses
 
 import numpy as np
 
-from pastis_jax.data.nomenclature import BACKGROUND, CROPS, VOID
+from pastis_jax.data.pastis_r import PARCELS, PASTIS_R
 from pastis_jax.data.simulate import optical, phenology, radar
 from pastis_jax.data.simulate.difficulty import Difficulty
 from pastis_jax.data.simulate.fields import Ground
 from pastis_jax.data.simulate.regions import Tile, moisture
+
+CROPS, BACKGROUND, VOID = (
+    getattr(PASTIS_R.nomenclature, name) for name in ("crops", "background", "void")
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,7 +101,7 @@ def image(scene: Scene, knobs: Difficulty) -> dict[str, np.ndarray]:
 
 def shares(knobs: Difficulty) -> np.ndarray:
     """Returns the share of each crop among labelled parcels, `(18,)`, summing to 1."""
-    share = np.array([crop.parcels for crop in CROPS], float) ** knobs.imbalance
+    share = np.array([PARCELS[crop.name] for crop in CROPS], float) ** knobs.imbalance
     return share / share.sum()
 
 

@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import csv
-import datetime
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
 
-from pastis_jax.data.instances import centerness, instances_from_parcels
-from pastis_jax.data.nomenclature import (
-    BACKGROUND,
-    FOLDS,
-    GEOMETRIC_FEATURES,
-    MODALITIES,
-    REFERENCE_DATE,
-)
+from pastis_jax.data.metadata import GEOMETRIC_FEATURES
+from pastis_jax.data.pastis_r import PASTIS_R
+from pastis_jax.data.patches.instances import centerness, instances_from_parcels
 from pastis_jax.data.simulate.scene import Scene
 
 NAME = "Simulated by pastis_jax"
@@ -93,7 +87,8 @@ def write_patch(folder: Path, scene: Scene, images: Mapping[str, np.ndarray]) ->
     # One byte, as the dataset has it wherever the ids fit.
     target = target.astype(np.uint8 if target.max() < 256 else np.int16)
     ids = np.where(parcel > 0, scene.patch * 1000 + parcel, 0).astype(np.int32)
-    instances = instances_from_parcels(ids, semantic)
+    grown = ~PASTIS_R.nomenclature.is_background(semantic)
+    instances = instances_from_parcels(ids, grown)
     heatmap, zones = centerness(instances)
     arrays = {
         "ANNOTATIONS/TARGET": target,
@@ -110,7 +105,7 @@ def write_patch(folder: Path, scene: Scene, images: Mapping[str, np.ndarray]) ->
 
 def make_folders(folder: Path, *, patches: bool) -> None:
     """Makes the folders of one layout, patches or pixel sets, in the new folder `folder`."""
-    names = [f"DATA_{name}" for name in MODALITIES]
+    names = [f"DATA_{name}" for name in PASTIS_R.names]
     for name in [*names, *(("ANNOTATIONS", "INSTANCE_ANNOTATIONS") if patches else ())]:
         (folder / name).mkdir(parents=True)
 
@@ -131,9 +126,9 @@ def write_norms(folder: Path, pattern: str, spread: Mapping[int, Moments]) -> No
       pattern: File name, with `{}` for the modality.
       spread: For each fold, the moments of its items.
     """
-    for name in MODALITIES:
+    for name in PASTIS_R.names:
         norms = {}
-        for fold in FOLDS:
+        for fold in PASTIS_R.folds:
             items = spread.get(fold, {}).get(name)
             if items:
                 mean, std = np.mean(items, axis=0)
@@ -150,10 +145,10 @@ def write_metadata(folder: Path, scenes: Iterable[Scene]) -> None:
             "Fold": scene.fold,
             "TILE": scene.tile.name,
             "N_Parcel": scene.ground.parcels,
-            "Parcel_Cover": round(float((scene.semantic != BACKGROUND).mean()), 4),
+            "Parcel_Cover": round(float((scene.parcel > 0).mean()), 4),
         }
         for name, days in scene.days.items():
-            dates = (REFERENCE_DATE + datetime.timedelta(int(day)) for day in days)
+            dates = (PASTIS_R.date(day) for day in days)
             stamps = {str(k): int(date.strftime("%Y%m%d")) for k, date in enumerate(dates)}
             properties[f"dates-{name}"] = stamps
         shape = {"type": "MultiPolygon", "coordinates": [[scene.ring.tolist()]]}

@@ -1,4 +1,4 @@
-"""TFDS builder: the official patch folder as ArrayRecord files, without TensorFlow."""
+"""TFDS builder: a folder of patches as ArrayRecord files, without TensorFlow."""
 
 from __future__ import annotations
 
@@ -11,38 +11,40 @@ import tensorflow_datasets as tfds
 
 from pastis_jax.data import folder_builder
 from pastis_jax.data.arrays import RESTORE
-from pastis_jax.data.folder_builder import array_feature, scalar_feature, series_feature
+from pastis_jax.data.folder_builder import (
+    array_feature,
+    series_feature,
+    split_name,
+    text_feature,
+)
 from pastis_jax.data.metadata import Patch
-from pastis_jax.data.nomenclature import FOLDS
-from pastis_jax.data.patch_folder import PatchFolder
-from pastis_jax.data.patch_summary import PatchSummary
+from pastis_jax.data.patches.folder import PatchFolder
+from pastis_jax.data.patches.summary import PatchSummary
 from pastis_jax.errors import DataError
 
 PATCHES_PER_SHARD = 4  # about 120 MB, all of which TFDS keeps in memory while it writes a shard
 
 
 class Builder(folder_builder.FolderBuilder):
-    """PASTIS-R patches, one record per patch.
+    """Patches, one record per patch.
 
-    Splits `fold_1` to `fold_5` hold the patches in the order of `metadata.geojson`; a split without
-    patches is left out.
+    A split for each fold, `fold_1` say, holds its patches in the order of `metadata.geojson`; a
+    split without patches is left out.
 
     `info.metadata` holds `modalities`, `lengths` (most dates of a patch, by modality), `size` (rows
-    and columns), `most_instances` (of a patch), `patches` (by fold), `pixels` (by fold and label),
-    `statistics` (by modality and fold, mean and std per channel computed from the patches) and
-    `source`.
+    and columns), `most_instances` (of a patch), `patches` (by fold), `pixels` (by fold and number
+    of the class) and `statistics` (by modality and fold, mean and std per channel computed from the
+    patches).
 
     Args:
       parcel_ids: Whether to write ID_PARCEL of each pixel; the folder must hold it then.
-      modalities: Modalities to write.
-      progress: Whether to draw a progress bar over the patches.
-      **kwargs: `data_dir` and the other arguments of any TFDS builder.
+      **kwargs: Those of `FolderBuilder`.
     """
 
-    VERSION = tfds.core.Version("1.0.0")
+    VERSION = tfds.core.Version("2.0.0")
     MANUAL_DOWNLOAD_INSTRUCTIONS = """
-    Download PASTIS-R from https://zenodo.org/record/5735646, unpack it, and give its folder (the
-    one with ANNOTATIONS) as manual_dir.
+    Give a folder in the layout of the patches of PASTIS-R as manual_dir: the one with ANNOTATIONS.
+    PASTIS-R itself is at https://zenodo.org/record/5735646.
     """
     ITEMS = "patches"
 
@@ -54,31 +56,36 @@ class Builder(folder_builder.FolderBuilder):
         def image(dtype, text):
             return array_feature((None, None), dtype, text)
 
-        ids = {"parcel_ids": image(np.int32, "ID_PARCEL of each pixel, 0 for none.")}
+        ids = {"parcel_ids": image(np.int64, "ID_PARCEL of each pixel, 0 for none.")}
+        space, classes = ["rows", "columns"], self._dataset.nomenclature.classes
+        names = ", ".join(f"{number} {one.name}" for number, one in enumerate(classes))
         return {
-            **{name: series_feature(name, ["rows", "columns"]) for name in self._modalities},
-            "semantic": image(np.uint8, "Label: 0 background, 1 to 18 crops, 19 void."),
-            "parcels": image(np.int32, "Number of the parcel within the patch, 0 for none."),
-            "fine": image(np.int32, "Fine crop code."),
+            **{m: series_feature(self._dataset[m], space) for m in self._modalities},
+            "semantic": image(np.int32, f"Number of the class: {names}."),
+            "parcels": image(np.int64, "Number of the parcel within the patch, 0 for none."),
+            "fine": image(np.int64, "Fine crop code."),
             **(ids if self._parcel_ids else {}),
             "instances": image(np.int32, "Instance from 1, 0 on background."),
             "zones": image(np.int32, "Instance whose centre the pixel counts for."),
             "heatmap": image(np.float32, "Centerness, 0 to 1, exactly 1 at each centre."),
-            "patch": scalar_feature(np.int64, "ID_PATCH."),
-            "fold": scalar_feature(np.int32, "Official fold, 1 to 5."),
+            "patch": text_feature("ID_PATCH."),
+            "fold": text_feature("The fold."),
         }
 
     def _open(self, root: os.PathLike[str]) -> int:
-        self._folder = PatchFolder(root, self._modalities)
+        self._folder = PatchFolder(root, self._modalities, assignment=self._assignment)
         self._summary = PatchSummary(self._folder, statistics=True)
         return len(self._folder.patches)
 
     def _shard_iterators_per_split(self, dl_manager):
         patches = self._folder.patches.values()
-        splits = {f"fold_{fold}": [p for p in patches if p.fold == fold] for fold in FOLDS}
+        splits = {
+            split_name(fold): [patch for patch in patches if patch.fold == fold]
+            for fold in self._dataset.folds
+        }
         return folder_builder.shards(self._examples, splits, PATCHES_PER_SHARD)
 
-    def _examples(self, patches: Sequence[Patch]) -> Iterator[tuple[int, dict[str, Any]]]:
+    def _examples(self, patches: Sequence[Patch]) -> Iterator[tuple[str, dict[str, Any]]]:
         for patch in patches:
             series, annotations = self._folder.check(patch)
             self._summary.add(patch, self._summary.measure(patch, series, annotations))
@@ -90,7 +97,7 @@ class Builder(folder_builder.FolderBuilder):
                 file = self._folder.file(patch, "ParcelIDs")
                 remedy = f"{RESTORE}, or give parcel_ids=False"
                 raise DataError("file not found", where=file, remedy=remedy)
-            yield patch.id, record | {"patch": patch.id, "fold": patch.fold}
+            yield str(patch.id), record | {"patch": str(patch.id), "fold": str(patch.fold)}
             self._bar.update()
 
     def _metadata(self) -> dict[str, Any]:

@@ -15,97 +15,10 @@ import grain
 import jax
 import numpy as np
 
-from pastis_jax.data.nomenclature import MODALITIES
-from pastis_jax.types import Batch, Series
-
-Statistics = Mapping[str, tuple[np.ndarray, np.ndarray]]
+from pastis_jax.types import Batch
 
 Encoding = Callable[[Mapping[str, Any], np.random.Generator], Batch]
 """Makes arrays of fixed shape of a record; what is random comes from the generator."""
-
-
-@dataclasses.dataclass(frozen=True)
-class PixelSetEncoding:
-    """How a parcel's record becomes arrays of fixed shape.
-
-    Attributes:
-      lengths: Number of dates ``t`` to pad to, by modality.
-      statistics: Mean and standard deviation per channel, by modality, of the train folds.
-      pixels: Number of pixels ``s`` drawn per parcel.
-      geometric: Keep the geometric features, as log(1 + x). Differs from the reference, which joins
-        them as they are.
-    """
-
-    lengths: Mapping[str, int]
-    statistics: Statistics
-    pixels: int = 32
-    geometric: bool = False
-
-    def __call__(self, record: Mapping[str, Any], rng: np.random.Generator) -> Batch:
-        """Encodes one record; the same pixels are drawn for every modality."""
-        first = next(iter(self.lengths))
-        drawn, real = draw_pixels(record[first]["values"].shape[-1], self.pixels, rng)
-        # Perimeters and pixel counts span four orders of magnitude.
-        outline = np.log1p(record["geometric_features"]) if self.geometric else None
-        return Batch(
-            series={m: self._series(m, record[m], drawn, real, outline) for m in self.lengths},
-            label=np.int32(record["label"] - 1),
-            real=np.True_,
-            id=np.int32(record["parcel"]),
-        )
-
-    def _series(self, modality, record, drawn, real, outline) -> Series:
-        values, days = record["values"], record["days"]
-        t, c, n = values.shape
-        length = self.lengths[modality]
-        mean, std = self.statistics[modality]
-        padded = np.zeros((length, self.pixels, c), np.float32)
-        valid = np.zeros(length, bool)
-        valid[:t] = True
-        if n:
-            chosen = values[:, :, drawn].astype(np.float32)
-            nodata = MODALITIES[modality].nodata
-            if nodata is not None and (chosen == nodata).any():
-                chosen, observed = fill_missing(chosen, (chosen == nodata) | ~real)
-                valid[:t] = observed
-            padded[:t] = ((chosen - mean[:, None]) / std[:, None]).transpose(0, 2, 1)
-        padded[~valid] = 0
-        padded_days = np.zeros(length, np.int32)
-        padded_days[:t] = days
-        return Series(values=padded, days=padded_days, valid=valid, pixels=real, geometric=outline)
-
-
-def draw_pixels(count: int, size: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Draws `size` of `count` pixels without replacement.
-
-    A smaller parcel gives all its pixels, its last one repeated and masked; an empty parcel gives
-    one zero pixel.
-
-    Returns:
-      Indices ``s`` and the mask of real pixels ``s``.
-    """
-    if count > size:
-        return np.sort(rng.choice(count, size, replace=False)), np.ones(size, bool)
-    index = np.minimum(np.arange(size), max(count - 1, 0))
-    return index, np.arange(size) < max(count, 1)
-
-
-def fill_missing(values: np.ndarray, missing: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Replaces missing pixels of a date, channel by channel, by the mean of its observed ones.
-
-    Differs from the reference, where nodata passes for a reflectance.
-
-    Args:
-      values: ``t c s``.
-      missing: ``t c s``; pixels that are not real count as missing.
-
-    Returns:
-      Filled values, and for each date whether every channel of it was observed (``t``).
-    """
-    count = (~missing).sum(-1, keepdims=True)
-    mean = np.where(missing, 0, values).sum(-1, keepdims=True) / np.maximum(count, 1)
-    filled = np.where(missing, mean.astype(np.float32), values)
-    return filled.astype(np.float32, copy=False), (count > 0).all((1, 2))
 
 
 def training_batches(

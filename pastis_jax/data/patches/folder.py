@@ -1,13 +1,12 @@
-"""Reader of the official patch folder of PASTIS-R (Zenodo record 5735646).
+"""Reader of a folder of patches, in the layout of PASTIS-R (Zenodo record 5735646).
 
-    DATA_S2/S2_<patch>.npy             int16    (t, 10, h, w)  surface reflectance x 10000
-    DATA_S1A/S1A_<patch>.npy           float16  (t, 3, h, w)   VV, VH, VV-VH in dB, ascending orbit
-    DATA_S1D/S1D_<patch>.npy           float16  (t, 3, h, w)   the same, descending orbit
-    ANNOTATIONS/TARGET_<patch>.npy     integer  (3, h, w)      label, parcel within the patch, fine
-    ANNOTATIONS/ParcelIDs_<patch>.npy  int32    (h, w)         ID_PARCEL; optional
-    INSTANCE_ANNOTATIONS/...           INSTANCES, ZONES, HEATMAP of each patch; optional
-    metadata.geojson                   fold and acquisition dates of each patch
-    NORM_<sat>_patch.json              channel statistics of each fold
+    dataset.json                            what the folder holds; without it, PASTIS-R
+    DATA_<modality>/<modality>_<patch>.npy  (t, c, h, w)  of S2: int16, reflectance x 10000
+    ANNOTATIONS/TARGET_<patch>.npy          (3, h, w)     label, parcel within the patch, fine code
+    ANNOTATIONS/ParcelIDs_<patch>.npy       (h, w)        ID_PARCEL; optional
+    INSTANCE_ANNOTATIONS/...                INSTANCES, ZONES, HEATMAP of each patch; optional
+    metadata.geojson                        fold and acquisition dates of each patch
+    NORM_<modality>_patch.json              channel statistics of each fold
 
 t counts dates and varies from patch to patch. Series are mapped into memory, so that only what is
 sliced out of them is read: `check` reads a patch completely and refuses what cannot be right.
@@ -24,19 +23,21 @@ import numpy as np
 
 from pastis_jax.data import arrays, layout
 from pastis_jax.data.arrays import RESTORE
-from pastis_jax.data.instances import centerness, instances_from_parcels
+from pastis_jax.data.assignment import Assignment
+from pastis_jax.data.dataset import Dataset
 from pastis_jax.data.metadata import PARCEL_METADATA, PATCH_METADATA, Patch, read_patches
-from pastis_jax.data.nomenclature import MODALITIES, VOID
+from pastis_jax.data.patches.instances import centerness, instances_from_parcels
+from pastis_jax.data.pastis_r import describe
 from pastis_jax.errors import DataError
 
 ANNOTATIONS, INSTANCES = "ANNOTATIONS", "INSTANCE_ANNOTATIONS"
 
-_DOWNLOAD = "give the folder of the PASTIS-R patches (zenodo.org/record/5735646)"
+DOWNLOAD = "give the folder of the PASTIS-R patches (zenodo.org/record/5735646)"
 _RECOMPUTE = f"{RESTORE}, or remove {INSTANCES} to have it computed"
 _AXES = ("dates", "channels", "rows", "columns")
 
-Series = dict[str, tuple[np.ndarray, np.ndarray]]
-"""Values (t, c, h, w) and days since 2018-09-01 (t,) int32 of each modality."""
+StoredSeries = dict[str, tuple[np.ndarray, np.ndarray]]
+"""Values (t, c, h, w) and days since the start of the season (t,) int32 of each modality."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -44,10 +45,10 @@ class Annotations:
     """What grows where in one patch.
 
     Attributes:
-      semantic: Official label, 0 to 19, of each pixel, (h, w) uint8.
-      parcels: Number of the pixel's parcel within the patch, 0 for none, (h, w) int32.
-      fine: Fine crop code, (h, w) int32.
-      parcel_ids: ID_PARCEL, 0 for none, (h, w) int32; None where the folder has no such file.
+      semantic: Number of the class of each pixel in the nomenclature, (h, w) int32.
+      parcels: Number of the pixel's parcel within the patch, 0 for none, (h, w) int64.
+      fine: Fine crop code, (h, w) int64.
+      parcel_ids: ID_PARCEL, 0 for none, (h, w) int64; None where the folder has no such file.
     """
 
     semantic: np.ndarray
@@ -72,28 +73,47 @@ class Instances:
 
 
 class PatchFolder:
-    """The official patch folder, opened and checked for completeness.
+    """A folder of patches, opened and checked for completeness.
 
     Opening reads the metadata and lists the data folders; no array is read.
 
     Args:
       root: The folder.
       modalities: Modalities that must be there; None takes those that are.
+      assignment: Lists of patches that take the place of the folds.
 
     Attributes:
       root: The folder, absolute.
-      modalities: Modalities to read, in the order S2, S1A, S1D.
-      patches: The patches of `metadata.geojson` by identifier.
+      dataset: What it holds.
+      modalities: Names of the modalities to read, in the dataset's order.
+      patches: The patches of `metadata.geojson` by identifier; with an assignment, those that are
+        in a list.
 
     Raises:
+      ArgumentError: If a modality is none of the dataset's.
       DataError: If the folder, its metadata, a required modality, a patch's file or its annotations
         are missing, or the metadata is not as published.
     """
 
-    def __init__(self, root: str | os.PathLike[str], modalities: Sequence[str] | None = None):
+    def __init__(
+        self,
+        root: str | os.PathLike[str],
+        modalities: Sequence[str] | None = None,
+        *,
+        assignment: Assignment | None = None,
+    ):
         self.root = layout.resolve(root)
-        self.modalities = check_layout(self.root, modalities)
-        self.patches = read_patches(self.root / PATCH_METADATA, self.modalities)
+        self.dataset = describe(self.root, remedy=DOWNLOAD)
+        self.modalities = check_layout(self.root, self.dataset, modalities)
+        self.patches = read_patches(self.root / PATCH_METADATA, self.dataset, self.modalities)
+        if assignment is not None:
+            assignment.check(self.patches, "patches")
+            self.dataset = assignment.dataset(self.dataset)
+            self.patches = {
+                name: dataclasses.replace(patch, fold=assignment.split[name])
+                for name, patch in self.patches.items()
+                if name in assignment.split
+            }
         if not self.patches:
             raise DataError("lists no patch", where=self.root / PATCH_METADATA, remedy=RESTORE)
         remedy = f"copy it again from the archive, or remove the patch from {PATCH_METADATA}"
@@ -110,38 +130,38 @@ class PatchFolder:
           patch: One of `patches`.
           name: A modality, TARGET, ParcelIDs, INSTANCES, ZONES or HEATMAP.
         """
-        if name in MODALITIES:
+        if name in self.dataset.names:
             folder = f"DATA_{name}"
         else:
             folder = ANNOTATIONS if name in ("TARGET", "ParcelIDs") else INSTANCES
         return self.root / folder / f"{name}_{patch.id}.npy"
 
-    def series(self, patch: Patch) -> Series:
+    def series(self, patch: Patch) -> StoredSeries:
         """Opens the series of one patch.
 
         Args:
           patch: One of `patches`.
 
         Returns:
-          For each modality its values, (t, c, h, w) int16 for S2 and float16 for S1A and S1D, and
-          its days since 2018-09-01, (t,) int32. Values are views of the file, not yet read, unless
-          it holds another dtype.
+          For each modality its values, (t, c, h, w) in its dtype, and its days since the start of
+          the season, (t,) int32. Values are views of the file, not yet read, unless it holds
+          another dtype.
 
         Raises:
           DataError: If a file is unreadable or its shape disagrees with the metadata or with the
             other modalities.
         """
         return {
-            name: (arrays.as_stored(values, MODALITIES[name]), days)
+            name: (arrays.as_stored(values, self.dataset[name]), days)
             for name, (values, days) in self._open(patch).items()
         }
 
-    def _open(self, patch: Patch) -> Series:
+    def _open(self, patch: Patch) -> StoredSeries:
         series, size = {}, None
         for name in self.modalities:
             file, days = self.file(patch, name), patch.days[name]
             values = arrays.load_array(file, mapped=True)
-            arrays.check_series_shape(values, _AXES, MODALITIES[name], len(days), file)
+            arrays.check_series_shape(values, _AXES, self.dataset[name], len(days), file)
             if 0 in values.shape:
                 raise DataError("holds no pixel", where=file, remedy=RESTORE)
             if size is not None and values.shape[2:] != size:
@@ -155,7 +175,8 @@ class PatchFolder:
         """Reads `TARGET` of one patch.
 
         Returns:
-          Official labels (h, w) uint8, parcel numbers (h, w) int32 and fine codes (h, w) int32.
+          Numbers of the classes (h, w) int32, parcel numbers (h, w) int64 and fine codes (h, w)
+          int64.
 
         Raises:
           DataError: If the file is unreadable, of another form, or holds unknown labels.
@@ -165,14 +186,17 @@ class PatchFolder:
         if target.ndim != 3 or len(target) != 3:
             what = f"shape {target.shape} where (3, rows, columns) is expected"
             raise DataError(what, where=file, remedy=RESTORE)
-        semantic, parcels, fine = target
-        if unknown := sorted(set(np.unique(semantic).tolist()) - set(range(VOID + 1))):
-            remedy = "labels are 0 to 18, and 19 for void: correct them"
-            raise DataError(f"unknown label {unknown[0]}", where=file, remedy=remedy)
+        labels, parcels, fine = target
+        try:
+            semantic = self.dataset.nomenclature.numbers(labels)
+        except KeyError as error:
+            values = ", ".join(map(str, self.dataset.nomenclature.values[0]))
+            remedy = f"labels are {values}: correct them, or the dataset's nomenclature"
+            raise DataError(f"unknown label {error}", where=file, remedy=remedy) from None
         if parcels.size and parcels.min() < 0:
             what = f"parcel number {parcels.min()}"
             raise DataError(what, where=file, remedy="number parcels from 1, and 0 for none")
-        return semantic.astype(np.uint8), parcels.astype(np.int32), fine.astype(np.int32)
+        return semantic, parcels.astype(np.int64), fine.astype(np.int64)
 
     def annotations(self, patch: Patch) -> Annotations:
         """Reads the annotations of one patch.
@@ -184,7 +208,7 @@ class PatchFolder:
         ids, file = None, self.file(patch, "ParcelIDs")
         if file.name in self._extras:
             ids = _integers(_sized(arrays.load_array(file), semantic.shape, file), file)
-            ids = ids.astype(np.int32)
+            ids = ids.astype(np.int64)
         return Annotations(semantic=semantic, parcels=parcels, fine=fine, parcel_ids=ids)
 
     def instances(self, patch: Patch) -> Instances:
@@ -195,7 +219,7 @@ class PatchFolder:
         """
         annotations = self.annotations(patch)
         if not self.has_instances(patch):
-            instances, zones, heatmap = make_instances(annotations)
+            instances, zones, heatmap = self.make_instances(annotations)
         else:
             size = annotations.semantic.shape
             instances, zones = (
@@ -224,7 +248,7 @@ class PatchFolder:
         if self.has_instances(patch):
             numbers = self._stored_numbers(patch, "INSTANCES", annotations.semantic.shape)
         else:
-            numbers = _number(annotations)
+            numbers = self._number(annotations)
         return numbers.astype(np.int32)
 
     def _stored_numbers(self, patch: Patch, name: str, size: tuple[int, ...]) -> np.ndarray:
@@ -239,7 +263,7 @@ class PatchFolder:
         files = (self.file(patch, name) for name in ("INSTANCES", "ZONES", "HEATMAP"))
         return all(file.name in self._extras for file in files)
 
-    def check(self, patch: Patch) -> tuple[Series, Annotations]:
+    def check(self, patch: Patch) -> tuple[StoredSeries, Annotations]:
         """Reads one patch completely.
 
         Returns:
@@ -252,8 +276,8 @@ class PatchFolder:
         series = {}
         for name, (values, days) in self._open(patch).items():
             values = np.array(values)
-            arrays.check_series_values(values, MODALITIES[name], self.file(patch, name))
-            series[name] = (arrays.as_stored(values, MODALITIES[name]), days)
+            arrays.check_series_values(values, self.dataset[name], self.file(patch, name))
+            series[name] = (arrays.as_stored(values, self.dataset[name]), days)
         annotations = self.annotations(patch)
         size = series[self.modalities[0]][0].shape[2:]
         _sized(annotations.semantic, size, self.file(patch, "TARGET"))
@@ -261,47 +285,49 @@ class PatchFolder:
             self.instances(patch)
         return series, annotations
 
+    def make_instances(self, annotations: Annotations) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Computes INSTANCES, ZONES (int64) and HEATMAP (float64) of one patch, (h, w) each.
 
-def make_instances(annotations: Annotations) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Computes INSTANCES, ZONES (int64) and HEATMAP (float64) of one patch, (h, w) each.
+        Numbers follow `ParcelIDs`, as published, or else the parcels' numbers within the patch.
+        """
+        instances = self._number(annotations)
+        heatmap, zones = centerness(instances)
+        return instances, zones, heatmap
 
-    Numbers follow `ParcelIDs`, as published, or else the parcels' numbers within the patch.
-    """
-    instances = _number(annotations)
-    heatmap, zones = centerness(instances)
-    return instances, zones, heatmap
-
-
-def _number(annotations: Annotations) -> np.ndarray:
-    ids = annotations.parcels if annotations.parcel_ids is None else annotations.parcel_ids
-    return instances_from_parcels(ids, annotations.semantic)
+    def _number(self, annotations: Annotations) -> np.ndarray:
+        ids = annotations.parcels if annotations.parcel_ids is None else annotations.parcel_ids
+        grown = ~self.dataset.nomenclature.is_background(annotations.semantic)
+        return instances_from_parcels(ids, grown)
 
 
-def check_layout(root: pathlib.Path, modalities: Sequence[str] | None = None) -> tuple[str, ...]:
+def check_layout(
+    root: pathlib.Path, dataset: Dataset, modalities: Sequence[str] | None = None
+) -> tuple[str, ...]:
     """Refuses a folder that is not a patch folder, and says what it looks like instead.
 
     Args:
       root: The folder.
+      dataset: What it should hold.
       modalities: Modalities that must be there; None takes those that are.
 
     Returns:
-      The modalities, in the order S2, S1A, S1D.
+      The modalities, in the dataset's order.
 
     Raises:
-      DataError: If `root` is no folder or lacks its metadata, annotations or a data folder.
+      ArgumentError: If a modality is none of the dataset's.
+      DataError: If `root` lacks its metadata, annotations or a data folder.
     """
-    present = layout.present_modalities(root, remedy=_DOWNLOAD)
     if not (root / ANNOTATIONS).is_dir():
         inner = next((path.parent for path in sorted(root.glob(f"*/{ANNOTATIONS}"))), None)
         if inner is not None:
             raise DataError("not a patch folder itself", where=root, remedy=f"give {inner}")
         if (root / PARCEL_METADATA).exists():
-            what = "this is the pixel-set folder of PASTIS-R, not the patch folder"
-            raise DataError(what, where=root, remedy=_DOWNLOAD)
-        if present:
+            what = f"this is the pixel-set folder of {dataset.name}, not the patch folder"
+            raise DataError(what, where=root, remedy=DOWNLOAD)
+        if layout.present_modalities(root, dataset):
             what = "no folder of annotations"
             raise DataError(what, where=root / ANNOTATIONS, remedy="add it from the archive")
-    return layout.wanted_modalities(root, modalities, kind="patch", remedy=_DOWNLOAD)
+    return layout.wanted_modalities(root, dataset, modalities, kind="patch", remedy=DOWNLOAD)
 
 
 def _integers(values: np.ndarray, file: pathlib.Path, *, remedy: str = RESTORE) -> np.ndarray:

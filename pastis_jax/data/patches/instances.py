@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from pastis_jax.data.nomenclature import BACKGROUND
 
-
-def instances_from_parcels(parcels: np.ndarray, semantic: np.ndarray) -> np.ndarray:
+def instances_from_parcels(parcels: np.ndarray, grown: np.ndarray) -> np.ndarray:
     """Numbers the parcels of one patch from 1, in the order of their identifiers.
 
     The published numbers follow `ParcelIDs`; the parcel numbers of `TARGET` give the same instances
@@ -15,12 +13,11 @@ def instances_from_parcels(parcels: np.ndarray, semantic: np.ndarray) -> np.ndar
 
     Args:
       parcels: Identifier of the parcel at each pixel, `(h, w)`.
-      semantic: Official label of each pixel, `(h, w)`.
+      grown: Pixels that belong to a parcel: all but the background, `(h, w)` bool.
 
     Returns:
-      The instance of each pixel, 0 where the label is background, `(h, w)` int64.
+      The instance of each pixel, 0 on the background, `(h, w)` int64.
     """
-    grown = semantic != BACKGROUND
     ids = np.unique(parcels[grown])
     return np.where(grown, np.searchsorted(ids, parcels) + 1, 0)
 

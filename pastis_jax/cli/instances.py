@@ -13,7 +13,7 @@ import numpy as np
 import tqdm
 import tyro
 
-from pastis_jax.data.patch_folder import INSTANCES, PatchFolder, make_instances
+from pastis_jax.data.patches.folder import INSTANCES, PatchFolder, make_instances
 from pastis_jax.errors import DataError, UserError
 
 _NAMES = ("INSTANCES", "ZONES", "HEATMAP")  # in the order of `make_instances`

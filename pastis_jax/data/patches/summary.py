@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from typing import Any
 
 import numpy as np
 
 from pastis_jax.data.metadata import Patch
-from pastis_jax.data.nomenclature import BACKGROUND, FOLDS, VOID
-from pastis_jax.data.patch_folder import Annotations, PatchFolder, Series
+from pastis_jax.data.patches.folder import Annotations, PatchFolder, StoredSeries
 from pastis_jax.data.statistics import StatisticsAccumulator, statistics_to_json
 from pastis_jax.errors import DataError
 
 Measures = tuple[tuple[int, int], np.ndarray, int, dict[str, np.ndarray]]
-"""Size h, w; pixels by label (20,); number of instances; moments of each modality."""
+"""Size h, w; pixels by number of the class; number of instances; moments of each modality."""
 
 
 class PatchSummary:
@@ -28,17 +26,24 @@ class PatchSummary:
 
     def __init__(self, folder: PatchFolder, *, statistics: bool):
         self._folder = folder
-        self._accumulators = {m: StatisticsAccumulator(m) for m in folder.modalities if statistics}
-        self._pixels = {fold: np.zeros(VOID + 1, np.int64) for fold in FOLDS}
+        dataset = folder.dataset
+        self._folds, self._classes = dataset.folds, len(dataset.nomenclature.classes)
+        self._accumulators = {
+            m: StatisticsAccumulator(dataset[m], dataset.folds)
+            for m in folder.modalities
+            if statistics
+        }
+        self._pixels = {fold: np.zeros(self._classes, np.int64) for fold in dataset.folds}
         self._first: tuple[Patch, tuple[int, int]] | None = None
         self._most_instances = 0
 
-    def measure(self, patch: Patch, series: Series, annotations: Annotations) -> Measures:
+    def measure(self, patch: Patch, series: StoredSeries, annotations: Annotations) -> Measures:
         """Measures one patch; may run in any thread."""
         semantic = annotations.semantic
-        pixels = np.bincount(semantic.ravel(), minlength=VOID + 1)
+        pixels = np.bincount(semantic.ravel(), minlength=self._classes)
         numbers = self._folder.instance_numbers(patch, annotations)
-        instances = len(np.unique(numbers[semantic != BACKGROUND]))
+        grown = ~self._folder.dataset.nomenclature.is_background(semantic)
+        instances = len(np.unique(numbers[grown]))
         moments = {m: one.moments(series[m][0]) for m, one in self._accumulators.items()}
         return semantic.shape, pixels, instances, moments
 
@@ -65,12 +70,11 @@ class PatchSummary:
         patches = self._folder.patches.values()
         counts = Counter(patch.fold for patch in patches)
         return {
-            "source": os.fspath(self._folder.root),
             "modalities": list(self._folder.modalities),
             "lengths": {m: max(len(p.days[m]) for p in patches) for m in self._folder.modalities},
             "size": list(self._first[1]),
             "most_instances": self._most_instances,
-            "patches": {str(fold): counts[fold] for fold in FOLDS},
+            "patches": {str(fold): counts[fold] for fold in self._folds},
             "pixels": {
                 str(fold): {str(label): int(n) for label, n in enumerate(pixels) if n}
                 for fold, pixels in self._pixels.items()

@@ -1,6 +1,7 @@
-"""From an official patch folder to records that training reads at random, checked once.
+"""From a folder of patches to records that training reads at random, checked once.
 
-Patches are large (70 GB in all) and are not copied: records are slices of the folder's own files.
+Patches are large (70 GB in PASTIS-R) and are not copied: records are slices of the folder's own
+files.
 """
 
 from __future__ import annotations
@@ -17,12 +18,20 @@ from typing import Any
 import numpy as np
 import tqdm
 
+from pastis_jax.data import dataset as dataset_file
 from pastis_jax.data import layout
-from pastis_jax.data.cache import default_cache, fingerprint, writing
-from pastis_jax.data.metadata import PATCH_METADATA, Patch
-from pastis_jax.data.nomenclature import MODALITIES
-from pastis_jax.data.patch_folder import ANNOTATIONS, INSTANCES, PatchFolder, check_layout
-from pastis_jax.data.patch_summary import PatchSummary
+from pastis_jax.data.assignment import Assignment
+from pastis_jax.data.cache import Fingerprint, default_cache, fingerprint, writing
+from pastis_jax.data.dataset import Dataset, Fold
+from pastis_jax.data.metadata import PATCH_METADATA, Identifier, Patch
+from pastis_jax.data.patches.folder import (
+    ANNOTATIONS,
+    DOWNLOAD,
+    INSTANCES,
+    PatchFolder,
+    check_layout,
+)
+from pastis_jax.data.patches.summary import PatchSummary
 from pastis_jax.data.statistics import (
     FoldStatistics,
     fold_statistics_from_norm,
@@ -31,81 +40,107 @@ from pastis_jax.data.statistics import (
 )
 from pastis_jax.errors import DataError
 
-_VERSION = "2"
+_VERSION = "3"
 _WORKERS = 4  # each holds one patch, 100 to 200 MB
 
 
 def prepare_patches(
     root: str | os.PathLike[str],
     *,
-    modalities: Sequence[str] = tuple(MODALITIES),
+    modalities: Sequence[str] | None = None,
     cache: str | os.PathLike[str] | None = None,
     compute_statistics: bool = False,
+    assignment: Assignment | None = None,
     progress: bool = True,
 ) -> PreparedPatches:
     """Checks a patch folder completely, once, and remembers what training needs to know of it.
 
-    What was found lies in `cache`, one small file under a fingerprint of the folder: its path, its
-    metadata, and the name, size and time of change of every file. A folder that changed is checked
-    anew. Computed statistics lie in a second file. The folder itself is never written to, and
-    nothing stays in the cache when a patch is refused or the check is interrupted.
+    What was found lies in `cache`, one small file under a fingerprint of the folder's contents
+    (`cache.fingerprint`; of the labels, all count), so a copy of the folder elsewhere is known
+    again. A folder that changed is checked anew. Computed statistics lie in a second file. The
+    folder itself is never written to, and nothing stays in the cache when a patch is refused or the
+    check is interrupted.
 
     Args:
-      root: The official patch folder.
-      modalities: Modalities to serve; all that the folder holds are checked.
+      root: The folder.
+      modalities: Modalities to serve, by default all that it holds; all are checked.
       cache: Where to write; by default `$PASTIS_JAX_CACHE`, else `pastis_jax` in
         `$XDG_CACHE_HOME` or `~/.cache`.
-      compute_statistics: Whether to use channel statistics computed from the data instead of
-        those of the `NORM_<sat>_patch.json` files.
+      compute_statistics: Whether to use channel statistics computed from the data instead of those
+        of the `NORM_<modality>_patch.json` files; always so with an assignment, which these know
+        nothing of.
+      assignment: Lists of patches that take the place of the folds.
       progress: Whether to draw a progress bar while checking.
 
     Returns:
-      The patches, with their modalities in the order S2, S1A, S1D.
+      The patches, with their modalities in the dataset's order.
 
     Raises:
-      ValueError: If `modalities` is empty or holds an unknown name.
+      ArgumentError: If a modality is none of the dataset's.
       DataError: If the folder is not a sound patch folder with these modalities and, unless
         computed, their statistics, its patches differ in size, or the cache cannot be written.
     """
-    layout.check_names(modalities)
     root = layout.resolve(root)
-    modalities = check_layout(root, modalities)
+    folder = PatchFolder(root, modalities, assignment=assignment)
+    dataset, modalities = folder.dataset, folder.modalities
+    compute_statistics = compute_statistics or assignment is not None
+    norms = {m: f"NORM_{m}_patch.json" for m in modalities if not compute_statistics}
     published = {
-        m: fold_statistics_from_norm(root / f"NORM_{m}_patch.json", m)
-        for m in modalities
-        if not compute_statistics
+        m: fold_statistics_from_norm(root / file, dataset[m], dataset.folds)
+        for m, file in norms.items()
     }
-    folder = PatchFolder(root, modalities)
     cache = layout.resolve(cache or default_cache())
-    extras = [name for name in (ANNOTATIONS, INSTANCES) if (root / name).is_dir()]
-    name, _ = fingerprint(
-        root,
-        _VERSION,
-        files=(PATCH_METADATA,),
-        folders=[*(f"DATA_{m}" for m in check_layout(root)), *extras],
-    )
+    identity = _fingerprint(folder, check_layout(root, dataset), assignment)
+    name = identity.adding({"version": _VERSION}).name
     paths = {"facts": cache / f"patches-{name}.json"}
     if compute_statistics:
         paths["statistics"] = cache / f"patches-{name}-statistics.json"
     if not all(path.exists() for path in paths.values()):
-        _examine(root, paths, progress=progress)
+        _examine(root, paths, assignment, progress=progress)
     read = {what: _read(path) for what, path in paths.items()}
 
-    facts = read["facts"]
-    computed = statistics_from_json(read["statistics"]) if compute_statistics else None
+    facts, computed = read["facts"], None
+    if compute_statistics:
+        computed = statistics_from_json(read["statistics"], dataset)
+    used = {f"DATA_{m}/{m}_*" for m in modalities}
     return PreparedPatches(
         folder=folder,
         modalities=modalities,
         lengths={m: facts["lengths"][m] for m in modalities},
         size=tuple(facts["size"]),
-        patches={int(fold): n for fold, n in facts["patches"].items()},
+        patches={dataset.fold(fold): n for fold, n in facts["patches"].items()},
         counts={
-            int(fold): {int(label): n for label, n in labels.items()}
+            dataset.fold(fold): {int(label): n for label, n in labels.items()}
             for fold, labels in facts["pixels"].items()
         },
         most_instances=max(facts["most_instances"], 1),
         fold_statistics=computed or published,
+        fingerprint=Fingerprint(
+            {k: v for k, v in identity.parts.items() if not k.startswith("DATA_") or k in used}
+            | dict(fingerprint(root, files=norms.values()).parts)
+        ),
     )
+
+
+def _fingerprint(
+    folder: PatchFolder, modalities: Sequence[str], assignment: Assignment | None
+) -> Fingerprint:
+    """Fingerprint of a folder with all its `modalities`."""
+    annotations = [
+        (ANNOTATIONS, "ParcelIDs"),
+        *((INSTANCES, word) for word in ("INSTANCES", "ZONES", "HEATMAP")),
+    ]
+    arrays = [(f"DATA_{m}", m) for m in modalities]
+    arrays += [(name, word) for name, word in annotations if (folder.root / name).is_dir()]
+    identity = fingerprint(
+        folder.root,
+        files=(dataset_file.FILE, PATCH_METADATA),
+        folders=arrays,
+        whole=[(ANNOTATIONS, "TARGET")],
+    )
+    if assignment is None:
+        return identity
+    return identity.adding({"lists of samples": assignment.digest})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,32 +149,39 @@ class PreparedPatches:
 
     Attributes:
       folder: The folder's reader.
-      modalities: Modalities that records hold.
+      modalities: Names of the modalities that records hold.
       lengths: Most dates of a patch, by modality.
       size: Rows and columns h, w of every patch.
       patches: Number of patches by fold.
-      counts: Number of pixels by fold and official label, background (0) and void (19) included.
+      counts: Number of pixels by fold and number of their class, background and void included.
       most_instances: Slots that hold the instances of any patch: the most of one patch, void ones
         included, and at least 1.
       fold_statistics: Channel means and standard deviations by modality and fold.
+      fingerprint: Of what these modalities' records and statistics are made from.
     """
 
     folder: PatchFolder = dataclasses.field(repr=False)
     modalities: tuple[str, ...]
     lengths: Mapping[str, int]
     size: tuple[int, int]
-    patches: Mapping[int, int]
-    counts: Mapping[int, Mapping[int, int]]
+    patches: Mapping[Fold, int]
+    counts: Mapping[Fold, Mapping[int, int]]
     most_instances: int
     fold_statistics: Mapping[str, FoldStatistics] = dataclasses.field(repr=False)
+    fingerprint: Fingerprint = dataclasses.field(repr=False)
 
     @property
     def root(self) -> pathlib.Path:
-        """The official folder."""
+        """The folder."""
         return self.folder.root
 
+    @property
+    def dataset(self) -> Dataset:
+        """What it holds."""
+        return self.folder.dataset
+
     def source(
-        self, folds: Sequence[int], *, in_memory: bool = False, instances: bool = False
+        self, folds: Sequence[Fold], *, in_memory: bool = False, instances: bool = False
     ) -> PatchSource:
         """Returns random access to the patches of `folds`, fold after fold, in metadata order.
 
@@ -159,7 +201,7 @@ class PreparedPatches:
             self.folder, patches, self.size, in_memory=in_memory, instances=instances
         )
 
-    def statistics(self, train_folds: Sequence[int]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    def statistics(self, train_folds: Sequence[Fold]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         """Returns the channel statistics to normalise with when training on `train_folds`.
 
         Returns:
@@ -169,27 +211,28 @@ class PreparedPatches:
           DataError: If a fold has no patch, or a channel that never varies.
         """
         self._check(train_folds)
-        return split_statistics(self.fold_statistics, self.modalities, train_folds, self.root)
+        modalities = [self.dataset[name] for name in self.modalities]
+        return split_statistics(self.fold_statistics, modalities, train_folds, self.root)
 
-    def _check(self, folds: Sequence[int]) -> None:
+    def _check(self, folds: Sequence[Fold]) -> None:
         for fold in folds:
             if not self.patches.get(fold):
                 raise DataError(
                     f"no patch in fold {fold}",
                     where=self.root / PATCH_METADATA,
-                    remedy="choose another --fold, or give the whole dataset",
+                    remedy="choose another `fold`, or give the whole dataset",
                 )
 
 
 class PatchSource:
     """Random access to checked patches; pickles, so that Grain workers can share it.
 
-    An item is a dict with, for each modality, a dict of `values`, (t, c, h, w) int16 for S2 and
-    float16 for S1A and S1D, and `days`, (t,) int32 since 2018-09-01; and with `semantic`, (h, w)
-    uint8 official labels, `parcels`, (h, w) int32 numbers within the patch, `patch` and `fold`
-    (int); on request with `instances`, (h, w) int32, those of INSTANCE_ANNOTATIONS, or in the order
-    of ParcelIDs, or else of `parcels`. Values are maps of the files, read when sliced, unless kept
-    in memory; they and the annotations are read-only.
+    An item is a dict with, for each modality, a dict of `values`, (t, c, h, w) in its dtype, and
+    `days`, (t,) int32 since the start of the season; and with `number`, that of the record here,
+    `semantic`, (h, w) int32 numbers of the classes, `parcels`, (h, w) int64 numbers within the
+    patch, and `patch`, its identifier; on request with `instances`, (h, w) int32, those of
+    INSTANCE_ANNOTATIONS, or in the order of ParcelIDs, or else of `parcels`. Values are maps of the
+    files, read when sliced, unless kept in memory; they and the annotations are read-only.
 
     Attributes:
       dates: Number of dates of each record, (records,) int, by modality.
@@ -211,11 +254,11 @@ class PatchSource:
             m: np.array([len(patch.days[m]) for patch in patches]) for m in folder.modalities
         }
         frame = {
-            m: len(MODALITIES[m].channels) * np.dtype(MODALITIES[m].dtype).itemsize
+            m: len(folder.dataset[m].channels) * np.dtype(folder.dataset[m].dtype).itemsize
             for m in folder.modalities
         }
         pixel = sum(frame[m] * int(n.sum()) for m, n in self.dates.items())
-        pixel += (9 if instances else 5) * len(patches)
+        pixel += (16 if instances else 12) * len(patches)
         self.nbytes = size[0] * size[1] * pixel
 
     def __repr__(self) -> str:  # without an address: Grain compares it when it restores a state
@@ -229,9 +272,9 @@ class PatchSource:
         return len(self._patches)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
+        index = range(len(self))[index]
         if self._kept is None:
             return self._item(index)
-        index = range(len(self))[index]
         if index not in self._kept:
             self._kept[index] = self._item(index)
         return self._kept[index]
@@ -251,14 +294,24 @@ class PatchSource:
             maps = {"semantic": semantic, "parcels": parcels}
         for array in (*maps.values(), *(item[m]["values"] for m in item)):
             array.flags.writeable = False
-        return item | maps | {"patch": patch.id, "fold": patch.fold}
+        return item | maps | {"patch": patch.id, "number": index}
+
+    def identifier(self, number: int) -> Identifier:
+        """Returns the identifier of the patch of this record."""
+        return self._patches[number].id
 
 
-def _examine(root: pathlib.Path, paths: Mapping[str, pathlib.Path], *, progress: bool) -> None:
+def _examine(
+    root: pathlib.Path,
+    paths: Mapping[str, pathlib.Path],
+    assignment: Assignment | None,
+    *,
+    progress: bool,
+) -> None:
     """Checks every patch of `root`, and writes what was found to `paths`."""
     cache = paths["facts"].parent
     with writing(cache), tempfile.TemporaryDirectory(prefix=".preparing-", dir=cache) as staging:
-        folder = PatchFolder(root)
+        folder = PatchFolder(root, assignment=assignment)
         summary = PatchSummary(folder, statistics="statistics" in paths)
         patches = list(folder.patches.values())
 

@@ -1,0 +1,87 @@
+"""Which samples to train on, validate on and test on, as lists in place of folds."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import pathlib
+from collections.abc import Iterable, Mapping
+
+from pastis_jax.data.dataset import SPLITS, Dataset
+from pastis_jax.data.layout import resolve
+from pastis_jax.data.metadata import Identifier, parse_identifier
+from pastis_jax.errors import DataError
+
+_FORM = 'write {"train": [...], "val": [...], "test": [...]}, lists of identifiers'
+
+
+@dataclasses.dataclass(frozen=True)
+class Assignment:
+    """Lists of samples, parcels or patches: each is in one of them, or is left out.
+
+    Attributes:
+      file: Where they were read from.
+      split: Split of each sample.
+    """
+
+    file: pathlib.Path
+    split: Mapping[Identifier, str]
+
+    @classmethod
+    def read(cls, path: str | os.PathLike[str]) -> Assignment:
+        """Reads lists of identifiers from a JSON file with `train`, `val` and `test`.
+
+        Raises:
+          DataError: If the file is missing, not of this form, or has a sample twice.
+        """
+        path = resolve(path)
+        try:
+            content = json.loads(path.read_text(encoding="utf-8-sig"))
+        except FileNotFoundError:
+            raise DataError("file not found", where=path, remedy=_FORM) from None
+        except (OSError, ValueError, RecursionError) as error:
+            raise DataError(f"not a JSON file ({error})", where=path, remedy=_FORM) from error
+        if not isinstance(content, dict) or content.keys() != {*SPLITS}:
+            raise DataError(f"not an object of {', '.join(SPLITS)}", where=path, remedy=_FORM)
+        split: dict[Identifier, str] = {}
+        for name in SPLITS:
+            if not isinstance(content[name], list) or not content[name]:
+                raise DataError(f"{name} is not a list of samples", where=path, remedy=_FORM)
+            for value in content[name]:
+                try:
+                    identifier = parse_identifier(value)
+                except ValueError as error:
+                    raise DataError(f"{name}: {error}", where=path, remedy=_FORM) from error
+                if (other := split.setdefault(identifier, name)) != name:
+                    what = f"{identifier} is in {other} and in {name}"
+                    raise DataError(what, where=path, remedy="leave it in one of them")
+        return cls(path, split)
+
+    @property
+    def digest(self) -> str:
+        """Changes with the lists, and with nothing else."""
+        text = json.dumps(sorted((str(i), split) for i, split in self.split.items()))
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def dataset(self, dataset: Dataset) -> Dataset:
+        """Returns `dataset` with the three splits as its folds."""
+        splits = tuple((name,) for name in SPLITS)
+        return dataclasses.replace(dataset, folds=SPLITS, splits=splits)
+
+    def check(self, known: Iterable[Identifier], samples: str) -> None:
+        """Refuses lists of samples that are not there.
+
+        Args:
+          known: Identifiers of those that are.
+          samples: What they are, in plural.
+
+        Raises:
+          DataError: Naming the first.
+        """
+        known = {*known}
+        unknown = [identifier for identifier in self.split if identifier not in known]
+        if unknown:
+            what = f"{len(unknown)} of its {samples} are not in the data, {unknown[0]} first"
+            raise DataError(what, where=self.file, remedy="correct the lists")

@@ -1,1 +1,0 @@
-"""TFDS builder of the PASTIS-R patches."""

@@ -1,0 +1,1 @@
+"""Folders of patches: reader, checks, preparation, encoding, panoptic targets."""

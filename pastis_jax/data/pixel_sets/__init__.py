@@ -1,0 +1,1 @@
+"""Folders of pixel sets: reader, checks, preparation, encoding."""

@@ -1,0 +1,114 @@
+"""TFDS builder: a folder of pixel sets as ArrayRecord files, without TensorFlow."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+from pastis_jax.data import folder_builder
+from pastis_jax.data.folder_builder import (
+    array_feature,
+    scalar_feature,
+    series_feature,
+    split_name,
+    text_feature,
+)
+from pastis_jax.data.metadata import GEOMETRIC_FEATURES, Parcel
+from pastis_jax.data.pixel_sets.folder import PixelSetFolder
+from pastis_jax.data.statistics import StatisticsAccumulator, statistics_to_json
+
+PARCELS_PER_SHARD = 512  # about 110 MB, all of which TFDS keeps in memory while it writes a shard
+
+
+class Builder(folder_builder.FolderBuilder):
+    """Pixel sets, one record per parcel.
+
+    A split for each fold, `fold_1` say, holds its parcels with a crop label, in the order of
+    `metadata_parcel.csv`, and `void` holds those without; a split without parcels is left out.
+
+    `info.metadata` holds `modalities`, `lengths` (most dates of a parcel, by modality), `counts`
+    (parcels by fold and number of their class, void included), `geometric_features` (their number)
+    and `statistics` (by modality and fold, mean and std per channel computed from the crop
+    parcels).
+    """
+
+    VERSION = tfds.core.Version("2.0.0")
+    MANUAL_DOWNLOAD_INSTRUCTIONS = """
+    Give a folder in the layout of the pixel-set version of PASTIS-R as manual_dir: the one with
+    metadata_parcel.csv. PASTIS-R itself is at https://zenodo.org/record/5745151.
+    """
+    ITEMS = "parcels"
+
+    def _features(self) -> dict[str, Any]:
+        classes = self._dataset.nomenclature.classes
+        return {
+            **{name: series_feature(self._dataset[name], ["pixels"]) for name in self._modalities},
+            "label": tfds.features.ClassLabel(
+                names=[one.name for one in classes], doc="Number of the class."
+            ),
+            "parcel": text_feature("ID_PARCEL."),
+            "patch": text_feature("ID_PATCH of the patch the parcel lies in."),
+            "fold": text_feature("The fold."),
+            "geometric_features": array_feature(
+                (None,), np.float32, f"{', '.join(GEOMETRIC_FEATURES)}, or nothing."
+            ),
+        }
+
+    def _open(self, root: os.PathLike[str]) -> int:
+        self._folder = PixelSetFolder(root, self._modalities, assignment=self._assignment)
+        self._statistics = {
+            name: StatisticsAccumulator(self._dataset[name], self._dataset.folds)
+            for name in self._modalities
+        }
+        return len(self._folder.parcels)
+
+    def _is_void(self, parcel: Parcel) -> bool:
+        return parcel.label == self._dataset.nomenclature.void_number
+
+    def _shard_iterators_per_split(self, dl_manager):
+        splits = {split_name(fold): [] for fold in self._dataset.folds} | {"void": []}
+        for parcel in self._folder.parcels:
+            splits["void" if self._is_void(parcel) else split_name(parcel.fold)].append(parcel)
+        return folder_builder.shards(self._examples, splits, PARCELS_PER_SHARD)
+
+    def _examples(self, parcels: Sequence[Parcel]) -> Iterator[tuple[str, dict[str, Any]]]:
+        for parcel in parcels:
+            series = self._folder.read(parcel)
+            if not self._is_void(parcel):
+                for modality, (values, _) in series.items():
+                    self._statistics[modality].add(parcel.fold, values)
+            yield (
+                str(parcel.id),
+                {
+                    **{m: {"values": values, "days": days} for m, (values, days) in series.items()},
+                    "label": parcel.label,
+                    "parcel": str(parcel.id),
+                    "patch": str(parcel.patch),
+                    "fold": str(parcel.fold),
+                    "geometric_features": parcel.geometric_features,
+                },
+            )
+            self._bar.update()
+
+    def _metadata(self) -> dict[str, Any]:
+        """Returns what training needs to know of the whole dataset, as plain JSON."""
+        parcels = self._folder.parcels
+        patches = [self._folder.patches[patch] for patch in {parcel.patch for parcel in parcels}]
+        counts = Counter((parcel.fold, parcel.label) for parcel in parcels)
+        return {
+            "modalities": list(self._modalities),
+            "lengths": {m: max(len(p.days[m]) for p in patches) for m in self._modalities},
+            "counts": {
+                str(fold): {str(label): n for (f, label), n in sorted(counts.items()) if f == fold}
+                for fold in self._dataset.folds
+            },
+            "geometric_features": len(parcels[0].geometric_features),
+            "statistics": statistics_to_json(
+                {m: accumulator.compute() for m, accumulator in self._statistics.items()}
+            ),
+        }
