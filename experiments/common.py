@@ -6,8 +6,6 @@ import hashlib
 import json
 import os
 import pathlib
-import resource
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -18,11 +16,11 @@ from absl import flags
 from rich.console import Console
 from rich.table import Table
 
-import pastis_jax
 from experiments import arguments
 from pastis_jax.data import simulate
 from pastis_jax.data.cache import default_cache
 from pastis_jax.errors import UserError
+from pastis_jax.machine import code_version, devices, peak_memory  # noqa: F401 (callers use these)
 from pastis_jax.training import (
     NonFiniteLossError,
     RunFolder,
@@ -263,28 +261,6 @@ def json_content(path: pathlib.Path) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-def devices() -> str:
-    """Number and kind of the devices."""
-    return f"{jax.device_count()} x {jax.devices()[0].device_kind}"
-
-
-def peak_memory() -> float:
-    """Most memory that this process has used, in GB."""
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9
-
-
-def code_version() -> str:
-    """Version of this code, with the commit in a checkout of it."""
-    root = pathlib.Path(__file__).parents[1]
-    git = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=10", "--exclude=*"]
-    try:
-        found = subprocess.run(git, capture_output=True, text=True, timeout=10, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return pastis_jax.__version__
-    return f"{pastis_jax.__version__}, {found.stdout.strip()}"
-
-
 def say(text: str) -> None:
     """Prints a line for the reader, at once; of several processes, the main one does."""
     if is_main():
@@ -327,9 +303,10 @@ def show_result(
         ("training", f"{result['throughput']['train']:,.1f} {result['samples']}/s"),
         ("inference", f"{result['throughput']['inference']:,.1f} {result['samples']}/s"),
         ("time", ", ".join(f"{k} {v:.0f} s" for k, v in result["seconds"].items())),
-        ("peak memory", f"{result['peak_memory_gb']:.1f} GB"),
     ):
         summary.add_row(name, text)
+    if (memory := result["peak_memory_gb"]) is not None:
+        summary.add_row("peak memory", f"{memory:.1f} GB")
     for share, removed in result.get("test_removed_optical", {}).items():
         summary.add_row(
             f"test mIoU, {float(share):.0%} of S2 dates removed", f"{removed['mIoU']:.3f}"

@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import subprocess
+import threading
 import time
 
 import pixel_set_factory as factory
@@ -117,6 +118,18 @@ def test_who_measures_time_is_alone(root):
     assert all(other_end <= start or end <= other for other, other_end in times.values())
 
 
+def test_nothing_is_looked_at_while_nothing_ends(root, monkeypatch):
+    """The files of the cells are read when one ends, and not all the time."""
+    looked = []
+    ready = Cells._ready
+    monkeypatch.setattr(Cells, "_ready", lambda *given: looked.append(given) or ready(*given))
+    cells = [cell("long", "1"), cell("next", "0", needs=("long",))]
+    kept = Cells(root, cells)
+    kept.run(workers=2)
+    assert [kept.status(one) for one in cells] == ["done", "done"]
+    assert len(looked) == 3  # Both at the beginning, and the second when the first has ended.
+
+
 @pytest.mark.parametrize(
     ("number", "error"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)]
 )
@@ -128,15 +141,17 @@ def test_who_stops_the_command_stops_all(root, monkeypatch, number, error):
         def __init__(self, *given, **settings):
             super().__init__(*given, **settings)
             started.append(self)
+            threading.Timer(0.3, os.kill, (os.getpid(), number)).start()
 
     # A shell that starts pytest in the background would have it ignore Ctrl-C.
     before = signal.signal(number, signal.default_int_handler)
     monkeypatch.setattr(subprocess, "Popen", Started)
-    monkeypatch.setattr(time, "sleep", lambda _: os.kill(os.getpid(), number))
     kept = Cells(root, [cell("long", "60")])
+    begun = time.monotonic()
     try:
         with pytest.raises(error):
             kept.run()
+        assert time.monotonic() - begun < 30
     finally:
         assert signal.signal(number, before) == signal.default_int_handler
     assert [one.returncode for one in started] == [-signal.SIGTERM]

@@ -24,6 +24,7 @@ MAY_IMPORT = {
     "losses": {"nn"},
     "metrics": {"nn"},
     "data": set(),
+    "machine": set(),
     "training": {"metrics"},
     "interop": {"nn", "models", "fusion"},
     "viz": {"data"},

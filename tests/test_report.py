@@ -286,6 +286,15 @@ def test_given_data_are_named(tmp_path):
     assert "several folders: data/PASTIS-R, data/mine" in text
 
 
+def test_memory_is_told_where_it_was_measured(tmp_path):
+    """On Windows it is not."""
+    for fold, memory in ((1, None), (2, 2.5)):
+        add_run(tmp_path, "parcel", "S2", "base", fold=fold, peak_memory_gb=memory)
+        report.main(["--runs", str(tmp_path), "--out", str(tmp_path / "out")])
+        told = "Most memory: 2.5 GB" in (tmp_path / "out/report.md").read_text()
+        assert told == (memory is not None)
+
+
 def test_pictures_of_an_earlier_report_do_not_stay(tmp_path):
     """Those of others do."""
     add_run(tmp_path, "parcel", "S2", "base", epochs=3)

@@ -9,14 +9,17 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import hashlib
+import itertools
 import json
 import os
 import pathlib
+import queue
 import shlex
 import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
@@ -28,7 +31,6 @@ Status = Literal["done", "failed", "missing"]
 ROOT = "{root}"
 """Stands in commands for the folder of the cells, which may be moved."""
 
-POLL_SECONDS = 0.1
 LOOK_BACK = 4096
 """Bytes at the end of a log in which its last line is looked for."""
 SHARED_DEVICE = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
@@ -161,7 +163,8 @@ class Cells:
         """
         mine = (shard or Shard()).of(list(self.cells.values()))
         waiting = [cell for cell in mine if self.status(cell) != "done"]
-        count, ended, running = len(waiting), 0, {}
+        count, running = len(waiting), {}
+        ended, numbers = queue.SimpleQueue(), itertools.count(1)
         if len(mine) > count:
             print(f"{len(mine) - count} of {len(mine)} cells are there already.", flush=True)
         with tempfile.TemporaryDirectory(prefix="pastis_jax-") as compiled, _terminable():
@@ -179,15 +182,13 @@ class Cells:
                             break
                         waiting.remove(cell)
                         running[cell] = self._start(cell, given)
-                    for cell, (process, start) in list(running.items()):
-                        if process.poll() is not None:
-                            del running[cell]
-                            ended += 1
-                            self._finish(cell, process.returncode, time.time() - start)
-                            self._say(cell, f"[{ended}/{count}]")
-                    if not running and not any(self._ready(cell) for cell in waiting):
-                        break  # These need what failed, or what another machine does.
-                    time.sleep(POLL_SECONDS)
+                        _tell(ended, cell, running[cell][0])
+                    if not running:
+                        break  # What waits needs what failed, or what another machine does.
+                    cell = ended.get()
+                    process, start = running.pop(cell)
+                    self._finish(cell, process.returncode, time.time() - start)
+                    self._say(cell, f"[{next(numbers)}/{count}]")
             finally:
                 for process, _ in running.values():
                     process.terminate()  # It may ignore Ctrl-C; stopped anywhere, it goes on.
@@ -256,6 +257,16 @@ class Cells:
 
     def _file(self, cell: Cell, suffix: str) -> pathlib.Path:
         return self.root / "cells" / f"{cell.name}.{suffix}"
+
+
+def _tell(ended: queue.SimpleQueue[Cell], cell: Cell, process: subprocess.Popen) -> None:
+    """Puts `cell` into `ended` as soon as its process has ended; returns at once."""
+
+    def wait() -> None:
+        process.wait()
+        ended.put(cell)
+
+    threading.Thread(target=wait, name=cell.name, daemon=True).start()
 
 
 @contextlib.contextmanager

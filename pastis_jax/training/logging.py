@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import functools
 import json
 import math
@@ -13,6 +12,7 @@ import shutil
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
+import filelock
 import numpy as np
 
 from pastis_jax.errors import UserError
@@ -24,6 +24,9 @@ FILES = (
     *("panel.png", "result.partial", "metrics.partial", "config.partial", "config.json"),
 )
 """What a run writes into its folder; what says that it is one goes last."""
+
+LOCK = ".lock"
+"""The file in a run's folder that the process at the run holds; a killed one leaves it behind."""
 
 
 class RunFolder:
@@ -60,7 +63,7 @@ class RunFolder:
     ):
         self.given, self.path = path, pathlib.Path(os.path.expanduser(path)).absolute()
         self.config = None if config is None else jsonable(config)
-        self._lock: int | None = None
+        self._lock: filelock.BaseFileLock | None = None
         self._look_again = functools.partial(self._open, may_differ, overwrite)
         self._agree(may_differ)
         self._seen = from_main(lambda: json.dumps(self._look_again()))
@@ -120,7 +123,11 @@ class RunFolder:
     def close(self) -> None:
         """Lets other processes continue the run."""
         if self._lock is not None:
-            os.close(self._lock)
+            # Deleted while it is held, so that nobody locks a deleted file: filelock looks. Windows
+            # deletes no open file; there, the release does.
+            with contextlib.suppress(OSError):
+                (self.path / LOCK).unlink()
+            self._lock.release()
             self._lock = None
 
     def write(self, name: str, content: Mapping[str, Any]) -> None:
@@ -158,7 +165,7 @@ class RunFolder:
             and there == self.path
             and any(
                 # A run that was killed when it began has left no more than this.
-                entry.suffix != ".partial"
+                entry.suffix != ".partial" and entry.name != LOCK
                 for entry in self.path.iterdir()
             )
         ):
@@ -188,7 +195,7 @@ class RunFolder:
     def _refuse_to_delete(self, stored: Mapping[str, Any]) -> None:
         """Refuses a folder that holds what none of our runs has written."""
         ours = {file for pattern in FILES for file in self.path.glob(pattern)}
-        others = sorted(file.name for file in set(self.path.iterdir()) - ours)
+        others = sorted(file.name for file in set(self.path.iterdir()) - ours - {self.path / LOCK})
         what = None
         if 2 * len(stored.keys() & self.config.keys()) <= len(self.config):
             what = "the config.json in this folder is not of a run"
@@ -200,17 +207,20 @@ class RunFolder:
     def _lock_out_others(self) -> None:
         """Holds the folder until `close`, or until this process ends, however it does."""
         self.close()
-        self._lock = os.open(self.path, os.O_RDONLY)
+        # A soft lock is a mere file, which would outlive a killed process.
+        lock = filelock.FileLock(
+            self.path / LOCK, blocking=False, thread_local=False, fallback_to_soft=False
+        )
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            self.close()
+            lock.acquire()
+        except filelock.Timeout as error:
             what, remedy = "another process is at this run", "wait for it, or give another --out"
             raise UserError(what, where=self.given, remedy=remedy) from error
-        except OSError:
-            # Some network file systems have no locks.
-            with contextlib.suppress(OSError):
-                self.close()
+        except OSError as error:
+            what = f"cannot lock this file ({error.strerror or error})"
+            remedy = "give another --out, on a file system that has locks"
+            raise UserError(what, where=self.path / LOCK, remedy=remedy) from error
+        self._lock = lock
 
 
 def write_json(path: pathlib.Path, content: Mapping[str, Any], *, indent: int | None = 2) -> None:

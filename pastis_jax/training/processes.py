@@ -10,7 +10,9 @@ from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 import jax
-from jax._src import distributed  # the coordinator's key-value store has no public name
+
+# No public name for the key-value store up to JAX 0.12; look for key_value_set in jax.distributed.
+from jax._src import distributed
 
 from pastis_jax.errors import UserError
 

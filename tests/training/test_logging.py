@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+import subprocess
+import sys
+import warnings
 from functools import partial
 
 import pytest
 from disk import full_disk
+from refusal import refused_in_a_line
 
 from pastis_jax import training
 from pastis_jax.errors import UserError
@@ -60,7 +66,9 @@ def test_overwrite_deletes_a_run_and_nothing_else(tmp_path):
     run = open_run({**CONFIG, "epochs": 9})
     assert run.result is None
     assert (path / "result.json").exists()  # Nothing is deleted before the run begins.
+    (path / ".lock").touch()  # A run that was killed has left it.
     run.begin()
+    run.close()
     assert [file.name for file in path.iterdir()] == ["config.json"]
     assert json.loads((path / "config.json").read_text())["epochs"] == 9
 
@@ -84,6 +92,64 @@ def test_two_processes_do_not_share_a_run(tmp_path):
     third = training.RunFolder(tmp_path / "run", CONFIG)
     assert third.continues
     third.begin()
+
+
+AT_THE_RUN = """
+import sys, time
+from pastis_jax import training
+training.RunFolder(sys.argv[1], {"seed": 0}).begin()
+print("begun", flush=True)
+time.sleep(60)
+"""
+
+
+def test_who_is_killed_holds_a_run_no_longer(tmp_path):
+    command = [sys.executable, "-c", AT_THE_RUN, str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout.readline() == "begun\n"
+            with pytest.raises(UserError, match="another process is at this run"):
+                training.RunFolder(tmp_path, {"seed": 0}).begin()
+        finally:
+            process.kill()
+    assert {file.name for file in tmp_path.iterdir()} == {".lock", "config.json"}
+    for overwrite in (False, True):
+        run = training.RunFolder(tmp_path, {"seed": 0}, overwrite=overwrite)
+        assert run.continues is not overwrite
+        run.begin()
+        run.close()
+        assert [file.name for file in tmp_path.iterdir()] == ["config.json"]
+    # One that was killed before it wrote anything.
+    (tmp_path / "config.json").rename(tmp_path / ".lock")
+    assert not training.RunFolder(tmp_path, {"seed": 0}).continues
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS])
+def test_a_file_system_without_locks_is_refused(tmp_path, monkeypatch, number):
+    def flock(*_):
+        raise OSError(number, os.strerror(number))
+
+    run = training.RunFolder(tmp_path / "run", CONFIG)
+    monkeypatch.setattr("fcntl.flock", flock)
+    words = [os.strerror(number), ".lock", "--out"]
+    refused_in_a_line(run.begin, *words)
+    assert not (tmp_path / "run" / "config.json").exists()
+
+
+def test_a_child_that_ends_leaves_the_run_to_its_parent(tmp_path):
+    """A worker that reads data, say, knows the folder, and does not hold it."""
+    run, other = (training.RunFolder(tmp_path, CONFIG) for _ in range(2))
+    run.begin()
+    with warnings.catch_warnings(action="ignore"):  # JAX warns of forks; this child does nothing.
+        child = os.fork()
+    if child == 0:
+        try:
+            del run
+        finally:
+            os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    with pytest.raises(UserError, match="another process is at this run"):
+        other.begin()
 
 
 def test_a_run_killed_while_it_began_is_begun_again(tmp_path):

@@ -184,6 +184,7 @@ def _facts(runs: Runs) -> dict[str, str]:
     newest = max((run.folder / "result.json").stat().st_mtime for run in runs.all)
     folders = sorted({_folder(result) for result in results})
     hours = sum(result["seconds"]["total"] for result in results) / 3600
+    memories = [m for result in results if (m := result["peak_memory_gb"]) is not None]
     facts = {
         "Data": _data(runs) + f", in {', '.join(folders)}" * (not runs.simulated),
         "Runs": count,
@@ -193,7 +194,7 @@ def _facts(runs: Runs) -> dict[str, str]:
         "Tested on": _tested(runs),
         "Hardware": ", ".join(sorted({result["device"] for result in results})),
         "Time": f"{hours:,.{1 if hours >= 1 else 2}f} hours, all runs together",
-        "Most memory": f"{max(result['peak_memory_gb'] for result in results):.1f} GB of a process",
+        "Most memory": f"{max(memories):.1f} GB of a process" if memories else "",
         "Code": "; ".join(sorted({result["code"] for result in results})),
         "Newest result": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(newest)),
     }
