@@ -15,7 +15,8 @@ import math
 import os
 import pathlib
 import re
-from collections.abc import Iterable, Mapping
+import sys
+from collections.abc import Iterable
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -97,16 +98,16 @@ class Modality:
         _refuse("name", not _MODALITY.fullmatch(self.name), f"{self.name!r} is no plain word")
         _refuse("name", self.name in _RESERVED, f"{self.name} has another meaning")
         _refuse("channels", not self.channels, "there is none")
-        _refuse("channels", _repeated(self.channels), "a name stands twice")
+        _refuse_twice("channels", "name", self.channels)
         try:
             kind = np.dtype(self.dtype).kind
-        except TypeError:
+        except (TypeError, ValueError, SyntaxError):
             kind = ""
-        _refuse("dtype", kind not in "iuf", f"{self.dtype!r} is no NumPy type of numbers")
+        _refuse("dtype", kind not in ("i", "u", "f"), f"{self.dtype!r} is no NumPy type of numbers")
         _refuse("unit", self.unit not in UNITS, f"{self.unit!r} is none of {', '.join(UNITS)}")
         _refuse(
             "nodata",
-            self.nodata is not None and kind != "f" and not _holds(self.dtype, self.nodata),
+            self.nodata is not None and not _holds(self.dtype, self.nodata),
             f"{self.dtype} cannot hold {self.nodata}",
         )
         if self.plausible is not None:
@@ -128,6 +129,13 @@ class Modality:
                 any(not low < high for low, high in ranges or ()),
                 "the lowest value comes first",
             )
+
+    def __eq__(self, other: object) -> bool:
+        # NaN as nodata is like itself.
+        return isinstance(other, Modality) and _plain(self) == _plain(other)
+
+    def __hash__(self) -> int:
+        return hash((self.name, self.channels))
 
     @property
     def optical(self) -> bool:
@@ -168,8 +176,13 @@ class CropClass:
     value: int | None = None
 
     def __post_init__(self):
+        text = str(self.code)
+        _refuse("code", not text or text != text.strip(), f"{text!r} is empty or has space around")
         if self.value is None and isinstance(self.code, int):
             object.__setattr__(self, "value", self.code)
+        limits = np.iinfo(np.int64)
+        fits = self.value is None or limits.min <= self.value <= limits.max
+        _refuse("value", not fits, f"{self.value} has more than 64 bits")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -192,12 +205,12 @@ class Nomenclature:
     def __post_init__(self):
         codes = [one.code for one in self.classes]
         # A table cannot tell 3 from "3".
-        _refuse("classes", _repeated(map(str, codes)), "a code stands twice")
-        names = [one.name.casefold() for one in self.classes]
-        _refuse("classes", _repeated(names), "a name stands twice")
+        _refuse_twice("classes", "code", map(str, codes))
+        names = [one.name.strip().casefold() for one in self.classes]
+        _refuse_twice("classes", "name", names)
         _refuse("classes", not all(names), "a name is empty")
         values = [one.value for one in self.classes if one.value is not None]
-        _refuse("classes", _repeated(values), "a value stands twice")
+        _refuse_twice("classes", "value", values)
         for field in ("background", "void"):
             code = getattr(self, field)
             _refuse(field, code is not None and code not in codes, f"{code!r} is no class's code")
@@ -254,13 +267,12 @@ class Nomenclature:
           values: Labels as patches hold them, integers of any shape.
 
         Raises:
-          KeyError: Naming the first value of no class.
+          KeyError: Naming the lowest value of no class.
         """
         known, numbers = self.values
-        place = np.minimum(np.searchsorted(known, values), len(known) - 1)
-        if (unknown := known[place] != values).any():
+        if (unknown := ~np.isin(values, known)).any():
             raise KeyError(int(values[unknown].min()))
-        return numbers[place]
+        return numbers[np.searchsorted(known, values)]
 
     def is_background(self, numbers: np.ndarray) -> np.ndarray:
         """Which of the classes with these numbers are the background."""
@@ -301,18 +313,18 @@ class Dataset:
         _refuse("name", not self.name.strip(), "it is empty")
         _refuse("modalities", not self.modalities, "there is none")
         names = [one.name.casefold() for one in self.modalities]
-        _refuse("modalities", _repeated(names), "a name stands twice")
+        _refuse_twice("modalities", "name", names)
         _refuse("folds", len(self.folds) < 3, "there must be three or more")
-        _refuse("folds", _repeated(map(str, self.folds)), "a name stands twice")
+        _refuse_twice("folds", "name", map(str, self.folds))
         for fold in self.folds:
             _refuse("folds", not _FOLD.fullmatch(str(fold)), f"{fold!r} is no plain word")
         if self.splits is not None:
             used = [fold for folds in self.splits for fold in folds]
             for split, folds in zip(SPLITS, self.splits, strict=True):
                 _refuse(f"splits.{split}", not folds, "there is no fold")
-            unknown = [str(fold) for fold in used if fold not in self.folds]
-            _refuse("splits", unknown, f"{', '.join(unknown)} are not among the folds")
-            _refuse("splits", _repeated(used), "a fold is in two of them")
+            for fold in used:
+                _refuse("splits", fold not in self.folds, f"there is no fold {fold!r}")
+            _refuse_twice("splits", "fold", used)
         size = self.pixel_size
         _refuse("pixel_size", not (0 < size < math.inf), "must be a number of metres above 0")
 
@@ -380,7 +392,7 @@ def to_json(dataset: Dataset) -> dict[str, Any]:
         "season_start": dataset.season_start.isoformat(),
         "pixel_size": dataset.pixel_size,
         "folds": list(dataset.folds),
-        "modalities": [_plain(dataclasses.asdict(one)) for one in dataset.modalities],
+        "modalities": [_plain(one) for one in dataset.modalities],
         "nomenclature": {
             "background": nomenclature.background,
             "void": nomenclature.void,
@@ -447,7 +459,9 @@ def read(file: str | os.PathLike[str]) -> Dataset:
         return from_json(json.loads(file.read_text(encoding="utf-8-sig")))
     except FileNotFoundError:
         raise DataError("file not found", where=file, remedy=remedy) from None
-    except (OSError, ValueError, RecursionError) as error:
+    except (json.JSONDecodeError, UnicodeError, RecursionError) as error:
+        raise DataError(f"not JSON ({error})", where=file, remedy=remedy) from error
+    except (OSError, ValueError) as error:
         raise DataError(str(error), where=file, remedy=remedy) from error
 
 
@@ -465,7 +479,7 @@ class _Fields:
 
     def __init__(self, content: Any, path: str):
         if not isinstance(content, dict):
-            raise ValueError(f"{path.rstrip('.') or 'the file'}: not a JSON object")
+            raise ValueError("not a JSON object")
         self._left, self._path = dict(content), path
 
     def take(self, name: str, kind: Any, *default: Any) -> Any:
@@ -476,14 +490,21 @@ class _Fields:
         value = self._left.pop(name)
         if isinstance(value, bool) or not isinstance(value, kind):
             kinds = getattr(kind, "__args__", (kind,))
-            wanted = " or ".join(_JSON.get(one, one.__name__) for one in kinds)
-            raise ValueError(f"{self._path}{name}: not {wanted}")
+            wanted = [_JSON[one] for one in kinds if one is not int or float not in kinds]
+            raise ValueError(f"{self._path}{name}: not {' or '.join(wanted)}")
+        long = isinstance(value, int) and value.bit_length() > 64
+        self.refuse(name, long, "has more than 64 bits")
         return value
+
+    def refuse(self, name: str, wrong: Any, what: str) -> None:
+        _refuse(f"{self._path}{name}", wrong, what)
 
     def each(self, name: str, make: Any) -> tuple[Any, ...]:
         made = []
         for number, one in enumerate(self.take(name, list)):
-            with _within(f"{self._path}{name}[{number}]."):
+            place = f"{self._path}{name}[{number}]"
+            _refuse(place, not isinstance(one, dict), "not an object")
+            with _within(f"{place}."):
                 fields = _Fields(one, "")
                 made.append(make(fields, number))
                 fields.done()
@@ -554,20 +575,23 @@ def _class(fields: _Fields, number: int) -> CropClass:
 
 def _texts(fields: _Fields, name: str) -> tuple[str, ...]:
     values = fields.take(name, list)
-    _refuse(name, not all(isinstance(one, str) and one for one in values), "not a list of texts")
+    fields.refuse(name, not all(isinstance(one, str) and one for one in values), "not texts")
     return tuple(values)
 
 
 def _folds(fields: _Fields, name: str) -> tuple[Fold, ...]:
     values = fields.take(name, list)
     wrong = [one for one in values if isinstance(one, bool) or not isinstance(one, int | str)]
-    _refuse(name, wrong, "not a list of integers or texts")
+    fields.refuse(name, wrong, "not integers or texts")
     return tuple(values)
 
 
 def _pair(value: Any, name: str) -> tuple[float, float]:
     numbers = isinstance(value, list) and all(
-        isinstance(one, int | float) and not isinstance(one, bool) for one in value
+        isinstance(one, int | float)
+        and not isinstance(one, bool)
+        and abs(one) <= sys.float_info.max
+        for one in value
     )
     _refuse(name, not numbers or len(value) != 2, "not a lowest and a highest value")
     return tuple(map(float, value))
@@ -580,9 +604,9 @@ def _date(text: str) -> datetime.date:
         raise ValueError(f"season_start: {text!r} is not a day YYYY-MM-DD") from None
 
 
-def _plain(modality: Mapping[str, Any]) -> dict[str, Any]:
+def _plain(modality: Modality) -> dict[str, Any]:
     """A modality for JSON, what has its default left out."""
-    content = {name: value for name, value in modality.items() if value is not None}
+    content = {n: v for n, v in dataclasses.asdict(modality).items() if v is not None}
     if not content["drop_rate"]:
         del content["drop_rate"]
     if isinstance(nodata := content.get("nodata"), float) and math.isnan(nodata):
@@ -597,11 +621,15 @@ def _refuse(field: str, wrong: Any, what: str) -> None:
         raise ValueError(f"{field}: {what}")
 
 
-def _repeated(values: Iterable[Any]) -> bool:
-    values = list(values)
-    return len(set(values)) < len(values)
+def _refuse_twice(field: str, what: str, values: Iterable[Any]) -> None:
+    seen = set()
+    for value in values:
+        _refuse(field, value in seen, f"the {what} {value!r} stands twice")
+        seen.add(value)
 
 
 def _holds(dtype: str, value: float) -> bool:
+    if np.dtype(dtype).kind == "f":
+        return not math.isfinite(value) or abs(value) <= float(np.finfo(dtype).max)
     limits = np.iinfo(dtype)
     return math.isfinite(value) and value == int(value) and limits.min <= value <= limits.max
