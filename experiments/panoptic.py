@@ -26,6 +26,7 @@ from experiments.panoptic_arguments import Config, complete
 from experiments.paper import pooled
 from pastis_jax import training, viz
 from pastis_jax.data.class_mapping import ClassMapping
+from pastis_jax.data.pastis_r import PASTIS_R
 from pastis_jax.interop import PublishedPanopticModel, load_paps
 from pastis_jax.models import PaPs
 from pastis_jax.panoptic import ConfidenceTuning, PanopticLoss, panoptic_map, paps_loss
@@ -300,11 +301,11 @@ def panel_rows(
     rows = []
     for i in range(min(PANEL_PATCHES, int(batch.real.sum()))):
         record = data.sources["test"][i]
-        optical = "S2" in data.encode.lengths
+        optical = [m for m in data.encode.lengths if m == "S2"]
         rows.append(
             viz.PanopticRow(
                 title=f"patch {record['patch']}",
-                rgb=viz.rgb(data.picture(record, "S2")) if optical else None,
+                pictures={m: viz.picture(data.picture(record, m), PASTIS_R[m]) for m in optical},
                 heatmap=np.asarray(prediction.logits.heatmap[i]),
                 centres=np.argwhere(batch.panoptic.heatmap[i] == 1),
                 predicted=np.asarray(found.instances[i]),

@@ -11,6 +11,7 @@ from experiments import panoptic, patches, restored, semantic
 from experiments.paper import pictures
 from pastis_jax import viz
 from pastis_jax.data.instances import instances_from_parcels
+from pastis_jax.data.pastis_r import PASTIS_R
 
 MOST_MARKS = 3
 """Parcels marked on a patch, of each kind."""
@@ -125,11 +126,9 @@ def _observations(data, record):
     """One clear optical date and the radar date next to it, and their dates, by column."""
     day = data.clear_day(record)
     radar = next(m for m in data.encode.lengths if m != "S2")
-    optical_image, _ = data.observation(record, "S2", day)
-    radar_image, radar_day = data.observation(record, radar, day)
-    shown = {"S2": viz.rgb(optical_image), radar: viz.radar_composite(radar_image)}
-    days = {"S2": day, radar: radar_day}
-    return (
-        {f"{m} observation": picture for m, picture in shown.items()},
-        {f"{m} observation": f"{patches.date_of(one):%d %b %Y}" for m, one in days.items()},
-    )
+    shown, dates = {}, {}
+    for modality in ("S2", radar):
+        image, observed_day = data.observation(record, modality, day)
+        shown[f"{modality} observation"] = viz.picture(image, PASTIS_R[modality])
+        dates[f"{modality} observation"] = f"{PASTIS_R.date(observed_day):%d %b %Y}"
+    return shown, dates

@@ -6,8 +6,7 @@ from pastis_jax.viz.maps import (
     PanelRow,
     class_map,
     error_map,
-    radar_composite,
-    rgb,
+    picture,
     segmentation_panel,
 )
 
@@ -21,8 +20,7 @@ __all__ = [
     "learning_curves",
     "outlines",
     "panoptic_panel",
+    "picture",
     "pq_per_class",
-    "radar_composite",
-    "rgb",
     "segmentation_panel",
 ]

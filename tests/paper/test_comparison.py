@@ -13,10 +13,9 @@ from experiments.paper.pictures import comparison
 from pastis_jax import viz
 from pastis_jax.data.pastis_r import PASTIS_R
 
-VOID = PASTIS_R.nomenclature.void_number
-CLASSES = PASTIS_R.nomenclature.classes[:VOID]
-NAMES = [crop.name for crop in CLASSES]
-COLOURS = [crop.colour for crop in CLASSES]
+CLASSES, VOID = PASTIS_R.nomenclature.classes, PASTIS_R.nomenclature.void_number
+NAMES = [crop.name for crop in CLASSES[:VOID]]
+COLOURS = [crop.colour for crop in CLASSES[:VOID]]
 TEXTS = {"title": "a title", "gained": "found now", "lost": "found before"}
 
 
