@@ -26,6 +26,7 @@ from experiments.panoptic_arguments import Config, complete
 from experiments.paper import pooled
 from pastis_jax import training, viz
 from pastis_jax.data.class_mapping import ClassMapping
+from pastis_jax.data.pastis_r import PASTIS_R
 from pastis_jax.interop import PublishedPanopticModel, load_paps
 from pastis_jax.models import PaPs
 from pastis_jax.panoptic import ConfidenceTuning, PanopticLoss, panoptic_map, paps_loss
@@ -198,7 +199,7 @@ def make_task(config: Config, classes: ClassMapping) -> supervised.Task:
 
     def parts(prediction: Prediction, batch: Batch) -> PanopticLoss:
         counted = batch.real & prediction.valid
-        return paps_loss(prediction.output, batch.panoptic, counted, void=classes.void)
+        return paps_loss(prediction.logits, batch.panoptic, counted, void=classes.void)
 
     def loss(prediction: Prediction, batch: Batch) -> tuple[jax.Array, jax.Array]:
         # Each part is a mean over the whole batch's pixels or instances: one value for all.
@@ -235,7 +236,7 @@ def make_predict(
     def predict(variables, series):
         prediction = model.apply(variables, series)
         return prediction, panoptic_map(
-            prediction.output, min_confidence=min_confidence, min_remain=config.min_remain
+            prediction.logits, min_confidence=min_confidence, min_remain=config.min_remain
         )
 
     variables = jax.device_get(variables)
@@ -244,7 +245,7 @@ def make_predict(
 
 def tuning(prediction: Prediction, batch: Batch) -> ConfidenceTuning:
     """How well masks fit, by confidence."""
-    return ConfidenceTuning.from_batch(prediction.output, batch.real & prediction.valid)
+    return ConfidenceTuning.from_batch(prediction.logits, batch.real & prediction.valid)
 
 
 def make_output(config: Config) -> Callable[..., PanopticMap]:
@@ -252,7 +253,7 @@ def make_output(config: Config) -> Callable[..., PanopticMap]:
 
     def output(prediction: Prediction, *, min_confidence: jax.Array) -> PanopticMap:
         return panoptic_map(
-            prediction.output, min_confidence=min_confidence, min_remain=config.min_remain
+            prediction.logits, min_confidence=min_confidence, min_remain=config.min_remain
         )
 
     return output
@@ -300,12 +301,12 @@ def panel_rows(
     rows = []
     for i in range(min(PANEL_PATCHES, int(batch.real.sum()))):
         record = data.sources["test"][i]
-        optical = "S2" in data.encode.lengths
+        optical = [m for m in data.encode.lengths if m == "S2"]
         rows.append(
             viz.PanopticRow(
                 title=f"patch {record['patch']}",
-                rgb=viz.rgb(data.picture(record, "S2")) if optical else None,
-                heatmap=np.asarray(prediction.output.heatmap[i]),
+                pictures={m: viz.picture(data.picture(record, m), PASTIS_R[m]) for m in optical},
+                heatmap=np.asarray(prediction.logits.heatmap[i]),
                 centres=np.argwhere(batch.panoptic.heatmap[i] == 1),
                 predicted=np.asarray(found.instances[i]),
                 predicted_class=np.asarray(found.semantic[i]),

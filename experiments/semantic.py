@@ -27,6 +27,7 @@ from flax import linen as nn
 from experiments import arguments, common, components, patch_arguments, patches, supervised
 from pastis_jax import training, viz
 from pastis_jax.data.class_mapping import ClassMapping
+from pastis_jax.data.pastis_r import PASTIS_R
 from pastis_jax.interop import PublishedModel, load_utae
 from pastis_jax.losses import supervised_loss
 from pastis_jax.metrics import ConfusionMatrix
@@ -216,12 +217,13 @@ def panel_rows(data: patches.Data, batch: Batch, predicted: jax.Array) -> list[v
     for i in range(min(PANEL_PATCHES, int(batch.real.sum()))):
         record = data.sources["test"][i]
         middle = {m: data.picture(record, m) for m in data.encode.lengths}
-        radar = next((middle[m] for m in middle if m != "S2"), None)
+        radar = [m for m in middle if m != "S2"][:1]
         rows.append(
             viz.PanelRow(
                 title=f"patch {record['patch']}",
-                rgb=viz.rgb(middle["S2"]) if "S2" in middle else None,
-                radar=None if radar is None else viz.radar_composite(radar),
+                pictures={
+                    m: viz.picture(middle[m], PASTIS_R[m]) for m in ("S2", *radar) if m in middle
+                },
                 predicted=np.asarray(predicted[i]),
                 truth=np.asarray(batch.label[i]),
             )

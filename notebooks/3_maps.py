@@ -19,7 +19,6 @@ if "google.colab" in sys.modules:
     subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", SOURCE], check=True)
 
 # %%
-import datetime
 import pathlib
 
 import matplotlib.pyplot as plt
@@ -31,8 +30,8 @@ from matplotlib.patches import Patch
 from experiments import common, panoptic, semantic
 from experiments.restored import open_run
 from pastis_jax import viz
-from pastis_jax.data.nomenclature import CLASSES, REFERENCE_DATE, VOID
-from pastis_jax.data.patches.folder import PatchFolder
+from pastis_jax.data.pastis_r import PASTIS_R
+from pastis_jax.data.patch_folder import PatchFolder
 from pastis_jax.panoptic import connected_components
 
 # %% tags=["parameters"]
@@ -54,12 +53,11 @@ patch = next(iter(folder.patches.values()))
 series = folder.series(patch)
 
 figure, axes = plt.subplots(2, 6, figsize=(12, 4.4), layout="constrained")
-for row, name, picture in ((0, "S2", viz.rgb), (1, "S1D", viz.radar_composite)):
+for row, name in enumerate(("S2", "S1D")):
     values, days = series[name]
     for axis, i in zip(axes[row], np.linspace(0, len(days) - 1, 6).astype(int), strict=True):
-        axis.imshow(picture(values[i].transpose(1, 2, 0)))
-        day = REFERENCE_DATE + datetime.timedelta(days=int(days[i]))
-        axis.set_title(f"{name}, {day:%d %b %Y}", fontsize=8)
+        axis.imshow(viz.picture(values[i].transpose(1, 2, 0), PASTIS_R[name]))
+        axis.set_title(f"{name}, {PASTIS_R.date(days[i]):%d %b %Y}", fontsize=8)
 for axis in axes.flat:
     axis.axis("off")
 plt.show()
@@ -70,14 +68,15 @@ plt.show()
 
 # %%
 semantics, instances = folder.annotations(patch).semantic, folder.instances(patch).instances
-colours = [one.colour for one in CLASSES[:VOID]]
+classes = PASTIS_R.nomenclature.classes
+colours = [one.colour for one in classes[: PASTIS_R.nomenclature.void_number]]
 medians = {
     name: np.median(series[name][0], axis=0).transpose(1, 2, 0).astype(np.float32)
     for name in ("S2", "S1D")
 }
 figure, axes = plt.subplots(1, 3, figsize=(12, 4.8), layout="constrained")
-axes[0].imshow(viz.rgb(medians["S2"]))
-axes[1].imshow(viz.radar_composite(medians["S1D"]))
+for axis, (name, median) in zip(axes[:2], medians.items(), strict=True):
+    axis.imshow(viz.picture(median, PASTIS_R[name]))
 axes[2].imshow(viz.class_map(semantics, colours))
 axes[2].add_collection(LineCollection(viz.outlines(instances), colors="black", linewidths=1))
 for axis, title in zip(axes, ("S2, median", "S1D, median", "crops and parcels"), strict=True):
@@ -85,10 +84,10 @@ for axis, title in zip(axes, ("S2, median", "S1D, median", "crops and parcels"),
     axis.axis("off")
 figure.legend(
     [
-        Patch(facecolor=np.array(CLASSES[i].colour) / 255, edgecolor="black")
+        Patch(facecolor=np.array(classes[i].colour) / 255, edgecolor="black")
         for i in np.unique(semantics)
     ],
-    [CLASSES[i].name for i in np.unique(semantics)],
+    [classes[i].name for i in np.unique(semantics)],
     loc="outside lower center",
     ncols=6,
     frameon=False,
@@ -143,9 +142,9 @@ def draw(axis, classes, instances, title):
 figure, axes = plt.subplots(1, 4, figsize=(12, 3.4), layout="constrained")
 for i, pair in enumerate(axes.reshape(2, 2)[: batch.real.sum()]):
     found = connected_components(predicted[i], least_area=least_area)
-    draw(pair[0], predicted[i], found, f"{batch.number[i]}: {found.max()} components")
-    truth = folder.instances(folder.patches[int(batch.number[i])]).instances
-    draw(pair[1], batch.label[i], truth, f"{batch.number[i]}: {truth.max()} parcels")
+    draw(pair[0], predicted[i], found, f"{batch.id[i]}: {found.max()} components")
+    truth = folder.instances(folder.patches[int(batch.id[i])]).instances
+    draw(pair[1], batch.label[i], truth, f"{batch.id[i]}: {truth.max()} parcels")
 plt.show()
 
 # %% [markdown]

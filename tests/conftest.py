@@ -22,7 +22,8 @@ SLOWEST = (
     *("test_notebooks.py", "test_panoptic.py", "test_semantic.py", "training/test_devices.py"),
     *("test_parcel.py", "test_golden.py", "training/test_processes.py", "test_resume.py"),
     *("test_properties.py", "training/test_training.py", "test_image_properties.py"),
-    *("panoptic/test_paps.py", "test_attention.py", "test_measurements.py", "test_figures.py"),
+    *("panoptic/test_paps.py", "paper/test_attention.py", "paper/test_measurements.py"),
+    "paper/test_figures.py",
 )
 """Modules that take longest, in this order."""
 

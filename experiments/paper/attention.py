@@ -28,8 +28,9 @@ import tyro
 from jaxtyping import Array, Bool, Float, Int
 
 from experiments import arguments, common, restored
-from pastis_jax import training, viz
-from pastis_jax.data.nomenclature import REFERENCE_DATE
+from experiments.paper.pictures import attention_calendar
+from pastis_jax import training
+from pastis_jax.data.pastis_r import PASTIS_R
 from pastis_jax.types import Batch
 
 MOST_DAYS = 730
@@ -105,11 +106,12 @@ def measure(opened: restored.Restored, days: int) -> dict[str, dict[str, np.ndar
         one = jax.tree.map(lambda x: np.asarray(x, np.float64), one)
         total = one if total is None else jax.tree.map(np.add, total, one)
     samples, outside = total.pop("samples"), sum(one["outside"] for one in total.values())
+    start = PASTIS_R.season_start
     arguments.refuse(
         (
             outside,
             opened.parts.data.root,
-            f"{outside:.0f} test dates are not within {MOST_DAYS} days from {REFERENCE_DATE}",
+            f"{outside:.0f} test dates are not within {MOST_DAYS} days from {start}",
             "correct the dates",
         )
     )
@@ -219,9 +221,7 @@ def report(
     """What the file holds: bins from the first acquisition to the last."""
     taken = np.flatnonzero(sum(one["acquisitions"] for one in found.values()))
     first, last = taken[0], taken[-1] + 1
-    starts = [
-        REFERENCE_DATE + datetime.timedelta(days=int(config.days * i)) for i in range(first, last)
-    ]
+    starts = [PASTIS_R.date(config.days * i) for i in range(first, last)]
     same = ("title", "task", "fusion", "modalities", "temporal_dropout", "auxiliary", "fold")
     return {
         "run": config.run,
@@ -260,7 +260,7 @@ def draw(result: Mapping[str, Any], out: pathlib.Path) -> list[pathlib.Path]:
     pictures = []
     for name, rows, values in (("class", classes, by_class), ("head", names, by_head)):
         pictures.append(out.with_name(f"{out.stem}_by_{name}.png"))
-        viz.attention_calendar(
+        attention_calendar(
             values,
             acquisitions,
             rows,

@@ -24,9 +24,8 @@ import tqdm
 import tyro
 
 from experiments import arguments, common, restored
-from experiments.paper import pooled
-from pastis_jax import viz
-from pastis_jax.data.date_removal import remaining, removal_rank
+from experiments.paper import pictures, pooled
+from experiments.paper.date_removal import remaining, removal_rank
 from pastis_jax.errors import UserError
 from pastis_jax.metrics import ConfusionMatrix
 from pastis_jax.panoptic import PanopticQuality
@@ -238,7 +237,7 @@ def draw(folder: pathlib.Path, path: pathlib.Path) -> None:
         raise UserError(what, where="--draw", remedy="measure them, or draw models apart")
     data = "simulated data" if found[0]["data"] == "simulated" else "real data"
     path.parent.mkdir(parents=True, exist_ok=True)
-    viz.cloud_cover(panels, path, title=f"Test with S2 dates removed, {data}")
+    pictures.cloud_cover(panels, path, title=f"Test with S2 dates removed, {data}")
 
 
 Runs = tuple[tuple[int, ...], tuple[int, ...]]
@@ -267,7 +266,7 @@ def _shared(found: list[dict[str, Any]]) -> Runs | None:
     return folds, seeds
 
 
-def _panel(found: list[dict[str, Any]], runs: Runs, number: int) -> viz.CloudPanel:
+def _panel(found: list[dict[str, Any]], runs: Runs, number: int) -> pictures.CloudPanel:
     """What was measured of a task on folds with seeds, at one spell of the settings."""
     folds, seeds = runs
     models: dict[tuple[str, str], dict[tuple[int, int], dict[str, Any]]] = {}
@@ -276,11 +275,11 @@ def _panel(found: list[dict[str, Any]], runs: Runs, number: int) -> viz.CloudPan
             curves = models.setdefault(_key(one), {})
             curves[one["fold"], one["seed"]] = one["curves"][number]
     task, score, curve = found[0]["task"], found[0]["score"], found[0]["curves"][number]
-    return viz.CloudPanel(
+    return pictures.CloudPanel(
         title=f"{found[0]['title']}: {curve_name(curve)}\n{common.runs_name(folds, seeds)}",
         score=score,
         curves=[
-            viz.CloudCurve(*model, curve["ratios"], pooled_scores(task, score, curves))
+            pictures.CloudCurve(*model, curve["ratios"], pooled_scores(task, score, curves))
             for model, curves in models.items()
         ],
     )

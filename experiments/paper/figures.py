@@ -23,9 +23,8 @@ import numpy as np
 import tyro
 
 from experiments import arguments, common, restored
-from experiments.paper import pooled, qualitative
-from pastis_jax import viz
-from pastis_jax.data.nomenclature import BACKGROUND, CLASSES, CROPS
+from experiments.paper import pictures, pooled, qualitative
+from pastis_jax.data.pastis_r import PASTIS_R
 from pastis_jax.errors import UserError
 from pastis_jax.training import jsonable
 
@@ -64,6 +63,8 @@ FIGURES = (
 SCORES = {"parcel": "IoU", "panoptic": "PQ"}
 Cell = tuple[int, int]
 """Fold and seed of a run."""
+CROPS = PASTIS_R.nomenclature.crops
+BACKGROUND = PASTIS_R.nomenclature.classes[PASTIS_R.nomenclature.background_number]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -222,7 +223,7 @@ def per_class(
     columns = [names.index(name) for name in order]
     shown = {name: values[:, columns] for name, values in scores.items()}
     draw = functools.partial(
-        viz.compare_per_class,
+        pictures.compare_per_class,
         shown,
         order,
         [CROPS[i].colour for i in columns],
@@ -259,7 +260,7 @@ def check_alike(results: Sequence[Mapping[str, Any]]) -> None:
     crops = [crop.name for crop in CROPS]
     for one in results:
         names = list(one["test"].get("iou") or one["test"]["per_class"])
-        if [name for name in names if name != CLASSES[BACKGROUND].name] != crops:
+        if [name for name in names if name != BACKGROUND.name] != crops:
             raise UndrawableError("its runs are not all of the official classes")
 
 
@@ -302,7 +303,7 @@ def maps(
         observed=figure.observed,
     )
     draw = functools.partial(
-        viz.comparison_panel,
+        pictures.comparison_panel,
         examples.rows,
         data.classes.names,
         data.classes.colours,

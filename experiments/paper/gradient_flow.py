@@ -37,7 +37,9 @@ import tyro
 from jaxtyping import Array, Float, PyTree
 
 from experiments import arguments, common, datasets, parcel
-from pastis_jax import training, viz
+from experiments.paper import pictures
+from experiments.paper.flow_step import GradientFlow, make_flow_step
+from pastis_jax import training
 from pastis_jax.data import simulate
 from pastis_jax.errors import UserError
 
@@ -127,7 +129,7 @@ def train(config: parcel.Config, data: datasets.Data) -> Iterator[dict[str, Any]
     optimizer, key = optax.sgd(config.learning_rate), jax.random.key(config.seed)
     state = training.create_state(model, optimizer, next(data.evaluation("val")), key)
     modules = jax.eval_shape(functools.partial(by_module, config.modalities), state.params)
-    step = training.make_flow_step(
+    step = make_flow_step(
         model=model,
         loss=parcel.loss,
         by_module=functools.partial(by_module, config.modalities),
@@ -144,7 +146,7 @@ def train(config: parcel.Config, data: datasets.Data) -> Iterator[dict[str, Any]
 
     state, batches = placement.whole(state), data.training()
     for epoch in range(1, config.epochs + 1):
-        metrics = placement.whole(empty(training.GradientFlow.empty(modules)))
+        metrics = placement.whole(empty(GradientFlow.empty(modules)))
         for _ in range(data.steps_per_epoch):
             state, metrics = step(state, metrics, placement.batch(next(batches)))
         metrics = jax.device_get(metrics)
@@ -243,7 +245,7 @@ def flows(result: Mapping[str, Any]) -> dict[str, dict[str, np.ndarray]]:
 
 def draw(results: Sequence[Mapping[str, Any]], picture: pathlib.Path) -> None:
     """Draws what `run` has written, one panel a run from top to bottom, as Figure 6."""
-    viz.gradient_flow([(one["title"], flows(one)) for one in results], picture)
+    pictures.gradient_flow([(one["title"], flows(one)) for one in results], picture)
 
 
 def main(argv: list[str] | None = None) -> None:

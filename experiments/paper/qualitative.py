@@ -8,8 +8,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from experiments import panoptic, patches, restored, semantic
+from experiments.paper import pictures
 from pastis_jax import viz
-from pastis_jax.data.patches.instances import instances_from_parcels
+from pastis_jax.data.instances import instances_from_parcels
+from pastis_jax.data.pastis_r import PASTIS_R
 
 MOST_MARKS = 3
 """Parcels marked on a patch, of each kind."""
@@ -26,13 +28,13 @@ class Examples:
       lost: Those that the first alone gets right.
     """
 
-    rows: Sequence[viz.ComparisonRow]
+    rows: Sequence[pictures.ComparisonRow]
     ids: Sequence[int]
     gained: int
     lost: int
 
 
-def predict(run: restored.Restored) -> dict[int, viz.ClassMap]:
+def predict(run: restored.Restored) -> dict[int, pictures.ClassMap]:
     """Returns the maps of the test patches of a semantic or panoptic run, by their id."""
     parts, config = run.parts, run.config
     variables = run.state.variables
@@ -51,13 +53,13 @@ def predict(run: restored.Restored) -> dict[int, viz.ClassMap]:
             classes = np.where(instances > 0, found.semantic, 0).astype(np.uint8)
         for i in np.flatnonzero(batch.real):
             one = None if instances is None else instances[i]
-            maps[int(batch.number[i])] = viz.ClassMap(classes[i], one)
+            maps[int(batch.id[i])] = pictures.ClassMap(classes[i], one)
     return maps
 
 
 def choose(
     data: patches.Data,
-    maps: Mapping[str, Mapping[int, viz.ClassMap]],
+    maps: Mapping[str, Mapping[int, pictures.ClassMap]],
     *,
     compared: tuple[str, str],
     number: int,
@@ -79,7 +81,7 @@ def choose(
     for i, record in enumerate(data.sources["test"]):
         truth = true_map(data, record)
         first, second = (
-            viz.right_parcels(maps[name][record["patch"]], truth, void) for name in compared
+            pictures.right_parcels(maps[name][record["patch"]], truth, void) for name in compared
         )
         better, worse = (second & ~first).sum(), (first & ~second).sum()
         gained, lost = gained + int(better), lost + int(worse)
@@ -89,33 +91,34 @@ def choose(
     return Examples(rows, [int(record["patch"]) for record in chosen], gained, lost)
 
 
-def true_map(data: patches.Data, record: Mapping) -> viz.ClassMap:
+def true_map(data: patches.Data, record: Mapping) -> pictures.ClassMap:
     """The true classes of a record, and its parcels."""
     parcels = record.get("instances", record["parcels"])
     instances = instances_from_parcels(parcels, record["semantic"])
-    return viz.ClassMap(data.classes.lookup[record["semantic"]], instances)
+    return pictures.ClassMap(data.classes.lookup[record["semantic"]], instances)
 
 
 def _row(data, record, maps, compared, observed):
     truth, void = true_map(data, record), data.classes.void
     right = {
-        name: viz.right_parcels(one[record["patch"]], truth, void) for name, one in maps.items()
+        name: pictures.right_parcels(one[record["patch"]], truth, void)
+        for name, one in maps.items()
     }
     first, second = (right[name] for name in compared)
-    total = int(viz.counted_parcels(truth, void).sum())
+    total = int(pictures.counted_parcels(truth, void).sum())
     notes = {name: f"{int(one.sum())} of {total} parcels right" for name, one in right.items()}
     predicted = {name: one[record["patch"]] for name, one in maps.items()}
     if any(one.instances is not None for one in predicted.values()):
-        drawn = viz.ClassMap(truth.classes, truth.instances)
+        drawn = pictures.ClassMap(truth.classes, truth.instances)
     else:
-        drawn = viz.ClassMap(truth.classes)
-    pictures, dates = _observations(data, record) if observed else ({}, {})
-    return viz.ComparisonRow(
+        drawn = pictures.ClassMap(truth.classes)
+    observations, dates = _observations(data, record) if observed else ({}, {})
+    return pictures.ComparisonRow(
         title=f"patch {record['patch']}",
-        observations=pictures,
+        observations=observations,
         maps={**predicted, "truth": drawn},
         notes={**notes, **dates},
-        differences=viz.differences(second, first, truth.instances, most=MOST_MARKS),
+        differences=pictures.differences(second, first, truth.instances, most=MOST_MARKS),
     )
 
 
@@ -123,11 +126,9 @@ def _observations(data, record):
     """One clear optical date and the radar date next to it, and their dates, by column."""
     day = data.clear_day(record)
     radar = next(m for m in data.encode.lengths if m != "S2")
-    optical_image, _ = data.observation(record, "S2", day)
-    radar_image, radar_day = data.observation(record, radar, day)
-    pictures = {"S2": viz.rgb(optical_image), radar: viz.radar_composite(radar_image)}
-    days = {"S2": day, radar: radar_day}
-    return (
-        {f"{m} observation": picture for m, picture in pictures.items()},
-        {f"{m} observation": f"{patches.date_of(one):%d %b %Y}" for m, one in days.items()},
-    )
+    shown, dates = {}, {}
+    for modality in ("S2", radar):
+        image, observed_day = data.observation(record, modality, day)
+        shown[f"{modality} observation"] = viz.picture(image, PASTIS_R[modality])
+        dates[f"{modality} observation"] = f"{PASTIS_R.date(observed_day):%d %b %Y}"
+    return shown, dates

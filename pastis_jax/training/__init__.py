@@ -1,7 +1,6 @@
 """State, steps, loop, checkpoints, run folder. Knows no model, fusion scheme or dataset."""
 
 from pastis_jax.training.checkpoint import Checkpoints, read_facts
-from pastis_jax.training.flow import GradientFlow, make_flow_step
 from pastis_jax.training.logging import RunFolder, jsonable, write_json
 from pastis_jax.training.loop import (
     Batches,
@@ -39,7 +38,6 @@ __all__ = [
     "EvaluationStep",
     "Events",
     "Fit",
-    "GradientFlow",
     "NonFiniteLossError",
     "Optimizer",
     "Outcome",
@@ -62,7 +60,6 @@ __all__ = [
     "leaving_on_failure",
     "main_first",
     "make_evaluation_step",
-    "make_flow_step",
     "make_optimizer",
     "make_prediction_step",
     "make_schedule",

@@ -5,14 +5,22 @@ from __future__ import annotations
 import dataclasses
 import os
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 
 from pastis_jax.viz.curves import save
-from pastis_jax.viz.maps import SMALL, class_map, draw, hatch, legend_entries, panel
+from pastis_jax.viz.maps import (
+    SMALL,
+    class_map,
+    draw,
+    hatch,
+    legend_entries,
+    panel,
+    picture_titles,
+)
 
 _CENTRE = "#ff3030"
 
@@ -23,7 +31,7 @@ class PanopticRow:
 
     Attributes:
       title: What the patch is called.
-      rgb: ``h w 3``, 0 to 1, as from `rgb`; None if the run uses no optical images.
+      pictures: What was observed, ``h w 3``, 0 to 1, as from `picture`, by the title of its column.
       heatmap: ``h w``, predicted centerness, 0 to 1.
       centres: ``i 2``, row and column of the true centres.
       predicted: ``h w``, predicted instance, 0 for none.
@@ -33,7 +41,7 @@ class PanopticRow:
     """
 
     title: str
-    rgb: np.ndarray | None
+    pictures: Mapping[str, np.ndarray]
     heatmap: np.ndarray
     centres: np.ndarray
     predicted: np.ndarray
@@ -66,11 +74,11 @@ def panoptic_panel(
     *,
     title: str,
 ) -> None:
-    """Draws one row per patch: RGB, centerness, predicted and true instances; classes below.
+    """Draws one row per patch: pictures, centerness, predicted and true instances; classes below.
 
-    RGB is a column if any row has it. Instances are in the colour of their class, with a black
-    outline; pixels of none in the colour of class 0, the background. Dots on the centerness are the
-    true centres. Void (index ``len(names)``) is white and hatched.
+    Every picture that any row has is a column. Instances are in the colour of their class, with a
+    black outline; pixels of none in the colour of class 0, the background. Dots on the centerness
+    are the true centres. Void (index ``len(names)``) is white and hatched.
 
     Args:
       rows: The patches, at least one.
@@ -81,9 +89,8 @@ def panoptic_panel(
     """
     if not rows:
         raise ValueError("a panel needs at least one row")
-    columns = ["centerness", "prediction", "truth"]
-    if any(row.rgb is not None for row in rows):
-        columns.insert(0, "RGB")
+    observed = picture_titles([row.pictures for row in rows])
+    columns = [*observed, "centerness", "prediction", "truth"]
     maps = [
         {
             "prediction": np.where(row.predicted > 0, row.predicted_class, 0),
@@ -95,13 +102,15 @@ def panoptic_panel(
     shapes = [row.truth.shape for row in rows]
     figure, grid = panel(shapes, columns, legend_entries(names, colours, shown), title)
     for row, pair, axes_of_row in zip(rows, maps, grid, strict=True):
-        by_name = dict(zip(columns, axes_of_row, strict=True))
         axes_of_row[0].set_ylabel(textwrap.fill(row.title, 30), fontsize=SMALL)
-        if "RGB" in by_name:
-            draw(by_name["RGB"], row.rgb, row.truth.shape)
-        _draw_centerness(by_name["centerness"], row)
-        for name, instances in (("prediction", row.predicted), ("truth", row.truth)):
-            axes, classes = by_name[name], pair[name]
+        for axes, name in zip(axes_of_row, observed, strict=False):
+            draw(axes, row.pictures.get(name), row.truth.shape)
+        centerness, prediction, truth = axes_of_row[len(observed) :]
+        _draw_centerness(centerness, row)
+        for axes, instances, classes in (
+            (prediction, row.predicted, pair["prediction"]),
+            (truth, row.truth, pair["truth"]),
+        ):
             draw_classes(axes, classes, instances, colours)
             axes.set_xlabel(_count(instances, classes == len(names)), fontsize=SMALL)
     save(figure, path)

@@ -6,7 +6,7 @@ import dataclasses
 import math
 import os
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -14,14 +14,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from pastis_jax.data.nomenclature import CLASSES, MODALITIES, VOID
+from pastis_jax.data.dataset import Modality
 from pastis_jax.viz.curves import GREY, INK, save
 
 CORRECT, WRONG = (217, 217, 217), (200, 0, 60)
-_VOID_COLOUR, _HATCH = CLASSES[VOID].colour, "/////"
-
-_DB = np.array([(-18, -4), (-25, -11), (0, 14)], np.float32).T
-"""Lowest and highest VV, VH and VV - VH of the radar composite, dB."""
+_VOID_COLOUR, _HATCH = (255, 255, 255), "/////"
 
 # Sizes in inches: one map, the strip beside or below it, one line of the legend.
 _CELL, _STRIP, _LINE = 2.1, 0.3, 0.2
@@ -34,61 +31,49 @@ class PanelRow:
 
     Attributes:
       title: What the patch is called.
-      rgb: ``h w 3``, 0 to 1, as from `rgb`; None if the run uses no optical images.
-      radar: ``h w 3``, 0 to 1, as from `radar_composite`; None if the run uses no radar.
+      pictures: What was observed, ``h w 3``, 0 to 1, as from `picture`, by the title of its column.
       predicted: ``h w``, class index; the number of classes is void.
       truth: ``h w``, class index; the number of classes is void.
     """
 
     title: str
-    rgb: np.ndarray | None
-    radar: np.ndarray | None
+    pictures: Mapping[str, np.ndarray]
     predicted: np.ndarray
     truth: np.ndarray
 
 
-def rgb(reflectance: np.ndarray) -> np.ndarray:
-    """Returns the true colours (B4, B3, B2) of an optical image, ``h w 3`` float32, 0 to 1.
+def picture(values: np.ndarray, modality: Modality) -> np.ndarray:
+    """Returns an image as `modality` is shown, ``h w 3`` float32, 0 to 1.
 
-    The 2nd to 98th percentile of the three bands together become 0 to 1: one stretch, so hues stay.
-    Pixels without data (-10000 or not finite in one of the three bands) count for nothing and are
-    black; an image of one value is mid-grey.
+    What lies between the lowest and the highest value becomes 0 to 1, what is outside is clipped.
+    Where the modality gives no ranges, the 2nd to 98th percentile of the shown channels together
+    do: one stretch, so hues stay; an image of one value is mid-grey. Pixels without data (missing
+    or not finite in a shown channel) count for nothing and are black. One channel is shown in grey.
 
     Args:
-      reflectance: ``h w 10``, surface reflectance x 10000, bands in file order.
+      values: ``h w c``, in the stored unit, channels in file order.
+      modality: What observed it.
+
+    Raises:
+      ValueError: If the shape is another.
     """
-    sensor = MODALITIES["S2"]
-    if reflectance.ndim != 3 or reflectance.shape[-1] != len(sensor.channels):
-        raise ValueError(f"expected h w {len(sensor.channels)}, got {reflectance.shape}")
-    bands = [sensor.channels.index(band) for band in ("B4", "B3", "B2")]
-    values = reflectance[..., bands].astype(np.float32)
-    seen = np.all(np.isfinite(values) & (values != sensor.nodata), -1, keepdims=True)
+    if values.ndim != 3 or values.shape[-1] != len(modality.channels):
+        raise ValueError(f"expected h w {len(modality.channels)}, got {values.shape}")
+    shown = modality.shown
+    values = values[..., [modality.channels.index(name) for name in shown.channels]]
+    lost, values = modality.missing(values), values.astype(np.float32)
+    seen = np.all(np.isfinite(values) if lost is None else np.isfinite(values) & ~lost, -1)
     if not seen.any():
-        return np.zeros_like(values)
-    low, high = np.percentile(values[seen[..., 0]], (2, 98))
-    values = np.where(seen, values, low)
-    if high > low:
-        stretched = np.clip((values - low) / (high - low), 0, 1)
+        return np.zeros((*seen.shape, 3), np.float32)
+    if shown.ranges is None:
+        low, high = np.percentile(values[seen], (2, 98))
     else:
-        stretched = (1 + np.sign(values - low)) / 2
-    return np.where(seen, stretched, 0).astype(np.float32)
-
-
-def radar_composite(backscatter: np.ndarray) -> np.ndarray:
-    """Returns VV, VH and VV - VH as red, green and blue, ``h w 3`` float32, 0 to 1.
-
-    VV from -18 to -4 dB, VH from -25 to -11 dB and VV - VH from 0 to 14 dB become 0 to 1, what is
-    outside is clipped: patches and dates compare. Pixels with a value that is not finite are black.
-
-    Args:
-      backscatter: ``h w 3``, dB, channels in file order.
-    """
-    if backscatter.ndim != 3 or backscatter.shape[-1] != len(_DB.T):
-        raise ValueError(f"expected h w {len(_DB.T)}, got {backscatter.shape}")
-    values = backscatter.astype(np.float32)
-    seen = np.all(np.isfinite(values), -1, keepdims=True)
-    low, high = _DB
-    return np.clip((np.where(seen, values, low) - low) / (high - low), 0, 1)
+        low, high = np.array(shown.ranges, np.float32).T
+    seen = seen[..., None]
+    above, span = np.where(seen, values, low) - low, high - low
+    levels = np.clip(above / span, 0, 1) if np.all(span > 0) else (1 + np.sign(above)) / 2
+    levels = np.where(seen, levels, 0).astype(np.float32)
+    return levels.repeat(3 // len(shown.channels), axis=-1)
 
 
 def class_map(index: np.ndarray, colours: Sequence[tuple[int, int, int]]) -> np.ndarray:
@@ -128,9 +113,9 @@ def segmentation_panel(
     *,
     title: str,
 ) -> None:
-    """Draws one row per patch: RGB, radar, prediction, truth, errors; the classes shown below.
+    """Draws one row per patch: pictures, prediction, truth, errors; the classes shown below.
 
-    RGB and radar are columns if any row has them. Void (index ``len(names)``) is white, hatched and
+    Every picture that any row has is a column. Void (index ``len(names)``) is white, hatched and
     not counted: neither as an error nor in the accuracy below each row.
 
     Args:
@@ -143,36 +128,33 @@ def segmentation_panel(
     if not rows:
         raise ValueError("a panel needs at least one row")
     void = len(names)
-    pictures = [_pictures(row, colours, void) for row in rows]
-    columns = [name for name in pictures[0] if any(p[name] is not None for p in pictures)]
+    observed = picture_titles([row.pictures for row in rows])
+    columns = [*observed, "prediction", "truth", "errors"]
     shown = np.concatenate([m.ravel() for r in rows for m in (r.predicted, r.truth)])
     shapes = [row.truth.shape for row in rows]
     figure, grid = panel(shapes, columns, legend_entries(names, colours, shown), title)
-    for row, axes_of_row, picture in zip(rows, grid, pictures, strict=True):
-        for axes, column in zip(axes_of_row, columns, strict=True):
-            draw(axes, picture[column], row.truth.shape)
-        by_name = dict(zip(columns, axes_of_row, strict=True))
-        hatch(by_name["prediction"], row.predicted == void)
-        for column in ("truth", "errors"):
-            hatch(by_name[column], row.truth == void)
+    for row, axes_of_row in zip(rows, grid, strict=True):
+        for axes, name in zip(axes_of_row, observed, strict=False):
+            draw(axes, row.pictures.get(name), row.truth.shape)
+        prediction, truth, errors = axes_of_row[len(observed) :]
+        draw(prediction, class_map(row.predicted, colours), row.truth.shape)
+        draw(truth, class_map(row.truth, colours), row.truth.shape)
+        draw(errors, error_map(row.predicted, row.truth, void), row.truth.shape)
+        hatch(prediction, row.predicted == void)
+        for axes in (truth, errors):
+            hatch(axes, row.truth == void)
         axes_of_row[0].set_ylabel(textwrap.fill(row.title, 30), fontsize=SMALL)
         counted = row.truth != void
         hits = np.mean((row.predicted == row.truth)[counted]) if counted.any() else None
         text = "all void" if hits is None else f"accuracy {100 * hits:.1f} %"
-        by_name["errors"].set_xlabel(text, fontsize=SMALL)
-    grid[0, columns.index("errors")].title.set_color(np.array(WRONG) / 255)
+        errors.set_xlabel(text, fontsize=SMALL)
+    grid[0, -1].title.set_color(np.array(WRONG) / 255)
     save(figure, path)
 
 
-def _pictures(row, colours, void):
-    """The picture of each column, None where the row has none."""
-    return {
-        "RGB": row.rgb,
-        "radar": row.radar,
-        "prediction": class_map(row.predicted, colours),
-        "truth": class_map(row.truth, colours),
-        "errors": error_map(row.predicted, row.truth, void),
-    }
+def picture_titles(pictures: Iterable[Mapping[str, np.ndarray]]) -> list[str]:
+    """Returns the titles of the pictures of all rows together, in the order they come in."""
+    return list(dict.fromkeys(title for row in pictures for title in row))
 
 
 Entry = tuple[str, tuple[int, int, int], str | None]

@@ -8,10 +8,11 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.image import imread
 
 from pastis_jax import viz
-from pastis_jax.data.nomenclature import CLASSES, VOID
+from pastis_jax.data.pastis_r import PASTIS_R
 from pastis_jax.viz import curves
 from pastis_jax.viz import instances as module
 
+CLASSES, VOID = PASTIS_R.nomenclature.classes, PASTIS_R.nomenclature.void_number
 NAMES = [crop.name for crop in CLASSES[:VOID]]
 COLOURS = [crop.colour for crop in CLASSES[:VOID]]
 
@@ -22,7 +23,7 @@ def row(**replaced):
     predicted = np.array([[2, 2, 0, 1], [2, 2, 0, 1], [0, 0, 0, 0]])
     content = {
         "title": "patch",
-        "rgb": np.full((3, 4, 3), 0.5),
+        "pictures": {"S2": np.full((3, 4, 3), 0.5)},
         "heatmap": np.linspace(0, 0.7, 12).reshape(3, 4),
         "centres": np.array([(1, 0), (0, 3)]),
         "predicted": predicted,
@@ -64,9 +65,9 @@ def test_outlines_by_hand():
 def test_panel_shows_what_it_was_given(figure_of):
     one = row()
     axes = by_title(figure_of(one))
-    assert list(axes) == ["RGB", "centerness", "prediction", "truth"]
+    assert list(axes) == ["S2", "centerness", "prediction", "truth"]
     shown = {name: np.asarray(a.images[0].get_array()) for name, a in axes.items()}
-    np.testing.assert_array_equal(shown["RGB"], one.rgb)
+    np.testing.assert_array_equal(shown["S2"], one.pictures["S2"])
     np.testing.assert_array_equal(shown["centerness"], one.heatmap)
     assert axes["centerness"].images[0].get_clim() == (0, 1)
     np.testing.assert_array_equal(axes["centerness"].lines[0].get_xydata(), [(0, 1), (3, 0)])
@@ -96,9 +97,9 @@ def test_legend_has_the_classes_shown(figure_of):
     assert texts == shown  # 5 only where there is no instance
 
 
-def test_columns_of_runs_without_optical_images(figure_of):
-    assert list(by_title(figure_of(row(rgb=None)))) == ["centerness", "prediction", "truth"]
-    both = figure_of(row(), row(rgb=None))
+def test_columns_of_rows_without_pictures(figure_of):
+    assert list(by_title(figure_of(row(pictures={})))) == ["centerness", "prediction", "truth"]
+    both = figure_of(row(), row(pictures={}))
     assert len(both.axes) == 8
     assert [text.get_text() for text in both.axes[4].texts] == ["none"]
 

@@ -18,9 +18,9 @@ from collections.abc import Mapping
 import tyro
 
 from experiments import common
+from experiments.paper.pictures import validation_curves
 from experiments.paper.report import content, markdown, page
 from experiments.paper.report.runs import SCORES, Runs, read
-from pastis_jax import viz
 from pastis_jax.errors import UserError
 
 PICTURES = "pictures"
@@ -85,7 +85,7 @@ def draw_curves(runs: Runs, folder: pathlib.Path) -> Mapping[str, pathlib.Path]:
             ]
         if curves:
             drawn[task] = folder / f"curves-{task}.png"
-            viz.validation_curves(curves, drawn[task], score=score)
+            validation_curves(curves, drawn[task], score=score)
     return drawn
 
 

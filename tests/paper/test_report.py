@@ -10,9 +10,9 @@ import re
 import pytest
 from refusal import refused_in_a_line
 
+from experiments.paper.pictures import validation_curves
 from experiments.paper.report import __main__ as report
 from experiments.paper.report import tables
-from pastis_jax import viz
 
 ENHANCEMENTS = {
     "base": (False, False),
@@ -99,7 +99,7 @@ def pages(tmp_path_factory):
         write(root / f"inference/parcel-{model}/fold1-seed0.json", content)
     (root / "figures").mkdir()
     for name in ("figure5", "figure7-parcel", "figure7-semantic"):
-        viz.validation_curves({"S2": {"base": [[0.1]]}}, root / f"figures/{name}.png", score="mIoU")
+        validation_curves({"S2": {"base": [[0.1]]}}, root / f"figures/{name}.png", score="mIoU")
     report.main(["--runs", str(root), "--out", str(root / "report")])
     return root / "report"
 
@@ -299,7 +299,7 @@ def test_pictures_of_an_earlier_report_do_not_stay(tmp_path):
     """Those of others do."""
     add_run(tmp_path, "parcel", "S2", "base", epochs=3)
     (tmp_path / "figures").mkdir()
-    viz.validation_curves({"S2": {"base": [[0.1]]}}, tmp_path / "figures/mine.png", score="mIoU")
+    validation_curves({"S2": {"base": [[0.1]]}}, tmp_path / "figures/mine.png", score="mIoU")
     pictures = tmp_path / "out" / "pictures"
     report.main(["--runs", str(tmp_path), "--out", str(tmp_path / "out")])
     assert {path.name for path in pictures.iterdir()} == {"mine.png", "curves-parcel.png"}

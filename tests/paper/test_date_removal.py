@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pastis_jax.data.date_removal import remaining, removal_rank
+from experiments.paper.date_removal import remaining, removal_rank
 
 RATIOS = [i / 10 for i in range(11)]
 

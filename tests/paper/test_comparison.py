@@ -8,10 +8,12 @@ from matplotlib import colors, patches
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.image import imread
 
+from experiments.paper import pictures
+from experiments.paper.pictures import comparison
 from pastis_jax import viz
-from pastis_jax.data.nomenclature import CLASSES, VOID
-from pastis_jax.viz import comparison
+from pastis_jax.data.pastis_r import PASTIS_R
 
+CLASSES, VOID = PASTIS_R.nomenclature.classes, PASTIS_R.nomenclature.void_number
 NAMES = [crop.name for crop in CLASSES[:VOID]]
 COLOURS = [crop.colour for crop in CLASSES[:VOID]]
 TEXTS = {"title": "a title", "gained": "found now", "lost": "found before"}
@@ -22,12 +24,12 @@ def row(instances=None):
     truth = classes.copy()
     truth[:4, :4] = VOID
     maps = {"S2 alone": classes, "truth": truth}
-    return viz.ComparisonRow(
+    return pictures.ComparisonRow(
         title="patch",
         observations={"S2": np.full((10, 12, 3), 0.5)},
-        maps={name: viz.ClassMap(one, instances) for name, one in maps.items()},
+        maps={name: pictures.ClassMap(one, instances) for name, one in maps.items()},
         notes={"S2": "3 May 2019", "S2 alone": "1 of 2 parcels"},
-        differences=[viz.Difference(0, 11, 4.0, True), viz.Difference(5, 5, 0.2, False)],
+        differences=[pictures.Difference(0, 11, 4.0, True), pictures.Difference(5, 5, 0.2, False)],
     )
 
 
@@ -36,7 +38,7 @@ def figure_of(monkeypatch):
     def draw(*rows):
         figures = []
         monkeypatch.setattr(comparison, "save", lambda figure, path: figures.append(figure))
-        viz.comparison_panel(rows, NAMES, COLOURS, "panel.png", **TEXTS)
+        pictures.comparison_panel(rows, NAMES, COLOURS, "panel.png", **TEXTS)
         FigureCanvasAgg(figures[0]).draw()
         return figures[0]
 
@@ -74,7 +76,7 @@ def test_circles_are_on_every_map_and_move_none(figure_of):
 
 
 def test_it_is_written(tmp_path):
-    viz.comparison_panel([row()], NAMES, COLOURS, tmp_path / "panel.png", **TEXTS)
+    pictures.comparison_panel([row()], NAMES, COLOURS, tmp_path / "panel.png", **TEXTS)
     assert min(imread(tmp_path / "panel.png").shape[:2]) > 200
     with pytest.raises(ValueError, match="at least one row"):
-        viz.comparison_panel([], NAMES, COLOURS, tmp_path / "none.png", **TEXTS)
+        pictures.comparison_panel([], NAMES, COLOURS, tmp_path / "none.png", **TEXTS)

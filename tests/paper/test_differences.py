@@ -6,11 +6,11 @@ import jax
 import numpy as np
 import pytest
 
-from pastis_jax import viz
+from experiments.paper import pictures
 from pastis_jax.panoptic.metric import PanopticQuality
 
 VOID = 4
-TRUTH = viz.ClassMap(
+TRUTH = pictures.ClassMap(
     np.array([[1, 1, 2, 2, VOID], [1, 1, 2, 2, VOID], [0, 0, 3, VOID, VOID]]),
     np.array([[1, 1, 2, 2, 3], [1, 1, 2, 2, 3], [0, 0, 4, 4, 3]]),
 )
@@ -18,12 +18,12 @@ TRUTH = viz.ClassMap(
 
 def right(classes, instances=None):
     instances = None if instances is None else np.array(instances)
-    found = viz.right_parcels(viz.ClassMap(np.array(classes), instances), TRUTH, VOID)
+    found = pictures.right_parcels(pictures.ClassMap(np.array(classes), instances), TRUTH, VOID)
     return np.flatnonzero(found).tolist()
 
 
 def test_void_parcels_are_not_counted():
-    assert viz.counted_parcels(TRUTH, VOID).tolist() == [False, True, True, False, True]
+    assert pictures.counted_parcels(TRUTH, VOID).tolist() == [False, True, True, False, True]
 
 
 def test_semantic_parcels_need_more_than_half_of_their_pixels():
@@ -44,10 +44,10 @@ def test_panoptic_parcels_need_their_class_and_half_of_the_union():
 
 def test_predicted_parcels_that_match_a_void_one_find_nothing():
     instances = np.array([[0, 0, 0, 0, 1], [0, 0, 0, 0, 1], [0, 0, 1, 1, 1]])
-    truth = viz.ClassMap(np.where(instances == 1, VOID, 0), instances.copy())
+    truth = pictures.ClassMap(np.where(instances == 1, VOID, 0), instances.copy())
     truth.classes[2, 2], truth.instances[2, 2] = 3, 2
-    predicted = viz.ClassMap(np.where(instances, 3, 0), instances)
-    assert not viz.right_parcels(predicted, truth, VOID).any()
+    predicted = pictures.ClassMap(np.where(instances, 3, 0), instances)
+    assert not pictures.right_parcels(predicted, truth, VOID).any()
 
 
 @pytest.fixture(scope="module")
@@ -67,8 +67,8 @@ def test_as_panoptic_quality_counts(quality, seed):
     classes = [np.where(m > 0, of[m], 0) for m, of in ((predicted, of_predicted), (truth, of_true))]
     maps = (np.int32(one)[None] for one in (predicted, classes[0], truth, classes[1]))
     counted = quality(*maps, np.ones(1, bool))
-    found = viz.right_parcels(
-        viz.ClassMap(classes[0], predicted), viz.ClassMap(classes[1], truth), VOID
+    found = pictures.right_parcels(
+        pictures.ClassMap(classes[0], predicted), pictures.ClassMap(classes[1], truth), VOID
     )
     assert found.sum() == counted.true_positive.sum()
     assert found.any()
@@ -82,7 +82,7 @@ def test_differences_are_the_largest_of_each_kind():
     one, other = np.zeros((2, 6), bool)
     one[[1, 2, 3, 5]] = True
     other[[4, 5]] = True
-    got = viz.differences(one, other, parcels, most=2)
+    got = pictures.differences(one, other, parcels, most=2)
     assert [(d.gained, parcels[d.row, d.column]) for d in got] == [(True, 2), (True, 3), (False, 4)]
     assert got[0].radius == pytest.approx(np.sqrt(4 / np.pi))
-    assert viz.differences(one, one, parcels, most=2) == []
+    assert pictures.differences(one, one, parcels, most=2) == []

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from pastis_jax import viz
-from pastis_jax.viz import clouds
+from experiments.paper import pictures
+from experiments.paper.pictures import clouds
 
 
 def test_lines_bands_and_legend(monkeypatch):
@@ -14,10 +14,10 @@ def test_lines_bands_and_legend(monkeypatch):
     monkeypatch.setattr(clouds, "save", lambda figure, path: figures.append(figure))
     ratios = [0, 0.5, 1]
     falling = [np.array([0.7]), np.array([0.5, 0.6]), np.array([0.1])]
-    late = viz.CloudCurve("late", "both", ratios, falling)
-    radar = viz.CloudCurve("S1D", "base", ratios, [np.array([0.6])] * 3)
-    panel = viz.CloudPanel("Parcels: random dates", "mIoU", [late, radar])
-    viz.cloud_cover([[panel, panel], [panel]], "picture.png", title="made up")
+    late = pictures.CloudCurve("late", "both", ratios, falling)
+    radar = pictures.CloudCurve("S1D", "base", ratios, [np.array([0.6])] * 3)
+    panel = pictures.CloudPanel("Parcels: random dates", "mIoU", [late, radar])
+    pictures.cloud_cover([[panel, panel], [panel]], "picture.png", title="made up")
     (figure,) = figures
     FigureCanvasAgg(figure).draw()
     assert len(figure.axes) == 3

@@ -118,7 +118,9 @@ def test_figure_of_all_that_was_measured(clouds, tmp_path):
 def test_models_are_compared_on_the_same_folds(clouds, tmp_path, capsys, monkeypatch):
     """What was not measured of all is told; a task without any such fold leaves the others."""
     folder, panels = shutil.copytree(clouds, tmp_path / "clouds"), []
-    monkeypatch.setattr(cloud_cover.viz, "cloud_cover", lambda rows, *_, **__: panels.extend(rows))
+    monkeypatch.setattr(
+        cloud_cover.pictures, "cloud_cover", lambda rows, *_, **__: panels.extend(rows)
+    )
     late = json.loads((folder / "late" / "fold1.json").read_text())
     perfect = (9 * np.eye(len(late["curves"][0]["counts"][0][0]), dtype=int)).tolist()
     better = [

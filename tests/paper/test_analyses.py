@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from pastis_jax import viz
-from pastis_jax.viz import calendar, flow
+from experiments.paper import pictures
+from experiments.paper.pictures import calendar, flow
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def test_flow_is_stacked_to_the_whole_and_hangs_where_it_is_negative(figure_of):
     }
     opposed = {"S2": {"PSE": np.array([3.0])}, "S1A": {"PSE": np.array([-1.0])}}
     panels = [("without", plain), ("with", opposed)]
-    figure = figure_of(flow, viz.gradient_flow, panels, "picture.png")
+    figure = figure_of(flow, pictures.gradient_flow, panels, "picture.png")
     top, bottom = figure.axes
     assert len(top.collections) == 2  # what has no flow is not drawn
     heights = [c.get_paths()[0].vertices[:, 1].max() for c in top.collections]
@@ -48,7 +48,7 @@ def test_calendar_shows_bins_rows_and_absent_classes(figure_of):
     starts = [datetime.date(2019, 3, 30), datetime.date(2019, 4, 9)]
     figure = figure_of(
         calendar,
-        viz.attention_calendar,
+        pictures.attention_calendar,
         attention,
         acquisitions,
         ["Meadow", "Corn"],

@@ -11,6 +11,7 @@ import optax
 import pytest
 
 from experiments.paper import gradient_flow
+from experiments.paper.flow_step import GradientFlow, make_flow_step
 from pastis_jax import fusion, training
 from pastis_jax.losses import supervised_loss
 from pastis_jax.models import LTAE, MLPDecoder, PixelSetEncoder
@@ -67,7 +68,7 @@ def one_step(auxiliary):
     state = training.create_state(model, optimizer, batch(), KEY)
     before = jax.device_get(state)
     placement = training.Placement()
-    step = training.make_flow_step(
+    step = make_flow_step(
         model=model,
         loss=loss,
         by_module=by_module,
@@ -75,7 +76,7 @@ def one_step(auxiliary):
         key=KEY,
         placement=placement,
     )
-    flow = training.GradientFlow.empty(jax.eval_shape(by_module, state.params))
+    flow = GradientFlow.empty(jax.eval_shape(by_module, state.params))
     metrics = training.EpochMetrics.empty(flow, B)
     state, metrics = step(*placement.whole((state, metrics)), placement.batch(batch()))
     return before, jax.device_get(state.params), jax.device_get(metrics).task

@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib import patches, patheffects
 
+from experiments.paper.pictures.differences import ClassMap, Difference
 from pastis_jax.viz.curves import save
-from pastis_jax.viz.differences import ClassMap, Difference
 from pastis_jax.viz.instances import draw_classes
 from pastis_jax.viz.maps import SMALL, draw, legend_entries, panel
 

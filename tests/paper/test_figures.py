@@ -16,8 +16,9 @@ import refusal
 from experiments import arguments, patch_arguments, semantic, supervised
 from experiments.paper import figures
 from pastis_jax import training
-from pastis_jax.data.nomenclature import CROPS
+from pastis_jax.data.pastis_r import PASTIS_R
 
+CROPS = PASTIS_R.nomenclature.crops
 NAMES = [crop.name for crop in CROPS]
 
 
@@ -114,7 +115,7 @@ def test_scores_by_class_are_of_all_folds_and_seeds(tmp_path, monkeypatch):
     parcel_run(model["S2"] / "fold3-seed0", counts(10, 10))
     drawn = []
     monkeypatch.setattr(
-        figures.viz, "compare_per_class", lambda *args, **texts: drawn.append((args, texts))
+        figures.pictures, "compare_per_class", lambda *args, **texts: drawn.append((args, texts))
     )
     monkeypatch.setattr(pathlib.Path, "replace", lambda *_: None)
     facts = figures.run(settings(tmp_path, tmp_path / "out"))["figures"]["figure5"]
