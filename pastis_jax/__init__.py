@@ -1,3 +1,50 @@
-"""Multi-modal temporal attention models for crop mapping, in JAX."""
+"""Crop mapping from satellite image time series, optical and radar together, in JAX.
+
+The models of *Multi-modal temporal attention models for crop mapping from satellite time series*
+(Sainte Fare Garnot, Landrieu, Chehata, ISPRS 2022), and what is needed around them. Public names
+are imported when they are first used.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+_PUBLIC = {
+    "open_run": "pastis_jax.runs",
+    "Run": "pastis_jax.runs",
+    "Dataset": "pastis_jax.data.dataset",
+    "Modality": "pastis_jax.data.dataset",
+    "Nomenclature": "pastis_jax.data.dataset",
+    "Batch": "pastis_jax.types",
+    "Embedding": "pastis_jax.types",
+    "PanopticMap": "pastis_jax.types",
+    "Prediction": "pastis_jax.types",
+    "Series": "pastis_jax.types",
+    "UserError": "pastis_jax.errors",
+}
+"""Public names, and where they are defined."""
+_PACKAGES = (
+    *("data", "fusion", "interop", "losses", "metrics", "models", "nn", "panoptic", "runs"),
+    *("schemes", "tasks", "training", "viz"),
+)
+
+__all__ = [*_PACKAGES, *_PUBLIC]
+
+if TYPE_CHECKING:
+    from pastis_jax.data.dataset import Dataset, Modality, Nomenclature
+    from pastis_jax.errors import UserError
+    from pastis_jax.runs import Run, open_run
+    from pastis_jax.types import Batch, Embedding, PanopticMap, Prediction, Series
+
+
+def __getattr__(name: str) -> Any:
+    if name in _PUBLIC:
+        return getattr(importlib.import_module(_PUBLIC[name]), name)
+    if name in _PACKAGES:
+        return importlib.import_module(f"pastis_jax.{name}")
+    raise AttributeError(f"module 'pastis_jax' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -36,3 +36,9 @@ class ArgumentError(UserError):
 
     def __init__(self, what: str, *, argument: str, remedy: str):
         super().__init__(what, where=f"`{argument}`", remedy=remedy)
+
+
+def refuse(argument: str, wrong: object, what: str, remedy: str) -> None:
+    """Raises an ArgumentError if something is wrong with an argument."""
+    if wrong:
+        raise ArgumentError(what, argument=argument, remedy=remedy)

@@ -1,6 +1,6 @@
 """The fusion schemes by name, each made of the same parts. Another one is an entry more::
 
-    SCHEMES.add("gated", Scheme(lambda parts: GatedFusion(parts.spatials, parts.temporals, ...)))
+SCHEMES.add("gated", Scheme(lambda parts: GatedFusion(parts.spatials, parts.temporals, ...)))
 """
 
 from __future__ import annotations
@@ -107,9 +107,7 @@ def _decision(parts: Parts) -> nn.Module:
 
 
 SCHEMES.add("single", Scheme(_single, several=False, auxiliary=False))
-SCHEMES.add(
-    "early", Scheme(_early, auxiliary=False, reads=lambda names: {"temporal": names[:1]})
-)
+SCHEMES.add("early", Scheme(_early, auxiliary=False, reads=lambda names: {"temporal": names[:1]}))
 SCHEMES.add("mid", Scheme(_mid, separate_temporal=True, reads=lambda names: {"temporal": names}))
 SCHEMES.add("late", Scheme(_late))
 SCHEMES.add("decision", Scheme(_decision, averages=True))

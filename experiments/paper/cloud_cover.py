@@ -210,7 +210,9 @@ def without_dates(
         series, order = batch.series[OPTICAL], (removal.spell or 1, removal.draw)
         if order not in ranks:
             spell, draw = order
-            ranks[order] = removal_rank(series.valid, batch.number, spell=spell, seed=seed, draw=draw)
+            ranks[order] = removal_rank(
+                series.valid, batch.number, spell=spell, seed=seed, draw=draw
+            )
         left = series.replace(valid=remaining(series.valid, ranks[order], removal.ratio))
         yield removal, batch.replace(series={**batch.series, OPTICAL: left})
 

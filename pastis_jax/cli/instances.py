@@ -5,16 +5,17 @@ from __future__ import annotations
 import dataclasses
 import os
 import pathlib
-import sys
 import tempfile
+from collections.abc import Sequence
 from typing import Annotated
 
 import numpy as np
 import tqdm
 import tyro
 
-from pastis_jax.data.patches.folder import INSTANCES, PatchFolder, make_instances
-from pastis_jax.errors import DataError, UserError
+from pastis_jax.cli import console
+from pastis_jax.data.patches.folder import INSTANCES, PatchFolder
+from pastis_jax.errors import DataError
 
 _NAMES = ("INSTANCES", "ZONES", "HEATMAP")  # in the order of `make_instances`
 
@@ -56,12 +57,12 @@ def write_instances(root: str | os.PathLike[str], *, overwrite: bool, progress: 
     places = [folder.file(patch, name) for patch in patches for name in _NAMES]
     if not overwrite and (there := [place for place in places if place.exists()]):
         what = f"exists already, with {len(there) - 1} others" if there[1:] else "exists already"
-        raise DataError(what, where=there[0], remedy="add --overwrite to replace it")
+        raise DataError(what, where=there[0], remedy="add `overwrite` to replace it")
     try:
         with tempfile.TemporaryDirectory(prefix=".instances-", dir=folder.root) as staging:
             bar = tqdm.tqdm(patches, "Making targets", unit=" patches", disable=not progress)
             for patch in bar:
-                arrays = make_instances(folder.annotations(patch))
+                arrays = folder.make_instances(folder.annotations(patch))
                 for name, array in zip(_NAMES, arrays, strict=True):
                     np.save(pathlib.Path(staging, folder.file(patch, name).name), array)
             (folder.root / INSTANCES).mkdir(exist_ok=True)
@@ -74,20 +75,17 @@ def write_instances(root: str | os.PathLike[str], *, overwrite: bool, progress: 
     return len(patches)
 
 
-def main() -> int:
-    """Runs the command. Returns its exit code: 0, or 2 after a mistake in the folder."""
-    given = tyro.cli(Arguments, prog="python -m pastis_jax.data.instances")
-    try:
-        patches = write_instances(given.folder, overwrite=given.overwrite)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs the command."""
+    given = tyro.cli(Arguments, prog="pastis-jax instances", args=arguments)
+    console.command(lambda: run(given))
+
+
+def run(given: Arguments) -> None:
+    """Writes the targets as the arguments say.
+
+    Raises:
+      DataError: For a mistake in the folder.
+    """
+    patches = write_instances(given.folder, overwrite=given.overwrite)
     print(f"Wrote the targets of {patches} patches to {given.folder / INSTANCES}")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

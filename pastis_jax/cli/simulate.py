@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
 
 import tyro
 
+from pastis_jax.cli import console
 from pastis_jax.data.simulate import Difficulty, simulate
-from pastis_jax.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,7 +22,7 @@ class Arguments:
     default takes under a minute and half a gigabyte. Deterministic: one seed, one folder.
     """
 
-    out: Path
+    out: Annotated[Path, tyro.conf.Positional]
     """Folder to make. Refused if it exists and is not empty."""
     parcels: int = 5000
     """Least number of labelled parcels. With 1000 or more, every crop is in every fold."""
@@ -36,22 +37,18 @@ class Arguments:
     in PASTIS-R."""
 
 
-def main() -> int:
-    """Runs the command. Returns its exit code: 0, or 2 after a mistake in the arguments."""
-    given = tyro.cli(Arguments, prog="python -m pastis_jax.data.simulate")
-    arguments = dataclasses.asdict(given)
-    difficulty = Difficulty(clustering=arguments.pop("clustering"))
-    try:
-        out = simulate(**arguments, difficulty=difficulty)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
-    print(f"Wrote {out}")
-    return 0
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs the command."""
+    given = tyro.cli(Arguments, prog="pastis-jax simulate", args=arguments)
+    console.command(lambda: run(given))
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def run(given: Arguments) -> None:
+    """Simulates as the arguments say.
+
+    Raises:
+      UserError: For a mistake in them.
+    """
+    values = dataclasses.asdict(given)
+    difficulty = Difficulty(clustering=values.pop("clustering"))
+    print(f"Wrote {simulate(**values, difficulty=difficulty)}")

@@ -54,6 +54,27 @@ class ClassMapping:
         left_out = (nomenclature.background_number, nomenclature.void_number)
         return _mapping(nomenclature, {_VOID: [n for n in left_out if n is not None]})
 
+    def of_other(self, own: Nomenclature, other: Nomenclature) -> ClassMapping:
+        """The same classes for labels of another nomenclature, whose codes and names agree.
+
+        Args:
+          own: The nomenclature that this mapping is of.
+          other: That of the labels; it may have fewer classes, or another order.
+
+        Raises:
+          ValueError: If it has a class that is not in `own`, under the same code and name.
+        """
+        numbers = {(str(one.code), one.name.casefold()): n for n, one in enumerate(own.classes)}
+        lookup = np.full(len(other.classes), self.void, np.int32)
+        for number, one in enumerate(other.classes):
+            if number == other.void_number:
+                continue
+            known = numbers.get((str(one.code), one.name.casefold()))
+            if known is None:
+                raise ValueError(f"its class {one.code}, {one.name}, is none of the model's")
+            lookup[number] = self.lookup[known]
+        return dataclasses.replace(self, lookup=lookup)
+
     @classmethod
     def read(cls, path: str | os.PathLike[str], nomenclature: Nomenclature) -> ClassMapping:
         """Reads groups of the nomenclature's classes from a JSON file.

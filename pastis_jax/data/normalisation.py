@@ -6,6 +6,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from pastis_jax.data.dataset import Modality
+from pastis_jax.types import Series
+
 Statistics = Mapping[str, tuple[np.ndarray, np.ndarray]]
 """Mean and standard deviation per channel, (c,) float32 each in the stored unit, by modality."""
 
@@ -26,3 +29,36 @@ def fill_missing(values: np.ndarray, missing: np.ndarray) -> tuple[np.ndarray, n
     mean = np.where(missing, 0, values).sum(-1, keepdims=True) / np.maximum(count, 1)
     filled = np.where(missing, mean.astype(np.float32), values)
     return filled.astype(np.float32, copy=False), (count > 0).all((1, 2))
+
+
+def normalise(series: Series, modality: Modality, moments: tuple[np.ndarray, np.ndarray]) -> Series:
+    """Returns what a model takes, of a series as it was observed; as the encodings do.
+
+    Args:
+      series: Values ``b t s c`` or ``b t h w c`` in the stored unit; features of outlines as the
+        table of parcels has them.
+      modality: What observed it.
+      moments: Mean and standard deviation of each channel.
+
+    Raises:
+      ValueError: If a value at a valid date is neither finite nor marked as missing.
+    """
+    values, valid = np.asarray(series.values, np.float32), np.array(series.valid)
+    b, t, *space, c = values.shape
+    missing = modality.missing(values)
+    if missing is not None and missing.any():
+        flat, gone = (x.reshape(b * t, -1, c).swapaxes(1, 2) for x in (values, missing))
+        if series.pixels is not None:
+            gone = gone | np.repeat(~np.asarray(series.pixels), t, axis=0)[:, None]
+        flat, observed = fill_missing(flat, gone)
+        values = flat.swapaxes(1, 2).reshape(b, t, *space, c)
+        valid &= observed.reshape(b, t)
+    where = valid.reshape(b, t, *(1,) * (len(space) + 1))
+    if series.pixels is not None:
+        where = where & np.asarray(series.pixels)[:, None, :, None]
+    mean, std = moments
+    values = np.where(where, (values - mean) / std, np.float32(0))
+    if not np.isfinite(values).all():
+        raise ValueError(f"values of {modality.name} are not finite at a valid date")
+    outline = None if series.geometric is None else np.log1p(np.asarray(series.geometric))
+    return series.replace(values=values, valid=valid, geometric=outline)

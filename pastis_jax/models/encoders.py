@@ -1,6 +1,6 @@
 """Encoders by name: what makes S for a modality, and T. Another one is an entry more::
 
-    PARCEL_ENCODERS.add("mean pixel", lambda spec, capacity, axis_name: Halves(...))
+PARCEL_ENCODERS.add("mean pixel", lambda spec, capacity, axis_name: Halves(...))
 """
 
 from __future__ import annotations

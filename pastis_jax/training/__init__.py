@@ -19,11 +19,14 @@ from pastis_jax.training.processes import (
     leaving_on_failure,
     main_first,
 )
+from pastis_jax.training.recipe import Recipe
 from pastis_jax.training.sharding import AXIS, Parallel, Placement, data_mesh, sum_over
 from pastis_jax.training.state import TrainState, count_parameters, create_state
 from pastis_jax.training.step import (
     EpochMetrics,
     EvaluationStep,
+    Metric,
+    TrainStep,
     make_evaluation_step,
     make_prediction_step,
     make_train_step,
@@ -38,15 +41,18 @@ __all__ = [
     "EvaluationStep",
     "Events",
     "Fit",
+    "Metric",
     "NonFiniteLossError",
     "Optimizer",
     "Outcome",
     "Parallel",
     "Placement",
     "Profile",
+    "Recipe",
     "RunFolder",
     "Schedule",
     "TrainState",
+    "TrainStep",
     "check_finite",
     "connect",
     "count_parameters",

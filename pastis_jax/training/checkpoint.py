@@ -228,7 +228,7 @@ def _readable(path: pathlib.Path):
         raise UserError(
             f"this checkpoint cannot be read ({_first_line(error)})",
             where=path,
-            remedy="delete it to continue from the one before it, or start anew by --overwrite",
+            remedy="delete it to continue from the one before it, or start anew by `overwrite`",
         ) from error
 
 

@@ -19,7 +19,9 @@ from pastis_jax.errors import UserError
 from pastis_jax.training.processes import from_main, is_main, to_main
 
 FILES = (
-    *("result.json", "metrics.jsonl", "checkpoints", "tensorboard", "profile"),
+    *("result.json", "run.json", "dataset.json", "weights.npz", "data.json", "metrics.jsonl"),
+    *("checkpoints", "tensorboard", "profile", "run.partial", "dataset.partial"),
+    *("weights.partial", "data.partial"),
     *("learning_curves.png", "confusion_matrix.png", "iou_per_class.png", "pq_per_class.png"),
     *("panel.png", "result.partial", "metrics.partial", "config.partial", "config.json"),
 )
@@ -41,6 +43,7 @@ class RunFolder:
       config: JSON-able configuration; a run of the same one is continued. None for a run that
         cannot be continued.
       may_differ: Fields of `config` that do not matter to that.
+      defaults: Values of fields that a stored configuration may lack: they came later.
       overwrite: Start anew even if the folder holds a run.
 
     Raises:
@@ -59,11 +62,13 @@ class RunFolder:
         config: Mapping[str, Any] | None = None,
         *,
         may_differ: Collection[str] = (),
+        defaults: Mapping[str, Any] | None = None,
         overwrite: bool = False,
     ):
         self.given, self.path = path, pathlib.Path(os.path.expanduser(path)).absolute()
         self.config = None if config is None else jsonable(config)
         self._lock: filelock.BaseFileLock | None = None
+        self._defaults = jsonable(defaults or {})
         self._look_again = functools.partial(self._open, may_differ, overwrite)
         self._agree(may_differ)
         self._seen = from_main(lambda: json.dumps(self._look_again()))
@@ -93,15 +98,18 @@ class RunFolder:
         self._compare(stored, may_differ)
         return True, False, json.loads(file.read_text()) if file.exists() else None
 
-    def begin(self) -> None:
+    def begin(self, data: Mapping[str, str] | None = None) -> None:
         """Makes the folder, empties it if that was asked for, and writes config.json.
 
-        Raises:
-          UserError: If it cannot be written to, or another run is at it.
-        """
-        from_main(self._begin)
+        Args:
+          data: Fingerprint of the data, a digest by part; a run goes on with the same data only.
 
-    def _begin(self) -> str:
+        Raises:
+          UserError: If it cannot be written to, or another run is at it, or data have changed.
+        """
+        from_main(functools.partial(self._begin, data))
+
+    def _begin(self, data: Mapping[str, str] | None) -> str:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             self._lock_out_others()
@@ -113,12 +121,31 @@ class RunFolder:
                 for file in (file for pattern in FILES for file in self.path.glob(pattern)):
                     shutil.rmtree(file) if file.is_dir() else file.unlink()
                 self._anew = False
-            if self.config is not None and not self.continues:
+            if self.continues:
+                self._refuse_changed(data)
+            elif self.config is not None:
+                self.write("data.json", {"fingerprint": data or {}})
                 self.write("config.json", self.config)
         except OSError as error:
             what = f"cannot write here ({error.strerror or error})"
-            raise UserError(what, where=self.given, remedy="give another --out") from error
+            raise UserError(what, where=self.given, remedy="give another `out`") from error
         return ""
+
+    def _refuse_changed(self, data: Mapping[str, str] | None) -> None:
+        """Refuses to continue a run whose data have changed since it was begun."""
+        file = self.path / "data.json"
+        if data is None or not file.exists():
+            return
+        try:
+            before = dict(json.loads(file.read_text())["fingerprint"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            remedy = "start anew by `overwrite`"
+            raise UserError(f"cannot be read ({error})", where=file, remedy=remedy) from error
+        if differing := sorted(n for n in data.keys() | before if data.get(n) != before.get(n)):
+            self.close()
+            what = f"the data of this run have changed since it was begun: {', '.join(differing)}"
+            remedy = "bring them back, or start anew by `overwrite`"
+            raise UserError(what, where=self.given, remedy=remedy)
 
     def close(self) -> None:
         """Lets other processes continue the run."""
@@ -133,6 +160,16 @@ class RunFolder:
     def write(self, name: str, content: Mapping[str, Any]) -> None:
         """Writes a JSON file as a whole, or leaves the old one."""
         self._replace(name, json.dumps(jsonable(content), indent=2) + "\n")
+
+    def write_arrays(self, name: str, arrays: Mapping[str, np.ndarray]) -> None:
+        """Writes arrays as an uncompressed .npz file as a whole, or leaves the old one."""
+        if not is_main():
+            return
+        path, scratch = self.path / name, (self.path / name).with_suffix(".partial")
+        with naming(path):
+            with scratch.open("wb") as file:
+                np.savez(file, **arrays)
+            scratch.replace(path)
 
     def restart_log(self, lines: Iterable[Mapping[str, Any]] = ()) -> None:
         """Makes metrics.jsonl hold `lines` and nothing else."""
@@ -171,7 +208,7 @@ class RunFolder:
         ):
             what = "this folder is not empty"
         if what:
-            raise UserError(what, where=self.given, remedy="give another --out")
+            raise UserError(what, where=self.given, remedy="give another `out`")
         if not file.exists():
             return None
         try:
@@ -184,12 +221,13 @@ class RunFolder:
         """Refuses to continue a run of another configuration."""
         what = None
         config = self.config or {}
+        stored = {**self._defaults, **stored}
         if not config or stored.keys() - may_differ != config.keys() - may_differ:
             what = "this folder already holds a run of another kind"
         elif differing := _differing(stored, config, may_differ):
             what = f"this folder already holds a run of other settings ({differing})"
         if what:
-            remedy = "give its settings to continue it, another --out, or --overwrite to start anew"
+            remedy = "give its settings to continue it, another `out`, or `overwrite` to start anew"
             raise UserError(what, where=self.given, remedy=remedy)
 
     def _refuse_to_delete(self, stored: Mapping[str, Any]) -> None:
@@ -202,7 +240,7 @@ class RunFolder:
         elif others:
             what = f"this folder holds more than a run ({', '.join(others[:5])})"
         if what:
-            raise UserError(what, where=self.given, remedy="move it away, or give another --out")
+            raise UserError(what, where=self.given, remedy="move it away, or give another `out`")
 
     def _lock_out_others(self) -> None:
         """Holds the folder until `close`, or until this process ends, however it does."""
@@ -214,11 +252,11 @@ class RunFolder:
         try:
             lock.acquire()
         except filelock.Timeout as error:
-            what, remedy = "another process is at this run", "wait for it, or give another --out"
+            what, remedy = "another process is at this run", "wait for it, or give another `out`"
             raise UserError(what, where=self.given, remedy=remedy) from error
         except OSError as error:
             what = f"cannot lock this file ({error.strerror or error})"
-            remedy = "give another --out, on a file system that has locks"
+            remedy = "give another `out`, on a file system that has locks"
             raise UserError(what, where=self.path / LOCK, remedy=remedy) from error
         self._lock = lock
 
@@ -246,17 +284,12 @@ def naming(path: pathlib.Path) -> Iterator[None]:
         raise
 
 
-def flag(name: str) -> str:
-    """The command-line flag of a field."""
-    return "--" + name.replace("_", "-")
-
-
 def _differing(
     before: Mapping[str, Any], now: Mapping[str, Any], may_differ: Collection[str]
 ) -> str:
-    """Names the fields that differ, as flags; empty if none does."""
+    """Names the fields that differ, in backquotes; empty if none does."""
     return "; ".join(
-        f"{flag(name)} {_shown(before.get(name))}, now {_shown(now[name])}"
+        f"`{name}` {_shown(before.get(name))}, now {_shown(now[name])}"
         for name in now
         if name not in may_differ and before.get(name) != now[name]
     )

@@ -325,7 +325,7 @@ def _check_length(before: int, now: int, checkpoints: Checkpoints) -> None:
         raise UserError(
             f"an epoch of this run had {before} steps, of the data there are now it has {now}",
             where=checkpoints.folder,
-            remedy="bring the data back, or start anew by --overwrite",
+            remedy="bring the data back, or start anew by `overwrite`",
         )
 
 

@@ -42,7 +42,8 @@ def connect(
     Raises:
       UserError: If something is missing or wrong, or the others do not answer.
     """
-    where, remedy = "--distributed", "give --coordinator HOST:PORT --processes N --process-id I"
+    where = "`distributed`"
+    remedy = "give `coordinator` HOST:PORT, `processes` N and `process_id` I"
     try:
         processes = _from_environment("JAX_NUM_PROCESSES") if processes is None else processes
         process = _from_environment("JAX_PROCESS_ID") if process is None else process

@@ -40,7 +40,7 @@ class Events:
             from tensorboardX.summary import scalar
         except ImportError:
             remedy = "pip install 'pastis-jax[tensorboard]', or leave it out"
-            raise UserError("needs tensorboardX", where="--tensorboard", remedy=remedy) from None
+            raise UserError("needs tensorboardX", where="`tensorboard`", remedy=remedy) from None
         self._folder, self._writer, self._scalar = folder, None, scalar
         # Hides what an earlier part of the run wrote, which is written again.
         again = SessionLog(status=SessionLog.START)

@@ -26,7 +26,6 @@ from pastis_jax.data.dataset import Dataset, Fold
 from pastis_jax.data.metadata import PATCH_METADATA, Identifier, Patch
 from pastis_jax.data.patches.folder import (
     ANNOTATIONS,
-    DOWNLOAD,
     INSTANCES,
     PatchFolder,
     check_layout,
@@ -49,7 +48,7 @@ def prepare_patches(
     *,
     modalities: Sequence[str] | None = None,
     cache: str | os.PathLike[str] | None = None,
-    compute_statistics: bool = False,
+    compute_statistics: bool | None = False,
     assignment: Assignment | None = None,
     progress: bool = True,
 ) -> PreparedPatches:
@@ -68,7 +67,7 @@ def prepare_patches(
         `$XDG_CACHE_HOME` or `~/.cache`.
       compute_statistics: Whether to use channel statistics computed from the data instead of those
         of the `NORM_<modality>_patch.json` files; always so with an assignment, which these know
-        nothing of.
+        nothing of. None: no statistics are needed.
       assignment: Lists of patches that take the place of the folds.
       progress: Whether to draw a progress bar while checking.
 
@@ -83,8 +82,9 @@ def prepare_patches(
     root = layout.resolve(root)
     folder = PatchFolder(root, modalities, assignment=assignment)
     dataset, modalities = folder.dataset, folder.modalities
-    compute_statistics = compute_statistics or assignment is not None
-    norms = {m: f"NORM_{m}_patch.json" for m in modalities if not compute_statistics}
+    if assignment is not None and compute_statistics is not None:
+        compute_statistics = True
+    norms = {m: f"NORM_{m}_patch.json" for m in modalities if compute_statistics is False}
     published = {
         m: fold_statistics_from_norm(root / file, dataset[m], dataset.folds)
         for m, file in norms.items()

@@ -44,7 +44,7 @@ def prepare_pixel_sets(
     *,
     modalities: Sequence[str] | None = None,
     cache: str | os.PathLike[str] | None = None,
-    compute_statistics: bool = False,
+    compute_statistics: bool | None = False,
     assignment: Assignment | None = None,
     progress: bool = True,
 ) -> PreparedPixelSets:
@@ -62,7 +62,7 @@ def prepare_pixel_sets(
         `$XDG_CACHE_HOME` or `~/.cache`.
       compute_statistics: Whether to use channel statistics computed from the data instead of those
         of the `NORM_PARCEL_<modality>_set.json` files; always so with an assignment, which these
-        know nothing of.
+        know nothing of. None: no statistics are needed.
       assignment: Lists of parcels that take the place of the folds.
       progress: Whether to draw a progress bar while writing.
 
@@ -77,8 +77,9 @@ def prepare_pixel_sets(
     root = layout.resolve(root)
     dataset = describe(root, remedy=DOWNLOAD)
     modalities = check_layout(root, dataset, modalities)
-    compute_statistics = compute_statistics or assignment is not None
-    norms = {m: f"NORM_PARCEL_{m}_set.json" for m in modalities if not compute_statistics}
+    if assignment is not None and compute_statistics is not None:
+        compute_statistics = True
+    norms = {m: f"NORM_PARCEL_{m}_set.json" for m in modalities if compute_statistics is False}
     published = {
         m: fold_statistics_from_norm(root / file, dataset[m], dataset.folds)
         for m, file in norms.items()

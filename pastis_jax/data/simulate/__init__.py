@@ -5,8 +5,16 @@ through speckle. It is made for tests, demonstrations and studies of the method.
 it say nothing about real crops.
 """
 
+from pastis_jax.data.simulate.defaults import default_patches, default_pixel_sets, default_small
 from pastis_jax.data.simulate.difficulty import Difficulty
 from pastis_jax.data.simulate.generate import simulate
 from pastis_jax.data.simulate.writer import is_simulated
 
-__all__ = ["Difficulty", "is_simulated", "simulate"]
+__all__ = [
+    "Difficulty",
+    "default_patches",
+    "default_pixel_sets",
+    "default_small",
+    "is_simulated",
+    "simulate",
+]

@@ -9,14 +9,14 @@ from typing import Any
 import jax
 import numpy as np
 
-from experiments import patches
+from pastis_jax.data.splits import PatchSplits
 from pastis_jax.panoptic import PanopticQuality, connected_components
 from pastis_jax.types import Batch
 
 LEAST_AREAS = 1, 2, 4, 8, 16, 32, 64
 
 
-def score(predict: Callable[[Batch], jax.Array], data: patches.Data) -> dict[str, Any]:
+def score(predict: Callable[[Batch], jax.Array], data: PatchSplits) -> dict[str, Any]:
     """Panoptic quality on the test folds, of components of the least area best for validation.
 
     Args:

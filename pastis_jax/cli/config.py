@@ -1,0 +1,432 @@
+"""Configurations of training: nested, flat as flags, with defaults for each kind of data.
+
+Every field is checked where it is defined; what concerns two groups, here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import math
+import os
+import pathlib
+import sys
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import tyro
+from tyro.conf import OmitArgPrefixes
+
+from pastis_jax import training
+from pastis_jax.errors import ArgumentError, refuse
+from pastis_jax.interop import PublishedModel, PublishedPanopticModel, load_paps, load_utae
+from pastis_jax.tasks import (
+    ImageModel,
+    ModelSpec,
+    PanopticModel,
+    ParcelModel,
+    ParcelRecords,
+    PatchRecords,
+    RecordOptions,
+    SemanticModel,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class RunOptions:
+    """Where and how a run runs; may change when it is continued."""
+
+    checkpoint_steps: int | None = None
+    """Also write a checkpoint within an epoch, every so many steps of it, so that a run killed in a
+    long epoch loses less. Default: after each epoch."""
+    parallel: training.Parallel = "jit"
+    """How a batch is spread over several devices: one program over sharded arrays, or mapped
+    programs that sum by name."""
+    distributed: bool = False
+    """Train as one of several processes, on one machine or many (docs/scaling.md): on TPU pods and
+    under SLURM or Open MPI nothing else is needed."""
+    coordinator: str | None = None
+    """With --distributed elsewhere: HOST:PORT of the first process. Default:
+    $JAX_COORDINATOR_ADDRESS."""
+    processes: int | None = None
+    """With --distributed elsewhere: number of processes. Default: $JAX_NUM_PROCESSES."""
+    process_id: int | None = None
+    """With --distributed elsewhere: number of this one, from 0. Default: $JAX_PROCESS_ID."""
+    tensorboard: bool = False
+    """Write TensorBoard events to OUT/tensorboard too. Needs the extra `tensorboard`."""
+    profile: bool = False
+    """Trace a few training steps with the JAX profiler into OUT/profile."""
+    plugin: tuple[str, ...] = ()
+    """Modules to import first, which add encoders or fusion schemes of one's own
+    (docs/extending.md)."""
+    out: pathlib.Path | None = None
+    """Folder for configuration, metrics, result, plots and checkpoints. A run of the same arguments
+    that was stopped in it is continued. Default: a new one below runs/."""
+    overwrite: bool = False
+    """Start anew if --out holds a run: what it wrote is deleted."""
+
+    def __post_init__(self):
+        steps = self.checkpoint_steps
+        refuse(
+            "checkpoint_steps",
+            steps is not None and steps < 1,
+            "must be at least 1",
+            "give 1000, say",
+        )
+        refuse(
+            "overwrite",
+            self.overwrite and self.out is None,
+            "there is nothing to overwrite in a new folder",
+            "name it by `out`, or leave it out",
+        )
+        given = (self.coordinator, self.processes, self.process_id)
+        refuse(
+            "coordinator`, `processes`, `process_id",
+            not self.distributed and any(value is not None for value in given),
+            "there is one process",
+            "add `distributed`, or leave them out",
+        )
+        refuse(
+            "parallel",
+            self.distributed and self.parallel == "pmap",
+            "pmap spreads a batch over the devices of one process",
+            "leave it out, or leave out `distributed`",
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageRecipe(training.Recipe):
+    """How a model of patches is trained."""
+
+    batch_size: int = 4
+    init_from: pathlib.Path | None = None
+    """Published weights of the task to start from (model.pth.tar, conf.json beside it), with their
+    sizes; --epochs 0 tests them as they are. Needs `--fusion single`."""
+
+    @property
+    def least_epochs(self) -> int:
+        """0 where weights come trained."""
+        return 1 if self.init_from is None else 0
+
+    def __post_init__(self):
+        super().__post_init__()
+        refuse(
+            "initialisation",
+            self.init_from is not None and self.initialisation != "he",
+            "the first weights come from `init_from`",
+            "leave it out",
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class SemanticRecipe(ImageRecipe):
+    """How a classifier of pixels is trained and tested."""
+
+    components: bool = False
+    """Also score the connected components of each class as parcels, as panoptic segmentation scores
+    its own: what a panoptic model has to beat."""
+
+
+@dataclasses.dataclass(frozen=True)
+class PanopticRecipe(ImageRecipe):
+    """How a panoptic model is trained and tested."""
+
+    loss_weights: tuple[float, float, float, float] = (1.0, 1.0, 1.0, 1.0)
+    """Weights of the losses of centerness, size, shape and class."""
+    warmup: int = 5
+    """First epochs that train the centerness alone, but never the last one. On simulated data 1 by
+    default, with --init-from 0."""
+    min_confidence: float | None = None
+    """Confidence below which instances are left out. Default: what is best on the validation
+    samples, tuned after each epoch; that of the weights with --init-from and --epochs 0."""
+    legacy_void: bool = False
+    """Score by the rule for void parcels that the paper's figures were made with."""
+
+    def __post_init__(self):
+        super().__post_init__()
+        weights = self.loss_weights
+        refuse(
+            "loss_weights",
+            not all(0 <= weight < math.inf for weight in weights) or not any(weights),
+            "must be 0 or more, and not all 0",
+            "give 1 1 1 1, say",
+        )
+        refuse("warmup", self.warmup < 0, "must be at least 0", "give 5, say")
+        share = 0 <= (self.min_confidence or 0) <= 1
+        refuse("min_confidence", not share, "must be 0 to 1", "give such a number")
+        what = "not for panoptic segmentation"
+        refuse("removed_optical", self.removed_optical, what, "leave it out")
+        refuse(
+            "accumulate",
+            self.accumulate > 1,
+            "the losses of PaPs are means over the parcels of a whole batch",
+            "leave it out; `remat` saves memory too",
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """A run: model, records, recipe, and where it runs."""
+
+    model: OmitArgPrefixes[ModelSpec]
+    records: OmitArgPrefixes[RecordOptions]
+    recipe: OmitArgPrefixes[training.Recipe]
+    run: OmitArgPrefixes[RunOptions] = dataclasses.field(default_factory=RunOptions)
+
+    task: ClassVar[str]
+
+    def __post_init__(self):
+        records, recipe = self.records, self.recipe
+        refuse(
+            "date",
+            getattr(records, "date", None) is not None
+            and (recipe.temporal_dropout or recipe.removed_optical),
+            "of a single date none can be dropped",
+            "leave out `temporal_dropout` and `removed_optical`",
+        )
+        refuse(
+            "init_from",
+            getattr(recipe, "init_from", None) is not None
+            and (self.model.fusion != "single" or records.class_mapping is not None),
+            "published weights are of one modality and the official classes",
+            "give `fusion` single, leave out `class_mapping`",
+        )
+
+    def leaves(self) -> dict[str, Any]:
+        """All fields of all groups, by their names, which are those of the flags."""
+        groups = (getattr(self, field.name) for field in dataclasses.fields(self))
+        return {
+            field.name: getattr(group, field.name)
+            for group in groups
+            for field in dataclasses.fields(group)
+        }
+
+    def stored(self) -> dict[str, Any]:
+        """What config.json and checkpoints hold: its paths mean the same anywhere."""
+        return {
+            name: os.path.abspath(os.path.expanduser(value))
+            if isinstance(value, pathlib.Path)
+            else value
+            for name, value in self.leaves().items()
+        }
+
+    def replaced(self, **leaves: Any) -> Config:
+        """The same with other values of some fields.
+
+        Raises:
+          TypeError: If a name is no field of any group.
+        """
+        groups = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        for name, group in groups.items():
+            own = {field.name for field in dataclasses.fields(group)} & leaves.keys()
+            groups[name] = dataclasses.replace(group, **{n: leaves.pop(n) for n in own})
+        if leaves:
+            raise TypeError(f"{self.task} has no {', '.join(leaves)}")
+        return dataclasses.replace(self, **groups)
+
+
+@dataclasses.dataclass(frozen=True)
+class ParcelConfig(Config):
+    """Classify the crop of each parcel from satellite time series, optical and radar.
+
+    Without --data, a small PASTIS-R is simulated (once, kept in the cache) and a good model is
+    trained in minutes on two CPU cores. With --data, a folder of pixel sets is prepared on first
+    use and the paper's protocol is the default: 100 epochs of 128 parcels a step.
+    """
+
+    model: OmitArgPrefixes[ParcelModel] = ParcelModel()  # noqa: RUF009 - frozen
+    records: OmitArgPrefixes[ParcelRecords] = ParcelRecords()  # noqa: RUF009
+    recipe: OmitArgPrefixes[training.Recipe] = training.Recipe()  # noqa: RUF009
+
+    task = "parcel"
+
+
+@dataclasses.dataclass(frozen=True)
+class SemanticConfig(Config):
+    """Segment patches into crops from satellite time series, optical and radar.
+
+    Without --data, a small PASTIS-R is simulated (once, kept in the cache) and a narrow model is
+    trained on crops, in minutes on two CPU cores. With --data, a folder of patches is checked on
+    first use and the paper's protocol is the default: 100 epochs of 4 whole patches a step.
+    """
+
+    model: OmitArgPrefixes[SemanticModel] = SemanticModel()  # noqa: RUF009
+    records: OmitArgPrefixes[PatchRecords] = PatchRecords()  # noqa: RUF009
+    recipe: OmitArgPrefixes[SemanticRecipe] = SemanticRecipe()
+
+    task = "semantic"
+
+
+@dataclasses.dataclass(frozen=True)
+class PanopticConfig(Config):
+    """Find the parcels of patches, and the crop of each, from satellite time series.
+
+    Without --data, a small PASTIS-R is simulated (once, kept in the cache) and a narrow model is
+    trained on crops, in minutes on two CPU cores. With --data, a folder of patches is checked on
+    first use and the paper's protocol is the default: 100 epochs of 4 whole patches a step, at a
+    learning rate of 0.01 and, from half of them on, 0.001.
+    """
+
+    model: OmitArgPrefixes[PanopticModel] = PanopticModel()  # noqa: RUF009
+    records: OmitArgPrefixes[PatchRecords] = PatchRecords()  # noqa: RUF009
+    recipe: OmitArgPrefixes[PanopticRecipe] = PanopticRecipe(learning_rate=1e-2, schedule="step")
+
+    task = "panoptic"
+
+
+CONFIGS: dict[str, type[Config]] = {
+    kind.task: kind for kind in (ParcelConfig, SemanticConfig, PanopticConfig)
+}
+"""Configurations by task; their defaults are the paper's protocol."""
+
+_NARROW = {
+    "encoder_widths": (16, 16, 32),
+    "decoder_widths": (16, 16, 32),
+    "heads": 4,
+    "model_features": 64,
+    "learning_rate": 3e-3,
+}
+SIMULATED: dict[str, dict[str, Any]] = {
+    "parcel": {"epochs": 12, "batch_size": 32},
+    "semantic": {**_NARROW, "head_widths": (16,), "epochs": 3, "crop": 16},
+    "panoptic": {
+        **_NARROW,
+        "decoder_widths": (32, 32, 32),
+        "learning_rate": 2e-2,
+        "schedule": "cosine",
+        "epochs": 20,
+        "warmup": 1,
+        "crop": 32,
+    },
+}
+"""Defaults on simulated data: what two CPU cores train in minutes."""
+
+MAY_DIFFER = (*(field.name for field in dataclasses.fields(RunOptions)), "cache_dir", "cache")
+"""Fields that may change when a run is continued."""
+
+Published = PublishedModel | PublishedPanopticModel
+
+
+def defaults(
+    task: str,
+    data: pathlib.Path | None = None,
+    published: Published | None = None,
+    epochs: int | None = None,
+) -> Config:
+    """The configuration of a task without any flag but these.
+
+    Args:
+      task: Name of the task.
+      data: The folder; None for simulated data.
+      published: Weights to start from, which have their own sizes.
+      epochs: Number of epochs, if it is given.
+    """
+    config = CONFIGS[task]()
+    if data is None:
+        config = config.replaced(**SIMULATED[task])
+    return config if published is None else config.replaced(**_of_weights(published, epochs))
+
+
+def _of_weights(published: Published, epochs: int | None) -> dict[str, Any]:
+    """What published weights say."""
+    settings = dataclasses.asdict(published.settings)
+    leaves = {n: settings["norm" if n == "encoder_norm" else n] for n in ImageModel.SIZES}
+    if isinstance(published, PublishedModel):
+        return {**leaves, "head_widths": settings["head_widths"]}
+    decoder = published.model.decoder
+    leaves |= {name: getattr(decoder, name) for name in ("shape_size", "mask_threshold")}
+    leaves |= {"mask_conv": decoder.mask_conv, "min_remain": published.min_remain, "warmup": 0}
+    return leaves | ({"min_confidence": published.min_confidence} if epochs == 0 else {})
+
+
+FIXED = (*ImageModel.SIZES, "head_widths", "shape_size", "mask_conv")
+"""Fields that published weights fix."""
+
+
+def configure(task: str, **leaves: Any) -> Config:
+    """The configuration of a task with these fields; the others have their defaults.
+
+    Raises:
+      ArgumentError: If arguments are out of range or contradict each other.
+    """
+    data, source = (leaves.get(name) for name in ("data", "init_from"))
+    published = None
+    if source is not None:
+        published = load_published(task, source, leaves.get("modalities", ()))
+    start = defaults(task, data, published, leaves.get("epochs"))
+    config = start.replaced(**leaves)
+    if published is not None:
+        refuse_other_sizes(config, published)
+    return config
+
+
+def load_published(
+    task: str, source: pathlib.Path, modalities: Sequence[str]
+) -> PublishedModel | PublishedPanopticModel:
+    """Loads published weights of a task.
+
+    Raises:
+      UserError: If they cannot be.
+    """
+    load = {"semantic": load_utae, "panoptic": load_paps}[task]
+    return load(source, modality=next(iter(modalities), "S2"))
+
+
+def refuse_other_sizes(config: Config, published: Published) -> None:
+    """Refuses a configuration of other sizes than the weights that it starts from.
+
+    Raises:
+      ArgumentError: Naming the argument.
+    """
+    leaves = config.leaves()
+    for name, value in _of_weights(published, None).items():
+        if name in FIXED and leaves[name] != value:
+            what = f"the weights of {config.recipe.init_from} have {value}"
+            raise ArgumentError(what, argument=name, remedy="leave it out")
+
+
+@dataclasses.dataclass(frozen=True)
+class _Ahead:
+    """The flags that the meaning or the defaults of others depend on."""
+
+    data: pathlib.Path | None = None
+    init_from: pathlib.Path | None = None
+    modalities: tuple[str, ...] = ()
+    epochs: int | None = None
+    plugin: tuple[str, ...] = ()
+
+
+def parse(task: str, arguments: Sequence[str] | None, *, prog: str) -> Config:
+    """Reads the flags of a task, those of the command line by default.
+
+    Raises:
+      ArgumentError: If arguments are out of range or contradict each other.
+      UserError: If published weights or a module cannot be loaded.
+    """
+    look = {"args": arguments, "prog": prog, "add_help": False, "return_unknown_args": True}
+    ahead, _ = tyro.cli(_Ahead, **look)
+    import_plugins(ahead.plugin)
+    published = None
+    if ahead.init_from is not None and task != "parcel":
+        published = load_published(task, ahead.init_from, ahead.modalities)
+    start = defaults(task, ahead.data, published, ahead.epochs)
+    config = tyro.cli(CONFIGS[task], prog=prog, args=arguments, default=start)
+    if published is not None:
+        refuse_other_sizes(config, published)
+    return config
+
+
+def import_plugins(modules: Sequence[str]) -> None:
+    """Imports modules that add encoders or schemes, also from the present folder.
+
+    Raises:
+      ArgumentError: If one cannot be imported.
+    """
+    if modules and os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    for name in modules:
+        try:
+            importlib.import_module(name)
+        except ImportError as error:
+            remedy = "give modules that python can import from here"
+            raise ArgumentError(f"{name}: {error}", argument="plugin", remedy=remedy) from error

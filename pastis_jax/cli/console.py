@@ -1,0 +1,159 @@
+"""What every command does the same way: report mistakes in a line, check files, show a result."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import re
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
+
+import jax
+from absl import flags
+from rich.console import Console
+from rich.table import Table
+
+from pastis_jax.errors import UserError
+from pastis_jax.training import NonFiniteLossError, is_main, leaving_on_failure
+
+
+def command(run: Callable[[], Any], *, less_memory: str = "lower `batch_size`") -> None:
+    """Runs a command; what goes wrong ends in one line on stderr.
+
+    Exit code 2 for a mistake of the user, 1 for a run that failed (a loss that is not finite, a
+    full disk), 130 for Ctrl-C.
+
+    Args:
+      run: The command.
+      less_memory: What to change where a device has not enough.
+    """
+    flags.FLAGS.mark_as_parsed()  # Grain asks for absl's flags, which we do not use.
+    with leaving_on_failure():
+        try:
+            run()
+        except UserError as error:
+            _end(2, f"error: {error}")
+        except jax.errors.JaxRuntimeError as error:
+            if "RESOURCE_EXHAUSTED" not in str(error):
+                raise
+            _end(1, f"error: the device has not enough memory: {less_memory}")
+        except (NonFiniteLossError, OSError, MemoryError) as error:
+            text = " ".join(str(error).split()) or "out of memory"
+            _end(1, "; ".join([f"error: {text}", *_notes(error)]))
+        except KeyboardInterrupt as error:
+            _end(130, "; ".join(["interrupted", *_notes(error)]))
+
+
+def _end(code: int, text: str) -> NoReturn:
+    """Ends this process with a line on stderr."""
+    print(as_flags(text), file=sys.stderr)
+    raise SystemExit(code) from None
+
+
+def _notes(error: BaseException) -> Sequence[str]:
+    return getattr(error, "__notes__", ())
+
+
+def as_flags(text: str) -> str:
+    """Writes the names of arguments, which the library puts in backquotes, as flags."""
+    return re.sub(r"`([a-z][a-z0-9_]*)`", lambda name: flag(name[1]), text)
+
+
+def flag(name: str) -> str:
+    """The flag of an argument."""
+    return "--" + name.replace("_", "-")
+
+
+def say(text: str) -> None:
+    """Prints a line for the reader, at once; of several processes, the main one does."""
+    if is_main():
+        print(text, flush=True)
+
+
+def check_out(
+    path: pathlib.Path, suffix: str, *, kind: str | None = None, where: str = "`out`"
+) -> None:
+    """Refuses a file that cannot be written, before work that would be in vain; writes nothing.
+
+    Args:
+      path: The file.
+      suffix: How its name must end.
+      kind: Of a JSON file; one that is there already is replaced if its `kind` is the same.
+      where: The argument.
+
+    Raises:
+      UserError: If it is refused.
+    """
+    there = next(p for p in path.absolute().parents if p.exists())
+    what = None
+    if path.suffix != suffix:
+        what = f"{path} does not end in {suffix}"
+    elif path.is_dir() or not there.is_dir() or not os.access(there, os.W_OK):
+        what = f"{path} cannot be written"
+    elif path.exists() and kind and json_content(path).get("kind") != kind:
+        what = f"{path} was not written by this command"
+    if what:
+        raise UserError(what, where=where, remedy="give another file")
+
+
+def json_content(path: pathlib.Path) -> dict[str, Any]:
+    """What a JSON file holds; nothing where it cannot be read or is no mapping."""
+    try:
+        content = json.loads(path.read_text())
+    except (OSError, ValueError):
+        content = None
+    return content if isinstance(content, dict) else {}
+
+
+def show_result(result: dict[str, Any], *, scores: Sequence[str], per_class: str) -> None:
+    """Prints the closing table of a run; of several processes, the main one does.
+
+    Args:
+      result: The content of its result.json.
+      scores: Names of the scores, that which selected the state first.
+      per_class: Name of the score that is listed for each class.
+    """
+    if not is_main():
+        return
+    console = Console(width=None if sys.stdout.isatty() else 100)
+    test, val = result["test"], result["val"]
+    summary = Table(title=result["title"], show_header=False, title_justify="left")
+    for name, text in (
+        *((f"test {name}", f"{test[name]:.3f}") for name in scores),
+        (
+            f"validation {scores[0]}",
+            f"{val[scores[0]]:.3f} (epoch {result['best_epoch']} of {result['epochs']})",
+        ),
+        ("parameters", f"{result['parameters']:,}"),
+        ("training", f"{result['throughput']['train']:,.1f} {result['samples']}/s"),
+        ("inference", f"{result['throughput']['inference']:,.1f} {result['samples']}/s"),
+        ("time", ", ".join(f"{k} {v:.0f} s" for k, v in result["seconds"].items())),
+    ):
+        summary.add_row(name, text)
+    if (memory := result["peak_memory_gb"]) is not None:
+        summary.add_row("peak memory", f"{memory:.1f} GB")
+    for share, removed in result.get("test_removed_optical", {}).items():
+        summary.add_row(
+            f"test mIoU, {float(share):.0%} of optical dates removed", f"{removed['mIoU']:.3f}"
+        )
+    if parts := result.get("test_components"):
+        summary.add_row(
+            "test PQ of connected components",
+            f"{parts['PQ']:.3f} (of at least {parts['least_area']} pixels)",
+        )
+    console.print(summary)
+    classes = Table(title=f"{per_class} per class (test)", title_justify="left")
+    for _ in range(3):
+        classes.add_column("class")
+        classes.add_column(per_class, justify="right")
+    values = test.get("iou") or {name: one[per_class] for name, one in test["per_class"].items()}
+    cells = [
+        (name, "absent" if value is None else f"{value:.3f}") for name, value in values.items()
+    ]
+    rows = -(-len(cells) // 3)
+    cells += [("", "")] * (3 * rows - len(cells))
+    for i in range(rows):
+        classes.add_row(*(text for column in range(3) for text in cells[i + column * rows]))
+    console.print(classes)

@@ -1,0 +1,75 @@
+"""The command `pastis-jax`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+
+USAGE = """usage: pastis-jax COMMAND [...]
+
+Crop mapping from satellite image time series, optical and radar together.
+
+  train parcel|semantic|panoptic   train and test a model, on your data or simulated ones
+  simulate OUT                     simulate a PASTIS-R folder
+  inspect FOLDER                   look at a folder of data or a run: what is there, what is wrong
+  instances FOLDER                 write the panoptic targets of a folder of patches
+
+pastis-jax COMMAND --help tells the flags of each.
+"""
+TASKS = ("parcel", "semantic", "panoptic")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs a command. Ends the process with code 2 after a mistake."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if not given or given[0] in ("-h", "--help"):
+        print(USAGE, end="")
+        raise SystemExit(0 if given else 2)
+    if given[0] == "--version":
+        from pastis_jax import machine
+
+        print(machine.code_version())
+        return
+    name, *rest = given
+    if name == "train":
+        if not rest or rest[0] not in TASKS:
+            what = f"{rest[0]!r} is no task" if rest else "which task?"
+            _end(f"train: {what}; give {', '.join(TASKS)}")
+        from pastis_jax.cli import train
+
+        train.main(rest[0], rest[1:])
+        return
+    if name not in COMMANDS:
+        _end(f"{name}: no such command; pastis-jax --help lists them")
+    COMMANDS[name](rest)
+
+
+def _simulate(arguments: Sequence[str]) -> None:
+    from pastis_jax.cli import simulate
+
+    simulate.main(arguments)
+
+
+def _inspect(arguments: Sequence[str]) -> None:
+    from pastis_jax.cli import inspect
+
+    inspect.main(arguments)
+
+
+def _instances(arguments: Sequence[str]) -> None:
+    from pastis_jax.cli import instances
+
+    instances.main(arguments)
+
+
+COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
+    "simulate": _simulate,
+    "inspect": _inspect,
+    "instances": _instances,
+}
+"""Commands but for `train`; each imports what it needs when it runs."""
+
+
+def _end(text: str) -> None:
+    print(f"error: {text}", file=sys.stderr)
+    raise SystemExit(2)

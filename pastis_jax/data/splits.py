@@ -1,0 +1,165 @@
+"""The records of a run in three splits, and the batches that are made of them."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import pathlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Protocol
+
+import jax
+import numpy as np
+
+from pastis_jax.data.batches import Encoding, evaluation_batches, training_batches
+from pastis_jax.data.cache import Fingerprint
+from pastis_jax.data.class_mapping import ClassMapping
+from pastis_jax.data.dataset import Dataset, Fold
+from pastis_jax.data.metadata import Identifier
+from pastis_jax.data.patches.encoding import PatchEncoding
+from pastis_jax.types import Batch
+
+
+class Source(Protocol):
+    """Random access to records."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> Mapping[str, Any]: ...
+
+    def identifier(self, number: int) -> Identifier: ...
+
+
+@dataclasses.dataclass(frozen=True)
+class BatchPlan:
+    """Sizes and seed of batches, and which of their samples this process makes.
+
+    Attributes:
+      batch_size: Samples in a training batch.
+      seed: Of the training batches.
+      rows: Samples of every training batch that this process makes.
+      evaluation_size: Samples in a batch of validation and test.
+      evaluation_rows: Samples of these that this process makes.
+    """
+
+    batch_size: int
+    seed: int
+    rows: range
+    evaluation_size: int
+    evaluation_rows: range
+
+
+@dataclasses.dataclass(frozen=True)
+class Splits:
+    """The records of a run.
+
+    Attributes:
+      root: Their folder.
+      dataset: What it holds.
+      folds: The folds of each split.
+      fingerprint: Of what the records are made from.
+      sources: Records of `train`, `val` and `test`.
+      encode: How training records become arrays.
+      plan: Of the batches.
+    """
+
+    root: pathlib.Path
+    dataset: Dataset
+    folds: Mapping[str, Sequence[Fold]]
+    fingerprint: Fingerprint
+    sources: Mapping[str, Source]
+    encode: Encoding
+    plan: BatchPlan
+
+    @property
+    def classes(self) -> ClassMapping:
+        """Classes of the labels."""
+        return self.encode.classes
+
+    def training(self) -> Any:
+        """Endless training batches, a Grain iterator."""
+        plan = self.plan
+        return training_batches(
+            self.sources["train"],
+            self.encode,
+            batch_size=plan.batch_size,
+            seed=plan.seed,
+            rows=plan.rows,
+        )
+
+    def evaluation(self, split: str, *, ahead: bool = True) -> Iterator[Batch]:
+        """Batches of the whole records of `split`, each once; by default made ahead, by threads."""
+        plan = self.plan
+        return self._whole(split, plan.evaluation_size, plan.evaluation_rows, ahead)
+
+    def alone(self, split: str, size: int | None = None) -> Iterator[Batch]:
+        """The same for one process and one device alone, in batches of `size`.
+
+        Default: what one device gets in validation and test.
+        """
+        size = size or -(-self.plan.evaluation_size // jax.device_count())
+        return self._whole(split, size, range(size))
+
+    def _whole(self, split, size, rows, ahead=True):
+        return evaluation_batches(
+            self.sources[split], self.evaluation_encoding, batch_size=size, rows=rows, ahead=ahead
+        )
+
+    @property
+    def evaluation_encoding(self) -> Encoding:
+        """How records of validation and test become arrays."""
+        return self.encode
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Batches that hold the training records once."""
+        return max(1, len(self.sources["train"]) // self.plan.batch_size)
+
+
+@dataclasses.dataclass(frozen=True)
+class PatchSplits(Splits):
+    """The patches of a run.
+
+    Attributes:
+      size: Rows and columns ``h w`` of a patch.
+      most_instances: Most parcels of a patch.
+    """
+
+    encode: PatchEncoding
+    size: tuple[int, int]
+    most_instances: int
+
+    @property
+    def evaluation_encoding(self) -> PatchEncoding:
+        """Of whole patches."""
+        return self.encode.for_evaluation()
+
+    def without_targets(self) -> PatchSplits:
+        """The same, without panoptic targets."""
+        return dataclasses.replace(self, encode=dataclasses.replace(self.encode, instances=None))
+
+    def median(self, record: Mapping[str, Any], modality: str) -> np.ndarray:
+        """One image ``h w c`` of a record in the stored unit: the median over the dates in use.
+
+        Of many dates, it shows neither clouds nor speckle. NaN where nothing was observed.
+        """
+        used = self.dates_in_use(record, modality)
+        chosen = record[modality]["values"][used].astype(np.float32)
+        missing = self.dataset[modality].missing(chosen)
+        if missing is None or not missing.any():
+            return np.median(chosen, axis=0).transpose(1, 2, 0)
+        with np.errstate(all="ignore"):
+            middle = np.ma.median(np.ma.array(chosen, mask=missing), axis=0)
+        return np.ma.filled(middle.astype(np.float32), np.nan).transpose(1, 2, 0)
+
+    def dates_in_use(self, record: Mapping[str, Any], modality: str) -> np.ndarray:
+        """Numbers of the acquisitions of a record that are used."""
+        days = record[modality]["days"]
+        return np.asarray(self.encode.acquisitions(modality, days, record["patch"]))
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Batches that cover the training patches once, in area."""
+        crop = self.encode.crop
+        covering = 1 if crop is None else math.prod(self.size) / crop**2
+        return max(1, round(covering * len(self.sources["train"]) / self.plan.batch_size))

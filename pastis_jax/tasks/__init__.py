@@ -1,0 +1,36 @@
+"""The three tasks, each in one file: model, loss, metrics, output, scores, pictures."""
+
+from pastis_jax.tasks._images import ImageModel, PatchRecords
+from pastis_jax.tasks._task import Learned, ModelSpec, RecordOptions, Task
+from pastis_jax.tasks.panoptic import PanopticModel, PanopticTask
+from pastis_jax.tasks.parcel import ParcelModel, ParcelRecords, ParcelTask
+from pastis_jax.tasks.semantic import SemanticModel, SemanticTask
+
+TASKS: dict[str, type[Task]] = {
+    task.name: task for task in (ParcelTask, SemanticTask, PanopticTask)
+}
+"""The tasks by name."""
+SPECS: dict[str, type[ModelSpec]] = {
+    "parcel": ParcelModel,
+    "semantic": SemanticModel,
+    "panoptic": PanopticModel,
+}
+"""What their models are specified by."""
+
+__all__ = [
+    "SPECS",
+    "TASKS",
+    "ImageModel",
+    "Learned",
+    "ModelSpec",
+    "PanopticModel",
+    "PanopticTask",
+    "ParcelModel",
+    "ParcelRecords",
+    "ParcelTask",
+    "PatchRecords",
+    "RecordOptions",
+    "SemanticModel",
+    "SemanticTask",
+    "Task",
+]

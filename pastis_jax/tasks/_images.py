@@ -1,0 +1,273 @@
+"""What the two tasks on patches have in common: U-TAE, patches, and room for their frames."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, Literal
+
+import numpy as np
+
+from pastis_jax import viz
+from pastis_jax.data.assignment import Assignment
+from pastis_jax.data.class_mapping import ClassMapping
+from pastis_jax.data.dataset import Dataset
+from pastis_jax.data.patches.capacity import frame_capacity
+from pastis_jax.data.patches.encoding import PatchEncoding
+from pastis_jax.data.patches.prepare import PreparedPatches, prepare_patches
+from pastis_jax.data.splits import BatchPlan, PatchSplits
+from pastis_jax.errors import refuse
+from pastis_jax.models.encoders import IMAGE_ENCODERS
+from pastis_jax.tasks._task import (
+    Learned,
+    ModelSpec,
+    RecordOptions,
+    Task,
+    blank_series,
+    folds_of,
+)
+from pastis_jax.types import Series
+
+PANEL_PATCHES = 4
+"""Test patches in a picture."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageModel(ModelSpec):
+    """A model of patches."""
+
+    encoder: str = "utae"
+    """Spatial and temporal encoder: utae, or one that a module of --plugin adds."""
+    encoder_widths: tuple[int, ...] = (64, 64, 64, 128)
+    """Channels of each stage of the frame encoder, finest first. On simulated data 16 16 32 by
+    default."""
+    decoder_widths: tuple[int, ...] = (32, 32, 64, 128)
+    """Channels of each stage of the decoder, finest first; the coarsest is the encoder's. On
+    simulated data 16 16 32 by default (panoptic 32 32 32)."""
+    heads: int = 16
+    """Heads of the temporal attention. On simulated data 4 by default."""
+    key_features: int = 4
+    """Width of its keys."""
+    model_features: int = 256
+    """Width inside it. On simulated data 64 by default."""
+    aggregation: Literal["att_group", "att_mean", "mean"] = "att_group"
+    """How the dates of finer stages are reduced: attention by groups of channels, mean attention,
+    or plain mean."""
+    encoder_norm: Literal["group", "batch", "instance"] = "group"
+    """Norm of the frame encoder."""
+    remat: bool = False
+    """Compute activations again in the backward pass: less memory, more time."""
+    bf16: bool = False
+    """Convolutions in bfloat16; norms, attention, loss and metrics stay float32."""
+
+    SIZES: ClassVar[tuple[str, ...]] = (
+        *("encoder_widths", "decoder_widths", "heads", "key_features", "model_features"),
+        *("aggregation", "encoder_norm"),
+    )
+    """Fields that published weights fix."""
+
+    def __post_init__(self):
+        super().__post_init__()
+        IMAGE_ENCODERS[self.encoder]
+        widths, heads = self.encoder_widths, self.heads
+        refuse(
+            "encoder_widths",
+            len(widths) < 2,
+            "needs at least two stages",
+            "give 64 64 64 128, say",
+        )
+        refuse(
+            "decoder_widths",
+            len(widths) != len(self.decoder_widths) or widths[-1] != self.decoder_widths[-1],
+            f"{self.decoder_widths} has other stages or another last width than the encoder's "
+            f"{widths}",
+            "give as many, the last one equal",
+        )
+        for name in ("encoder_widths", "decoder_widths"):
+            refuse_widths(name, getattr(self, name))
+        for name in ("heads", "key_features", "model_features"):
+            refuse_widths(name, (getattr(self, name),))
+        for name, numbers in (
+            ("encoder_widths", widths),
+            ("model_features", (self.model_features,)),
+        ):
+            refuse(
+                name,
+                any(number % heads for number in numbers),
+                f"{numbers} must be divisible by the {heads} heads",
+                "give such numbers, or other `heads`",
+            )
+        refuse(
+            "encoder_widths",
+            self.encoder_norm == "group" and any(width % 4 for width in widths),
+            f"{widths} must be divisible by 4, the groups of the norm",
+            "give such widths, or another `encoder_norm`",
+        )
+
+
+def refuse_widths(name: str, values: Sequence[int]) -> None:
+    """Refuses widths that no layer has.
+
+    Raises:
+      ArgumentError: Naming the argument.
+    """
+    refuse(name, not all(1 <= v <= 4096 for v in values), "must be 1 to 4096", "give such numbers")
+
+
+@dataclasses.dataclass(frozen=True)
+class PatchRecords(RecordOptions):
+    """Patches, and how they become arrays."""
+
+    crop: int = 0
+    """Side of the random squares to train on, pixels, 0 for whole patches; an epoch draws as many
+    as cover the patches once. Test is on whole patches. On simulated data 16 by default, panoptic
+    32."""
+    flips: bool = False
+    """Mirror training patches at random."""
+    turns: bool = False
+    """Turn training patches by random multiples of 90 degrees."""
+    date: int | str | None = None
+    """One acquisition of each series only: the closest to YYYY-MM-DD, or number 0, 1, ... (-1: the
+    last)."""
+    class_mapping: pathlib.Path | None = None
+    """JSON file that groups classes: {"Cereals": ["Corn", 4], "Void": [16]}, names or codes."""
+    cache: bool = False
+    """Keep every patch in memory once it was read."""
+
+    def __post_init__(self):
+        super().__post_init__()
+        refuse("crop", self.crop < 0, f"got {self.crop}", "give a side in pixels, 0 for none")
+
+
+class ImageTask(Task):
+    """A task on patches."""
+
+    samples = "patches"
+    targets: ClassVar[bool] = False
+    """Whether batches have panoptic targets."""
+    spec: ImageModel
+
+    @classmethod
+    def open(
+        cls,
+        options: PatchRecords,
+        root: pathlib.Path,
+        spec: ImageModel,
+        plan: BatchPlan,
+        like: Learned | None = None,
+        *,
+        norms: bool = True,
+        targets: bool | None = None,
+    ) -> PatchSplits:
+        """Prepares and opens patches; with panoptic targets where the task, or `targets`, wants."""
+        targets = cls.targets if targets is None else targets
+        lists = None if options.split_lists is None else Assignment.read(options.split_lists)
+        prepared = prepare_patches(
+            root,
+            modalities=spec.modalities,
+            cache=options.cache_dir,
+            compute_statistics=options.compute_statistics if norms else None,
+            assignment=lists,
+        )
+        dataset = prepared.dataset
+        folds = folds_of(dataset, options.fold)
+        sources = {
+            split: prepared.source(ids, in_memory=options.cache, instances=targets)
+            for split, ids in folds.items()
+        }
+        if like is None:
+            classes = read_classes(options.class_mapping, dataset)
+            statistics = prepared.statistics(folds["train"])
+        else:
+            classes, statistics = like.classes_of(dataset, prepared.root), like.statistics
+        encode = PatchEncoding(
+            dataset=dataset,
+            lengths={name: prepared.lengths[name] for name in spec.modalities},
+            statistics={name: statistics[name] for name in spec.modalities},
+            classes=classes,
+            size=prepared.size,
+            crop=options.crop or None,
+            flips=options.flips,
+            turns=options.turns,
+            date=options.date,
+            instances=prepared.most_instances if targets else None,
+        )
+        _check_size(options, spec, prepared)
+        _check_date(options, spec, sources)
+        return PatchSplits(
+            prepared.root,
+            dataset,
+            folds,
+            prepared.fingerprint,
+            sources,
+            encode,
+            plan,
+            size=prepared.size,
+            most_instances=prepared.most_instances,
+        )
+
+    def example(self) -> dict[str, Series]:
+        """Images of two dates, two pixels wide at the coarsest stage."""
+        side = 2 ** len(self.spec.encoder_widths)
+        return {
+            name: blank_series((1, 2, side, side, len(self.dataset[name].channels)))
+            for name in self.spec.modalities
+        }
+
+    def room(
+        self, splits: PatchSplits, names: Sequence[str], share: int, rates: Mapping[str, float]
+    ) -> Mapping[str, int]:
+        """Most valid frames of `share` patches, by modality."""
+        sources, one_date = [splits.sources[name] for name in names], splits.encode.date is not None
+
+        def most(modality: str) -> int:
+            kept = 1 - rates.get(modality, 0.0)
+            return max(
+                frame_capacity(
+                    np.ones(len(source)) if one_date else source.dates[modality], share, kept
+                )
+                for source in sources
+            )
+
+        return {name: most(name) for name in self.spec.modalities}
+
+    def pictures(self, splits: PatchSplits, record: Mapping) -> dict[str, np.ndarray]:
+        """What the modalities saw of a record, for a panel: the first optical one, and the first
+        other one."""
+        modalities = [self.dataset[name] for name in self.spec.modalities]
+        shown = [next((m for m in modalities if m.optical is kind), None) for kind in (True, False)]
+        return {
+            modality.name: viz.picture(splits.median(record, modality.name), modality)
+            for modality in shown
+            if modality is not None
+        }
+
+
+def read_classes(file: pathlib.Path | None, dataset: Dataset) -> ClassMapping:
+    """The classes of a dataset, grouped by a file if there is one."""
+    if file is None:
+        return ClassMapping.of(dataset.nomenclature)
+    return ClassMapping.read(file, dataset.nomenclature)
+
+
+def _check_size(options: PatchRecords, spec: ImageModel, prepared: PreparedPatches) -> None:
+    side, least = options.crop or min(prepared.size), 2 ** (len(spec.encoder_widths) - 1) + 1
+    refuse(
+        "crop" if options.crop else "encoder_widths",
+        side < least,
+        f"{len(spec.encoder_widths)} stages need {least} pixels, the images have {side}",
+        "give larger crops or fewer stages",
+    )
+
+
+def _check_date(options: PatchRecords, spec: ImageModel, sources: Mapping) -> None:
+    number = options.date if isinstance(options.date, int) else 0
+    for modality in spec.modalities:
+        fewest = min(int(source.dates[modality].min()) for source in sources.values())
+        refuse(
+            "date",
+            not -fewest <= number < fewest,
+            f"a patch has only {fewest} dates of {modality}, none of number {number}",
+            f"give {-fewest} to {fewest - 1}, or a day YYYY-MM-DD",
+        )

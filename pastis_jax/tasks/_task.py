@@ -1,0 +1,418 @@
+"""What the three tasks have in common: a specification of a model, and what is done with it."""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+import pathlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import linen as nn
+from jaxtyping import Array, Float, PyTree
+
+from pastis_jax import viz
+from pastis_jax.data.class_mapping import ClassMapping
+from pastis_jax.data.dataset import Dataset, Fold
+from pastis_jax.data.normalisation import Statistics
+from pastis_jax.data.splits import BatchPlan, Splits
+from pastis_jax.errors import DataError, refuse
+from pastis_jax.metrics import ConfusionMatrix
+from pastis_jax.models.encoders import Halves
+from pastis_jax.schemes import SCHEMES, Parts, Scheme
+from pastis_jax.training import Metric, Outcome
+from pastis_jax.types import Batch, Prediction, Series
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelSpec:
+    """What a model is, as plain values that a run carries.
+
+    Raises:
+      ArgumentError: If arguments are out of range or contradict each other.
+    """
+
+    fusion: str = "mid"
+    """Where the modalities meet: single (one modality alone), early (raw channels), mid (dates),
+    late (embeddings), decision, or a scheme that a module of --plugin adds."""
+    modalities: tuple[str, ...] = ()
+    """Modalities to use, as the dataset names them; by default all of it, or its first with single
+    fusion. Early fusion resamples to the dates of the first one."""
+    auxiliary: bool = False
+    """Supervise each modality by a decoder of its own too, weight 0.5 (mid, late, decision)."""
+    separate_temporal: bool = False
+    """With mid fusion and auxiliary supervision: a temporal encoder of its own for each auxiliary
+    decoder."""
+
+    def __post_init__(self):
+        object.__setattr__(self, "modalities", tuple(dict.fromkeys(self.modalities)))
+        scheme = self.scheme
+        refuse(
+            "modalities",
+            not scheme.several and len(self.modalities) > 1,
+            f"{self.fusion} fusion takes one modality, got {len(self.modalities)}",
+            "name one, or choose another `fusion`",
+        )
+        refuse(
+            "auxiliary",
+            self.auxiliary and not scheme.auxiliary,
+            f"{self.fusion} fusion has no predictions per modality to supervise",
+            "leave it out, or choose mid, late or decision",
+        )
+        refuse(
+            "separate_temporal",
+            self.separate_temporal and not (self.auxiliary and scheme.separate_temporal),
+            "this is for the auxiliary decoders of mid fusion",
+            "add `auxiliary` with `fusion` mid, or leave it out",
+        )
+
+    @property
+    def scheme(self) -> Scheme:
+        """The fusion scheme."""
+        return SCHEMES[self.fusion]
+
+    def of(self, dataset: Dataset) -> ModelSpec:
+        """Returns the same with modalities that are named: by default those of `dataset`."""
+        names = dataset.names if self.scheme.several else dataset.names[:1]
+        return dataclasses.replace(self, modalities=self.modalities or names)
+
+    def combine(self, halves: Halves, decoder: Callable[[], nn.Module]) -> nn.Module:
+        """Combines encoders and decoders in the fusion scheme."""
+        return self.scheme.build(
+            Parts(
+                modalities=self.modalities,
+                spatial=halves.spatial,
+                temporal=halves.temporal,
+                decoder=decoder,
+                auxiliary=self.auxiliary,
+                separate_temporal=self.separate_temporal,
+            )
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class RecordOptions:
+    """Which records a run has.
+
+    Raises:
+      ArgumentError: If arguments are out of range.
+    """
+
+    data: pathlib.Path | None = None
+    """Folder in the official layout of the task, of PASTIS-R or with a dataset.json. Default: a
+    simulated one."""
+    fold: int = 1
+    """Run of cross-validation: of five folds, 1 trains on folds 1 2 3, validates on 4, tests on 5,
+    and so on cyclically. A dataset with fixed splits has run 1 alone."""
+    split_lists: pathlib.Path | None = None
+    """JSON file with lists of samples in place of folds: {"train": [...], "val": [...], "test":
+    [...]}, identifiers of parcels or patches. Those in no list are left out."""
+    compute_statistics: bool = False
+    """Normalise with statistics computed from the data, not those of the NORM files."""
+    cache_dir: pathlib.Path | None = None
+    """Where prepared and simulated data are kept. Default: $PASTIS_JAX_CACHE or ~/.cache."""
+
+    def __post_init__(self):
+        refuse("fold", self.fold < 1, f"got {self.fold}", "give 1 or more")
+        both = self.split_lists is not None and self.fold != 1
+        refuse("fold", both, "lists of samples have no folds", "leave it out")
+
+
+@dataclasses.dataclass(frozen=True)
+class Learned:
+    """What a trained model expects of its inputs.
+
+    Attributes:
+      dataset: What it was trained on.
+      classes: What it tells apart.
+      statistics: What its inputs are normalised with.
+    """
+
+    dataset: Dataset
+    classes: ClassMapping
+    statistics: Statistics
+
+    def classes_of(self, dataset: Dataset, root: pathlib.Path) -> ClassMapping:
+        """The same classes for the records of another dataset, if it fits.
+
+        Raises:
+          DataError: If modalities differ in channels or unit, or classes are unknown.
+        """
+        for name in self.statistics:
+            own, other = self.dataset[name], dataset[name]
+            if (own.channels, own.unit) != (other.channels, other.unit):
+                what = f"its {name} is {', '.join(other.channels)} in {other.unit}"
+                trained = f"the model takes {', '.join(own.channels)} in {own.unit}"
+                raise DataError(f"{what}, {trained}", where=root, remedy="give such data")
+        try:
+            return self.classes.of_other(self.dataset.nomenclature, dataset.nomenclature)
+        except ValueError as error:
+            remedy = "give data of the model's classes"
+            raise DataError(str(error), where=root, remedy=remedy) from error
+
+
+Metrics = Mapping[str, tuple[Callable[..., Metric], Callable[[], Metric]]]
+"""Metrics by name: of a batch, and of none."""
+
+
+class Score(Protocol):
+    """Scores the state that is to be validated or tested, by one of the task's metrics."""
+
+    def __call__(self, metric: str, **context: float) -> Outcome: ...
+
+
+@dataclasses.dataclass(frozen=True)
+class Task(abc.ABC):
+    """A model with its loss, metrics, output, scores and pictures, for the classes of a dataset.
+
+    Attributes:
+      spec: The model; its modalities are named.
+      dataset: What its inputs are like.
+      classes: What it tells apart.
+      axis_name: Mapped device axis, under `pmap`.
+    """
+
+    spec: ModelSpec
+    dataset: Dataset
+    classes: ClassMapping
+    axis_name: str | None = None
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    """For readers."""
+    samples: ClassVar[str]
+    """What a batch holds, in plural."""
+    scores: ClassVar[tuple[str, ...]] = ("mIoU", "OA")
+    """Names of the scores, that which selects the state first."""
+    per_class: ClassVar[str] = "IoU"
+    """Name of the score of each class."""
+    less_memory: ClassVar[str]
+    """What to change where a device has not enough memory."""
+
+    # The model
+
+    @abc.abstractmethod
+    def model(
+        self, capacity: Mapping[str, int | None] | None = None, *, warmup: bool = False
+    ) -> nn.Module:
+        """Builds the model.
+
+        Args:
+          capacity: Room for valid frames by modality, of tasks on patches; None for all.
+          warmup: Whether it is for the first epochs, where these differ.
+        """
+
+    @abc.abstractmethod
+    def example(self) -> dict[str, Series]:
+        """The smallest series that the model takes, zeros, by modality."""
+
+    # Training
+
+    @abc.abstractmethod
+    def loss(
+        self, prediction: Prediction, batch: Batch
+    ) -> tuple[Float[Array, " b"], Float[Array, " b"]]:
+        """Mean loss and weight of each sample."""
+
+    @abc.abstractmethod
+    def metric(self, prediction: Prediction, batch: Batch) -> Metric:
+        """Metric of a training batch."""
+
+    @abc.abstractmethod
+    def empty(self) -> Metric:
+        """Metric of no training batch."""
+
+    # Validation and test
+
+    @abc.abstractmethod
+    def metrics(self, splits: Splits) -> Metrics:
+        """Metrics of validation and test.
+
+        That of a batch takes prediction, batch, and what else `validate` gives it by keyword.
+        """
+
+    @abc.abstractmethod
+    def validate(self, score: Score) -> Outcome:
+        """Scores a state on the validation samples."""
+
+    @abc.abstractmethod
+    def test(self, score: Score, context: Mapping[str, float]) -> Outcome:
+        """Scores a state on the test samples."""
+
+    def context(self, validated: Outcome) -> dict[str, float]:
+        """What validation has found that predictions need beside the weights."""
+        del validated
+        return {}
+
+    # Output
+
+    @abc.abstractmethod
+    def output(self, prediction: Prediction, **context: Array) -> PyTree[Array]:
+        """What the model is asked for, ``b ...``: classes, or a panoptic map."""
+
+    @abc.abstractmethod
+    def answer(self, prediction: Prediction, **context: Array) -> PyTree[Array]:
+        """What a user gets for new series: class probabilities, or a panoptic map."""
+
+    # Result
+
+    @abc.abstractmethod
+    def summary(self, outcome: Outcome) -> dict[str, Any]:
+        """Scores for result.json."""
+
+    @abc.abstractmethod
+    def counts(self, outcome: Outcome) -> dict[str, Any]:
+        """What was counted in a test, for result.json: folds are pooled from it."""
+
+    @abc.abstractmethod
+    def draw(self, outcome: Outcome, folder: pathlib.Path) -> None:
+        """Draws the test scores into a run's folder."""
+
+    def panel(self, predict: Any, splits: Splits, folder: pathlib.Path, title: str) -> None:
+        """Draws predictions into a run's folder, where there is something to see.
+
+        Args:
+          predict: Gives the model's `Prediction` and `output` for a batch, on one device alone.
+          splits: Where to take samples from.
+          folder: The run's folder.
+          title: Above the whole.
+        """
+        del predict, splits, folder, title
+
+    # Data
+
+    @classmethod
+    @abc.abstractmethod
+    def open(
+        cls,
+        options: RecordOptions,
+        root: pathlib.Path,
+        spec: ModelSpec,
+        plan: BatchPlan,
+        like: Learned | None = None,
+        *,
+        norms: bool = True,
+    ) -> Splits:
+        """Prepares and opens the records in `root`.
+
+        Args:
+          options: Which, and how they become arrays.
+          root: Their folder.
+          spec: The model, whose modalities are wanted.
+          plan: Of the batches.
+          like: What a trained model brings with it, in place of the folder's own.
+          norms: Whether the folder's statistics are wanted, if only to know whether they changed.
+        """
+
+    def room(
+        self, splits: Splits, names: Sequence[str], share: int, rates: Mapping[str, float]
+    ) -> Mapping[str, int]:
+        """Most valid frames of `share` samples, by modality, that a model needs room for.
+
+        Args:
+          splits: The records.
+          names: Splits that samples come from.
+          share: Number of samples that one program takes at a time.
+          rates: Of temporal dropout, by modality; it leaves no more than that.
+        """
+        del splits, names, share, rates
+        return {}
+
+
+def blank_series(shape: tuple[int, ...], *, pixels: bool = False, geometric: int = 0) -> Series:
+    """Returns zeros.
+
+    Args:
+      shape: Of the values, ``b t s c`` or ``b t h w c``.
+      pixels: Whether it is of pixel sets.
+      geometric: Number of features of outlines; 0 for none.
+    """
+    b, t, s = shape[:3]
+    return Series(
+        values=np.zeros(shape, np.float32),
+        days=np.zeros((b, t), np.int32),
+        valid=np.ones((b, t), bool),
+        pixels=np.ones((b, s), bool) if pixels else None,
+        geometric=np.zeros((b, geometric), np.float32) if geometric else None,
+    )
+
+
+class Classifier(Task):
+    """A task whose model gives class probabilities, counted in one confusion matrix."""
+
+    @abc.abstractmethod
+    def predicted(self, prediction: Prediction) -> Array:
+        """Most probable class, ``b`` or ``b h w``."""
+
+    @abc.abstractmethod
+    def counted(self, batch: Batch) -> Array:
+        """Which parcels or pixels count: real and not void."""
+
+    def metric(self, prediction: Prediction, batch: Batch) -> ConfusionMatrix:
+        """Confusion matrix of a batch."""
+        predicted, where = self.predicted(prediction), self.counted(batch)
+        number = len(self.classes.names)
+        return ConfusionMatrix.from_batch(batch.label, predicted, where, classes=number)
+
+    def empty(self) -> ConfusionMatrix:
+        """Confusion matrix of no batch."""
+        return ConfusionMatrix.empty(len(self.classes.names))
+
+    def metrics(self, splits: Splits) -> Metrics:
+        """The confusion matrix."""
+        del splits
+        return {"confusion": (self.metric, self.empty)}
+
+    def validate(self, score: Score) -> Outcome:
+        """Scores by the confusion matrix."""
+        return score("confusion")
+
+    def test(self, score: Score, context: Mapping[str, float]) -> Outcome:
+        """Scores by the confusion matrix."""
+        del context
+        return score("confusion")
+
+    def output(self, prediction: Prediction, **context: Array) -> Array:
+        """Most probable class."""
+        del context
+        return self.predicted(prediction)
+
+    def answer(self, prediction: Prediction, **context: Array) -> Float[Array, "b ... k"]:
+        """Probability of each class."""
+        del context
+        return jax.nn.softmax(prediction.output[..., : len(self.classes.names)].astype(jnp.float32))
+
+    def summary(self, outcome: Outcome) -> dict[str, Any]:
+        """OA, mIoU, loss and IoU by class."""
+        scores = outcome.scores
+        return {
+            "OA": scores["OA"],
+            "mIoU": scores["mIoU"],
+            "loss": scores["loss"],
+            "iou": dict(zip(self.classes.names, scores["IoU"], strict=True)),
+        }
+
+    def counts(self, outcome: Outcome) -> dict[str, Any]:
+        """The confusion matrix."""
+        return {"confusion": outcome.metrics.task.counts}
+
+    def draw(self, outcome: Outcome, folder: pathlib.Path) -> None:
+        """Draws the confusion matrix and the IoU of each class."""
+        names, colours = self.classes.names, self.classes.colours
+        counts = np.asarray(outcome.metrics.task.counts)
+        viz.confusion_matrix(counts, names, folder / "confusion_matrix.png")
+        viz.iou_per_class(outcome.scores["IoU"], names, colours, folder / "iou_per_class.png")
+
+
+def folds_of(dataset: Dataset, run: int) -> dict[str, tuple[Fold, ...]]:
+    """The folds of each split in a run.
+
+    Raises:
+      ArgumentError: If there is no such run.
+    """
+    what = f"{dataset.name} has runs 1 to {dataset.runs}, got {run}"
+    refuse("fold", not 1 <= run <= dataset.runs, what, "give one of these")
+    return dataset.split(run)
