@@ -13,10 +13,10 @@ import numpy as np
 import tqdm
 import tyro
 
-from pastis_jax.data.patches.folder import INSTANCES, PatchFolder, make_instances
+from pastis_jax.data.patches.folder import INSTANCES, PatchFolder
 from pastis_jax.errors import DataError, UserError
 
-_NAMES = ("INSTANCES", "ZONES", "HEATMAP")  # in the order of `make_instances`
+_NAMES = ("INSTANCES", "ZONES", "HEATMAP")  # in the order of `PatchFolder.make_instances`
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,7 +40,7 @@ def write_instances(root: str | os.PathLike[str], *, overwrite: bool, progress: 
     is ever incomplete under its name.
 
     Args:
-      root: The official patch folder.
+      root: The patch folder.
       overwrite: Whether to replace files.
       progress: Whether to draw a progress bar.
 
@@ -61,7 +61,7 @@ def write_instances(root: str | os.PathLike[str], *, overwrite: bool, progress: 
         with tempfile.TemporaryDirectory(prefix=".instances-", dir=folder.root) as staging:
             bar = tqdm.tqdm(patches, "Making targets", unit=" patches", disable=not progress)
             for patch in bar:
-                arrays = make_instances(folder.annotations(patch))
+                arrays = folder.make_instances(folder.annotations(patch))
                 for name, array in zip(_NAMES, arrays, strict=True):
                     np.save(pathlib.Path(staging, folder.file(patch, name).name), array)
             (folder.root / INSTANCES).mkdir(exist_ok=True)

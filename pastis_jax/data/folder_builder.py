@@ -124,9 +124,7 @@ def series_feature(modality: Modality, space: Sequence[str]) -> tfds.features.Fe
                 np.dtype(modality.dtype),
                 f"({axes}): {modality.unit}.",
             ),
-            "days": array_feature(
-                (None,), np.int32, "Days since the start of the season."
-            ),
+            "days": array_feature((None,), np.int32, "Days since the start of the season."),
         }
     )
 
