@@ -257,10 +257,9 @@ class Nomenclature:
           KeyError: Naming the first value of no class.
         """
         known, numbers = self.values
-        place = np.minimum(np.searchsorted(known, values), len(known) - 1)
-        if (unknown := known[place] != values).any():
-            raise KeyError(int(values[unknown].min()))
-        return numbers[place]
+        if not (sound := np.isin(values, known)).all():
+            raise KeyError(int(values[~sound].min()))
+        return numbers[np.searchsorted(known, values)]
 
     def is_background(self, numbers: np.ndarray) -> np.ndarray:
         """Which of the classes with these numbers are the background."""
