@@ -106,7 +106,7 @@ class Modality:
         _refuse("unit", self.unit not in UNITS, f"{self.unit!r} is none of {', '.join(UNITS)}")
         _refuse(
             "nodata",
-            self.nodata is not None and kind != "f" and not _holds(self.dtype, self.nodata),
+            self.nodata is not None and not _holds(self.dtype, self.nodata),
             f"{self.dtype} cannot hold {self.nodata}",
         )
         if self.plausible is not None:
@@ -602,5 +602,12 @@ def _repeated(values: Iterable[Any]) -> bool:
 
 
 def _holds(dtype: str, value: float) -> bool:
+    if np.dtype(dtype).kind == "f":
+        if math.isnan(value):
+            return True
+        with np.errstate(over="ignore"):
+            held = float(np.array(value, np.float64).astype(dtype))
+        # Wider types are compared as float32 at least, which rounds both alike.
+        return math.isfinite(held) and (held == value or np.dtype(dtype).itemsize > 2)
     limits = np.iinfo(dtype)
     return math.isfinite(value) and value == int(value) and limits.min <= value <= limits.max
