@@ -26,8 +26,8 @@ from pastis_jax.data.arrays import RESTORE
 from pastis_jax.data.assignment import Assignment
 from pastis_jax.data.dataset import Dataset
 from pastis_jax.data.metadata import PARCEL_METADATA, PATCH_METADATA, Patch, read_patches
-from pastis_jax.data.patches.instances import centerness, instances_from_parcels
 from pastis_jax.data.pastis_r import describe
+from pastis_jax.data.patches.instances import centerness, instances_from_parcels
 from pastis_jax.errors import DataError
 
 ANNOTATIONS, INSTANCES = "ANNOTATIONS", "INSTANCE_ANNOTATIONS"

@@ -26,7 +26,6 @@ from pastis_jax.data.dataset import Dataset, Fold
 from pastis_jax.data.metadata import PATCH_METADATA, Identifier, Patch
 from pastis_jax.data.patches.folder import (
     ANNOTATIONS,
-    DOWNLOAD,
     INSTANCES,
     PatchFolder,
     check_layout,

@@ -13,7 +13,6 @@ import tensorflow_datasets as tfds
 from pastis_jax.data import folder_builder
 from pastis_jax.data.folder_builder import (
     array_feature,
-    scalar_feature,
     series_feature,
     split_name,
     text_feature,
