@@ -24,6 +24,7 @@ MAY_IMPORT = {
     "losses": {"nn"},
     "metrics": {"nn"},
     "data": set(),
+    "cli": {"data"},
     "training": {"metrics"},
     "interop": {"nn", "models", "fusion"},
     "viz": {"data"},
@@ -71,7 +72,9 @@ def test_linen_stays_in_models():
     assert users <= {"nn", "models", "fusion.py", "training"}  # training: the type of a model
 
 
-@pytest.mark.parametrize("module", ["simulate", "pixel_set", "patch_folder", "prepare_patches"])
+@pytest.mark.parametrize(
+    "module", ["simulate", "pixel_sets.folder", "patches.folder", "patches.prepare"]
+)
 def test_reading_and_simulating_need_no_jax(module):
     heavy = "'jax' in sys.modules or 'tensorflow' in sys.modules"
     code = f"import sys, pastis_jax.data.{module}; sys.exit({heavy})"
