@@ -30,6 +30,8 @@ Unit = Literal["reflectance x 10000", "reflectance", "dB", "linear power", "inde
 UNITS: tuple[str, ...] = get_args(Unit)
 OPTICAL: tuple[Unit, ...] = ("reflectance x 10000", "reflectance", "index")
 """Units of what clouds hide."""
+_FRACTIONS: tuple[Unit, ...] = ("reflectance", "linear power", "index")
+"""Units of values below 1, of which integers would keep nothing."""
 
 Code = int | str
 Fold = int | str
@@ -72,7 +74,8 @@ class Modality:
     Attributes:
       name: Suffix of its folder, as in ``DATA_S2``.
       channels: Names of the channels, in file order.
-      dtype: Name of the NumPy type on disk, of integers or floats.
+      dtype: Name of the NumPy type on disk, of integers or floats; what is mostly below 1,
+        ``reflectance`` say, needs floats.
       unit: What a stored value means; checks of plausibility follow it.
       nodata: Value that marks a missing observation, NaN among them; None for none.
       plausible: Lowest and highest value that can have been measured, in place of what the unit
@@ -104,6 +107,11 @@ class Modality:
             kind = ""
         _refuse("dtype", kind not in "iuf", f"{self.dtype!r} is no NumPy type of numbers")
         _refuse("unit", self.unit not in UNITS, f"{self.unit!r} is none of {', '.join(UNITS)}")
+        _refuse(
+            "dtype",
+            kind != "f" and self.unit in _FRACTIONS,
+            f"{self.dtype} keeps nothing of {self.unit}, which needs floats",
+        )
         _refuse(
             "nodata",
             self.nodata is not None and not _holds(self.dtype, self.nodata),
