@@ -379,6 +379,19 @@ def test_command_refuses_a_folder_in_use(tmp_path, monkeypatch, capsys):
     assert [p.name for p in tmp_path.iterdir()] == ["mine.txt"]
 
 
+def test_command_makes_what_the_function_does(tmp_path, monkeypatch, capsys):
+    out = tmp_path / "out"
+    flags = ["--out", str(out), "--parcels", "5", "--size", "16", "--seed", "4", "--patches", "1"]
+    monkeypatch.setattr(sys, "argv", ["simulate", *flags])
+    assert command.main() == 0
+    assert capsys.readouterr().out == f"Wrote {out}\n"
+    other = simulate(tmp_path / "other", parcels=5, size=16, seed=4, patches=1, progress=False)
+    files = [file.relative_to(out) for file in out.rglob("*") if file.is_file()]
+    _, mismatch, errors = filecmp.cmpfiles(out, other, files, shallow=False)
+    assert (mismatch, errors) == ([], [])
+    assert len(files) == sum(file.is_file() for file in other.rglob("*"))
+
+
 def test_an_empty_folder_is_accepted(tmp_path):
     assert simulate(tmp_path, parcels=1, size=16, progress=False) == tmp_path
     assert (tmp_path / "metadata.geojson").is_file()
