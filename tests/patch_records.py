@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import patch_factory as factory
 
+from pastis_jax.data.class_mapping import ClassMapping
+from pastis_jax.data.pastis_r import PASTIS_R
 from pastis_jax.data.patches.encoding import PatchEncoding
 
 
@@ -19,11 +21,12 @@ def image_record(semantic, *, dates=3):
             "days": np.arange(dates, dtype=np.int32),
         }
         for m, c in factory.CHANNELS.items()
-    } | {"semantic": semantic, "patch": 7}
+    } | {"semantic": semantic.astype(np.int32), "patch": 7, "number": 5}
 
 
-def plain(size, **arguments):
-    """An encoding that leaves values as they are."""
+def plain(size, *, classes=None, **arguments):
+    """An encoding that leaves values as they are, by default with the classes of pixels."""
+    classes = classes or ClassMapping.of(PASTIS_R.nomenclature)
     statistics = {m: (np.zeros(c, "f4"), np.ones(c, "f4")) for m, c in factory.CHANNELS.items()}
     lengths = dict.fromkeys(factory.CHANNELS, 4)
-    return PatchEncoding(lengths, statistics, size, **arguments)
+    return PatchEncoding(PASTIS_R, lengths, statistics, classes, size, **arguments)

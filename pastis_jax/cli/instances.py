@@ -17,7 +17,7 @@ from pastis_jax.cli import console
 from pastis_jax.data.patches.folder import INSTANCES, PatchFolder
 from pastis_jax.errors import DataError
 
-_NAMES = ("INSTANCES", "ZONES", "HEATMAP")  # in the order of `make_instances`
+_NAMES = ("INSTANCES", "ZONES", "HEATMAP")  # in the order of `PatchFolder.make_instances`
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +41,7 @@ def write_instances(root: str | os.PathLike[str], *, overwrite: bool, progress: 
     is ever incomplete under its name.
 
     Args:
-      root: The official patch folder.
+      root: The patch folder.
       overwrite: Whether to replace files.
       progress: Whether to draw a progress bar.
 

@@ -108,9 +108,10 @@ def check_series_values(values: np.ndarray, modality: Modality, file: pathlib.Pa
     elif what := _IMPLAUSIBLE[modality.unit](wide, low, high, modality):
         remedy = f"give {modality.name} in its unit, {modality.unit}"
         raise DataError(what, where=file, remedy=remedy)
-    if np.dtype(modality.dtype).kind in "iu" and values.dtype != modality.dtype:
-        limits = np.iinfo(modality.dtype)
-        if low < limits.min or high > limits.max:
+    if values.dtype != modality.dtype:
+        integers = np.dtype(modality.dtype).kind in "iu"
+        limits = np.iinfo(modality.dtype) if integers else np.finfo(modality.dtype)
+        if low < float(limits.min) or high > float(limits.max):
             what = f"values from {low:g} to {high:g} do not fit in {modality.dtype}"
             raise DataError(what, where=file, remedy="correct them, or the dataset's dtype")
 

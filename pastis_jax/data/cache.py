@@ -20,9 +20,9 @@ def default_cache() -> pathlib.Path:
 
 
 SAMPLED = 32
-"""Arrays of a folder whose contents count in its fingerprint, evenly spaced among all."""
+"""Most arrays of a folder whose contents count in its fingerprint, evenly spaced among all."""
 _EDGE = 1 << 16
-"""Bytes at the beginning and at the end of such an array."""
+"""Bytes that count at the beginning and at the end of such an array."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,15 +63,16 @@ def fingerprint(
     """Returns a digest of what a folder holds, by its content: neither path nor time count.
 
     Folders are listed, and no file in them is asked for its state, which takes minutes on a network
-    disk: of the arrays in a folder all names count, and the contents of `SAMPLED` of them. An array
-    of another content under an old name is noticed where it is among these.
+    disk: of the arrays in a folder all names count, and the beginnings, ends and sizes of at most
+    `SAMPLED` of them. An array of another content under an old name is noticed where it is among
+    these.
 
     Args:
       root: The folder.
       files: Its files whose contents count; one that is missing counts as such.
       folders: Its folders of arrays, and the word their files' names begin with, as in
         ``<word>_<id>.npy``; other files in them do not count.
-      whole: The same for folders in which the contents of all arrays count.
+      whole: The same for folders in which the whole content of every array counts.
 
     Raises:
       DataError: If something cannot be read.
@@ -100,19 +101,21 @@ def _of_arrays(folder: pathlib.Path, word: str, *, every: bool) -> tuple[str, in
             if entry.name.startswith(f"{word}_") and entry.name.endswith(".npy")
         )
     digest = hashlib.sha256("\n".join(names).encode())
-    step = 1 if every else max(1, len(names) // SAMPLED)
-    sample, size = names[::step], 0
+    count = len(names) if every else min(SAMPLED, len(names))
+    sample, size = [names[number * len(names) // count] for number in range(count)], 0
     for name in sample:
         with (folder / name).open("rb") as file:
             end = file.seek(0, os.SEEK_END)
             size += end
             file.seek(0)
             digest.update(f"{name} {end}".encode())
-            digest.update(file.read(_EDGE))
-            if end > _EDGE:
-                file.seek(max(_EDGE, end - _EDGE))
+            if every or end <= 2 * _EDGE:
                 digest.update(file.read())
-    return digest.hexdigest()[:16], round(size * len(names) / max(len(sample), 1))
+            else:
+                digest.update(file.read(_EDGE))
+                file.seek(end - _EDGE)
+                digest.update(file.read())
+    return digest.hexdigest()[:16], round(size * len(names) / max(count, 1))
 
 
 def _digest(content: bytes) -> str:

@@ -31,6 +31,8 @@ Unit = Literal["reflectance x 10000", "reflectance", "dB", "linear power", "inde
 UNITS: tuple[str, ...] = get_args(Unit)
 OPTICAL: tuple[Unit, ...] = ("reflectance x 10000", "reflectance", "index")
 """Units of what clouds hide."""
+_FRACTIONS: tuple[Unit, ...] = ("reflectance", "linear power", "index")
+"""Units of values below 1, of which integers would keep nothing."""
 
 Code = int | str
 Fold = int | str
@@ -73,7 +75,8 @@ class Modality:
     Attributes:
       name: Suffix of its folder, as in ``DATA_S2``.
       channels: Names of the channels, in file order.
-      dtype: Name of the NumPy type on disk, of integers or floats.
+      dtype: Name of the NumPy type on disk, of integers or floats; what is mostly below 1,
+        ``reflectance`` say, needs floats.
       unit: What a stored value means; checks of plausibility follow it.
       nodata: Value that marks a missing observation, NaN among them; None for none.
       plausible: Lowest and highest value that can have been measured, in place of what the unit
@@ -105,6 +108,11 @@ class Modality:
             kind = ""
         _refuse("dtype", kind not in ("i", "u", "f"), f"{self.dtype!r} is no NumPy type of numbers")
         _refuse("unit", self.unit not in UNITS, f"{self.unit!r} is none of {', '.join(UNITS)}")
+        _refuse(
+            "dtype",
+            kind != "f" and self.unit in _FRACTIONS,
+            f"{self.dtype} keeps nothing of {self.unit}, which needs floats",
+        )
         _refuse(
             "nodata",
             self.nodata is not None and not _holds(self.dtype, self.nodata),
@@ -270,8 +278,8 @@ class Nomenclature:
           KeyError: Naming the lowest value of no class.
         """
         known, numbers = self.values
-        if (unknown := ~np.isin(values, known)).any():
-            raise KeyError(int(values[unknown].min()))
+        if not (sound := np.isin(values, known)).all():
+            raise KeyError(int(values[~sound].min()))
         return numbers[np.searchsorted(known, values)]
 
     def is_background(self, numbers: np.ndarray) -> np.ndarray:
@@ -630,6 +638,11 @@ def _refuse_twice(field: str, what: str, values: Iterable[Any]) -> None:
 
 def _holds(dtype: str, value: float) -> bool:
     if np.dtype(dtype).kind == "f":
-        return not math.isfinite(value) or abs(value) <= float(np.finfo(dtype).max)
+        if math.isnan(value):
+            return True
+        with np.errstate(over="ignore"):
+            held = float(np.array(value, np.float64).astype(dtype))
+        # Wider types are compared as float32 at least, which rounds both alike.
+        return math.isfinite(held) and (held == value or np.dtype(dtype).itemsize > 2)
     limits = np.iinfo(dtype)
     return math.isfinite(value) and value == int(value) and limits.min <= value <= limits.max

@@ -129,11 +129,6 @@ def series_feature(modality: Modality, space: Sequence[str]) -> tfds.features.Fe
     )
 
 
-def scalar_feature(dtype: Any, text: str) -> tfds.features.Scalar:
-    """Returns the feature of a number."""
-    return tfds.features.Scalar(dtype=dtype, doc=text)
-
-
 def text_feature(text: str) -> tfds.features.Text:
     """Returns the feature of a name, which an identifier is written as."""
     return tfds.features.Text(doc=text)

@@ -104,6 +104,15 @@ def test_file_that_is_no_array(case, root, tmp_path):
     refused(root, tmp_path, match="not a readable .npy", names=str(file))
 
 
+@pytest.mark.parametrize("identifier", ["elsewhere", "99999999999"])
+def test_parcel_of_another_name(identifier, root, tmp_path):
+    rows = factory.read_rows(root)
+    rows[4][0] = identifier
+    factory.write_rows(root, rows)
+    match = "file not found; copy it again from the archive, or remove its line"
+    refused(root, tmp_path, match=match, names=f"S2_{identifier}.npy")
+
+
 def test_missing_parcel_file(root, tmp_path):
     file = root / "DATA_S1D" / f"S1D_{PARCEL}.npy"
     file.unlink()
@@ -148,7 +157,10 @@ def test_metadata_missing(name, root, tmp_path):
 
 def test_modality_missing(root, tmp_path):
     shutil.rmtree(root / "DATA_S1A")
-    refused(root, tmp_path, match="no folder of modality S1A", names="DATA_S1A")
+    match = "no folder of modality S1A; add it, or leave S1A out of `modalities`"
+    refused(root, tmp_path, match=match, names="DATA_S1A", modalities=("S2", "S1A"))
+    prepared = prepare_pixel_sets(root, cache=tmp_path / "cache", progress=False)
+    assert prepared.modalities == ("S2", "S1D")  # by default those that are there
 
 
 def test_modality_missing_after_preparation(root, tmp_path):
@@ -193,7 +205,7 @@ def test_geojson_not_text(root, tmp_path):
         ({"dates-S2": "{'0': __import__('os')}"}, "patch 10002 cannot be parsed"),
         ({"dates-S2": "{'0': 2018"}, "patch 10002 cannot be parsed"),
         ({"Fold": 6}, "patch 10002 has fold 6"),
-        ({"Fold": "two"}, "patch 10002 cannot be parsed"),
+        ({"Fold": "two"}, "patch 10002 has fold two; folds are 1, 2, 3, 4, 5"),
         ({"ID_PATCH": 10001}, "patch 10001 is listed twice"),
         ({"ID_PATCH": None}, "no property 'ID_PATCH'"),
     ],
@@ -210,15 +222,19 @@ def test_geojson_content(properties, match, root, tmp_path):
     ("column", "value", "match"),
     [
         (0, "10001000", "parcel 10001000 is listed 2 times"),
-        (0, "x", "not numbers"),
+        (0, "a/b", "parcel a/b: cannot be parsed .*no identifier"),
+        (0, "", "cannot be parsed .*no identifier"),
         (1, "99999", "patch 99999 is not in metadata.geojson"),
-        (0, "99999999999", "identifier out of range"),
-        (2, "0", "unknown label 0"),
+        (1, "elsewhere", "patch elsewhere is not in metadata.geojson"),
+        (0, str(2**63), "9223372036854775808 is beyond 64 bits"),
+        (2, "0", "label 0 is Background, which no parcel is"),
         (2, "20", "unknown label 20"),
-        (2, "2.5", "2.5 is not an integer"),
-        (3, "0", "fold 0; folds are 1 to 5"),
-        (3, "6", "fold 6; folds are 1 to 5"),
-        (4, "", "not numbers"),
+        (2, "2.5", "unknown label 2.5; labels are 1, 2, 3"),
+        (2, "Corn", "unknown label Corn"),
+        (3, "0", "fold 0; folds are 1, 2, 3, 4, 5"),
+        (3, "6", "fold 6; folds are 1, 2, 3, 4, 5"),
+        (4, "", "cannot be parsed"),
+        (5, "many", "cannot be parsed"),
         (7, "nan", "geometric features are not finite or negative"),
         (7, "-1", "geometric features are not finite or negative"),
     ],
@@ -241,7 +257,7 @@ def test_parcel_in_another_fold_than_its_patch(root, tmp_path):
 def test_csv_short_line(root, tmp_path):
     rows = factory.read_rows(root)
     factory.write_rows(root, [*rows[:4], rows[4][:5], *rows[5:]])
-    refused(root, tmp_path, match="line 6, parcel 10002001: not numbers", names="parcel.csv")
+    refused(root, tmp_path, match="line 6, parcel 10002001: cannot be parsed", names="parcel.csv")
 
 
 def test_csv_columns(root, tmp_path):
@@ -308,7 +324,7 @@ def test_computed_statistics_of_a_dead_channel(root, tmp_path):
 
 def test_norm_missing(root, tmp_path):
     (root / "NORM_PARCEL_S1A_set.json").unlink()
-    match = "no normalisation statistics of S1A; .*--compute-statistics"
+    match = "no normalisation statistics of S1A; .*`compute_statistics`"
     refused(root, tmp_path, match=match, names="NORM_PARCEL_S1A_set.json")
     prepare_pixel_sets(root, modalities=("S2",), cache=tmp_path / "cache", progress=False)
 
@@ -358,7 +374,7 @@ def test_interrupt_leaves_nothing(root, tmp_path, monkeypatch):
     def interrupt(self, parcel):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("pastis_jax.data.pixel_set.PixelSetFolder.read", interrupt)
+    monkeypatch.setattr("pastis_jax.data.pixel_sets.folder.PixelSetFolder.read", interrupt)
     with pytest.raises(KeyboardInterrupt):
         prepare_pixel_sets(root, cache=tmp_path / "cache", progress=False)
     assert not (tmp_path / "cache").exists()

@@ -8,8 +8,11 @@ import numpy as np
 import pytest
 
 from pastis_jax.data.class_mapping import ClassMapping
-from pastis_jax.data.nomenclature import CLASSES
+from pastis_jax.data.pastis_r import PASTIS_R
 from pastis_jax.errors import DataError
+
+NOMENCLATURE = PASTIS_R.nomenclature
+CLASSES = NOMENCLATURE.classes
 
 
 @pytest.fixture
@@ -17,17 +20,27 @@ def read(tmp_path):
     def read(content):
         file = tmp_path / "classes.json"
         file.write_text(content if isinstance(content, str) else json.dumps(content))
-        return ClassMapping.read(file)
+        return ClassMapping.read(file, NOMENCLATURE)
 
     return read
 
 
 def test_official():
-    mapping = ClassMapping.official()
+    mapping = ClassMapping.of(NOMENCLATURE)
     assert mapping.names == tuple(crop.name for crop in CLASSES[:19])
     assert mapping.colours == tuple(crop.colour for crop in CLASSES[:19])
-    np.testing.assert_array_equal(mapping.lookup, np.arange(20, dtype=np.uint8), strict=True)
-    assert mapping.void == 19
+    np.testing.assert_array_equal(mapping.lookup, np.arange(20, dtype=np.int32), strict=True)
+    assert mapping.codes == tuple(range(19))
+    assert (mapping.void, mapping.background) == (19, 0)
+
+
+def test_crops():
+    """Of parcels: neither void nor the background is a class."""
+    mapping = ClassMapping.crops(NOMENCLATURE)
+    assert mapping.names == tuple(crop.name for crop in CLASSES[1:19])
+    assert mapping.codes == tuple(range(1, 19))
+    np.testing.assert_array_equal(mapping.lookup, [18, *range(18), 18])
+    assert (mapping.void, mapping.background) == (18, None)
 
 
 def test_groups(read):
@@ -37,10 +50,11 @@ def test_groups(read):
             "Void": ["Background", 16, "Void"],
         }
     )
-    rest = [c.name for c in CLASSES[5:19] if c.label != 16]
+    rest = [c.name for c in CLASSES[5:19] if c.code != 16]
     assert mapping.names == ("Meadow", "Cereals", *rest)
     assert mapping.colours[1] == CLASSES[4].colour
-    assert mapping.void == 15
+    assert mapping.codes[:3] == (1, None, 5)
+    assert (mapping.void, mapping.background) == (15, None)
     classes = [mapping.names[i] if i < 15 else "void" for i in mapping.lookup]
     assert classes[:6] == ["void", "Meadow", "Cereals", "Cereals", "Cereals", "Winter rapeseed"]
     assert classes[16:] == ["void", "Mixed cereal", "Sorghum", "void"]
@@ -97,4 +111,4 @@ def test_refused(content, match, read):
 
 def test_missing_file(tmp_path):
     with pytest.raises(DataError, match="file not found; write"):
-        ClassMapping.read(tmp_path / "nowhere.json")
+        ClassMapping.read(tmp_path / "nowhere.json", NOMENCLATURE)

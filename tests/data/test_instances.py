@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import errno
-import importlib
 import sys
 
 import numpy as np
 import patch_factory as factory
 import pytest
 
-from pastis_jax.data.patches.instances import centerness, largest, measure
-from pastis_jax.data.nomenclature import VOID
+from pastis_jax.cli import instances as command
+from pastis_jax.data.pastis_r import PASTIS_R
 from pastis_jax.data.patches.folder import PatchFolder
+from pastis_jax.data.patches.instances import centerness, largest, measure
 from pastis_jax.data.simulate import simulate
-
-command = importlib.import_module("pastis_jax.data.instances.__main__")
 
 
 def scattered(seed, shape, parcels, reach):
@@ -190,5 +188,5 @@ def test_command_refuses_what_is_no_patch_folder(tmp_path, monkeypatch, capsys):
 def test_void_parcels_are_instances(root):
     folder = PatchFolder(root)
     for patch in folder.patches.values():
-        void = folder.target(patch)[0] == VOID
+        void = folder.target(patch)[0] == PASTIS_R.nomenclature.void_number
         assert (folder.instances(patch).instances[void] > 0).all()

@@ -15,7 +15,7 @@ from refusal import with_value
 
 from pastis_jax.data.patches.folder import PatchFolder
 from pastis_jax.data.patches.prepare import prepare_patches
-from pastis_jax.errors import DataError
+from pastis_jax.errors import ArgumentError, DataError
 
 PATCH = 10003  # not the first to be checked: the fault is found late
 
@@ -190,9 +190,11 @@ def test_no_annotations(root, tmp_path):
 
 def test_modality_missing(root, tmp_path):
     shutil.rmtree(root / "DATA_S1A")
-    match = "no folder of modality S1A; add it, or leave S1A out of --modalities"
-    refused(root, tmp_path, match=match, names="DATA_S1A")
+    match = "no folder of modality S1A; add it, or leave S1A out of `modalities`"
+    refused(root, tmp_path, match=match, names="DATA_S1A", modalities=("S1A", "S2"))
     prepare_patches(root, modalities=["S2"], cache=tmp_path / "cache", progress=False)
+    prepared = prepare_patches(root, cache=tmp_path / "cache", progress=False)
+    assert prepared.modalities == ("S2", "S1D")  # by default those that are there
 
 
 def test_metadata_missing(root, tmp_path):
@@ -221,7 +223,10 @@ def test_metadata_not_parseable(content, match, root, tmp_path):
         ({"dates-S2": "{'0': 2018"}, "patch 10003 cannot be parsed"),
         ({"Fold": 6}, "patch 10003 has fold 6"),
         ({"Fold": None}, "no property 'Fold'"),
-        ({"ID_PATCH": 2**31}, "identifier out of range"),
+        ({"ID_PATCH": 2**63}, "patch 9223372036854775808 cannot be parsed .*beyond 64 bits"),
+        ({"ID_PATCH": "a/b"}, "patch a/b cannot be parsed .*no identifier"),
+        ({"ID_PATCH": True}, "True is no identifier"),
+        ({"ID_PATCH": 0.5}, "'0.5' is no identifier"),
         ({"ID_PATCH": 10001}, "patch 10001 is listed twice"),
     ],
 )
@@ -241,7 +246,7 @@ def test_fold_absent(root, tmp_path):
 
 def test_norm_missing(root, tmp_path):
     (root / "NORM_S1A_patch.json").unlink()
-    match = "no normalisation statistics of S1A; .*--compute-statistics"
+    match = "no normalisation statistics of S1A; .*`compute_statistics`"
     refused(root, tmp_path, match=match, names="NORM_S1A_patch.json")
     prepare_patches(root, modalities=("S2",), cache=tmp_path / "cache", progress=False)
 
@@ -263,7 +268,7 @@ def test_channel_that_never_varies(root, tmp_path):
 
 def test_cache_that_cannot_be_written(root, tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(DataError, match=r"cannot be written .*; name .* --cache-dir .*CACHE"):
+    with pytest.raises(DataError, match=r"cannot be written .*; name .* `cache_dir` .*CACHE"):
         prepare_patches(root, cache=tmp_path / "file" / "cache", progress=False)
 
 
@@ -286,7 +291,11 @@ def test_interrupt_leaves_nothing(root, tmp_path, monkeypatch):
     assert not (tmp_path / "cache").exists()
 
 
-@pytest.mark.parametrize("modalities", [(), ("S3",)])
-def test_unknown_modality(modalities, root, tmp_path):
-    with pytest.raises(ValueError, match="modalities must be among"):
+@pytest.mark.parametrize(
+    ("modalities", "match"), [((), "there is none"), (("S3", "S2"), "has no S3")]
+)
+def test_unknown_modality(modalities, match, root, tmp_path):
+    match = f"^`modalities`: .*{match}; choose among S2, S1A, S1D"
+    with pytest.raises(ArgumentError, match=match):
         prepare_patches(root, modalities=modalities, cache=tmp_path / "cache")
+    assert not (tmp_path / "cache").exists()

@@ -15,10 +15,12 @@ import numpy as np
 import patch_factory as factory
 import pytest
 
-from pastis_jax.data import prepare_patches as module
-from pastis_jax.data.patches.instances import centerness, instances_from_parcels
-from pastis_jax.data.patches.folder import PatchFolder, make_instances
+from pastis_jax.data.class_mapping import ClassMapping
+from pastis_jax.data.pastis_r import PASTIS_R
+from pastis_jax.data.patches import prepare as module
 from pastis_jax.data.patches.encoding import PatchEncoding
+from pastis_jax.data.patches.folder import PatchFolder
+from pastis_jax.data.patches.instances import centerness, instances_from_parcels
 from pastis_jax.data.patches.prepare import prepare_patches
 from pastis_jax.data.simulate import simulate
 
@@ -77,11 +79,11 @@ def test_annotations(dtype, root):
     target = np.load(file)
     np.save(file, target.astype(dtype))
     got = folder.annotations(patch)
-    np.testing.assert_array_equal(got.semantic, target[0].astype(np.uint8), strict=True)
-    np.testing.assert_array_equal(got.parcels, target[1].astype(np.int32), strict=True)
-    np.testing.assert_array_equal(got.fine, target[2].astype(np.int32), strict=True)
+    np.testing.assert_array_equal(got.semantic, target[0].astype(np.int32), strict=True)
+    np.testing.assert_array_equal(got.parcels, target[1].astype(np.int64), strict=True)
+    np.testing.assert_array_equal(got.fine, target[2].astype(np.int64), strict=True)
     ids = np.load(folder.file(patch, "ParcelIDs"))
-    np.testing.assert_array_equal(got.parcel_ids, ids, strict=True)
+    np.testing.assert_array_equal(got.parcel_ids, ids.astype(np.int64), strict=True)
 
 
 def test_threads_may_read_at_once(root):
@@ -122,8 +124,8 @@ def test_instances_follow_the_parcel_ids(root):
 
 def test_instances_leave_background_and_gaps_out():
     parcels = np.array([[0, 7, 7], [3, 9, 9]])
-    semantic = np.array([[0, 1, 1], [0, 19, 19]])
-    np.testing.assert_array_equal(instances_from_parcels(parcels, semantic), [[0, 1, 1], [0, 2, 2]])
+    grown = np.array([[0, 1, 1], [0, 1, 1]], bool)
+    np.testing.assert_array_equal(instances_from_parcels(parcels, grown), [[0, 1, 1], [0, 2, 2]])
 
 
 def test_stored_instances_equal_computed_ones(tmp_path):
@@ -185,7 +187,8 @@ def test_source(in_memory, instances, root, cache):
         np.testing.assert_array_equal(copy[i]["semantic"], semantic)
         np.testing.assert_array_equal(record["semantic"], semantic, strict=True)
         np.testing.assert_array_equal(record["parcels"], folder.target(patch)[1], strict=True)
-        assert (record["patch"], record["fold"]) == (patch.id, patch.fold)
+        assert (record["patch"], record["number"]) == (patch.id, i)
+        assert source.identifier(i) == patch.id
         size += record["semantic"].nbytes + record["parcels"].nbytes
         assert ("instances" in record) is instances
         if instances:
@@ -225,7 +228,7 @@ def test_most_instances(root, cache):
 def test_stored_instances_are_those_of_records(root, cache):
     folder = PatchFolder(root)
     patch = folder.patches[10001]
-    instances, zones, heatmap = make_instances(folder.annotations(patch))
+    instances, zones, heatmap = folder.make_instances(folder.annotations(patch))
     renumbered = np.where(instances > 0, 5 - instances, 0)
     (root / "INSTANCE_ANNOTATIONS").mkdir()
     for name, array in (("INSTANCES", renumbered), ("ZONES", zones), ("HEATMAP", heatmap)):
@@ -258,14 +261,18 @@ def test_second_use_checks_nothing(root, cache, monkeypatch):
 @pytest.mark.parametrize("what", ["array", "metadata", "annotation", "modality"])
 def test_changed_folder_is_checked_anew(what, root, cache):
     prepare_patches(root, modalities=["S2"], cache=cache, progress=False)
-    file = root / ("ANNOTATIONS" if what == "annotation" else "DATA_S2")
-    file = next(file.iterdir())
-    if what == "metadata":
+    if what == "array":
+        file = root / "DATA_S2" / "S2_10003.npy"
+        np.save(file, np.load(file) + 1)
+    elif what == "annotation":
+        file = root / "ANNOTATIONS" / "TARGET_10003.npy"
+        target = np.load(file)
+        target[2] += 1
+        np.save(file, target)
+    elif what == "metadata":
         factory.edit_patch(root, 0, Fold=2)
-    elif what == "modality":
-        (root / "DATA_S1A").rename(root / "DATA_S1A_")
     else:
-        os.utime(file, ns=(0, file.stat().st_mtime_ns + 10**9))
+        (root / "DATA_S1A").rename(root / "DATA_S1A_")
     prepared = prepare_patches(root, modalities=["S2"], cache=cache, progress=False)
     assert len(list(cache.iterdir())) == 2
     assert prepared.patches[1] == (1 if what == "metadata" else 2)
@@ -323,7 +330,9 @@ prepare_patches({os.fspath(root)!r}, cache={os.fspath(cache)!r})
 def test_facts_are_plain_json(root, cache):
     prepare_patches(root, cache=cache, progress=False)
     (file,) = cache.iterdir()
-    assert json.loads(file.read_text())["source"] == str(root)
+    facts = json.loads(file.read_text())
+    assert facts["size"] == [16, 18]
+    assert str(root) not in file.read_text()  # a copy of the folder has the same
 
 
 @pytest.mark.skipif("PASTIS_R_PATCHES" not in os.environ, reason="needs PASTIS_R_PATCHES")
@@ -335,15 +344,17 @@ def test_real_sample(cache):
     for patch in folder.patches.values():
         stored, annotations = folder.instances(patch), folder.annotations(patch)
         # The published numbers are those of ParcelIDs: the parcels' own numbers are a permutation.
-        ours = instances_from_parcels(annotations.parcels, annotations.semantic)
+        ours = instances_from_parcels(annotations.parcels, annotations.semantic > 0)
         pairs = np.unique(np.stack([ours.ravel(), stored.instances.ravel()]), axis=1)
         assert pairs.shape[1] == ours.max() + 1 == stored.instances.max() + 1
         heatmap, zones = centerness(stored.instances)
         np.testing.assert_allclose(stored.heatmap, heatmap, atol=1e-6)
         assert (stored.zones == zones).mean() > 0.999
     encode = PatchEncoding(
+        PASTIS_R,
         prepared.lengths,
         prepared.statistics((1, 2, 3)),
+        ClassMapping.of(PASTIS_R.nomenclature),
         prepared.size,
         instances=prepared.most_instances,
     )

@@ -13,12 +13,13 @@ import patch_factory as factory
 import pytest
 from patch_records import image_record, plain
 
+from pastis_jax.data.batches import evaluation_batches, training_batches
 from pastis_jax.data.class_mapping import ClassMapping
-from pastis_jax.data.nomenclature import CLASSES
-from pastis_jax.data.patches.encoding import PatchEncoding, frame_capacity
-from pastis_jax.data.pipeline import evaluation_batches, training_batches
+from pastis_jax.data.pastis_r import PASTIS_R
+from pastis_jax.data.patches.capacity import frame_capacity
+from pastis_jax.data.patches.encoding import PatchEncoding
 from pastis_jax.data.patches.prepare import prepare_patches
-from pastis_jax.errors import DataError, UserError
+from pastis_jax.errors import ArgumentError
 from pastis_jax.temporal_dropout import drop_dates
 
 
@@ -31,14 +32,16 @@ def prepared(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def encode(prepared):
-    return PatchEncoding(prepared.lengths, prepared.statistics((1, 2, 3)), prepared.size)
+    statistics, classes = prepared.statistics((1, 2, 3)), ClassMapping.of(PASTIS_R.nomenclature)
+    return PatchEncoding(PASTIS_R, prepared.lengths, statistics, classes, prepared.size)
 
 
 def test_whole_patch(prepared, encode):
     source = prepared.source((1,))
     for i in range(len(source)):
         record, batch = source[i], encode(source[i], np.random.default_rng(0))
-        assert batch.number == record["patch"]
+        assert batch.number == record["number"] == i
+        assert source.identifier(i) == record["patch"]
         assert batch.label.dtype == batch.number.dtype == np.int32
         np.testing.assert_array_equal(batch.label, record["semantic"])
         for modality, one in batch.series.items():
@@ -181,28 +184,33 @@ def test_earlier_of_two_close_dates_in_a_file_out_of_order():
 @pytest.mark.parametrize("date", [3, -4])
 def test_date_number_out_of_range(date):
     record = image_record(np.zeros((4, 4), np.uint8))
-    with pytest.raises(DataError, match=rf"patch 7 has 3 dates of S2, none of number {date}; give"):
+    with pytest.raises(
+        ArgumentError, match=rf"`date`: patch 7 has 3 dates of S2, none of number {date}; give"
+    ):
         plain((4, 4), date=date)(record, np.random.default_rng(0))
 
 
 @pytest.mark.parametrize(
     ("arguments", "match"),
     [
-        ({"crop": 0}, "--crop: got 0; give 1 to 8"),
-        ({"crop": 9}, "--crop: got 9; give 1 to 8"),
-        ({"turns": True}, "patches of 8 x 12 pixels cannot be turned"),
-        ({"date": "June"}, "--date: June is not a day; write it as YYYY-MM-DD"),
-        ({"date": "2019-02-30"}, "--date: 2019-02-30 is not a day"),
+        ({"crop": 0}, "^`crop`: got 0; give 1 to 8"),
+        ({"crop": 9}, "^`crop`: got 9; give 1 to 8"),
+        (
+            {"turns": True},
+            "^`turns`: patches of 8 x 12 pixels cannot be turned; .* add `crop`",
+        ),
+        ({"date": "June"}, "^`date`: June is not a day; write it as YYYY-MM-DD"),
+        ({"date": "2019-02-30"}, "^`date`: 2019-02-30 is not a day"),
     ],
 )
 def test_impossible_encodings(arguments, match):
-    with pytest.raises(UserError, match=match):
+    with pytest.raises(ArgumentError, match=match):
         plain((8, 12), **arguments)
 
 
 def test_classes(prepared, encode, tmp_path):
     (tmp_path / "classes.json").write_text(json.dumps({"Crop": list(range(1, 19))}))
-    classes = ClassMapping.read(tmp_path / "classes.json")
+    classes = ClassMapping.read(tmp_path / "classes.json", PASTIS_R.nomenclature)
     record = prepared.source((1,))[0]
     label = dataclasses.replace(encode, classes=classes)(record, np.random.default_rng(0)).label
     np.testing.assert_array_equal(label == 0, record["semantic"] == 0)
@@ -217,11 +225,11 @@ def test_every_pixel_counts_once_in_evaluation(prepared, encode):
     source = prepared.source((4, 5))
     batches = list(evaluation_batches(source, encode, batch_size=4))
     np.testing.assert_array_equal(batches[-1].real, [True, True, False, False])
-    assert sorted(np.concatenate([b.number[b.real] for b in batches])) == sorted(
-        source[i]["patch"] for i in range(6)
-    )
+    numbers = np.concatenate([batch.number[batch.real] for batch in batches])
+    np.testing.assert_array_equal(numbers, np.arange(6))
+    assert [source.identifier(n) for n in numbers] == [source[n]["patch"] for n in range(6)]
     labels = np.concatenate([batch.label[batch.real].ravel() for batch in batches])
-    counts = np.bincount(labels, minlength=len(CLASSES))
+    counts = np.bincount(labels, minlength=20)
     expected = [sum(prepared.counts[f].get(label, 0) for f in (4, 5)) for label in range(20)]
     np.testing.assert_array_equal(counts, expected)
     for one in batches[-1].series.values():

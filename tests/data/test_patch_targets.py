@@ -11,21 +11,24 @@ import patch_factory as factory
 import pytest
 from patch_records import image_record, plain
 
+from pastis_jax.data.batches import evaluation_batches
 from pastis_jax.data.class_mapping import ClassMapping
-from pastis_jax.data.patches.instances import centerness
+from pastis_jax.data.pastis_r import PASTIS_R
 from pastis_jax.data.patches.encoding import PatchEncoding
-from pastis_jax.data.pipeline import evaluation_batches
+from pastis_jax.data.patches.instances import centerness
 from pastis_jax.data.patches.prepare import prepare_patches
 from pastis_jax.data.simulate import simulate
-from pastis_jax.errors import UserError
+from pastis_jax.errors import ArgumentError
 
 
 def prepare(root, cache):
     """The patches of a folder, and an encoding with slots for all their instances."""
     prepared = prepare_patches(root, cache=cache, progress=False)
     statistics = prepared.statistics((1, 2, 3))
-    most = prepared.most_instances
-    return prepared, PatchEncoding(prepared.lengths, statistics, prepared.size, instances=most)
+    classes, most = ClassMapping.of(PASTIS_R.nomenclature), prepared.most_instances
+    return prepared, PatchEncoding(
+        PASTIS_R, prepared.lengths, statistics, classes, prepared.size, instances=most
+    )
 
 
 def striped(height=12, width=10):
@@ -88,7 +91,9 @@ def test_targets_of_whole_patches_are_the_stored_ones(tmp_path):
     source, most = prepared.source((1, 2, 3, 4, 5), instances=True), 0
     for batch in evaluation_batches(source, encode, batch_size=1):
         target = batch.panoptic
-        stored = prepared.folder.instances(prepared.folder.patches[int(batch.number[0])])
+        stored = prepared.folder.instances(
+            prepared.folder.patches[source.identifier(batch.number[0])]
+        )
         for name in ("instances", "zones", "heatmap"):
             np.testing.assert_array_equal(getattr(target, name)[0], getattr(stored, name))
         most = max(most, target.real.sum())
@@ -97,7 +102,7 @@ def test_targets_of_whole_patches_are_the_stored_ones(tmp_path):
 
 def test_classes_of_instances(tmp_path):
     (tmp_path / "classes.json").write_text(json.dumps({"Void": [16, 17], "Crop": [18, 1]}))
-    classes = ClassMapping.read(tmp_path / "classes.json")
+    classes = ClassMapping.read(tmp_path / "classes.json", PASTIS_R.nomenclature)
     target = plain((12, 10), instances=4, classes=classes)(striped(), np.random.default_rng(0))
     void, crop = classes.void, classes.names.index("Crop")
     np.testing.assert_array_equal(target.panoptic.label, [void, void, crop, void])
@@ -106,9 +111,11 @@ def test_classes_of_instances(tmp_path):
 @pytest.mark.parametrize("groups", [{"Land": [0, 1]}, {"Void": ["Background"]}])
 def test_background_must_be_a_class_of_its_own(groups, tmp_path):
     (tmp_path / "classes.json").write_text(json.dumps(groups))
-    classes = ClassMapping.read(tmp_path / "classes.json")
+    classes = ClassMapping.read(tmp_path / "classes.json", PASTIS_R.nomenclature)
     plain((4, 4), classes=classes)
-    with pytest.raises(UserError, match="--class-mapping: parcels cannot be told from the backg"):
+    with pytest.raises(
+        ArgumentError, match=r"^`class_mapping`: parcels cannot be told from the backg"
+    ):
         plain((4, 4), classes=classes, instances=3)
     with pytest.raises(ValueError, match="at least 1 slot"):
         plain((4, 4), instances=0)

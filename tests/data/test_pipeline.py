@@ -10,14 +10,14 @@ import numpy as np
 import pixel_set_factory as factory
 import pytest
 
-from pastis_jax.data.pipeline import (
-    PixelSetEncoding,
-    draw_pixels,
-    evaluation_batches,
-    fill_missing,
-    training_batches,
-)
+from pastis_jax.data.batches import evaluation_batches, training_batches
+from pastis_jax.data.class_mapping import ClassMapping
+from pastis_jax.data.normalisation import fill_missing
+from pastis_jax.data.pastis_r import PASTIS_R
+from pastis_jax.data.pixel_sets.encoding import PixelSetEncoding, draw_pixels
 from pastis_jax.data.pixel_sets.prepare import prepare_pixel_sets
+
+CLASSES = ClassMapping.crops(PASTIS_R.nomenclature)
 
 
 @pytest.fixture(scope="module")
@@ -29,15 +29,17 @@ def prepared(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def encode(prepared):
-    return PixelSetEncoding(prepared.lengths, prepared.statistics((1, 2, 3)), pixels=8)
+    statistics = prepared.statistics((1, 2, 3))
+    return PixelSetEncoding(PASTIS_R, prepared.lengths, statistics, CLASSES, pixels=8)
 
 
 def test_every_parcel_counts_once_in_evaluation(prepared, encode):
     source = prepared.source((4, 5))
     batches = list(evaluation_batches(source, encode, batch_size=4))
-    ids = np.concatenate([batch.number[batch.real] for batch in batches])
-    assert sorted(ids) == sorted(source[i]["parcel"] for i in range(len(source)))
+    numbers = np.concatenate([batch.number[batch.real] for batch in batches])
     assert len(source) == 18
+    np.testing.assert_array_equal(numbers, np.arange(18))
+    assert [source.identifier(n) for n in numbers] == [source[n]["parcel"] for n in range(18)]
     last = batches[-1]
     np.testing.assert_array_equal(last.real, [True, True, False, False])
     for one in last.series.values():
@@ -89,10 +91,9 @@ def test_an_epoch_holds_every_parcel_and_epochs_differ(prepared, encode):
     source = prepared.source((1, 2))
     stream = training_batches(source, encode, batch_size=9, seed=0)
     epochs = [[next(stream) for _ in range(2)] for _ in range(2)]
-    ids = [np.concatenate([batch.number for batch in epoch]) for epoch in epochs]
-    assert sorted(ids[0]) == sorted(ids[1])
-    assert len(set(ids[0])) == 18
-    assert list(ids[0]) != list(ids[1])
+    numbers = [np.concatenate([batch.number for batch in epoch]) for epoch in epochs]
+    assert sorted(numbers[0]) == sorted(numbers[1]) == list(range(18))
+    assert list(numbers[0]) != list(numbers[1])
 
 
 def test_batches_follow_from_the_seed(prepared, encode):
@@ -142,9 +143,9 @@ def test_modalities_draw_the_same_pixels():
     record = {
         m: {"values": np.broadcast_to(index, (3, c, 50)), "days": np.arange(3, dtype=np.int32)}
         for m, c in (("S2", 10), ("S1A", 3))
-    } | {"label": 1, "parcel": 7}
+    } | {"label": 1, "number": 7}
     statistics = {m: (np.zeros(1), np.ones(1)) for m in ("S2", "S1A")}
-    encoding = PixelSetEncoding({"S2": 3, "S1A": 3}, statistics)
+    encoding = PixelSetEncoding(PASTIS_R, {"S2": 3, "S1A": 3}, statistics, CLASSES)
     series = encoding(record, np.random.default_rng(0)).series
     np.testing.assert_array_equal(series["S2"].values[0, :, 0], series["S1A"].values[0, :, 0])
     assert len(set(series["S2"].values[0, :, 0])) == 32
@@ -172,7 +173,7 @@ def test_parcel_without_pixels_is_one_zero_pixel(encode):
     record = {
         m: {"values": np.zeros((3, c, 0)), "days": np.arange(3, dtype=np.int32)}
         for m, c in factory.CHANNELS.items()
-    } | {"label": 2, "parcel": 7}
+    } | {"label": 2, "number": 7}
     batch = encode(record, np.random.default_rng(0))
     for one in batch.series.values():
         assert not one.values.any()
@@ -202,7 +203,7 @@ def test_repeated_pixels_do_not_weigh_in_what_is_filled(encode):
             "days": np.arange(3, dtype=np.int32),
         }
         for m, c in factory.CHANNELS.items()
-    } | {"label": 2, "parcel": 7}
+    } | {"label": 2, "number": 7}
     series = encode(record, np.random.default_rng(0)).series["S2"]
     mean, std = encode.statistics["S2"]
     np.testing.assert_allclose(series.values[0, 0], (550 - mean) / std, rtol=1e-5)

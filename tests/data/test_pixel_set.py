@@ -9,6 +9,7 @@ import pixel_set_factory as factory
 import pytest
 
 from pastis_jax.data.metadata import parse_days
+from pastis_jax.data.pastis_r import PASTIS_R
 from pastis_jax.data.pixel_sets.folder import PixelSetFolder
 from pastis_jax.data.statistics import (
     StatisticsAccumulator,
@@ -73,16 +74,17 @@ def test_parcel_without_pixels(root):
 
 
 def test_days():
-    expected = np.array([0, 23, 121, 397], np.int32)
+    expected, start = np.array([0, 23, 121, 397], np.int32), PASTIS_R.season_start.toordinal()
     dates = {"0": 20180901, "1": 20180924, "2": 20181231, "10": 20191003}
-    np.testing.assert_array_equal(parse_days(dates), expected, strict=True)
-    np.testing.assert_array_equal(parse_days(str(dates)), expected)
-    np.testing.assert_array_equal(parse_days('{"0": "20180901", "1": 20180924.0}'), [0, 23])
-    np.testing.assert_array_equal(parse_days({"1": 20180924, "0": 20180901}), [0, 23])
+    np.testing.assert_array_equal(parse_days(dates, start), expected, strict=True)
+    np.testing.assert_array_equal(parse_days(str(dates), start), expected)
+    np.testing.assert_array_equal(parse_days('{"0": "20180901", "1": 20180924.0}', start), [0, 23])
+    np.testing.assert_array_equal(parse_days({"1": 20180924, "0": 20180901}, start + 1), [-1, 22])
 
 
 def test_norm_file_and_average(root):
-    statistics = fold_statistics_from_norm(root / "NORM_PARCEL_S1A_set.json", "S1A")
+    file = root / "NORM_PARCEL_S1A_set.json"
+    statistics = fold_statistics_from_norm(file, PASTIS_R["S1A"], PASTIS_R.folds)
     mean, std = average_over_folds(statistics, (4, 5, 1))
     np.testing.assert_allclose(mean, np.full(3, 1000 / 3), rtol=1e-6)
     np.testing.assert_allclose(std, np.full(3, 100 / 3), rtol=1e-6)
@@ -92,7 +94,7 @@ def test_norm_file_and_average(root):
 def test_accumulator_is_the_mean_over_parcels():
     rng = np.random.default_rng(0)
     parcels = [rng.integers(0, 5000, (t, 10, s)).astype(np.int16) for t, s in ((4, 3), (7, 20))]
-    accumulator = StatisticsAccumulator("S2")
+    accumulator = StatisticsAccumulator(PASTIS_R["S2"], PASTIS_R.folds)
     for values in parcels:
         accumulator.add(2, values)
     accumulator.add(2, np.zeros((4, 10, 0), np.int16))
@@ -107,7 +109,7 @@ def test_accumulator_leaves_nodata_out():
     holes = values.copy()
     holes[2] = -10000
     holes[:, 4] = -10000
-    accumulator = StatisticsAccumulator("S2")
+    accumulator = StatisticsAccumulator(PASTIS_R["S2"], PASTIS_R.folds)
     accumulator.add(1, holes)
     accumulator.add(1, values)
     mean, std = accumulator.compute()[1]

@@ -12,10 +12,12 @@ import pixel_set_factory as factory
 import pytest
 import tensorflow_datasets as tfds
 
-from pastis_jax.data import prepare
-from pastis_jax.data.pastis_r_pixel_set import pastis_r_pixel_set_dataset_builder as builder
+from pastis_jax.data.cache import default_cache
+from pastis_jax.data.pixel_sets import crop_pixel_sets_dataset_builder as builder
+from pastis_jax.data.pixel_sets import prepare
 from pastis_jax.data.pixel_sets.folder import PixelSetFolder
 from pastis_jax.data.pixel_sets.prepare import prepare_pixel_sets
+from pastis_jax.errors import ArgumentError
 
 
 @pytest.fixture
@@ -35,9 +37,9 @@ def assert_same_as_folder(prepared, folder):
         assert len(source) == len(parcels)
         for i, parcel in enumerate(parcels):
             item = source[i]
-            for name in ("label", "patch", "fold"):
-                assert item[name] == getattr(parcel, name)
-            assert item["parcel"] == parcel.id
+            assert (item["label"], item["patch"]) == (parcel.label, parcel.patch)
+            assert (item["parcel"], item["number"]) == (parcel.id, i)
+            assert source.identifier(i) == parcel.id
             features = item["geometric_features"]
             np.testing.assert_array_equal(features, parcel.geometric_features, strict=True)
             for modality, (values, days) in folder.read(parcel).items():
@@ -68,10 +70,14 @@ def test_tfds_reads_the_same(root, cache):
         for modality in prepared.modalities:
             for key in ("values", "days"):
                 np.testing.assert_array_equal(item[modality][key], expected[modality][key])
-        for key in ("label", "parcel", "patch", "fold", "geometric_features"):
+        for key in ("label", "geometric_features"):
             np.testing.assert_array_equal(item[key], expected[key])
+        for key in ("parcel", "patch"):
+            assert str(item[key]) == expected[key].decode()
+        assert expected["fold"].decode() == str(item["patch"] - 10000)
+    assert (opened.name, str(opened.version)) == ("crop_pixel_sets", "2.0.0")
     assert opened.info.features["label"].int2str(3) == "Corn"
-    void = [int(row[0]) for row in factory.read_rows(root) if row[2] == "19"]
+    void = [row[0].encode() for row in factory.read_rows(root) if row[2] == "19"]
     assert [item["parcel"] for item in opened.as_data_source("void")] == void
 
 
@@ -102,7 +108,6 @@ def test_changed_folder_is_prepared_anew(what, root, cache):
     file = next((root / "DATA_S2").iterdir())
     if what == "array":
         np.save(file, np.load(file) + 1)
-        os.utime(file, ns=(0, file.stat().st_mtime_ns + 10**9))
     elif what == "metadata":
         rows = factory.read_rows(root)
         rows[0][2] = "5"
@@ -146,15 +151,17 @@ def test_source_pickles(root, cache):
 def test_default_cache(root, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
     monkeypatch.delenv("PASTIS_JAX_CACHE", raising=False)
-    assert prepare.default_cache() == tmp_path / "xdg" / "pastis_jax"
+    assert default_cache() == tmp_path / "xdg" / "pastis_jax"
     monkeypatch.setenv("PASTIS_JAX_CACHE", str(tmp_path / "own"))
     assert prepare_pixel_sets(root, progress=False).path.is_relative_to(tmp_path / "own")
 
 
 def test_unknown_modality(root, cache):
-    for modalities in ((), ("S3",)):
-        with pytest.raises(ValueError, match="modalities must be among"):
+    for modalities, what in (((), "there is none"), (("S3", "S2"), "has no S3")):
+        match = f"^`modalities`: .*{what}; choose among S2, S1A, S1D"
+        with pytest.raises(ArgumentError, match=match):
             prepare_pixel_sets(root, modalities=modalities, cache=cache)
+    assert not cache.exists()
 
 
 def test_output_is_one_progress_bar_and_tensorflow_stays_out(root, cache):

@@ -8,13 +8,13 @@ import datetime
 import filecmp
 import json
 import pathlib
-import subprocess
 import sys
 
 import numpy as np
 import pytest
 
-from pastis_jax.data.nomenclature import FOLDS, MODALITIES, REFERENCE_DATE
+from pastis_jax.cli import simulate as command
+from pastis_jax.data.pastis_r import PASTIS_R
 from pastis_jax.data.pixel_sets.folder import PixelSetFolder
 from pastis_jax.data.simulate import Difficulty, simulate
 from pastis_jax.data.simulate.fields import lay_out, neighbours
@@ -72,21 +72,22 @@ def test_parcel_files_have_the_official_layout(folder, parcels, features):
         assert int(row["ID_PARCEL"]) // 1000 == properties["ID_PATCH"]
         assert int(row["Fold"]) == properties["Fold"]
         pixels = int(row["GF_pixels"])
-        for name, modality in MODALITIES.items():
+        for modality in PASTIS_R.modalities:
+            name = modality.name
             values = np.load(folder / f"DATA_{name}" / f"{name}_{row['ID_PARCEL']}.npy")
             dates = len(properties[f"dates-{name}"])
             assert values.shape == (dates, len(modality.channels), pixels)
             assert values.dtype == np.dtype(modality.dtype)
-    for name in MODALITIES:
+    for name in PASTIS_R.names:
         assert len(list((folder / f"DATA_{name}").iterdir())) == len(parcels)
 
 
 def test_the_ordinary_reader_reads_every_parcel(folder, parcels):
     reader = PixelSetFolder(folder)
-    assert reader.modalities == tuple(MODALITIES)
+    assert reader.modalities == PASTIS_R.names
     assert len(reader.parcels) == len(parcels)
     for parcel in reader.parcels:
-        assert set(reader.read(parcel)) == set(MODALITIES)
+        assert set(reader.read(parcel)) == set(PASTIS_R.names)
 
 
 def test_values_are_plausible(folder, parcels):
@@ -126,7 +127,7 @@ def test_stamps_are_dates(features):
             assert least <= len(stamps) <= most
             dates = [datetime.datetime.strptime(str(s), "%Y%m%d").date() for s in stamps.values()]
             assert dates == sorted(dates)
-            assert dates[0] > REFERENCE_DATE
+            assert dates[0] > PASTIS_R.season_start
 
 
 def test_share_of_cloudy_images():
@@ -155,11 +156,12 @@ def test_patches_and_pixel_sets_agree(folder, parcels, features):
         rows = [row for row in parcels if int(row["ID_PATCH"]) == patch]
         assert len(rows) == feature["properties"]["N_Parcel"] == len(np.unique(within)) - 1
         images = {
-            name: np.load(patches / f"DATA_{name}" / f"{name}_{patch}.npy") for name in MODALITIES
+            name: np.load(patches / f"DATA_{name}" / f"{name}_{patch}.npy")
+            for name in PASTIS_R.names
         }
         for name, values in images.items():
             assert values.shape[2:] == (SIZE, SIZE)
-            assert values.dtype == np.dtype(MODALITIES[name].dtype)
+            assert values.dtype == np.dtype(PASTIS_R[name].dtype)
         for row in rows:
             mask = ids == int(row["ID_PARCEL"])
             assert (within[mask] == int(row["ID_PARCEL"]) % 1000).all()
@@ -205,7 +207,7 @@ def test_geometric_features(picture, expected):
 
 def test_norm_files_are_means_over_the_fold(folder, parcels):
     norms = json.loads((folder / "NORM_PARCEL_S1A_set.json").read_text())
-    assert list(norms) == [f"Fold_{fold}" for fold in FOLDS]
+    assert list(norms) == [f"Fold_{fold}" for fold in PASTIS_R.folds]
     values = [
         np.load(folder / "DATA_S1A" / f"S1A_{row['ID_PARCEL']}.npy").astype(np.float64)
         for row in parcels
@@ -216,12 +218,12 @@ def test_norm_files_are_means_over_the_fold(folder, parcels):
     )
     np.testing.assert_allclose(norms["Fold_2"]["std"], np.mean([v.std((0, 2)) for v in values], 0))
     patch = json.loads((folder / "patches" / "NORM_S2_patch.json").read_text())
-    assert all(len(patch[f"Fold_{fold}"]["mean"]) == 10 for fold in FOLDS)
+    assert all(len(patch[f"Fold_{fold}"]["mean"]) == 10 for fold in PASTIS_R.folds)
 
 
 def test_classes_and_folds(scenes):
-    labels = {fold: collections.Counter() for fold in FOLDS}
-    tiles = {fold: collections.Counter() for fold in FOLDS}
+    labels = {fold: collections.Counter() for fold in PASTIS_R.folds}
+    tiles = {fold: collections.Counter() for fold in PASTIS_R.folds}
     for scene in scenes:
         labels[scene.fold].update(scene.labels.tolist())
         tiles[scene.fold][scene.tile.name] += 1
@@ -272,7 +274,7 @@ def test_clustering_gives_neighbours_one_crop_and_changes_nothing_else(scenes):
     for one, other in zip(scenes, clustered, strict=True):
         np.testing.assert_array_equal(one.parcel, other.parcel)
         np.testing.assert_array_equal(one.ground.void, other.ground.void)
-    for fold in FOLDS:
+    for fold in PASTIS_R.folds:
         counts = [
             collections.Counter(label for s in these if s.fold == fold for label in s.labels)
             for these in (scenes, clustered)
@@ -315,12 +317,12 @@ def test_footprints_are_apart_and_in_france(scenes):
 
 
 def test_few_parcels_are_shared_as_far_as_they_go():
-    folds = np.repeat(FOLDS, 20)
+    folds = np.repeat(PASTIS_R.folds, 20)
     tiles = [
         scene.tile for scene in plan(parcels=1, patches=0, size=16, seed=0, knobs=Difficulty())
     ]
     labels = assign(np.random.default_rng(0), folds, [tiles[0]] * len(folds), Difficulty())
-    for fold in FOLDS:
+    for fold in PASTIS_R.folds:
         assert set(labels[folds == fold]) == set(range(1, 19))
 
 
@@ -366,14 +368,28 @@ def test_leaves_nothing_half_written(tmp_path, monkeypatch):
     assert not any(tmp_path.iterdir())
 
 
-def test_command_refuses_a_folder_in_use(tmp_path):
+def test_command_refuses_a_folder_in_use(tmp_path, monkeypatch, capsys):
     (tmp_path / "mine.txt").write_text("keep me")
-    command = [sys.executable, "-m", "pastis_jax.data.simulate", "--out", str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 2
-    assert done.stderr.count("\n") == 1
-    assert str(tmp_path) in done.stderr
+    monkeypatch.setattr(sys, "argv", ["simulate", "--out", str(tmp_path)])
+    assert command.main() == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.count("\n") == 1
+    assert str(tmp_path) in err
     assert [p.name for p in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_command_makes_what_the_function_does(tmp_path, monkeypatch, capsys):
+    out = tmp_path / "out"
+    flags = ["--out", str(out), "--parcels", "5", "--size", "16", "--seed", "4", "--patches", "1"]
+    monkeypatch.setattr(sys, "argv", ["simulate", *flags])
+    assert command.main() == 0
+    assert capsys.readouterr().out == f"Wrote {out}\n"
+    other = simulate(tmp_path / "other", parcels=5, size=16, seed=4, patches=1, progress=False)
+    files = [file.relative_to(out) for file in out.rglob("*") if file.is_file()]
+    _, mismatch, errors = filecmp.cmpfiles(out, other, files, shallow=False)
+    assert (mismatch, errors) == ([], [])
+    assert len(files) == sum(file.is_file() for file in other.rglob("*"))
 
 
 def test_an_empty_folder_is_accepted(tmp_path):

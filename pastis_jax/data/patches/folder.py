@@ -190,8 +190,8 @@ class PatchFolder:
         try:
             semantic = self.dataset.nomenclature.numbers(labels)
         except KeyError as error:
-            values = ", ".join(map(str, self.dataset.nomenclature.values[0]))
-            remedy = f"labels are {values}: correct them, or the dataset's nomenclature"
+            known = ", ".join(map(str, self.dataset.nomenclature.values[0])) or "not given"
+            remedy = f"values of classes are {known}: correct it, or the dataset's nomenclature"
             raise DataError(f"unknown label {error}", where=file, remedy=remedy) from None
         if parcels.size and parcels.min() < 0:
             what = f"parcel number {parcels.min()}"

@@ -98,13 +98,15 @@ class Builder(folder_builder.FolderBuilder):
         """Returns what training needs to know of the whole dataset, as plain JSON."""
         parcels = self._folder.parcels
         patches = [self._folder.patches[patch] for patch in {parcel.patch for parcel in parcels}]
-        counts = Counter((parcel.fold, parcel.label) for parcel in parcels)
+        counts = {fold: Counter() for fold in self._dataset.folds}
+        for parcel in parcels:
+            counts[parcel.fold][parcel.label] += 1
         return {
             "modalities": list(self._modalities),
             "lengths": {m: max(len(p.days[m]) for p in patches) for m in self._modalities},
             "counts": {
-                str(fold): {str(label): n for (f, label), n in sorted(counts.items()) if f == fold}
-                for fold in self._dataset.folds
+                str(fold): {str(label): n for label, n in sorted(labels.items())}
+                for fold, labels in counts.items()
             },
             "geometric_features": len(parcels[0].geometric_features),
             "statistics": statistics_to_json(

@@ -7,7 +7,8 @@ import patch_factory as factory
 import pytest
 import tensorflow_datasets as tfds
 
-from pastis_jax.data.pastis_r import pastis_r_dataset_builder as module
+from pastis_jax.data.pastis_r import PASTIS_R
+from pastis_jax.data.patches import crop_patches_dataset_builder as module
 from pastis_jax.data.patches.folder import PatchFolder
 from pastis_jax.data.patches.prepare import prepare_patches
 from pastis_jax.errors import DataError
@@ -19,7 +20,7 @@ def root(tmp_path_factory):
 
 
 def build(root, out, **arguments):
-    builder = module.Builder(data_dir=out, progress=False, **arguments)
+    builder = module.Builder(dataset=PASTIS_R, data_dir=out, progress=False, **arguments)
     builder.download_and_prepare(download_config=tfds.download.DownloadConfig(manual_dir=root))
     return tfds.builder_from_directory(builder.data_dir)
 
@@ -27,12 +28,15 @@ def build(root, out, **arguments):
 def test_records_equal_the_reader(root, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "PATCHES_PER_SHARD", 2)
     opened, folder = build(root, tmp_path / "out"), PatchFolder(root)
-    assert opened.name == "pastis_r"
+    assert (opened.name, str(opened.version)) == ("crop_patches", "2.0.0")
     for fold in range(1, 6):
         assert opened.info.splits[f"fold_{fold}"].num_shards == 2
         patches = [patch for patch in folder.patches.values() if patch.fold == fold]
         for patch, item in zip(patches, opened.as_data_source(f"fold_{fold}"), strict=True):
-            assert (item.pop("patch"), item.pop("fold")) == (patch.id, fold)
+            assert (item.pop("patch"), item.pop("fold")) == (
+                str(patch.id).encode(),
+                str(fold).encode(),
+            )
             for modality, (values, days) in folder.series(patch).items():
                 got = item.pop(modality)
                 np.testing.assert_array_equal(got["values"], np.array(values), strict=True)
