@@ -13,6 +13,7 @@ Crop mapping from satellite image time series, optical and radar together.
   simulate --out FOLDER            simulate a PASTIS-R folder
   inspect FOLDER                   look at a folder of data or a run: what is there, what is wrong
   instances FOLDER                 write the panoptic targets of a folder of patches
+  upgrade RUN                      let a run of version 0.1 carry what it needs to predict
 
 pastis-jax COMMAND --help tells the flags of each.
 """
@@ -62,10 +63,17 @@ def _instances(arguments: Sequence[str]) -> None:
     instances.main(arguments)
 
 
+def _upgrade(arguments: Sequence[str]) -> None:
+    from pastis_jax.cli import upgrade
+
+    upgrade.main(arguments)
+
+
 COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     "simulate": _simulate,
     "inspect": _inspect,
     "instances": _instances,
+    "upgrade": _upgrade,
 }
 """Commands but for `train`; each imports what it needs when it runs."""
 

@@ -171,7 +171,7 @@ def train(config: Config, folder: RunFolder, started: float) -> dict[str, Any]:
         placement=where,
         started=started,
         fold=config.records.fold,
-        records=_records(config, splits),
+        records=records_of(config, splits),
         options=task_options(config),
         plugins=config.run.plugin,
         start=start,
@@ -247,7 +247,7 @@ def task_options(config: Config) -> dict[str, Any]:
     return {name: getattr(config.recipe, name) for name in names}
 
 
-def _records(config: Config, splits: Splits) -> dict[str, Any]:
+def records_of(config: Config, splits: Splits) -> dict[str, Any]:
     """How the records of a run were made, as it carries that."""
     names = vars(config.records)
     stored = {name: value for name, value in config.stored().items() if name in names}

@@ -30,7 +30,7 @@ from pastis_jax.data.class_mapping import ClassMapping
 from pastis_jax.data.dataset import Dataset
 from pastis_jax.errors import UserError
 from pastis_jax.tasks import SPECS, TASKS, Learned, ModelSpec
-from pastis_jax.training import RunFolder
+from pastis_jax.training import write_arrays, write_json
 
 FORMAT = 1
 """Version of this form. A later version of the code reads all that came before."""
@@ -66,15 +66,15 @@ class Saved:
     code: str = dataclasses.field(default_factory=machine.code_version)
 
 
-def write(folder: RunFolder, saved: Saved, variables: PyTree[Array]) -> None:
+def write(folder: pathlib.Path, saved: Saved, variables: PyTree[Array]) -> None:
     """Writes what a run carries into its folder, each file as a whole; run.json comes last."""
     learned = saved.learned
     flat = traverse_util.flatten_dict(jax.device_get(variables), sep="/")
-    folder.write_arrays(WEIGHTS, flat)
-    folder.write("dataset.json", dataset_file.to_json(learned.dataset))
+    write_arrays(folder / WEIGHTS, flat)
+    write_json(folder / "dataset.json", dataset_file.to_json(learned.dataset))
     classes = learned.classes
-    folder.write(
-        RUN,
+    write_json(
+        folder / RUN,
         {
             "format": FORMAT,
             "code": saved.code,

@@ -290,7 +290,8 @@ def train(
         records=records or {},
         plugins=plugins,
     )
-    saved.write(folder, run, fit.state.variables)
+    if training.is_main():
+        saved.write(folder.path, run, fit.state.variables)
     return result
 
 

@@ -1,7 +1,7 @@
 """State, steps, loop, checkpoints, run folder. Knows no model, fusion scheme or dataset."""
 
 from pastis_jax.training.checkpoint import Checkpoints, read_facts
-from pastis_jax.training.logging import RunFolder, jsonable, write_json
+from pastis_jax.training.logging import RunFolder, jsonable, write_arrays, write_json
 from pastis_jax.training.loop import (
     Batches,
     Fit,
@@ -73,5 +73,6 @@ __all__ = [
     "parameter_table",
     "read_facts",
     "sum_over",
+    "write_arrays",
     "write_json",
 ]

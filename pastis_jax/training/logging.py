@@ -161,16 +161,6 @@ class RunFolder:
         """Writes a JSON file as a whole, or leaves the old one."""
         self._replace(name, json.dumps(jsonable(content), indent=2) + "\n")
 
-    def write_arrays(self, name: str, arrays: Mapping[str, np.ndarray]) -> None:
-        """Writes arrays as an uncompressed .npz file as a whole, or leaves the old one."""
-        if not is_main():
-            return
-        path, scratch = self.path / name, (self.path / name).with_suffix(".partial")
-        with naming(path):
-            with scratch.open("wb") as file:
-                np.savez(file, **arrays)
-            scratch.replace(path)
-
     def restart_log(self, lines: Iterable[Mapping[str, Any]] = ()) -> None:
         """Makes metrics.jsonl hold `lines` and nothing else."""
         self._replace("metrics.jsonl", "".join(json.dumps(jsonable(line)) + "\n" for line in lines))
@@ -265,6 +255,15 @@ def write_json(path: pathlib.Path, content: Mapping[str, Any], *, indent: int | 
     """Writes a JSON file as a whole, or leaves the old one; its folder is made."""
     path.parent.mkdir(parents=True, exist_ok=True)
     _write_whole(path, json.dumps(jsonable(content), indent=indent) + "\n")
+
+
+def write_arrays(path: pathlib.Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Writes arrays as an uncompressed .npz file as a whole, or leaves the old one."""
+    scratch = path.with_suffix(".partial")
+    with naming(path):
+        with scratch.open("wb") as file:
+            np.savez(file, **arrays)
+        scratch.replace(path)
 
 
 def _write_whole(path: pathlib.Path, text: str) -> None:

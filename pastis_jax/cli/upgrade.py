@@ -1,0 +1,118 @@
+"""Lets a run of version 0.1 carry what it needs: `pastis-jax upgrade RUN`."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
+
+import jax
+import tyro
+
+from pastis_jax import runs, training
+from pastis_jax.cli import config as configs
+from pastis_jax.cli import console, train
+from pastis_jax.errors import UserError
+from pastis_jax.runs import saved
+from pastis_jax.tasks import TASKS, Learned
+
+_REMEDY = "give a finished run of version 0.1, which has config.json, result.json and checkpoints"
+
+
+@dataclasses.dataclass(frozen=True)
+class Arguments:
+    """Write run.json, dataset.json and weights.npz into a finished run that has none yet.
+
+    For runs that were trained before a run carried these. What is there is left as it is. The data
+    of the run are needed once, for its classes, statistics and fingerprint.
+    """
+
+    run: Annotated[pathlib.Path, tyro.conf.Positional]
+    """Folder of the run."""
+    data: pathlib.Path | None = None
+    """Its data, if no longer where they were."""
+    cache_dir: pathlib.Path | None = None
+    """Where prepared and simulated data are kept. Default: $PASTIS_JAX_CACHE or ~/.cache."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs the command."""
+    given = tyro.cli(Arguments, prog="pastis-jax upgrade", args=arguments)
+    console.command(lambda: run(given))
+
+
+def run(given: Arguments) -> None:
+    """Upgrades as the arguments say.
+
+    Raises:
+      UserError: If there is no such run, or its data are not there.
+    """
+    folder = given.run.expanduser().absolute()
+    if (folder / saved.RUN).exists():
+        raise UserError("this run has it all", where=folder / saved.RUN, remedy="open it")
+    result, stored = (_read(folder / name) for name in ("result.json", "config.json"))
+    config = _config(folder, result, stored, given)
+    splits, _ = train.open_splits(config)
+    task = train.make_task(config, splits.dataset, splits.classes)
+    state = _state(folder, config, task, splits)
+    context = {name: float(result[name]) for name in ("min_confidence",) if name in result}
+    saved.write(
+        folder,
+        saved.Saved(
+            task=task.name,
+            spec=task.spec,
+            options=train.task_options(config),
+            learned=Learned(splits.dataset, splits.classes, splits.encode.statistics),
+            context=context,
+            fingerprint=splits.fingerprint.parts,
+            records=train.records_of(config, splits),
+            plugins=(),
+            code=str(result.get("code", "before run.json")),
+        ),
+        state.variables,
+    )
+    console.say(f"{given.run} carries what it needs: {runs.open_run(folder)}.")
+
+
+def _read(file: pathlib.Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(file.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError, RecursionError) as error:
+        raise UserError(f"cannot be read ({error})", where=file, remedy=_REMEDY) from error
+
+
+def _config(
+    folder: pathlib.Path, result: Mapping[str, Any], stored: Mapping[str, Any], given: Arguments
+) -> configs.Config:
+    """The configuration of a run, whose fields are called as they are today."""
+    task = result.get("task")
+    if task not in TASKS:
+        raise UserError(f"there is no task {task!r}", where=folder / "result.json", remedy=_REMEDY)
+    known = configs.defaults(task).leaves()
+    left = {*configs.MAY_DIFFER, "init_from", "removed_optical"}
+    leaves = {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in stored.items()
+        if name in known and name not in left
+    }
+    if leaves.get("class_mapping") is not None:
+        leaves["class_mapping"] = pathlib.Path(leaves["class_mapping"])
+    data = given.data or leaves.pop("data", None)
+    leaves["data"] = None if data is None else pathlib.Path(data)
+    return train.for_data(configs.configure(task, **leaves, cache_dir=given.cache_dir))
+
+
+def _state(folder, config, task, splits) -> training.TrainState:
+    """The state that the run was tested with."""
+    steps = max(1, config.recipe.epochs * splits.steps_per_epoch)
+    create = functools.partial(
+        training.create_state, task.model(), config.recipe.make_optimizer(steps)
+    )
+    shapes = jax.eval_shape(create, next(splits.evaluation("val")), jax.random.key(0))
+    if config.recipe.ema:
+        shapes = shapes.replace(average=shapes.variables)
+    checkpoints = training.Checkpoints(folder / "checkpoints", {})
+    return checkpoints.load("best", training.Placement().whole_like(shapes))

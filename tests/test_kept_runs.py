@@ -1,0 +1,78 @@
+"""Runs that were trained once and are kept: later versions open them, and predict the same."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import pathlib
+import shutil
+
+import numpy as np
+import patch_factory as factory
+import pytest
+from commands import exit_code
+
+import pastis_jax
+from pastis_jax.cli import upgrade
+from pastis_jax.tasks import SemanticModel
+from pastis_jax.types import Series
+
+RUNS = pathlib.Path(__file__).parent / "runs"
+
+
+def series(run):
+    """Two patches of 8 x 8 pixels on three dates, of which the second lacks one."""
+    rng = np.random.default_rng(0)
+
+    def observed(modality):
+        mean, std = run.saved.learned.statistics[modality]
+        values = mean + std * rng.uniform(-1, 1, (2, 3, 8, 8, len(mean)))
+        days = np.tile(np.arange(3, dtype=np.int32) * 30, (2, 1))
+        valid = np.array([[True, True, True], [True, False, True]])
+        return Series(values.astype(np.float32), days, valid)
+
+    return {name: observed(name) for name in run.modalities}
+
+
+def predicts_as_then(folder):
+    run = pastis_jax.open_run(folder)
+    with np.load(RUNS / "format1_expected.npz") as expected:
+        np.testing.assert_allclose(run.predict(series(run)), expected["probabilities"], atol=1e-5)
+
+
+def test_a_run_of_format_1():
+    predicts_as_then(RUNS / "format1")
+
+
+@pytest.mark.parametrize("field", [field.name for field in dataclasses.fields(SemanticModel)])
+def test_a_field_that_came_later_has_its_default(field, tmp_path):
+    """As if the run had been written before the field was added, where its value is the default."""
+    folder = shutil.copytree(RUNS / "format1", tmp_path / "run")
+    content = json.loads((folder / "run.json").read_text())
+    default = next(f.default for f in dataclasses.fields(SemanticModel) if f.name == field)
+    if content["model"][field] != (list(default) if isinstance(default, tuple) else default):
+        pytest.skip("its value is another one")
+    del content["model"][field]
+    (folder / "run.json").write_text(json.dumps(content))
+    predicts_as_then(folder)
+
+
+def test_a_run_of_version_0_1_is_upgraded(tmp_path, capsys):
+    """By the command, with its data; scores and predictions are then what they were."""
+    root = factory.make_patches(tmp_path / "patches")
+    folder = shutil.copytree(RUNS / "before", tmp_path / "run")
+    flags = [str(folder), "--data", str(root), "--cache-dir", str(tmp_path / "cache")]
+    assert exit_code(lambda: upgrade.main(flags)) == 0
+    predicts_as_then(folder)
+    stored = json.loads((folder / "result.json").read_text())["test"]
+    scores = pastis_jax.open_run(folder).evaluate().scores
+    for name in ("mIoU", "OA", "loss"):
+        assert scores[name] == pytest.approx(stored[name], rel=1e-5)
+    assert exit_code(lambda: upgrade.main(flags)) == 2
+    assert "this run has it all" in capsys.readouterr().err
+
+
+def test_what_is_no_run_is_not_upgraded(tmp_path, capsys):
+    assert exit_code(lambda: upgrade.main([str(tmp_path)])) == 2
+    assert "result.json: cannot be read" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
