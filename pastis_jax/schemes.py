@@ -13,6 +13,9 @@ from flax import linen as nn
 from pastis_jax import fusion
 from pastis_jax.registry import Registry
 
+Model = nn.Module
+"""A model, or a part of one."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Parts:

@@ -11,9 +11,6 @@ from jaxtyping import Array, Bool
 from pastis_jax.rng import fold_in_name, sample_keys
 from pastis_jax.types import Series
 
-PAPER_RATES = {"S2": 0.4, "S1A": 0.2, "S1D": 0.2}
-"""Rates of section 4.2."""
-
 
 def drop_dates(
     key: Array,

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 
-from experiments import restored
+import pastis_jax
 from experiments.paper import pooled
 
 
 def check(folder):
-    """Asserts that a finished run, tested or pooled, gives its numbers; returns it open."""
-    stored = json.loads((folder / "result.json").read_text())
-    opened = restored.open_run(folder)
+    """Asserts that a finished run, tested or pooled, gives its numbers; returns its data, open."""
+    stored, config = (
+        json.loads((folder / f"{name}.json").read_text()) for name in ("result", "config")
+    )
+    # As it was tested: in other batches, sums round otherwise.
+    size = -(-config["batch_size"] // config["accumulate"])
+    opened = pastis_jax.open_run(folder).open_data(batch_size=size, parallel=config["parallel"])
     scores = opened.evaluate().scores
     names = {"PQ", "SQ", "RQ", "mIoU", "OA", "loss"} & stored["test"].keys()
     assert {name: scores[name] for name in names} == {name: stored["test"][name] for name in names}

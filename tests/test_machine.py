@@ -11,8 +11,8 @@ import sys
 import pytest
 
 import pastis_jax
-from experiments import common
 from pastis_jax import machine
+from pastis_jax.cli import console
 
 
 def git(folder, *command):
@@ -73,5 +73,7 @@ def test_a_table_without_memory_says_nothing_of_it(capsys):
         **{"val": {"mIoU": 0.5, "OA": 0.5}, "test": {"mIoU": 0.5, "OA": 0.5, "iou": {"Corn": 0.5}}},
     }
     for memory, said in ((1.5, True), (None, False)):
-        common.show_result({**result, "peak_memory_gb": memory})
+        console.show_result(
+            {**result, "peak_memory_gb": memory}, scores=("mIoU", "OA"), per_class="IoU"
+        )
         assert ("peak memory" in capsys.readouterr().out) == said

@@ -12,10 +12,13 @@ import pytest
 import reopened
 
 from experiments import panoptic
-from experiments.paper import cloud_cover, inference_time
+from pastis_jax.cli import train
+from pastis_jax.cli.config import configure
 from pastis_jax.data.class_mapping import ClassMapping
+from pastis_jax.data.pastis_r import PASTIS_R
 from pastis_jax.metrics import Mean
 from pastis_jax.panoptic import PanopticLoss
+from pastis_jax.tasks import panoptic as panoptic_task
 from pastis_jax.types import Batch, Prediction
 
 SIZES = ["--encoder-widths", "8", "8", "--decoder-widths", "8", "8", "--heads", "2"]
@@ -60,27 +63,34 @@ def test_it_trains_tests_and_reports(data, tmp_path, capsys, arguments):
     files = {path.name for path in (tmp_path / "run").iterdir()}
     assert files >= {"panel.png", "pq_per_class.png", "learning_curves.png", "result.json"}
     assert "test PQ" in capsys.readouterr().out
+    reopened.check(tmp_path / "run")
+
+
+def test_clouds_and_times_of_a_run_are_measured(data, tmp_path):
+    from experiments.paper import cloud_cover, inference_time
+
+    arguments = [*data, *SIZES, "--fusion", "single", "--min-confidence", "0.1"]
+    result = run(arguments, tmp_path / "run")
     opened = reopened.check(tmp_path / "run")
-    if "single" in arguments:
-        measured = cloud_cover.measure(opened, ratios=[0, 1], draws=1, spells=[1], seed=0)
-        clear, dark = measured["curves"][0]["scores"]
-        assert clear == [test["PQ"]]
-        assert np.isfinite(dark)
-        timed = inference_time.measure(opened, repeats=1)
-        h, w = opened.parts.data.size
-        assert timed["km2"] == pytest.approx(timed["count"] * h * w / 1e4)
+    measured = cloud_cover.measure(opened, ratios=[0, 1], draws=1, spells=[1], seed=0)
+    clear, dark = measured["curves"][0]["scores"]
+    assert clear == [result["test"]["PQ"]]
+    assert np.isfinite(dark)
+    timed = inference_time.measure(opened, repeats=1)
+    h, w = opened.splits.size
+    assert timed["km2"] == pytest.approx(timed["count"] * h * w / 1e4)
 
 
 def test_parts_of_the_loss_are_weighted(monkeypatch):
     values = PanopticLoss(*(Mean(jnp.float32(x), jnp.float32(2)) for x in (1, 10, 100, 1000)))
-    monkeypatch.setattr(panoptic, "paps_loss", lambda *_, **__: values)
+    monkeypatch.setattr(panoptic_task, "paps_loss", lambda *_, **__: values)
     prediction = Prediction(output=None, valid=jnp.ones(3, bool))
     real = jnp.array([True, True, False])
     batch = Batch(series={}, label=None, real=real, number=None)
 
     def loss(*weights):
-        config = panoptic.Config(loss_weights=weights)
-        task = panoptic.make_task(config, ClassMapping.official())
+        config = train.for_data(configure("panoptic", loss_weights=weights))
+        task = train.make_task(config, PASTIS_R, ClassMapping.of(PASTIS_R.nomenclature))
         return [x.tolist() for x in task.loss(prediction, batch)]
 
     assert loss(1.0, 1.0, 1.0, 1.0) == [[555.5] * 3, [1, 1, 0]]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 import pathlib
@@ -15,13 +14,19 @@ import pixel_set_factory as factory
 import pytest
 import reopened
 
-from experiments import common, parcel
+from experiments import parcel
+from pastis_jax.cli import train
+from pastis_jax.cli.config import configure
 from pastis_jax.data import simulate
+from pastis_jax.data.class_mapping import ClassMapping
+from pastis_jax.data.pastis_r import PASTIS_R
 from pastis_jax.data.pixel_sets.prepare import prepare_pixel_sets
 from pastis_jax.errors import UserError
+from pastis_jax.tasks import parcel as parcel_task
 from pastis_jax.training import count_parameters
 from pastis_jax.types import Series
 
+CLASSES = ClassMapping.crops(PASTIS_R.nomenclature)
 COUNTS = [
     ({"fusion": "single", "modalities": ("S2",)}, 113_746),
     ({"fusion": "single", "modalities": ("S1D",)}, 113_522),
@@ -39,7 +44,7 @@ COUNTS = [
 @pytest.mark.parametrize(("arguments", "expected"), COUNTS, ids=str)
 def test_parameters(arguments, expected):
     """Full size, by shape alone; docs/parameters.md holds the same numbers."""
-    config = parcel.complete(parcel.Config(**arguments))
+    config = train.for_data(configure("parcel", **arguments))
 
     def series(channels):
         days = jnp.zeros((2, 4), int)
@@ -50,8 +55,9 @@ def test_parameters(arguments, expected):
             pixels=jnp.ones((2, 32), bool),
         )
 
-    inputs = {m: series(factory.CHANNELS[m]) for m in config.modalities}
-    init = partial(parcel.build_model(config).init, train=True)
+    inputs = {m: series(factory.CHANNELS[m]) for m in config.model.modalities}
+    model = train.make_task(config, PASTIS_R, CLASSES).model()
+    init = partial(model.init, train=True)
     rngs = {name: jax.random.key(0) for name in ("params", "dropout")}
     shapes = jax.eval_shape(init, rngs, inputs)
     assert count_parameters(shapes["params"]) == expected
@@ -90,14 +96,14 @@ def test_every_scheme_trains_tests_and_reports(data, tmp_path, capsys, arguments
     assert result["temporal_dropout"] == ("--temporal-dropout" in arguments)
     for split in ("test", "val"):
         assert 0 <= result[split]["OA"] <= 1
-        assert set(result[split]["iou"]) == set(parcel.NAMES)
+        assert set(result[split]["iou"]) == set(CLASSES.names)
     assert np.sum(result["confusion"]) == 5  # fold 5: seven parcels, two of them void
     assert result["throughput"]["train"] > 0
     assert result["seconds"].keys() >= {"train", "inference"}
     assert result["test_removed_optical"].keys() == {"0.5"}
     files = {path.name for path in (tmp_path / "run").iterdir()}
     assert files == {
-        "config.json",
+        *("run.json", "dataset.json", "weights.npz", "data.json", "config.json"),
         "metrics.jsonl",
         "result.json",
         "checkpoints",
@@ -208,7 +214,7 @@ def test_folds_of_the_protocol(data, tmp_path, monkeypatch):
             object.__setattr__(prepared, name, spy)
         return prepared
 
-    monkeypatch.setattr(parcel, "prepare_pixel_sets", prepare)
+    monkeypatch.setattr(parcel_task, "prepare_pixel_sets", prepare)
     result = run([*data, "--fusion", "single", "--fold", "2"], tmp_path / "run")
     assert asked == {"source": [(2, 3, 4), (5,), (1,)], "statistics": [(2, 3, 4)]}
     assert np.sum(result["confusion"]) == 6  # fold 1: seven parcels, one of them void
@@ -235,8 +241,8 @@ def test_help_explains_every_argument(capsys):
         parcel.main(["--help"])
     assert stopped.value.code == 0
     text = capsys.readouterr().out
-    for field in dataclasses.fields(parcel.Config):
-        assert f"--{field.name.replace('_', '-')}" in text
+    for name in configure("parcel").leaves():
+        assert f"--{name.replace('_', '-')}" in text
 
 
 def test_simulated_set_is_made_once(tmp_path, monkeypatch):
@@ -246,8 +252,8 @@ def test_simulated_set_is_made_once(tmp_path, monkeypatch):
         made.append(seed)
         folder.mkdir(parents=True)
 
-    monkeypatch.setattr(simulate, "simulate", fake)
-    folders = {common.simulated_pixel_set(tmp_path) for _ in range(2)}
+    monkeypatch.setattr(simulate.generate, "simulate", fake)
+    folders = {simulate.default_pixel_sets(tmp_path) for _ in range(2)}
     assert len(folders) == 1
     assert made == [0]
 

@@ -17,10 +17,11 @@ import numpy as np
 import pixel_set_factory as factory
 import processes
 import pytest
-from pastis_jax.data.pipeline import training_batches
 
 from experiments import parcel
 from pastis_jax import training
+from pastis_jax.cli import train
+from pastis_jax.data.batches import training_batches
 
 ROOT = pathlib.Path(__file__).parent.parent
 EPOCHS = 4
@@ -183,7 +184,7 @@ def command(data, out, *more):
 
 def test_a_finished_run_is_shown_again_and_not_trained(data, whole, capsys, monkeypatch):
     before = {path: path.stat().st_mtime_ns for path in whole.rglob("*")}
-    monkeypatch.setattr(parcel, "train_and_test", None)
+    monkeypatch.setattr(train, "train", None)
     command(data, whole)
     text = capsys.readouterr().out
     assert "finished" in text
@@ -194,7 +195,7 @@ def test_a_finished_run_is_shown_again_and_not_trained(data, whole, capsys, monk
 def test_other_arguments_are_refused_by_name(data, whole, capsys, monkeypatch):
     """A path is the same path from anywhere; where data are cached does not matter."""
     monkeypatch.chdir(data)
-    monkeypatch.setattr(parcel, "train_and_test", None)
+    monkeypatch.setattr(train, "train", None)
     command(data, "whole", "--data", "set", "--cache-dir", "elsewhere")
     assert "finished" in capsys.readouterr().out
     with pytest.raises(SystemExit) as stopped:
@@ -245,15 +246,15 @@ def test_overwrite_starts_anew(data, whole, tmp_path, monkeypatch):
     shutil.copytree(whole, out)
     seen = []
 
-    def train(config, folder, started):
+    def begin(config, folder, started):
         folder.begin()
         seen.extend(path.name for path in out.iterdir())
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(parcel, "train_and_test", train)
+    monkeypatch.setattr(train, "train", begin)
     with pytest.raises(SystemExit):
         command(data, out, "--seed", "4", "--overwrite")
-    assert set(seen) == {".lock", "config.json"}
+    assert set(seen) == {".lock", "data.json", "config.json"}
     assert json.loads((out / "config.json").read_text())["seed"] == 4
 
 

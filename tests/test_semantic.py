@@ -14,11 +14,15 @@ import optax
 import patch_factory as factory
 import pytest
 import reopened
-from pastis_jax.data.nomenclature import CLASSES
 
-from experiments import patch_arguments, patches, semantic
+from experiments import semantic
 from pastis_jax import training
-from pastis_jax.temporal_dropout import PAPER_RATES, temporal_dropout
+from pastis_jax.cli import train
+from pastis_jax.cli.config import configure
+from pastis_jax.data.class_mapping import ClassMapping
+from pastis_jax.data.pastis_r import PASTIS_R
+from pastis_jax.runs.training import model_for
+from pastis_jax.temporal_dropout import temporal_dropout
 from pastis_jax.training import count_parameters
 from pastis_jax.types import Series
 
@@ -26,6 +30,8 @@ SIZES = ["--encoder-widths", "8", "8", "--decoder-widths", "8", "8", "--head-wid
 SIZES += ["--heads", "2", "--model-features", "8", "--batch-size", "2", "--epochs", "1"]
 TWO = ["--modalities", "S2", "S1A"]
 MAPPED = [*TWO, "--parallel", "pmap"]
+CLASSES = ClassMapping.of(PASTIS_R.nomenclature)
+RATES = {modality.name: modality.drop_rate for modality in PASTIS_R.modalities}
 WATCHED = ["--accumulate", "2", "--tensorboard", "--profile"]
 
 COUNTS = [
@@ -41,22 +47,20 @@ COUNTS = [
 ]
 
 
-def completed(**arguments):
-    config = semantic.Config(data=pathlib.Path("unused"), **arguments)
-    return patch_arguments.complete(config, simulated_epochs=1)
-
-
 @pytest.mark.parametrize(("arguments", "expected"), COUNTS, ids=str)
 def test_parameters(arguments, expected):
     """Full size, by shape alone; docs/parameters.md holds the same numbers."""
-    config = completed(**arguments)
+    # Full size, though nothing is read of this folder.
+    config = configure("semantic", data=pathlib.Path("unused"), **arguments)
+    config = train.for_data(config.replaced(data=None))
 
     def series(channels):
         values = jnp.zeros((4, 61, 128, 128, channels))
         return Series(values=values, days=jnp.zeros((4, 61), int), valid=jnp.ones((4, 61), bool))
 
-    inputs = {m: series(10 if m == "S2" else 3) for m in config.modalities}
-    model = semantic.build_model(config, 19, {m: 180 for m in config.modalities})
+    inputs = {m: series(10 if m == "S2" else 3) for m in config.model.modalities}
+    task = train.make_task(config, PASTIS_R, CLASSES)
+    model = task.model(dict.fromkeys(inputs, 180))
     rngs = {name: jax.random.key(0) for name in ("params", "dropout")}
     shapes = jax.eval_shape(partial(model.init, train=True), rngs, inputs)
     assert count_parameters(shapes["params"]) == expected
@@ -109,7 +113,7 @@ def test_every_scheme_trains_tests_and_reports(data, tmp_path, capsys, arguments
     result = run([*data, *SIZES, *arguments], tmp_path / "run")
     assert result["task"] == "semantic"
     assert result["fusion"] == arguments[1]
-    names = [crop.name for crop in CLASSES[:19]]
+    names = list(CLASSES.names)
     assert list(result["test"]["iou"]) == names
     semantic_map = np.load(next(pathlib.Path(data[1]).glob("ANNOTATIONS/TARGET_10005.npy")))[0]
     assert np.sum(result["confusion"]) == np.sum(semantic_map != 19)  # every labelled pixel once
@@ -219,25 +223,28 @@ def test_the_real_sample_trains_and_tests(scheme, tmp_path_factory, tmp_path):
 def test_temporal_dropout_leaves_as_much_on_any_number_of_devices(data, monkeypatch):
     """What it leaves does not depend on the room that sharded models have for frames."""
     flags = {"data": pathlib.Path(data[1]), "fusion": "late", "batch_size": 3, "accumulate": 2}
-    config = semantic.Config(**flags, temporal_dropout=True, cache_dir=pathlib.Path(data[3]))
-    config = patch_arguments.complete(config, simulated_epochs=1)
-    sources = [patches.load(config).sources["train"]]
-    left = []
+    config = configure("semantic", **flags, temporal_dropout=True, cache_dir=pathlib.Path(data[3]))
+    config = train.for_data(config)
+    splits, _ = train.open_splits(config)
+    task, left = train.make_task(config, splits.dataset, splits.classes), []
     for devices in (1, 8):
         monkeypatch.setattr(jax, "device_count", lambda devices=devices: devices)
         monkeypatch.setattr(
             jax, "devices", lambda devices=devices: [jax.local_devices()[0]] * devices
         )
-        left.append(patches.most_frames(config, sources, PAPER_RATES, train=True))
-        room = patches.capacity(config, sources, PAPER_RATES, train=True)
-        assert set(room.values()) == {None} if devices == 8 else room == left[0]
+        placement = train.placement(config)
+        build, most = model_for(task, splits, "train", size=3, placement=placement, rates=RATES)
+        left.append(most)
+        room = {name: one.capacity for name, one in build().spatial.items()}
+        assert set(room.values()) == {None} if devices == 8 else room == most
     assert left[0] == left[1]
     assert None not in left[0].values()
 
 
 def test_one_trace_per_mode(data):
     """Series of all lengths, dropped dates and a last batch that is filled up: one program each."""
-    config = semantic.Config(
+    config = configure(
+        "semantic",
         data=pathlib.Path(data[1]),
         cache_dir=pathlib.Path(data[3]),
         fusion="mid",
@@ -250,11 +257,13 @@ def test_one_trace_per_mode(data):
         heads=2,
         model_features=8,
     )
-    config = patch_arguments.complete(config, simulated_epochs=1)
-    loaded = patches.load(config)
-    task, traces = semantic.make_task(loaded.classes), []
-    rooms = patches.capacity(config, list(loaded.sources.values()), train=False)
-    model = semantic.build_model(config, 19, rooms)
+    config = train.for_data(config)
+    loaded, _ = train.open_splits(config)
+    task, traces = train.make_task(config, loaded.dataset, loaded.classes), []
+    build, rooms = model_for(
+        task, loaded, *loaded.sources, size=2, placement=train.placement(config)
+    )
+    model = build()
 
     def loss(prediction, batch):
         traces.append(None)
@@ -262,11 +271,11 @@ def test_one_trace_per_mode(data):
 
     placement = training.Placement()
     parts = {"model": model, "loss": loss, "metric": task.metric, "placement": placement}
-    train = training.make_train_step(
+    update = training.make_train_step(
         **parts,
         optimizer=optax.adam(1e-3),
         key=jax.random.key(0),
-        augment=partial(temporal_dropout, rates=PAPER_RATES, most=rooms),
+        augment=partial(temporal_dropout, rates=RATES, most=rooms),
     )
     evaluate = training.make_evaluation_step(**parts)
     batches = loaded.training()
@@ -274,7 +283,7 @@ def test_one_trace_per_mode(data):
     put = placement.whole
     state, metrics = put(state), put(training.EpochMetrics.empty(task.empty(), 2))
     for _ in range(3):
-        state, metrics = train(state, metrics, next(batches))
+        state, metrics = update(state, metrics, next(batches))
     assert len(traces) == 1
     for split in ("train", "val"):
         for batch in loaded.evaluation(split):

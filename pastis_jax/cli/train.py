@@ -18,7 +18,7 @@ from pastis_jax.data.dataset import Dataset
 from pastis_jax.data.pastis_r import PASTIS_R, describe
 from pastis_jax.data.splits import Splits
 from pastis_jax.errors import ArgumentError, UserError, refuse
-from pastis_jax.tasks import TASKS, Task
+from pastis_jax.tasks import TASKS, Task, folds_of
 from pastis_jax.training import RunFolder, from_main, jsonable, main_first
 
 
@@ -51,6 +51,7 @@ def for_data(config: Config) -> Config:
       UserError: If the folder is none, or the configuration does not fit it.
     """
     dataset = dataset_of(config)
+    folds_of(dataset, config.records.fold)
     model = config.model.of(dataset)
     if unknown := [name for name in model.modalities if name not in dataset.names]:
         what = f"{dataset.name} has no {', '.join(unknown)}"

@@ -13,7 +13,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import linen as nn
 from jaxtyping import Array, PyTree
 
 from pastis_jax import training
@@ -25,6 +24,7 @@ from pastis_jax.data.splits import BatchPlan, Splits
 from pastis_jax.errors import UserError
 from pastis_jax.runs import saved
 from pastis_jax.runs.training import Scorer, for_evaluation, model_for
+from pastis_jax.schemes import Model
 from pastis_jax.tasks import TASKS, ParcelRecords, PatchRecords, RecordOptions, Task
 from pastis_jax.types import Batch, Series
 
@@ -233,7 +233,7 @@ class OpenedData:
     placement: training.Placement
 
     @functools.cached_property
-    def model(self) -> nn.Module:
+    def model(self) -> Model:
         """The model as batches of validation and test need it."""
         size = self.splits.plan.evaluation_size
         tested = for_evaluation(self.placement)

@@ -15,8 +15,7 @@ import json
 import pathlib
 import types
 import typing
-import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from typing import Any
 
 import jax
@@ -29,7 +28,7 @@ from pastis_jax.data import dataset_file
 from pastis_jax.data.class_mapping import ClassMapping
 from pastis_jax.data.dataset import Dataset
 from pastis_jax.errors import UserError
-from pastis_jax.tasks import SPECS, TASKS, Learned, ModelSpec
+from pastis_jax.tasks import SPECS, TASKS, Learned, ModelSpec, Task
 from pastis_jax.training import write_arrays, write_json
 
 FORMAT = 1
@@ -125,7 +124,7 @@ def read(folder: pathlib.Path) -> Saved:
         return Saved(
             task=content["task"],
             spec=restore(SPECS[content["task"]], content["model"]),
-            options=_with_tuples(content["options"]),
+            options=_options(TASKS[content["task"]], content["options"]),
             learned=Learned(
                 described, _classes(content["classes"], described), _statistics(content, described)
             ),
@@ -136,8 +135,9 @@ def read(folder: pathlib.Path) -> Saved:
             code=str(content["code"]),
         )
     except UserError as error:
-        plugins = content.get("plugins") or ["none"]
-        what = f"{error.what} (it was trained with these modules: {', '.join(plugins)})"
+        what, plugins = error.what, content.get("plugins")
+        if plugins:
+            what = f"{what} (it was trained with these modules: {', '.join(map(str, plugins))})"
         raise UserError(what, where=file, remedy=error.remedy) from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         what = f"cannot be read ({type(error).__name__}: {error})"
@@ -167,8 +167,9 @@ def read_weights(folder: pathlib.Path, shapes: PyTree[jax.ShapeDtypeStruct]) -> 
                     raise ValueError(f"{name} has shape {found[name].shape}, not {like.shape}")
     except FileNotFoundError:
         raise UserError("file not found", where=file, remedy=_REMEDY) from None
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise UserError(f"cannot be read ({error})", where=file, remedy=_REMEDY) from error
+    except Exception as error:  # Of damage, NumPy and zipfile tell by almost any class.
+        what = f"cannot be read ({type(error).__name__}: {error})"
+        raise UserError(what, where=file, remedy=_REMEDY) from error
     return traverse_util.unflatten_dict(found, sep="/")
 
 
@@ -178,18 +179,27 @@ def restore(kind: type, content: Mapping[str, Any]) -> Any:
     Raises:
       ValueError: If a field is unknown or of another type.
     """
-    hints = typing.get_type_hints(kind)
-    fields = {field.name for field in dataclasses.fields(kind)}
-    if unknown := sorted(content.keys() - fields):
+    return kind(**_values(kind, {field.name for field in dataclasses.fields(kind)}, content))
+
+
+def _options(task: type[Task], content: Mapping[str, Any]) -> dict[str, Any]:
+    """What this task is made with beside what every task is."""
+    own, every = ({field.name for field in dataclasses.fields(kind)} for kind in (task, Task))
+    return _values(task, own - every, content)
+
+
+def _values(kind: type, names: Set[str], content: Mapping[str, Any]) -> dict[str, Any]:
+    """Values of some fields of a class, as JSON holds them."""
+    hints, values = typing.get_type_hints(kind), {}
+    if unknown := sorted(content.keys() - names):
         raise ValueError(f"{unknown[0]} is unknown to this version")
-    values = {}
     for name, value in content.items():
         value = tuple(value) if isinstance(value, list) else value
         if not _fits(value, hints[name]):
             raise ValueError(f"{name} is {value!r}")
         is_path = pathlib.Path in typing.get_args(hints[name])
         values[name] = pathlib.Path(value) if is_path and value is not None else value
-    return kind(**values)
+    return values
 
 
 def _fits(value: Any, hint: Any) -> bool:
@@ -237,7 +247,3 @@ def _statistics(
         if any(one.shape != shape or not np.isfinite(one).all() for one in moments):
             raise ValueError(f"its statistics of {name} are not one number per channel")
     return statistics
-
-
-def _with_tuples(content: Mapping[str, Any]) -> dict[str, Any]:
-    return {k: tuple(v) if isinstance(v, list) else v for k, v in content.items()}

@@ -10,7 +10,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from flax import linen as nn
 from jaxtyping import PyTree
 
 from pastis_jax import machine, training, viz
@@ -19,6 +18,7 @@ from pastis_jax.data.splits import BatchPlan, Splits
 from pastis_jax.nn import reference_initialisation
 from pastis_jax.rng import fold_in_name
 from pastis_jax.runs import saved
+from pastis_jax.schemes import Model
 from pastis_jax.tasks import Learned, Task
 from pastis_jax.temporal_dropout import temporal_dropout
 from pastis_jax.training import EpochMetrics, Outcome, Placement, Recipe, RunFolder, TrainState
@@ -77,7 +77,7 @@ def drop_rates(task: Task, recipe: Recipe) -> dict[str, float]:
 
 def model_for(
     task: Task, splits: Splits, *names: str, size: int, placement: Placement, **options: Any
-) -> tuple[Callable[..., nn.Module], Mapping[str, int]]:
+) -> tuple[Callable[..., Model], Mapping[str, int]]:
     """What builds the model for batches of these splits, and the most dates that they may have.
 
     Args:
@@ -107,7 +107,7 @@ class Scorer:
       model: As these batches need it.
     """
 
-    def __init__(self, task: Task, splits: Splits, placement: Placement, model: nn.Module):
+    def __init__(self, task: Task, splits: Splits, placement: Placement, model: Model):
         self._task, self._splits, self._placement = task, splits, placement
         self.model = model
         self._metrics, self._steps = task.metrics(splits), {}
@@ -225,7 +225,7 @@ def train(
         shared = {"rates": rates, "most": most, "axis_name": placement.axis_name}
         augment = functools.partial(temporal_dropout, **shared)
 
-    def step(model: nn.Module) -> training.TrainStep:
+    def step(model: Model) -> training.TrainStep:
         return training.make_train_step(
             model=model,
             loss=task.loss,

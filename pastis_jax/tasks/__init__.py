@@ -1,7 +1,7 @@
 """The three tasks, each in one file: model, loss, metrics, output, scores, pictures."""
 
 from pastis_jax.tasks._images import ImageModel, PatchRecords
-from pastis_jax.tasks._task import Learned, ModelSpec, RecordOptions, Task
+from pastis_jax.tasks._task import Learned, ModelSpec, RecordOptions, Task, folds_of
 from pastis_jax.tasks.panoptic import PanopticModel, PanopticTask
 from pastis_jax.tasks.parcel import ParcelModel, ParcelRecords, ParcelTask
 from pastis_jax.tasks.semantic import SemanticModel, SemanticTask
@@ -33,4 +33,5 @@ __all__ = [
     "SemanticModel",
     "SemanticTask",
     "Task",
+    "folds_of",
 ]

@@ -11,7 +11,6 @@ from typing import Any, ClassVar, Protocol
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import linen as nn
 from jaxtyping import Array, Float, PyTree
 
 from pastis_jax import viz
@@ -22,7 +21,7 @@ from pastis_jax.data.splits import BatchPlan, Splits
 from pastis_jax.errors import DataError, refuse
 from pastis_jax.metrics import ConfusionMatrix
 from pastis_jax.models.encoders import Halves
-from pastis_jax.schemes import SCHEMES, Parts, Scheme
+from pastis_jax.schemes import SCHEMES, Model, Parts, Scheme
 from pastis_jax.training import Metric, Outcome
 from pastis_jax.types import Batch, Prediction, Series
 
@@ -79,7 +78,7 @@ class ModelSpec:
         names = dataset.names if self.scheme.several else dataset.names[:1]
         return dataclasses.replace(self, modalities=self.modalities or names)
 
-    def combine(self, halves: Halves, decoder: Callable[[], nn.Module]) -> nn.Module:
+    def combine(self, halves: Halves, decoder: Callable[[], Model]) -> Model:
         """Combines encoders and decoders in the fusion scheme."""
         return self.scheme.build(
             Parts(
@@ -197,7 +196,7 @@ class Task(abc.ABC):
     @abc.abstractmethod
     def model(
         self, capacity: Mapping[str, int | None] | None = None, *, warmup: bool = False
-    ) -> nn.Module:
+    ) -> Model:
         """Builds the model.
 
         Args:

@@ -10,7 +10,6 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-from flax import linen as nn
 from jaxtyping import Array, Float
 
 from pastis_jax import viz
@@ -20,6 +19,7 @@ from pastis_jax.models import PaPs
 from pastis_jax.models.encoders import IMAGE_ENCODERS
 from pastis_jax.panoptic import ConfidenceTuning, PanopticLoss, panoptic_map, paps_loss
 from pastis_jax.panoptic.metric import PanopticQuality
+from pastis_jax.schemes import Model
 from pastis_jax.tasks._images import PANEL_PATCHES, ImageModel, ImageTask
 from pastis_jax.tasks._task import Metrics, Score
 from pastis_jax.training import Outcome, sum_over
@@ -80,7 +80,7 @@ class PanopticTask(ImageTask):
 
     def model(
         self, capacity: Mapping[str, int | None] | None = None, *, warmup: bool = False
-    ) -> nn.Module:
+    ) -> Model:
         """Combines the halves of U-TAE and PaPs; while warming up, with the heatmap alone."""
         spec: PanopticModel = self.spec
         decoder = functools.partial(

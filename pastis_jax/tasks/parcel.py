@@ -8,7 +8,6 @@ import pathlib
 from collections.abc import Mapping
 
 import jax.numpy as jnp
-from flax import linen as nn
 from jaxtyping import Array, Bool, Float, Int
 
 from pastis_jax.data.assignment import Assignment
@@ -21,6 +20,7 @@ from pastis_jax.errors import refuse
 from pastis_jax.losses import supervised_loss
 from pastis_jax.models import MLPDecoder
 from pastis_jax.models.encoders import PARCEL_ENCODERS
+from pastis_jax.schemes import Model
 from pastis_jax.tasks._task import (
     Classifier,
     Learned,
@@ -67,7 +67,7 @@ class ParcelTask(Classifier):
 
     def model(
         self, capacity: Mapping[str, int | None] | None = None, *, warmup: bool = False
-    ) -> nn.Module:
+    ) -> Model:
         """Combines encoders of pixel sets and MLP decoders."""
         del warmup
         decoder = functools.partial(MLPDecoder, len(self.classes.names), axis_name=self.axis_name)

@@ -10,7 +10,6 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-from flax import linen as nn
 from jaxtyping import Array, Bool, Float, Int
 
 from pastis_jax import viz
@@ -18,6 +17,7 @@ from pastis_jax.data.splits import PatchSplits
 from pastis_jax.losses import supervised_loss
 from pastis_jax.models import ConvDecoder
 from pastis_jax.models.encoders import IMAGE_ENCODERS
+from pastis_jax.schemes import Model
 from pastis_jax.tasks._images import PANEL_PATCHES, ImageModel, ImageTask, refuse_widths
 from pastis_jax.tasks._task import Classifier
 from pastis_jax.types import Batch, Prediction
@@ -45,7 +45,7 @@ class SemanticTask(ImageTask, Classifier):
 
     def model(
         self, capacity: Mapping[str, int | None] | None = None, *, warmup: bool = False
-    ) -> nn.Module:
+    ) -> Model:
         """Combines the halves of U-TAE and convolutional decoders.
 
         Void has an output too, as published; it is never a target nor predicted.

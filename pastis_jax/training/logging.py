@@ -192,7 +192,7 @@ class RunFolder:
             and there == self.path
             and any(
                 # A run that was killed when it began has left no more than this.
-                entry.suffix != ".partial" and entry.name != LOCK
+                entry.suffix != ".partial" and entry.name not in (LOCK, "data.json")
                 for entry in self.path.iterdir()
             )
         ):

@@ -16,9 +16,11 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from experiments import panoptic, parcel, patch_arguments, semantic
 from pastis_jax import training
+from pastis_jax.cli import train
+from pastis_jax.cli.config import configure
 from pastis_jax.data.class_mapping import ClassMapping
+from pastis_jax.data.pastis_r import PASTIS_R
 from pastis_jax.data.patches.instances import centerness, measure
 from pastis_jax.models import FrameEncoder
 from pastis_jax.temporal_dropout import temporal_dropout
@@ -34,34 +36,24 @@ TINY = {
     "heads": 2,
     "model_features": 16,
 }
-NAMES = ClassMapping.official()
+OPTIONS = {
+    "parcel": {"fusion": "late", "modalities": ("S2", "S1A"), "auxiliary": True, "geometric": True},
+    "semantic": {"fusion": "mid", "encoder_norm": "batch", "head_widths": (4,), **TINY},
+    "panoptic": {"fusion": "late", "shape_size": 4, "max_instances": 6, **TINY},
+}
 
 
 class Run:
     """What a task's model, loss and metric are under a way to be parallel."""
 
     def __init__(self, task: str, parallel: training.Parallel):
-        common = {"parallel": parallel, "temporal_dropout": True}
+        options = {"parallel": parallel, "temporal_dropout": True, **OPTIONS[task]}
+        config = train.for_data(configure(task, **options))
+        kind = ClassMapping.crops if task == "parcel" else ClassMapping.of
+        self.task = train.make_task(config, PASTIS_R, kind(PASTIS_R.nomenclature))
         # Two samples of a mapped model have at most five valid dates of the six.
         room = {"S2": 5, "S1A": 5} if parallel == "pmap" else {}
-        if task == "parcel":
-            config = parcel.Config(
-                fusion="late", modalities=("S2", "S1A"), auxiliary=True, geometric=True, **common
-            )
-            config = parcel.complete(config)
-            self.model, self.task = parcel.build_model(config), parcel.TASK
-        elif task == "semantic":
-            config = semantic.Config(
-                fusion="mid", encoder_norm="batch", head_widths=(4,), **TINY, **common
-            )
-            config = patch_arguments.complete(config, simulated_epochs=1)
-            self.model = semantic.build_model(config, len(NAMES.names), room)
-            self.task = semantic.make_task(NAMES)
-        else:
-            config = panoptic.Config(fusion="late", shape_size=4, max_instances=6, **TINY, **common)
-            config = panoptic.complete(config)
-            self.model = panoptic.build_model(config, len(NAMES.names), room)
-            self.task = panoptic.make_task(config, NAMES)
+        self.model = self.task.model(room)
 
 
 def parcels(rng, size: int, kept: int) -> Batch:
@@ -97,7 +89,7 @@ def series(rng, size, space, pixels=None, outline=None) -> dict[str, Series]:
 
 
 def names(rng, size):
-    """Real, and ids."""
+    """Real, and numbers of records."""
     return np.ones(size, bool), rng.permutation(1000)[:size].astype(np.int32)
 
 
@@ -173,7 +165,7 @@ def outcome(
         "gradients": states[0].opt_state,
         "parameters": states[1].params,
         "statistics": states[1].batch_stats,
-        "training metrics": metrics.replace(failed_ids=()),
+        "training metrics": metrics.replace(failed=()),
     }
     if run.task.name == "parcel" and placement.parts == 1:
         evaluate = training.make_evaluation_step(
@@ -184,16 +176,16 @@ def outcome(
         first = placement.whole(new)
         for batch in batches:
             seen = evaluate(first, seen, placement.batch(batch), {})
-        result["evaluation metrics"] = seen.replace(failed_ids=())
-    # A loss that is not finite: the step is named, and the ids of all samples of all devices.
+        result["evaluation metrics"] = seen.replace(failed=())
+    # A loss that is not finite: the step is named, and the numbers of all samples of all devices.
     broken = batches[0].replace(
         series={m: one.replace(values=one.values * np.nan) for m, one in batches[0].series.items()}
     )
     _, failed = step(state, placement.whole(empty(run.task.empty())), placement.batch(broken))
-    ids = np.asarray(failed.failed_ids)
+    numbers = np.asarray(failed.failed)
     result["failure"] = {
         "step": failed.failed_step,
-        "ids": np.pad(ids, (0, 16 - len(ids)), constant_values=-1),
+        "numbers": np.pad(numbers, (0, 16 - len(numbers)), constant_values=-1),
     }
     return jax.device_get(result)
 
@@ -256,7 +248,7 @@ def main(task: str) -> None:
             "apart": {name: difference(alone[name], spread[name]) for name in spread},
             "samples": int(spread["training metrics"].samples),
             "callbacks": spread["callbacks"],
-            "failed ids": spread["failure"]["ids"].tolist(),
+            "failed": spread["failure"]["numbers"].tolist(),
         }
 
     for parallel in ("jit", "pmap"):
@@ -266,7 +258,7 @@ def main(task: str) -> None:
         found["parts"] = compare(in_parts, "jit", parts=2)
         found["parts"]["gradient"] = difference(in_parts["gradients"], alone["gradients"])
     found["gradient"] = float(optax.global_norm(alone["gradients"]))
-    found["ids"] = batches[0].id.tolist()
+    found["numbers"] = batches[0].number.tolist()
     print(json.dumps(found))
 
 

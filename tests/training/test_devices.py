@@ -58,7 +58,7 @@ def test_eight_devices_do_what_one_does(task, parallel):
     assert {name: apart for name, apart in one["apart"].items() if not apart <= TOLERANCE} == {}
     assert {"gradients", "parameters", "statistics", "training metrics"} <= one["apart"].keys()
     # A loss that is not finite names all samples, also those of other devices.
-    assert one["failed ids"] == [*found["ids"], -1, -1, -1]
+    assert one["failed"] == [*found["numbers"], -1, -1, -1]
     # Batch norms see a part at a time: what is done in parts is not what is done at once.
     assert one.get("gradient", 1) > TOLERANCE
 

@@ -35,14 +35,14 @@ def test_a_run_of_other_settings_is_refused_by_name(tmp_path):
     with pytest.raises(UserError) as caught:
         open_run({**CONFIG, **other})
     for part in (
-        "--epochs 3, now 4",
-        "--crop unset, now 0",
-        "--widths 8 8, now 8 4",
-        "--flips off, now on",
-        "--overwrite",
+        "`epochs` 3, now 4",
+        "`crop` unset, now 0",
+        "`widths` 8 8, now 8 4",
+        "`flips` off, now on",
+        "`overwrite`",
     ):
         assert part in str(caught.value)
-    assert "--fusion" not in str(caught.value)
+    assert "`fusion`" not in str(caught.value)
     with pytest.raises(UserError, match="of another kind"):
         open_run({**CONFIG, "pixels": 3})
 
@@ -69,14 +69,14 @@ def test_overwrite_deletes_a_run_and_nothing_else(tmp_path):
     (path / ".lock").touch()  # A run that was killed has left it.
     run.begin()
     run.close()
-    assert [file.name for file in path.iterdir()] == ["config.json"]
+    assert {file.name for file in path.iterdir()} == {"data.json", "config.json"}
     assert json.loads((path / "config.json").read_text())["epochs"] == 9
 
 
 def test_processes_of_one_run_are_given_the_same(tmp_path, monkeypatch):
     other = json.dumps({**CONFIG, "epochs": 4, "out": "b"})
     monkeypatch.setattr(training.logging, "to_main", lambda text: [text, text, other])
-    with pytest.raises(UserError, match=r"process 2 .* \(--epochs 3, now 4\)"):
+    with pytest.raises(UserError, match=r"process 2 .* \(`epochs` 3, now 4\)"):
         training.RunFolder(tmp_path, CONFIG, may_differ=("out",))
 
 
@@ -112,13 +112,13 @@ def test_who_is_killed_holds_a_run_no_longer(tmp_path):
                 training.RunFolder(tmp_path, {"seed": 0}).begin()
         finally:
             process.kill()
-    assert {file.name for file in tmp_path.iterdir()} == {".lock", "config.json"}
+    assert {file.name for file in tmp_path.iterdir()} == {".lock", "data.json", "config.json"}
     for overwrite in (False, True):
         run = training.RunFolder(tmp_path, {"seed": 0}, overwrite=overwrite)
         assert run.continues is not overwrite
         run.begin()
         run.close()
-        assert [file.name for file in tmp_path.iterdir()] == ["config.json"]
+        assert {file.name for file in tmp_path.iterdir()} == {"data.json", "config.json"}
     # One that was killed before it wrote anything.
     (tmp_path / "config.json").rename(tmp_path / ".lock")
     assert not training.RunFolder(tmp_path, {"seed": 0}).continues
@@ -131,7 +131,7 @@ def test_a_file_system_without_locks_is_refused(tmp_path, monkeypatch, number):
 
     run = training.RunFolder(tmp_path / "run", CONFIG)
     monkeypatch.setattr("fcntl.flock", flock)
-    words = [os.strerror(number), ".lock", "--out"]
+    words = [os.strerror(number), ".lock", "`out`"]
     refused_in_a_line(run.begin, *words)
     assert not (tmp_path / "run" / "config.json").exists()
 
@@ -152,8 +152,9 @@ def test_a_child_that_ends_leaves_the_run_to_its_parent(tmp_path):
         other.begin()
 
 
-def test_a_run_killed_while_it_began_is_begun_again(tmp_path):
-    (tmp_path / "config.partial").write_text('{"fus')
+@pytest.mark.parametrize("left", ["data.partial", "data.json", "config.partial"])
+def test_a_run_killed_while_it_began_is_begun_again(tmp_path, left):
+    (tmp_path / left).write_text('{"fus')
     run = training.RunFolder(tmp_path, CONFIG)
     run.begin()
     assert not run.continues

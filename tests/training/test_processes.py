@@ -14,8 +14,8 @@ import pixel_set_factory as factory
 import processes
 import pytest
 
-from experiments import common
 from pastis_jax import training
+from pastis_jax.cli import console
 
 SMALL_STEPS = ["--learning-rate", "1e-6"]
 """Adam makes a step of full length of a gradient that is zero but for rounding."""
@@ -167,9 +167,9 @@ for flags in sys.argv[1].split(";"):
 def test_who_prints_is_known_without_asking_for_devices():
     """A process that starts others leaves the devices to them."""
     script = """
-from experiments import common
+from pastis_jax.cli import console
 from jax._src import xla_bridge
-common.say("here")
+console.say("here")
 print(xla_bridge.backends_are_initialized())
 """
     command = [sys.executable, "-c", script]
@@ -191,6 +191,6 @@ def test_one_of_many_that_failed_does_not_wait_for_the_others(error, code, monke
     for others in (False, True):
         monkeypatch.setattr(jax.distributed, "is_initialized", lambda others=others: others)
         with pytest.raises((SystemExit, ValueError)):
-            common.command(run)
+            console.command(run)
         time.sleep(0.1)
         assert ended == [code] * others

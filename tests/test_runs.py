@@ -1,0 +1,492 @@
+"""A run as a thing: sent elsewhere, opened again, continued, damaged, and scored on other data."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import dataclasses
+import json
+import os
+import pathlib
+import shutil
+import sys
+from functools import partial
+
+import foreign
+import jax
+import numpy as np
+import pytest
+from refusal import refused_in_a_line
+
+import pastis_jax
+from pastis_jax.cli import train
+from pastis_jax.cli.config import configure
+from pastis_jax.cli.main import main
+from pastis_jax.runs import saved
+from pastis_jax.schemes import SCHEMES
+from pastis_jax.types import Series
+
+TINY = {
+    "encoder_widths": (8, 8),
+    "decoder_widths": (8, 8),
+    "heads": 2,
+    "model_features": 8,
+    "batch_size": 2,
+}
+OPTIONS = {
+    "parcel": {"fusion": "late", "batch_size": 8},
+    "semantic": {"fusion": "late", "modalities": ("PS", "NDVI"), "head_widths": (8,), **TINY},
+    "panoptic": {
+        **{"fusion": "single", "modalities": ("PS",), "shape_size": 4, "max_instances": 16},
+        **{"warmup": 0, "min_confidence": 0.05, **TINY},
+    },
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Trained:
+    """A finished run, and what it was trained on."""
+
+    task: str
+    folder: pathlib.Path
+
+    @property
+    def data(self):
+        return self.folder / "data"
+
+    @property
+    def out(self):
+        return self.folder / "run"
+
+    def config(self, **changes):
+        places = {"data": self.data, "cache_dir": self.folder / "cache", "out": self.out}
+        return configure(self.task, epochs=1, **{**OPTIONS[self.task], **places, **changes})
+
+    def copy(self, to, *without):
+        """Copies the run, but for files of these names."""
+        shutil.copytree(self.out, to, ignore=shutil.ignore_patterns(*without))
+        return to
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """Gives the run of a task, trained when it is first asked for."""
+    runs = {}
+
+    def give(task):
+        if task not in runs:
+            runs[task] = Trained(task, tmp_path_factory.mktemp(task))
+            make = foreign.make_pixel_sets if task == "parcel" else foreign.make_patches
+            make(runs[task].data)
+            train.run(runs[task].config())
+        return runs[task]
+
+    return give
+
+
+# Prediction
+
+
+def as_observed(records, run, pixels=12):
+    """Series of records in the stored unit, marks of missing values among them."""
+    series = {}
+    for name in run.modalities:
+        ones = [record[name] for record in records]
+        channels, *space = ones[0]["values"].shape[1:]
+        flat = len(space) == 1
+        length = max(len(one["days"]) for one in ones)
+        place = (pixels,) if flat else tuple(space)
+        values = np.full((len(ones), length, *place, channels), 77, np.float32)
+        days, valid = np.zeros((len(ones), length), np.int32), np.zeros((len(ones), length), bool)
+        real = np.zeros((len(ones), pixels), bool)
+        for i, one in enumerate(ones):
+            t, n = len(one["days"]), one["values"].shape[-1]
+            seen = np.moveaxis(one["values"], 1, -1)
+            days[i, :t], valid[i, :t], real[i, :n] = one["days"], True, True
+            values[i, :t, : seen.shape[2]] = seen
+        series[name] = Series(values=values, days=days, valid=valid, pixels=real if flat else None)
+    return series
+
+
+@pytest.mark.parametrize("task", OPTIONS)
+def test_a_run_predicts_anywhere_what_its_test_did(trained, tmp_path, task):
+    """Moved, without data and cache; one sample at a time and 64; as the pipeline's batches."""
+    given = trained(task)
+    opened = pastis_jax.open_run(given.out).open_data(batch_size=4)
+    records = [dict(opened.splits.sources["test"][i]) for i in range(2)]
+    batch = next(opened.splits.alone("test", 2))
+    assert batch.number.tolist() == [0, 1]
+    found = jax.device_get(opened.predict(batch))
+    context = opened.run.saved.context
+    model, task_of = opened.task.model(), opened.task
+    expected = jax.jit(lambda v, s: task_of.answer(model.apply(v, s), **context))(
+        opened.run.variables, batch.series
+    )
+    moved, hidden = tmp_path / "moved", tmp_path / "hidden"
+    given.out.rename(moved)
+    (given.folder / "cache").rename(hidden)
+    given.data.rename(tmp_path / "data")
+    try:
+        run = pastis_jax.open_run(moved)
+        raw = as_observed(records, run)
+        marked = [run.dataset[name].missing(one.values[one.valid]) for name, one in raw.items()]
+        assert any(marks is not None and marks.any() for marks in marked)
+        many = jax.tree.map(lambda x: x[np.arange(64) % 2], raw)
+        alone = [jax.tree.map(lambda x, i=i: x[i : i + 1], raw) for i in range(2)]
+        answers = [jax.tree.map(lambda x: x[:2], run.predict(many))]
+        answers += [jax.tree.map(lambda *x: np.concatenate(x), *map(run.predict, alone))]
+        with pytest.raises(pastis_jax.UserError, match="are not here"):
+            run.evaluate()
+    finally:
+        moved.rename(given.out)
+        hidden.rename(given.folder / "cache")
+        (tmp_path / "data").rename(given.data)
+    for answer in answers:
+        jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-5), answer, expected)
+        if task == "panoptic":
+            np.testing.assert_array_equal(answer.instances, found.instances)
+            np.testing.assert_array_equal(answer.semantic, found.semantic)
+        else:
+            assert isinstance(answer, np.ndarray)
+            np.testing.assert_allclose(answer.sum(-1), 1, rtol=1e-5)
+            np.testing.assert_array_equal(answer.argmax(-1), found)
+
+
+def test_what_a_run_cannot_predict_from_is_named(trained):
+    run = pastis_jax.open_run(trained("parcel").out)
+    with pytest.raises(ValueError, match="takes PS, NDVI, SAR; got nothing"):
+        run.predict({})
+    one = {name: np.zeros((1, 2, 3, 5)) for name in run.modalities}
+    with pytest.raises(ValueError, match="PS has 4 channels, got values of 5"):
+        run.predict({name: Series(x, x, x) for name, x in one.items()})
+
+
+# Changed data
+
+
+@contextlib.contextmanager
+def changed(file, change):
+    """Lets a file be another one for a while."""
+    content = file.read_bytes()
+    try:
+        change(file)
+        yield
+    finally:
+        file.write_bytes(content)
+
+
+def change_label(file):
+    """Another class of one parcel."""
+    with file.open(newline="") as stream:
+        header, *rows = csv.reader(stream)
+    rows[0][2] = "23" if rows[0][2] != "23" else "4"
+    with file.open("w", newline="") as stream:
+        csv.writer(stream).writerows([header, *rows])
+
+
+def change_array(file):
+    """Another value of one pixel."""
+    values = np.load(file)
+    values[..., -1, -1] = np.where(values[..., -1, -1] == 900, 110, values[..., -1, -1] * 2)
+    np.save(file, values)
+
+
+def change_target(file):
+    """One background pixel is a parcel's."""
+    values = np.load(file)
+    values[:, -1, -1] = (110, values[1].max(), 1110)
+    np.save(file, values)
+
+
+def change_norm(file):
+    """Another mean."""
+    content = json.loads(file.read_text())
+    content["Fold_north"]["mean"][0] += 1
+    file.write_text(json.dumps(content))
+
+
+CHANGES = [
+    ("parcel", "metadata_parcel.csv", change_label),
+    ("parcel", "DATA_SAR/SAR_*.npy", change_array),
+    ("parcel", "NORM_PARCEL_PS_set.json", change_norm),
+    ("semantic", "ANNOTATIONS/TARGET_*.npy", change_target),
+    ("semantic", "DATA_NDVI/NDVI_*.npy", change_array),
+    ("semantic", "NORM_PS_patch.json", change_norm),
+]
+
+
+@pytest.mark.parametrize(("task", "file", "change"), CHANGES, ids=lambda x: str(x))
+def test_changed_data_are_neither_trained_on_nor_scored(trained, tmp_path, task, file, change):
+    given = trained(task)
+    run, part = pastis_jax.open_run(given.out), file.removesuffix(".npy")
+    unfinished = given.copy(tmp_path / "run", "result.json")
+    with changed(sorted(given.data.glob(file))[-1], change):
+        words = ("have changed since", part)
+        refused_in_a_line(run.evaluate, *words)
+        refused_in_a_line(lambda: train.run(given.config(out=unfinished)), *words, "`overwrite`")
+        # By its name, the folder is scored as it is now.
+        run.evaluate(given.data)
+    assert not (unfinished / "result.json").exists()
+
+
+@pytest.mark.parametrize("task", OPTIONS)
+def test_a_copy_of_the_data_is_scored_the_same(trained, tmp_path, task):
+    given = trained(task)
+    run, copy = pastis_jax.open_run(given.out), tmp_path / "copy"
+    shutil.copytree(given.data, copy)
+    before = run.evaluate().scores
+    jax.tree.map(
+        np.testing.assert_array_equal, run.evaluate(copy, cache_dir=tmp_path / "c").scores, before
+    )
+
+
+# Other data
+
+
+def edit(file, change):
+    """Changes the content of a JSON file in place."""
+    content = json.loads(file.read_text(encoding="utf-8"))
+    change(content)
+    file.write_text(json.dumps(content), encoding="utf-8")
+
+
+@pytest.mark.parametrize("task", OPTIONS)
+def test_classes_in_another_order_are_scored_the_same(trained, tmp_path, task):
+    given = trained(task)
+    run, other = pastis_jax.open_run(given.out), tmp_path / "other"
+    shutil.copytree(given.data, other)
+    edit(other / "dataset.json", lambda content: content["nomenclature"]["classes"].reverse())
+    before = run.evaluate().scores
+    found = run.evaluate(other, cache_dir=tmp_path / "cache").scores
+    jax.tree.map(np.testing.assert_array_equal, found, before)
+
+
+def other_name(content):
+    content["nomenclature"]["classes"][0]["name"] = "Sorghum"
+
+
+def other_channels(content):
+    content["modalities"][0]["channels"][0] = "coastal"
+
+
+def other_unit(content):
+    content["modalities"][2]["unit"] = "none"
+
+
+def other_modality(content):
+    content["modalities"] = content["modalities"][:2]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (other_name, ("110, Sorghum",)),
+        (other_channels, ("coastal", "blue")),
+        (other_unit, ("in none", "in linear power")),
+        (other_modality, ("SAR",)),
+    ],
+)
+def test_data_that_do_not_fit_are_refused(trained, tmp_path, change, words):
+    given = trained("parcel")
+    run, other = pastis_jax.open_run(given.out), tmp_path / "other"
+    shutil.copytree(given.data, other)
+    edit(other / "dataset.json", change)
+    evaluate = partial(run.evaluate, other, cache_dir=tmp_path / "cache")
+    refused_in_a_line(evaluate, *words)
+
+
+# Earlier and later versions, and damage
+
+
+def outcome(call):
+    """What a call gives, and the text of its refusal."""
+    try:
+        return call(), ""
+    except pastis_jax.UserError as error:
+        return None, str(error)
+
+
+def test_fields_that_came_later_have_their_defaults(trained, tmp_path):
+    given = trained("semantic")
+    out = given.copy(tmp_path / "run")
+
+    def forget(content):
+        for name in ("bf16", "remat", "separate_temporal"):
+            del content.get("model", content)[name]
+
+    edit(out / "run.json", forget)
+    edit(out / "config.json", forget)
+    edit(out / "config.json", lambda content: content.pop("split_lists"))
+    runs = [pastis_jax.open_run(folder) for folder in (given.out, out)]
+    assert runs[0].task == dataclasses.replace(runs[1].task, classes=runs[0].classes)
+    assert train.run(given.config(out=out)) == runs[0].result
+    refused_in_a_line(lambda: train.run(given.config(out=out, remat=True)), "`remat` off, now on")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda content: content["model"].update(gates=3), ("gates", "unknown")),
+        (lambda content: content["options"].update(gates=3), ("gates",)),
+        (lambda content: content.update(format=2), ("format 2", "later version")),
+        (lambda content: content["model"].update(encoder="vit"), ("vit",)),
+        (lambda content: content["model"].update(geometric="yes"), ("geometric",)),
+        (lambda content: content.update(task="regression"), ("regression",)),
+        (lambda content: content["classes"]["lookup"].append(99), ("classes",)),
+        (lambda content: content["statistics"]["PS"]["mean"].pop(), ("statistics", "PS")),
+    ],
+)
+def test_what_this_version_does_not_know_is_refused(trained, tmp_path, change, words):
+    out = trained("parcel").copy(tmp_path / "run")
+    edit(out / "run.json", change)
+    refused_in_a_line(lambda: pastis_jax.open_run(out), "run.json", *words)
+
+
+def test_a_configuration_of_a_later_version_is_refused(trained, tmp_path):
+    given = trained("parcel")
+    out = given.copy(tmp_path / "run")
+    edit(out / "config.json", lambda content: content.update(gates=3))
+    refused_in_a_line(lambda: train.run(given.config(out=out)), "of another kind")
+
+
+def test_a_damaged_description_is_refused(trained, tmp_path):
+    """Cut anywhere, or with anything in the place of any of its parts."""
+    given = trained("panoptic")
+    out = given.copy(tmp_path / "run", "checkpoints")
+    text = (out / "run.json").read_text()
+    content = json.loads(text)
+    broken = [text[: len(text) * i // 20] for i in range(20)] + ["[]", "null", "5", "[" * 10**5]
+    for name in content:
+        for value in (None, 5, "x", [], [None], {"x": 1}):
+            broken.append(json.dumps({**content, name: value}))
+        broken.append(json.dumps({k: v for k, v in content.items() if k != name}))
+    harmless = []
+    for one in broken:
+        (out / "run.json").write_text(one)
+        run, refusal = outcome(partial(saved.read, out))
+        assert "\n" not in refusal
+        if run is not None:
+            assert run.task == "panoptic"
+            harmless.append({k for k in content if json.loads(one).get(k) != content[k]})
+    # What other parts need is checked where it is used.
+    assert all(
+        parts <= {"options", "records", "code", "plugins", "context", "fingerprint"}
+        for parts in harmless
+    )
+    (out / "run.json").unlink()
+    refused_in_a_line(lambda: pastis_jax.open_run(out), "no finished run here")
+
+
+def test_damaged_weights_are_refused(trained, tmp_path):
+    given = trained("parcel")
+    out = given.copy(tmp_path / "run", "checkpoints")
+    run, file = pastis_jax.open_run(out), out / "weights.npz"
+    read = partial(saved.read_weights, out, run.variables)
+    content = file.read_bytes()
+    with np.load(file) as arrays:
+        arrays = dict(arrays)
+    name = next(name for name, one in arrays.items() if one.ndim == 2)
+    for cut in (0, 1, 100, len(content) // 2, len(content) - 1):
+        file.write_bytes(content[:cut])
+        refused_in_a_line(read, "weights.npz")
+    rng = np.random.default_rng(0)
+    for place in [*range(64), *rng.integers(0, len(content), 200), *range(-400, 0)]:
+        flipped = bytearray(content)
+        flipped[place] ^= 1 << int(rng.integers(8))
+        file.write_bytes(flipped)
+        found, refusal = outcome(read)
+        assert "\n" not in refusal
+        if found is not None:  # A date, say, that nobody reads.
+            jax.tree.map(np.testing.assert_array_equal, found, run.variables)
+    objects = {**arrays, name: np.array([{"a": 1}], object)}
+    for other, word in (
+        ({**arrays, name: arrays[name].T[:1]}, name),
+        ({**arrays, name: arrays[name].astype(np.float64)}, name),
+        ({k: v for k, v in arrays.items() if k != name}, name),
+        ({**arrays, "params/gate": np.zeros(3)}, "params/gate"),
+        (objects, "pickle"),
+    ):
+        np.savez(file, **other)
+        refused_in_a_line(partial(pastis_jax.open_run, out), "weights.npz", word)
+    file.unlink()
+    refused_in_a_line(read, "file not found")
+
+
+# Plugins
+
+PLUGIN = """
+from pastis_jax import fusion
+from pastis_jax.schemes import SCHEMES, Scheme
+
+SCHEMES.add("twice", Scheme(lambda parts: fusion.mid(
+    parts.spatials, parts.temporal(), parts.decoder()
+), auxiliary=False))
+"""
+
+
+def test_a_run_with_a_scheme_of_ones_own(trained, tmp_path, monkeypatch, capsys):
+    given = trained("parcel")
+    (tmp_path / "own_schemes.py").write_text(PLUGIN)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [os.fspath(tmp_path), *sys.path])
+    command = ["train", "parcel", "--plugin", "own_schemes", "--fusion", "twice", "--epochs", "1"]
+    command += ["--data", str(given.data), "--cache-dir", str(given.folder / "cache")]
+    try:
+        main([*command, "--modalities", "SAR", "NDVI", "--out", "run"])
+        run = pastis_jax.open_run("run")
+        assert run.modalities == ("SAR", "NDVI")
+        assert run.evaluate().scores["mIoU"] >= 0
+    finally:
+        SCHEMES._parts.pop("twice", None)
+        sys.modules.pop("own_schemes", None)
+    refused_in_a_line(partial(pastis_jax.open_run, "run"), "'twice'", "own_schemes")
+    command[command.index("own_schemes")] = "no_schemes"
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as stopped:
+        main(command)
+    assert stopped.value.code == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert error.startswith("error: --plugin: no_schemes: ")
+
+
+# The command
+
+TASKS = "parcel, semantic, panoptic"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        ([], 2, ["usage: pastis-jax COMMAND"]),
+        (["--help"], 0, ["train parcel|semantic|panoptic", "simulate OUT", "inspect", "instances"]),
+        (["-h"], 0, ["usage: pastis-jax COMMAND"]),
+        (["predict"], 2, ["error: predict: no such command"]),
+        (["train"], 2, ["error: train: which task?", TASKS]),
+        (["train", "--epochs"], 2, ["error: train: '--epochs' is no task", TASKS]),
+        (["train", "regression"], 2, ["error: train: 'regression' is no task", TASKS]),
+        (["train", "parcel", "--fold", "9"], 2, ["error: --fold: PASTIS-R has runs 1 to 5, got 9"]),
+        (["train", "parcel", "--fusion", "no"], 2, ["error: --fusion: there is no 'no'"]),
+    ],
+    ids=lambda x: " ".join(x) if isinstance(x, list) else str(x),
+)
+def test_the_command(arguments, code, words, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(arguments)
+    assert stopped.value.code == code
+    printed = capsys.readouterr()
+    for word in words:
+        assert word in (printed.err if words[0].startswith("error") else printed.out)
+    if words[0].startswith("error"):
+        assert printed.out == ""
+        assert printed.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "command", ["simulate", "instances", "train parcel", "train semantic", "train panoptic"]
+)
+def test_every_command_explains_itself(command, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main([*command.split(), "--help"])
+    assert stopped.value.code == 0
+    assert f"usage: pastis-jax {command} [-h]" in capsys.readouterr().out
