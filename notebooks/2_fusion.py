@@ -111,8 +111,8 @@ def without_dates(batch, share, spell):
     optical = batch.series["S2"]
     count = optical.valid.sum(1, keepdims=True)
     random = np.random.default_rng(int(batch.number[0]))  # the same for every model
-    first = random.integers(spell, size=count.shape)  # date of the first spell
-    number = (first + np.cumsum(optical.valid, 1) - 1) // spell  # of the spell of each date
+    before = random.integers(spell, size=count.shape)  # dates that the first spell began earlier
+    number = (before + np.cumsum(optical.valid, 1) - 1) // spell  # of the spell of each date
     drawn = np.take_along_axis(random.random(number.shape), number, 1)
     place = np.where(optical.valid, drawn, 2).argsort(1, kind="stable").argsort(1)
     left = optical.valid & (place >= np.rint(share * count))
