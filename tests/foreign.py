@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from pastis_jax.data import dataset
+from pastis_jax.data import dataset_file
 from pastis_jax.data.dataset import Code, CropClass, Dataset, Fold, Modality, Nomenclature
 
 DATASET = Dataset(
@@ -176,7 +176,7 @@ def _make_folder(
     """Makes the folder with what both layouts share; returns the days of each patch."""
     for name in DATASET.names:
         (root / f"DATA_{name}").mkdir(parents=True)
-    dataset.write(DATASET, root)
+    dataset_file.write(DATASET, root)
     days, features = {}, []
     for number, (fold, patch, _) in enumerate(_patches(patches_per_fold, 0)):
         properties = {"ID_PATCH": patch, "Fold": fold}

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from foreign import DATASET
 
-from pastis_jax.data import dataset
+from pastis_jax.data import dataset_file
 
 NOMENCLATURE = DATASET.nomenclature
 
@@ -57,7 +57,7 @@ def items(root):
 
 
 def test_both_layouts_describe_themselves(root):
-    assert dataset.read(root / dataset.FILE) == DATASET
+    assert dataset_file.read(root / dataset_file.FILE) == DATASET
 
 
 def test_background_is_neither_first_nor_lowest():

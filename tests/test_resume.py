@@ -17,10 +17,10 @@ import numpy as np
 import pixel_set_factory as factory
 import processes
 import pytest
+from pastis_jax.data.pipeline import training_batches
 
 from experiments import parcel
 from pastis_jax import training
-from pastis_jax.data.pipeline import training_batches
 
 ROOT = pathlib.Path(__file__).parent.parent
 EPOCHS = 4

@@ -14,10 +14,10 @@ import optax
 import patch_factory as factory
 import pytest
 import reopened
+from pastis_jax.data.nomenclature import CLASSES
 
 from experiments import patch_arguments, patches, semantic
 from pastis_jax import training
-from pastis_jax.data.nomenclature import CLASSES
 from pastis_jax.temporal_dropout import PAPER_RATES, temporal_dropout
 from pastis_jax.training import count_parameters
 from pastis_jax.types import Series

@@ -10,7 +10,7 @@ USAGE = """usage: pastis-jax COMMAND [...]
 Crop mapping from satellite image time series, optical and radar together.
 
   train parcel|semantic|panoptic   train and test a model, on your data or simulated ones
-  simulate OUT                     simulate a PASTIS-R folder
+  simulate --out FOLDER            simulate a PASTIS-R folder
   inspect FOLDER                   look at a folder of data or a run: what is there, what is wrong
   instances FOLDER                 write the panoptic targets of a folder of patches
 

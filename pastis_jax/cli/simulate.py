@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
 
 import tyro
 
@@ -22,7 +21,7 @@ class Arguments:
     default takes under a minute and half a gigabyte. Deterministic: one seed, one folder.
     """
 
-    out: Annotated[Path, tyro.conf.Positional]
+    out: Path
     """Folder to make. Refused if it exists and is not empty."""
     parcels: int = 5000
     """Least number of labelled parcels. With 1000 or more, every crop is in every fold."""

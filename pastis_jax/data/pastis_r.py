@@ -6,14 +6,13 @@ import datetime
 import pathlib
 
 from pastis_jax.data.dataset import (
-    FILE,
     CropClass,
     Dataset,
     Modality,
     Nomenclature,
     Picture,
-    read,
 )
+from pastis_jax.data.dataset_file import FILE, read
 from pastis_jax.errors import DataError
 
 _CLASSES = (

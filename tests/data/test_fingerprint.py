@@ -14,7 +14,7 @@ import patch_factory
 import pixel_set_factory
 import pytest
 
-from pastis_jax.data import dataset as dataset_file
+from pastis_jax.data import dataset_file
 from pastis_jax.data.cache import SAMPLED, fingerprint
 from pastis_jax.data.pastis_r import PASTIS_R
 from pastis_jax.data.patches.prepare import prepare_patches

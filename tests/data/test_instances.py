@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import errno
-import sys
 
 import numpy as np
 import patch_factory as factory
 import pytest
+from commands import exit_code
 
 from pastis_jax.cli import instances as command
 from pastis_jax.data.pastis_r import PASTIS_R
@@ -92,9 +92,8 @@ def root(tmp_path):
     return factory.make_patches(tmp_path / "patches")
 
 
-def run(root, monkeypatch, *flags):
-    monkeypatch.setattr(sys, "argv", ["instances", str(root), *flags])
-    return command.main()
+def run(root, *flags):
+    return exit_code(lambda: command.main([str(root), *flags]))
 
 
 def contents(root):
@@ -102,23 +101,23 @@ def contents(root):
     return {f: None if f.is_dir() else f.read_bytes() for f in sorted(root.rglob("*"))}
 
 
-def test_command_writes_what_the_simulator_does(tmp_path, monkeypatch, capsys):
+def test_command_writes_what_the_simulator_does(tmp_path, capsys):
     root = simulate(tmp_path / "set", parcels=1, patches=2, size=16, progress=False) / "patches"
     before = contents(root)
     for file in (root / "INSTANCE_ANNOTATIONS").iterdir():
         file.unlink()
     (root / "INSTANCE_ANNOTATIONS").rmdir()
-    assert run(root, monkeypatch) == 0
+    assert run(root) == 0
     assert contents(root) == before
     out, err = capsys.readouterr()
     assert out == f"Wrote the targets of 2 patches to {root / 'INSTANCE_ANNOTATIONS'}\n"
     assert "2/2" in err
 
 
-def test_command_takes_a_folder_without_parcel_ids(tmp_path, monkeypatch):
+def test_command_takes_a_folder_without_parcel_ids(tmp_path):
     root = factory.make_patches(tmp_path / "patches", extras=False)
     computed = [vars(PatchFolder(root).instances(p)) for p in PatchFolder(root).patches.values()]
-    assert run(root, monkeypatch) == 0
+    assert run(root) == 0
     folder = PatchFolder(root)
     for patch, expected in zip(folder.patches.values(), computed, strict=True):
         assert folder.has_instances(patch)
@@ -126,22 +125,22 @@ def test_command_takes_a_folder_without_parcel_ids(tmp_path, monkeypatch):
             np.testing.assert_array_equal(array, expected[name])
 
 
-def test_command_replaces_only_when_told(root, monkeypatch, capsys):
+def test_command_replaces_only_when_told(root, capsys):
     (root / "INSTANCE_ANNOTATIONS").mkdir()
     mine = root / "INSTANCE_ANNOTATIONS" / "ZONES_10004.npy"
     other = root / "INSTANCE_ANNOTATIONS" / "notes.txt"
     mine.write_text("mine")
     other.write_text("other")
     before = contents(root)
-    assert run(root, monkeypatch) == 2
+    assert run(root) == 2
     assert contents(root) == before
     line = f"error: {mine}: exists already; add --overwrite to replace it\n"
     assert capsys.readouterr().err == line
-    assert run(root, monkeypatch, "--overwrite") == 0
+    assert run(root, "--overwrite") == 0
     assert np.load(mine).shape == (16, 16)
     assert other.read_text() == "other"
     capsys.readouterr()
-    assert run(root, monkeypatch) == 2
+    assert run(root) == 2
     assert "INSTANCES_10001.npy: exists already, with 14 others;" in capsys.readouterr().err
 
 
@@ -163,7 +162,7 @@ def fail(error):
 @pytest.mark.parametrize("flags", [(), ("--overwrite",)])
 def test_command_changes_nothing_when_it_fails(fault, code, text, flags, root, monkeypatch, capsys):
     if flags:
-        assert run(root, monkeypatch) == 0
+        assert run(root) == 0
     if fault == "label":
         target = root / "ANNOTATIONS" / "TARGET_10005.npy"
         np.save(target, np.full_like(np.load(target), 25))
@@ -173,15 +172,15 @@ def test_command_changes_nothing_when_it_fails(fault, code, text, flags, root, m
             command.np, "save", fail(full if fault == "full" else KeyboardInterrupt())
         )
     before = contents(root)
-    assert run(root, monkeypatch, *flags) == code
+    assert run(root, *flags) == code
     assert contents(root) == before
     last = capsys.readouterr().err.splitlines()[-1]
     assert last.startswith("error: ") is (code == 2)
     assert text in last
 
 
-def test_command_refuses_what_is_no_patch_folder(tmp_path, monkeypatch, capsys):
-    assert run(tmp_path / "nowhere", monkeypatch) == 2
+def test_command_refuses_what_is_no_patch_folder(tmp_path, capsys):
+    assert run(tmp_path / "nowhere") == 2
     assert capsys.readouterr().err.startswith(f"error: {tmp_path / 'nowhere'}: folder not found;")
 
 

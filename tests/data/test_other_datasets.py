@@ -14,7 +14,7 @@ import pytest
 import tensorflow_datasets as tfds
 
 from pastis_jax.cli.instances import write_instances
-from pastis_jax.data import dataset as dataset_file
+from pastis_jax.data import dataset_file
 from pastis_jax.data.assignment import Assignment
 from pastis_jax.data.batches import evaluation_batches
 from pastis_jax.data.class_mapping import ClassMapping

@@ -8,10 +8,10 @@ import datetime
 import filecmp
 import json
 import pathlib
-import sys
 
 import numpy as np
 import pytest
+from commands import exit_code
 
 from pastis_jax.cli import simulate as command
 from pastis_jax.data.pastis_r import PASTIS_R
@@ -368,10 +368,9 @@ def test_leaves_nothing_half_written(tmp_path, monkeypatch):
     assert not any(tmp_path.iterdir())
 
 
-def test_command_refuses_a_folder_in_use(tmp_path, monkeypatch, capsys):
+def test_command_refuses_a_folder_in_use(tmp_path, capsys):
     (tmp_path / "mine.txt").write_text("keep me")
-    monkeypatch.setattr(sys, "argv", ["simulate", "--out", str(tmp_path)])
-    assert command.main() == 2
+    assert exit_code(lambda: command.main(["--out", str(tmp_path)])) == 2
     out, err = capsys.readouterr()
     assert out == ""
     assert err.count("\n") == 1
@@ -379,11 +378,10 @@ def test_command_refuses_a_folder_in_use(tmp_path, monkeypatch, capsys):
     assert [p.name for p in tmp_path.iterdir()] == ["mine.txt"]
 
 
-def test_command_makes_what_the_function_does(tmp_path, monkeypatch, capsys):
+def test_command_makes_what_the_function_does(tmp_path, capsys):
     out = tmp_path / "out"
     flags = ["--out", str(out), "--parcels", "5", "--size", "16", "--seed", "4", "--patches", "1"]
-    monkeypatch.setattr(sys, "argv", ["simulate", *flags])
-    assert command.main() == 0
+    assert exit_code(lambda: command.main(flags)) == 0
     assert capsys.readouterr().out == f"Wrote {out}\n"
     other = simulate(tmp_path / "other", parcels=5, size=16, seed=4, patches=1, progress=False)
     files = [file.relative_to(out) for file in out.rglob("*") if file.is_file()]

@@ -18,8 +18,7 @@ from typing import Any
 import numpy as np
 import tqdm
 
-from pastis_jax.data import dataset as dataset_file
-from pastis_jax.data import layout
+from pastis_jax.data import dataset_file, layout
 from pastis_jax.data.assignment import Assignment
 from pastis_jax.data.cache import Fingerprint, default_cache, fingerprint, writing
 from pastis_jax.data.dataset import Dataset, Fold

@@ -15,8 +15,7 @@ import tensorflow_datasets as tfds
 from array_record.python.array_record_data_source import ArrayRecordDataSource
 from tensorflow_datasets.proto import tf_example_pb2
 
-from pastis_jax.data import dataset as dataset_file
-from pastis_jax.data import layout
+from pastis_jax.data import dataset_file, layout
 from pastis_jax.data.assignment import Assignment
 from pastis_jax.data.cache import Fingerprint, default_cache, fingerprint, writing
 from pastis_jax.data.dataset import Dataset, Fold
