@@ -19,8 +19,8 @@ _PUBLIC = {
     "Modality": "pastis_jax.data.dataset",
     "Nomenclature": "pastis_jax.data.dataset",
     "Picture": "pastis_jax.data.dataset",
-    "read_dataset": "pastis_jax.data.dataset:read",
-    "write_dataset": "pastis_jax.data.dataset:write",
+    "read_dataset": "pastis_jax.data.dataset_file:read",
+    "write_dataset": "pastis_jax.data.dataset_file:write",
     "normalise": "pastis_jax.data.normalisation",
     "BatchPlan": "pastis_jax.data.splits",
     "PatchSplits": "pastis_jax.data.splits",
@@ -34,19 +34,9 @@ if TYPE_CHECKING:
     from pastis_jax.data.assignment import Assignment
     from pastis_jax.data.batches import evaluation_batches, training_batches
     from pastis_jax.data.class_mapping import ClassMapping
-    from pastis_jax.data.dataset import (
-        CropClass,
-        Dataset,
-        Modality,
-        Nomenclature,
-        Picture,
-    )
-    from pastis_jax.data.dataset import (
-        read as read_dataset,
-    )
-    from pastis_jax.data.dataset import (
-        write as write_dataset,
-    )
+    from pastis_jax.data.dataset import CropClass, Dataset, Modality, Nomenclature, Picture
+    from pastis_jax.data.dataset_file import read as read_dataset
+    from pastis_jax.data.dataset_file import write as write_dataset
     from pastis_jax.data.normalisation import normalise
     from pastis_jax.data.splits import BatchPlan, PatchSplits, Splits
 
