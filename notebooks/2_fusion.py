@@ -176,7 +176,7 @@ for axis, spell in zip(axes, SPELLS, strict=True):
     axis.grid(alpha=0.3)
 axes[0].set_ylabel("test mIoU")
 axes[0].set_ylim(bottom=0)
-axes[1].legend(loc="lower left", frameon=False)
+figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right center", frameon=False)
 plt.show()
 
 # %% [markdown]
