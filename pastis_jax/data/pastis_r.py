@@ -79,7 +79,9 @@ PASTIS_R = Dataset(
 rates are those of the paper's section 4.2."""
 
 
-def describe(root: pathlib.Path, *, remedy: str) -> Dataset:
+def describe(
+    root: pathlib.Path, *, remedy: str = "give a folder in the official layout"
+) -> Dataset:
     """Returns what a folder holds: its `dataset.json` says so; without one it is PASTIS-R.
 
     Raises:

@@ -81,6 +81,7 @@ class PatchFolder:
       root: The folder.
       modalities: Modalities that must be there; None takes those that are.
       assignment: Lists of patches that take the place of the folds.
+      complete: Whether every file must be there; else `read` or `check` refuses what is missing.
 
     Attributes:
       root: The folder, absolute.
@@ -101,6 +102,7 @@ class PatchFolder:
         modalities: Sequence[str] | None = None,
         *,
         assignment: Assignment | None = None,
+        complete: bool = True,
     ):
         self.root = layout.resolve(root)
         self.dataset = describe(self.root, remedy=DOWNLOAD)
@@ -117,7 +119,7 @@ class PatchFolder:
         if not self.patches:
             raise DataError("lists no patch", where=self.root / PATCH_METADATA, remedy=RESTORE)
         remedy = f"copy it again from the archive, or remove the patch from {PATCH_METADATA}"
-        for name in (*self.modalities, "TARGET"):
+        for name in (*self.modalities, "TARGET") if complete else ():
             folder = ANNOTATIONS if name == "TARGET" else f"DATA_{name}"
             layout.check_files(self.root / folder, name, self.patches, remedy=remedy)
         self._extras = layout.list_names(self.root / ANNOTATIONS)

@@ -47,6 +47,7 @@ class PixelSetFolder:
       root: The folder.
       modalities: Modalities that must be there; None takes those that are.
       assignment: Lists of parcels that take the place of the folds.
+      complete: Whether every file must be there; else `read` or `check` refuses what is missing.
 
     Attributes:
       root: The folder, absolute.
@@ -68,6 +69,7 @@ class PixelSetFolder:
         modalities: Sequence[str] | None = None,
         *,
         assignment: Assignment | None = None,
+        complete: bool = True,
     ):
         self.root = layout.resolve(root)
         self.dataset = describe(self.root, remedy=DOWNLOAD)
@@ -83,7 +85,7 @@ class PixelSetFolder:
                 if parcel.id in assignment.split
             )
         remedy = f"copy it again from the archive, or remove its line from {PARCEL_METADATA}"
-        for modality in self.modalities:
+        for modality in self.modalities if complete else ():
             ids = (parcel.id for parcel in self.parcels)
             layout.check_files(self.root / f"DATA_{modality}", modality, ids, remedy=remedy)
 

@@ -1,0 +1,205 @@
+"""Looks at a folder of data or a run: `pastis-jax inspect FOLDER`."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import numpy as np
+import tyro
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from pastis_jax.cli import console
+from pastis_jax.data import layout
+from pastis_jax.data.inspection import Finding, Inspection, inspect_data
+from pastis_jax.errors import UserError
+from pastis_jax.runs import Run, open_run
+from pastis_jax.viz import inspection as pictures
+
+MOST_FINDINGS = 20
+
+
+@dataclasses.dataclass(frozen=True)
+class Arguments:
+    """Look at a folder of pixel sets or patches, or at a run: what is there, what is wrong with it.
+
+    All of the data are read. Ends with 0 if nothing is damaged, 1 if training or prediction would
+    refuse something, 2 if the folder is neither.
+    """
+
+    folder: Annotated[pathlib.Path, tyro.conf.Positional]
+    """The folder."""
+    out: pathlib.Path | None = None
+    """Folder for pictures of the data. Default: none are drawn."""
+    all: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """List all findings, not only the first 20."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs the command."""
+    given = tyro.cli(Arguments, prog="pastis-jax inspect", args=arguments)
+    damaged: list[bool] = []
+    console.command(lambda: damaged.append(run(given)))
+    if damaged[0]:
+        raise SystemExit(1)
+
+
+def run(given: Arguments) -> bool:
+    """Looks, and tells; returns whether something is damaged.
+
+    Raises:
+      UserError: If the folder is no data and no run.
+    """
+    folder = layout.resolve(given.folder)
+    if (folder / "run.json").exists() or (folder / "config.json").exists():
+        return _inspect_run(folder, given.all)
+    found = inspect_data(folder)
+    screen = _screen()
+    screen.print(_overview(found))
+    screen.print(_sensors(found))
+    screen.print(_classes(found))
+    _tell(screen, found.findings, given.all)
+    if given.out is not None:
+        draw(found, given.out)
+    return found.damaged
+
+
+def _screen() -> Console:
+    return Console(width=None if sys.stdout.isatty() else 100)
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=escape(title), title_justify="left", show_header=bool(columns))
+    for number, column in enumerate(columns):
+        table.add_column(column, justify="right" if number else "left")
+    return table
+
+
+def _overview(found: Inspection) -> Table:
+    dataset = found.dataset
+    table = _table(str(found.root))
+    folds = ", ".join(f"{fold}: {found.samples.get(fold, 0):,}" for fold in dataset.folds)
+    for name, text in (
+        ("dataset", dataset.name),
+        ("kind", found.kind),
+        ("start of the season", dataset.season_start.isoformat()),
+        ("pixel", f"{dataset.pixel_size:g} m"),
+        ("samples by fold", folds),
+    ):
+        table.add_row(name, escape(text))
+    return table
+
+
+def _sensors(found: Inspection) -> Table:
+    table = _table(
+        "Modalities", "modality", "channels", "unit", "dates (least, most)", "bright", "missing"
+    )
+    for name, sensed in found.sensed.items():
+        modality, dates = found.dataset[name], sensed.dates or [0]
+        table.add_row(
+            escape(name),
+            escape(" ".join(modality.channels)),
+            modality.unit,
+            f"{np.mean(dates):.1f} ({min(dates)}, {max(dates)})",
+            "-" if sensed.bright is None else f"{sensed.bright:.0%}",
+            f"{sensed.missing:.1%}",
+        )
+    return table
+
+
+def _classes(found: Inspection) -> Table:
+    folds = found.dataset.folds
+    table = _table(f"{found.unit} by class and fold", "class", *map(str, folds), "all")
+    for number, one in enumerate(found.dataset.nomenclature.classes):
+        counts = [found.counts[fold].get(number, 0) for fold in folds]
+        name = escape(f"{one.name} ({one.code})")
+        table.add_row(name, *(f"{n:,}" for n in counts), f"{sum(counts):,}")
+    return table
+
+
+def _tell(screen: Console, findings: Sequence[Finding], every: bool) -> None:
+    if not findings:
+        screen.print("Nothing is wrong with it.")
+        return
+    damage = sum(finding.damage for finding in findings)
+    table = _table(f"{damage} damaged, {len(findings) - damage} odd", "", "finding")
+    shown = findings if every else findings[:MOST_FINDINGS]
+    for finding in shown:
+        table.add_row(
+            "damaged" if finding.damage else "odd", escape(console.as_flags(finding.text))
+        )
+    table.columns[1].justify = "left"
+    screen.print(table)
+    if len(shown) < len(findings):
+        screen.print(f"{len(findings) - len(shown)} more; --all lists them.")
+
+
+def draw(found: Inspection, folder: pathlib.Path) -> None:
+    """Draws the pictures of an inspection into a folder.
+
+    Raises:
+      OSError: If they cannot be written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    counts = {name: sensed.months for name, sensed in found.sensed.items()}
+    pictures.months(counts, sum(found.samples.values()), folder / "dates.png")
+    pictures.classes(found.counts, found.dataset, found.unit, folder / "classes.png")
+    if found.patches:
+        pictures.patches(found.patches, found.dataset, folder / "patches.png")
+    if found.parcels:
+        for name in found.sensed:
+            pictures.series(found.parcels, found.dataset, name, folder / f"series-{name}.png")
+    console.say(f"Pictures are in {folder}.")
+
+
+def _inspect_run(folder: pathlib.Path, every: bool) -> bool:
+    """Tells what a run is, and what keeps it from predicting or from being scored again."""
+    findings, screen = [], _screen()
+    try:
+        run = open_run(folder)
+    except UserError as error:
+        _tell(screen, [Finding(True, str(error))], every)
+        return True
+    try:
+        screen.print(_run(run))
+    except UserError as error:
+        findings.append(Finding(True, str(error)))
+    if wrong := [name for name, x in _leaves(run.variables) if not np.isfinite(x).all()]:
+        findings.append(Finding(True, f"weights are not finite: {', '.join(wrong[:5])}"))
+    try:
+        run.open_data()
+    except UserError as error:
+        findings.append(Finding(False, str(error)))
+    _tell(screen, findings, every)
+    return any(finding.damage for finding in findings)
+
+
+def _run(run: Run) -> Table:
+    table, result, spec = _table(str(run.folder)), run.result, run.task.spec
+    scores = ", ".join(f"{name} {result['test'][name]:.3f}" for name in run.task.scores)
+    number = sum(x.size for _, x in _leaves(run.variables["params"]))
+    for name, text in (
+        ("task", run.task.title),
+        ("model", f"{spec.fusion} fusion of {', '.join(spec.modalities)}, {spec.encoder}"),
+        ("parameters", f"{number:,}"),
+        ("dataset", run.dataset.name),
+        ("classes", ", ".join(run.classes.names)),
+        ("test", f"{scores} (fold {result['fold']}, seed {result['seed']})"),
+        ("trained by", run.saved.code),
+    ):
+        table.add_row(name, escape(text))
+    return table
+
+
+def _leaves(tree, path=""):
+    """Arrays of a nested mapping by their paths."""
+    for name, value in tree.items():
+        if isinstance(value, dict):
+            yield from _leaves(value, f"{path}{name}/")
+        else:
+            yield f"{path}{name}", value

@@ -1,0 +1,243 @@
+"""Looks at a whole folder of data, and tells all that is wrong with it, not only the first."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import os
+import pathlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import tqdm
+
+from pastis_jax.data import layout
+from pastis_jax.data.dataset import Dataset, Fold, Modality
+from pastis_jax.data.metadata import PARCEL_METADATA
+from pastis_jax.data.pastis_r import describe
+from pastis_jax.data.patches.folder import PatchFolder
+from pastis_jax.data.pixel_sets.folder import PixelSetFolder
+from pastis_jax.data.statistics import fold_statistics_from_norm
+from pastis_jax.errors import DataError
+
+BRIGHT = 0.2
+"""Reflectance of the bluest shown channel from which half of an image is cloud, or snow."""
+SEASON = -60, 730
+"""Days from the start of the season that acquisitions are expected in."""
+_WORKERS = 4
+_BLUEST = -1
+"""Of the channels that a modality is shown by."""
+
+
+Observed = dict[str, tuple[np.ndarray, np.ndarray]]
+"""Values (t, c, ...) and days (t,) by modality."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Finding:
+    """Something that is wrong, or odd.
+
+    Attributes:
+      damage: Whether training would refuse it.
+      text: One line: what, where, and what to do.
+    """
+
+    damage: bool
+    text: str
+
+
+@dataclasses.dataclass
+class Sensed:
+    """What a modality has observed.
+
+    Attributes:
+      dates: Acquisitions of each sample.
+      months: Acquisitions by month, ``2019-05`` say.
+      bright: Share of the acquisitions that are mostly cloud or snow; None where it cannot be told.
+      missing: Share of the values that are marked as missing.
+    """
+
+    dates: list[int] = dataclasses.field(default_factory=list)
+    months: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
+    bright: float | None = None
+    missing: float = 0.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Inspection:
+    """What is in a folder of data.
+
+    Attributes:
+      kind: `pixel sets` or `patches`.
+      root: The folder.
+      dataset: What it says it holds.
+      samples: Number of samples by fold.
+      counts: Parcels, or pixels, by fold and number of their class.
+      sensed: By modality.
+      findings: What is wrong or odd, damage first.
+      parcels: What was observed of some parcels of each class, by its number.
+      patches: Title, what was observed, and labels (h, w) of some patches.
+    """
+
+    kind: str
+    root: pathlib.Path
+    dataset: Dataset
+    samples: Mapping[Fold, int]
+    counts: Mapping[Fold, Mapping[int, int]]
+    sensed: Mapping[str, Sensed]
+    findings: tuple[Finding, ...]
+    parcels: Mapping[int, list[Observed]]
+    patches: list[tuple[str, Observed, np.ndarray]]
+
+    @property
+    def unit(self) -> str:
+        """What `counts` counts."""
+        return "parcels" if self.kind == "pixel sets" else "pixels"
+
+    @property
+    def damaged(self) -> bool:
+        """Whether training would refuse something."""
+        return any(finding.damage for finding in self.findings)
+
+
+PARCELS, PATCHES = 3, 4
+"""Parcels of each class, and patches, that are kept to be shown."""
+
+
+def inspect_data(root: str | os.PathLike[str], *, progress: bool = True) -> Inspection:
+    """Reads a folder of pixel sets or patches completely.
+
+    Args:
+      root: The folder.
+      progress: Whether to draw a progress bar.
+
+    Raises:
+      DataError: If it is no such folder, or its metadata cannot be read.
+    """
+    root = layout.resolve(root)
+    remedy = "give a folder of pixel sets or patches, or a run"
+    dataset = describe(root, remedy=remedy)
+    if (root / PARCEL_METADATA).exists():
+        folder = PixelSetFolder(root, complete=False)
+        return _inspect(folder, dataset, "pixel sets", folder.parcels, _read_parcel, progress)
+    folder = PatchFolder(root, complete=False)
+    return _inspect(
+        folder, dataset, "patches", list(folder.patches.values()), _read_patch, progress
+    )
+
+
+def _read_parcel(folder: PixelSetFolder, parcel: Any) -> tuple[Observed, np.ndarray]:
+    return folder.read(parcel), np.array(parcel.label)
+
+
+def _read_patch(folder: PatchFolder, patch: Any) -> tuple[Observed, np.ndarray]:
+    series, annotations = folder.check(patch)
+    return series, annotations.semantic
+
+
+def _inspect(
+    folder: Any,
+    dataset: Dataset,
+    kind: str,
+    items: Iterable[Any],
+    read: Callable[[Any, Any], tuple[Observed, np.ndarray]],
+    progress: bool,
+) -> Inspection:
+    items = list(items)
+    samples = collections.Counter(item.fold for item in items)
+    counts: dict[Fold, collections.Counter[int]] = {f: collections.Counter() for f in dataset.folds}
+    sensed = {name: Sensed() for name in folder.modalities}
+    totals = {name: np.zeros(4) for name in folder.modalities}  # bright, dates, missing, values
+    findings, parcels, patches = [], collections.defaultdict(list), []
+
+    def look(item: Any) -> tuple[Observed, np.ndarray] | DataError:
+        try:
+            return read(folder, item)
+        except DataError as error:
+            return error
+
+    bar = tqdm.tqdm(total=len(items), desc="Looking", unit=f" {kind}", disable=not progress)
+    with bar, ThreadPoolExecutor(_WORKERS) as pool:
+        for item, outcome in zip(items, pool.map(look, items), strict=True):
+            bar.update()
+            if isinstance(outcome, DataError):
+                findings.append(Finding(True, str(outcome)))
+                continue
+            series, labels = outcome
+            numbers, pixels = np.unique(labels, return_counts=True)
+            counts[item.fold].update(dict(zip(numbers.tolist(), pixels.tolist(), strict=True)))
+            for name, (values, days) in series.items():
+                totals[name] += _seen(values, dataset[name])
+                sensed[name].dates.append(len(days))
+                sensed[name].months.update(f"{dataset.date(day):%Y-%m}" for day in days)
+            findings += _odd_days(item, series)
+            if labels.ndim and len(patches) < PATCHES:
+                patches.append((f"patch {item.id}", series, labels))
+            elif not labels.ndim and len(parcels[int(labels)]) < PARCELS:
+                parcels[int(labels)].append(series)
+    for name, (bright, dates, missing, values) in totals.items():
+        if _tells_clouds(dataset[name]):
+            sensed[name].bright = bright / max(dates, 1)
+        sensed[name].missing = missing / max(values, 1)
+    findings += _absent(folder, dataset, kind, samples, counts)
+    findings.sort(key=lambda finding: not finding.damage)
+    return Inspection(
+        kind, folder.root, dataset, samples, counts, sensed, tuple(findings), parcels, patches
+    )
+
+
+def _tells_clouds(modality: Modality) -> bool:
+    return modality.unit in ("reflectance x 10000", "reflectance")
+
+
+def _seen(values: np.ndarray, modality: Modality) -> np.ndarray:
+    """Numbers of bright acquisitions, acquisitions, missing values and values."""
+    missing = modality.missing(values)
+    gone = 0 if missing is None else int(missing.sum())
+    bright = 0
+    if _tells_clouds(modality) and values.size:
+        channel = modality.channels.index(modality.shown.channels[_BLUEST])
+        level = np.median(values[:, channel].reshape(len(values), -1), axis=1)
+        scale = 10000 if modality.unit == "reflectance x 10000" else 1
+        bright = int((level > BRIGHT * scale).sum())
+    return np.array([bright, len(values), gone, values.size])
+
+
+def _odd_days(item: Any, series: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Iterator[Finding]:
+    first, last = SEASON
+    for name, (_, days) in series.items():
+        if outside := int(((days < first) | (days > last)).sum()):
+            text = f"{item.id}: {outside} of {len(days)} dates of {name} are not within {first} to "
+            yield Finding(False, f"{text}{last} days of the start of the season")
+
+
+def _absent(
+    folder: Any,
+    dataset: Dataset,
+    kind: str,
+    samples: Mapping[Fold, int],
+    counts: Mapping[Fold, Mapping[int, int]],
+) -> Iterator[Finding]:
+    """What is not there: modalities, folds, classes, statistics."""
+    pattern = "NORM_PARCEL_{}_set.json" if kind == "pixel sets" else "NORM_{}_patch.json"
+    for name in dataset.names:
+        if name not in folder.modalities:
+            yield Finding(False, f"there is no DATA_{name}: name the other modalities to train")
+            continue
+        try:
+            fold_statistics_from_norm(
+                folder.root / pattern.format(name), dataset[name], dataset.folds
+            )
+        except DataError as error:
+            yield Finding(False, str(error))
+    for fold in dataset.folds:
+        if not samples.get(fold):
+            yield Finding(False, f"fold {fold} has no sample: runs that need it are refused")
+    seen = {number for labels in counts.values() for number in labels}
+    nomenclature = dataset.nomenclature
+    expected = nomenclature.crops if kind == "pixel sets" else nomenclature.classes
+    for number, one in enumerate(nomenclature.classes):
+        if number not in seen and one in expected and number != nomenclature.void_number:
+            yield Finding(False, f"class {one.code}, {one.name}, never occurs")

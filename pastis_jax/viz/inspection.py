@@ -1,0 +1,166 @@
+"""Pictures of a folder of data: when was observed, what grows where, how classes look over time."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from pastis_jax.data.class_mapping import ClassMapping
+from pastis_jax.data.dataset import Dataset
+from pastis_jax.viz.curves import GREY, INK, save
+from pastis_jax.viz.maps import (
+    SMALL,
+    class_map,
+    draw,
+    hatch,
+    legend_entries,
+    panel,
+    picture,
+)
+
+
+def months(
+    counts: Mapping[str, Mapping[str, int]], samples: int, path: str | os.PathLike[str]
+) -> None:
+    """Draws the mean number of acquisitions of a sample in each month, a panel a modality.
+
+    Args:
+      counts: Acquisitions by modality and month, ``2019-05`` say.
+      samples: Number of samples.
+      path: PNG to write.
+    """
+    names = sorted({month for of_modality in counts.values() for month in of_modality})
+    figure = Figure(
+        figsize=(max(5, 0.35 * len(names) + 1.5), 1.6 * len(counts) + 0.8), layout="constrained"
+    )
+    panels = figure.subplots(len(counts), 1, sharex=True, squeeze=False).flat
+    for axes, (modality, of_modality) in zip(panels, counts.items(), strict=True):
+        heights = [of_modality.get(month, 0) / max(samples, 1) for month in names]
+        axes.bar(range(len(names)), heights, color=INK)
+        axes.set_title(modality, fontsize=10, loc="left", parse_math=False)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.set_xticks(range(len(names)), names, rotation=90, fontsize=8)
+    figure.supylabel("acquisitions of a sample, mean", fontsize=9)
+    save(figure, path)
+
+
+def classes(
+    counts: Mapping[object, Mapping[int, int]],
+    dataset: Dataset,
+    unit: str,
+    path: str | os.PathLike[str],
+) -> None:
+    """Draws how often each class occurs in each fold, on a logarithmic scale.
+
+    Args:
+      counts: By fold and number of the class.
+      dataset: What the numbers mean.
+      unit: What is counted.
+      path: PNG to write.
+    """
+    every = enumerate(dataset.nomenclature.classes)
+    known = [(n, one) for n, one in every if any(of.get(n) for of in counts.values())]
+    figure = Figure(figsize=(7, 0.32 * len(known) + 1.2), layout="constrained")
+    axes = figure.subplots()
+    folds = [fold for fold in dataset.folds if counts.get(fold)]
+    height = 0.8 / max(len(folds), 1)
+    for place, fold in enumerate(folds):
+        rows = np.arange(len(known)) + height * (place - (len(folds) - 1) / 2)
+        values = [counts[fold].get(number, 0) for number, _ in known]
+        colours = [np.array(one.colour) / 255 for _, one in known]
+        axes.barh(rows, values, height, color=colours, edgecolor=GREY, linewidth=0.4)
+    axes.set_yticks(range(len(known)), [f"{one.name} ({one.code})" for _, one in known])
+    for label in axes.get_yticklabels():
+        label.set_parse_math(False)
+    axes.invert_yaxis()
+    axes.set_xscale("symlog")
+    axes.set_xlabel(f"{unit}, a bar for each fold from above: {', '.join(map(str, folds))}")
+    axes.spines[["top", "right"]].set_visible(False)
+    save(figure, path)
+
+
+def patches(
+    examples: Sequence[tuple[str, Mapping[str, tuple[np.ndarray, np.ndarray]], np.ndarray]],
+    dataset: Dataset,
+    path: str | os.PathLike[str],
+) -> None:
+    """Draws one row per patch: the median over the dates of each modality, and the labels.
+
+    Args:
+      examples: Title, values (t, c, h, w) and days (t,) by modality, and labels (h, w) of each.
+      dataset: What the labels mean.
+      path: PNG to write.
+    """
+    classes = ClassMapping.of(dataset.nomenclature)
+    maps = [classes.lookup[labels] for _, _, labels in examples]
+    columns = [*examples[0][1], "labels"]
+    entries = legend_entries(classes.names, classes.colours, np.concatenate([*map(np.ravel, maps)]))
+    figure, grid = panel([one.shape for one in maps], columns, entries, dataset.name)
+    for (title, observed, _), index, row in zip(examples, maps, grid, strict=True):
+        row[0].set_ylabel(title, fontsize=SMALL, parse_math=False)
+        for axes, (name, (values, _)) in zip(row, observed.items(), strict=False):
+            median = np.median(values.astype(np.float32), axis=0).transpose(1, 2, 0)
+            draw(axes, picture(median, dataset[name]), index.shape)
+        draw(row[-1], class_map(index, classes.colours), index.shape)
+        hatch(row[-1], index == classes.void)
+    save(figure, path)
+
+
+def series(
+    examples: Mapping[int, Sequence[Mapping[str, tuple[np.ndarray, np.ndarray]]]],
+    dataset: Dataset,
+    modality: str,
+    path: str | os.PathLike[str],
+) -> None:
+    """Draws the mean of some parcels of each class over time, in the channels that are shown.
+
+    The brightest values of optical modalities, clouds, are cut off.
+
+    Args:
+      examples: Values (t, c, s) and days (t,) by modality of some parcels, by number of the class.
+      dataset: What the numbers mean.
+      modality: Which to draw.
+      path: PNG to write.
+    """
+    sensor, present = dataset[modality], sorted(examples)
+    columns = min(3, len(present))
+    rows = -(-len(present) // columns)
+    figure = Figure(figsize=(3.6 * columns, 1.7 * rows + 0.6), layout="constrained")
+    panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).flat
+    inks = ("#b02030", "#3a7d2c", INK) if len(sensor.shown.channels) == 3 else (INK,)
+    drawn = []
+    for number, axes in zip(present, panels, strict=False):
+        for sample in examples[number]:
+            values, days = sample[modality]
+            missing = sensor.missing(values)
+            seen = values.astype(np.float64)
+            if missing is not None:
+                seen[missing] = np.nan
+            order = np.argsort(days)
+            dates = [dataset.date(day) for day in days[order]]
+            for channel, ink in zip(sensor.shown.channels, inks, strict=True):
+                line = _mean(seen[:, sensor.channels.index(channel)])
+                axes.plot(dates, line[order], color=ink, linewidth=0.8, alpha=0.7)
+                drawn.append(line)
+        known = dataset.nomenclature.classes[number]
+        axes.set_title(known.name, fontsize=9, parse_math=False)
+        axes.tick_params(axis="x", rotation=60, labelsize=7)
+        axes.grid(alpha=0.3)
+    for unused in panels:
+        unused.remove()
+    low, high = np.nanpercentile(np.concatenate(drawn), (1, 80 if sensor.optical else 99))
+    if high > low:  # Clouds would leave no room for crops.
+        figure.axes[0].set_ylim(low - 0.5 * (high - low), high + 0.5 * (high - low))
+    shown = ", ".join(sensor.shown.channels)
+    figure.supylabel(f"{modality}: {shown} ({sensor.unit})", fontsize=9)
+    save(figure, path)
+
+
+def _mean(values: np.ndarray) -> np.ndarray:
+    """Mean over the pixels (t, s) that were observed, NaN where none was."""
+    seen = ~np.isnan(values)
+    total = np.where(seen, values, 0).sum(1)
+    return np.where(seen.any(1), total / np.maximum(seen.sum(1), 1), np.nan)
