@@ -140,6 +140,8 @@ def draw(axis, classes, instances, title):
 
 
 figure, axes = plt.subplots(1, 4, figsize=(12, 3.4), layout="constrained")
+for axis in axes:  # of fewer than two patches some stay empty
+    axis.axis("off")
 for i, pair in enumerate(axes.reshape(2, 2)[: batch.real.sum()]):
     name = opened.splits.sources["test"].identifier(batch.number[i])
     found = connected_components(predicted[i], least_area=least_area)
