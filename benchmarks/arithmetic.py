@@ -13,22 +13,20 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import pathlib
 
 import jax
 import jax.numpy as jnp
 import tyro
 
-from experiments import parcel, patch_arguments, semantic
-from pastis_jax.data.class_mapping import ClassMapping
-from pastis_jax.data.nomenclature import CROPS
+from pastis_jax import Batch, Series
+from pastis_jax.data import ClassMapping
+from pastis_jax.data.pastis_r import PARCELS, PASTIS_R
 from pastis_jax.nn import conv_cpu
-from pastis_jax.types import Batch, Series
+from pastis_jax.tasks import ParcelModel, ParcelTask, SemanticModel, SemanticTask, Task
 
 DATES = {"S2": 61, "S1A": 70, "S1D": 70}
-CHANNELS = {"S2": 10, "S1A": 3, "S1D": 3}
 SIZE, PIXELS, EPOCHS = 128, 32, 100
-PARCELS, PATCHES = sum(crop.parcels for crop in CROPS), 2433
+CROPS, PATCHES = sum(PARCELS.values()) - PARCELS["Void"], 2433
 TRAINED, VALIDATED = 3 / 5, 1 / 5
 SCHEMES = {
     "S2": {"fusion": "single"},
@@ -53,7 +51,7 @@ def example(modalities: tuple[str, ...], space: tuple[int, ...]) -> Batch:
 
     def series(m):
         return Series(
-            values=jnp.ones((1, DATES[m], *space, CHANNELS[m])),
+            values=jnp.ones((1, DATES[m], *space, len(PASTIS_R[m].channels))),
             days=5 * jnp.arange(DATES[m])[None],
             valid=jnp.ones((1, DATES[m]), bool),
             pixels=jnp.ones((1, *space), bool) if len(space) == 1 else None,
@@ -64,15 +62,15 @@ def example(modalities: tuple[str, ...], space: tuple[int, ...]) -> Batch:
     return Batch(every, label, jnp.ones(1, bool), jnp.zeros(1, jnp.int32))
 
 
-def multiply_adds(config: parcel.Config | semantic.Config) -> tuple[float, float]:
-    """Returns those of inference, and of loss and gradient, of a completed `config`."""
-    if isinstance(config, parcel.Config):
-        model, task, space = parcel.build_model(config), parcel.TASK, (PIXELS,)
-    else:
-        classes, space = ClassMapping.official(), (SIZE, SIZE)
-        model = semantic.build_model(config, len(classes.names), {})
-        task = semantic.make_task(classes)
-    batch = jax.eval_shape(functools.partial(example, config.modalities, space))
+def multiply_adds(task: Task, space: tuple[int, ...]) -> tuple[float, float]:
+    """Returns those of inference, and of loss and gradient.
+
+    Args:
+      task: With its model at full size.
+      space: Of a sample, see `example`.
+    """
+    model = task.model()
+    batch = jax.eval_shape(functools.partial(example, task.spec.modalities, space))
     rngs = {name: jax.random.key(0) for name in ("params", "dropout")}
     variables = jax.eval_shape(functools.partial(model.init, train=True), rngs, batch.series)
 
@@ -117,12 +115,15 @@ def main() -> None:
     print("| model | parcel: inference | gradient | hours | patch: inference | gradient | hours |")
     print("|---|---|---|---|---|---|---|")
     for name, arguments in SCHEMES.items():
-        parcels = multiply_adds(parcel.complete(parcel.Config(**arguments)))
-        config = semantic.Config(**arguments, data=pathlib.Path("any"))
-        patches = multiply_adds(patch_arguments.complete(config, simulated_epochs=1))
+        spec, classes = ParcelModel(**arguments), ClassMapping.crops(PASTIS_R.nomenclature)
+        task = ParcelTask(spec.of(PASTIS_R), PASTIS_R, classes)
+        parcels = multiply_adds(task, (PIXELS,))
+        spec, classes = SemanticModel(**arguments), ClassMapping.of(PASTIS_R.nomenclature)
+        task = SemanticTask(spec.of(PASTIS_R), PASTIS_R, classes)
+        patches = multiply_adds(task, (SIZE, SIZE))
         cells = (
             *(f"{n / 1e6:.1f} M" for n in parcels),
-            f"{hours(*parcels, PARCELS, given.parcel_rate):.2f}",
+            f"{hours(*parcels, CROPS, given.parcel_rate):.2f}",
             *(f"{n / 1e9:.0f} G" for n in patches),
             f"{hours(*patches, PATCHES, given.patch_rate):.1f}",
         )

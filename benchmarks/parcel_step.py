@@ -26,12 +26,12 @@ import optax
 import tyro
 from flax import linen as nn
 
-from experiments import parcel
-from pastis_jax import training
-from pastis_jax.metrics import ConfusionMatrix
+from pastis_jax import Batch, Series, training
+from pastis_jax.data import ClassMapping
+from pastis_jax.data.pastis_r import PASTIS_R
 from pastis_jax.models import LTAE, pse
 from pastis_jax.nn import DenseBatchNorm, masked_softmax, sinusoidal_day_code
-from pastis_jax.types import Batch, Series
+from pastis_jax.tasks import ParcelModel, ParcelTask
 
 DATES = {"S2": (45, 10), "S1A": (70, 3), "S1D": (70, 3)}
 
@@ -85,9 +85,11 @@ VARIANTS = {
 
 def build(config: Config, *, whole: bool, direct: bool):
     """Compiles both steps of a variant; returns functions that run one of each and wait."""
-    model = parcel.build_model(parcel.complete(parcel.Config(fusion="late")))
+    spec, classes = ParcelModel(fusion="late"), ClassMapping.crops(PASTIS_R.nomenclature)
+    task = ParcelTask(spec.of(PASTIS_R), PASTIS_R, classes)
+    model = task.model()
     optimizer, key, placement = optax.adam(1e-3), jax.random.key(0), training.Placement()
-    parts = {"model": model, "loss": parcel.loss, "metric": parcel.metric, "placement": placement}
+    parts = {"model": model, "loss": task.loss, "metric": task.metric, "placement": placement}
     train = training.make_train_step(**parts, optimizer=optimizer, key=key)
     infer = training.make_evaluation_step(**parts)
     batch = make_batch(config.batch_size)
@@ -100,9 +102,7 @@ def build(config: Config, *, whole: bool, direct: bool):
             patches.enter_context(mock.patch.object(LTAE, "_attend", direct_attention))
         state = training.create_state(model, optimizer, batch, key)
         state = placement.whole(state)
-        metrics = placement.whole(
-            training.EpochMetrics.empty(ConfusionMatrix.empty(18), config.batch_size)
-        )
+        metrics = placement.whole(training.EpochMetrics.empty(task.empty(), config.batch_size))
         train = train.lower(state, metrics, batch).compile()
         infer = infer.lower(state, metrics, batch, {}).compile()
     held = {"state": state, "metrics": metrics}

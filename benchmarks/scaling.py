@@ -11,7 +11,6 @@ hidden behind the computation. docs/scaling.md shows the result.
 from __future__ import annotations
 
 import dataclasses
-import pathlib
 import time
 from typing import Literal
 
@@ -20,10 +19,10 @@ import numpy as np
 import optax
 import tyro
 
-from experiments import parcel, patch_arguments, semantic
-from pastis_jax import training
-from pastis_jax.data.class_mapping import ClassMapping
-from pastis_jax.types import Batch, Series
+from pastis_jax import Batch, Series, training
+from pastis_jax.data import ClassMapping
+from pastis_jax.data.pastis_r import PASTIS_R
+from pastis_jax.tasks import ParcelModel, ParcelTask, SemanticModel, SemanticTask
 
 MODALITIES = {"S2": (45, 10), "S1A": (70, 3), "S1D": (70, 3)}
 DEVICES = (1, 8, 64, 256)
@@ -47,16 +46,16 @@ class Config:
 
 def build(config: Config, size: int):
     """Returns the compiled training step with its state, metrics and a full batch of `size`."""
-    shape, label_shape = (32,), (size,)
+    nomenclature = PASTIS_R.nomenclature
     if config.task == "parcel":
-        model = parcel.build_model(parcel.complete(parcel.Config(fusion="late")))
-        task = parcel.TASK
+        shape, label_shape = (32,), (size,)
+        spec, classes = ParcelModel(fusion="late"), ClassMapping.crops(nomenclature)
+        task = ParcelTask(spec.of(PASTIS_R), PASTIS_R, classes)
     else:
         shape, label_shape = (128, 128), (size, 128, 128)
-        given = semantic.Config(fusion="late", data=pathlib.Path("any"), remat=config.remat)
-        given = patch_arguments.complete(given, simulated_epochs=1)
-        classes = ClassMapping.official()
-        model, task = semantic.build_model(given, 19, {}), semantic.make_task(classes)
+        spec = SemanticModel(fusion="late", remat=config.remat)
+        task = SemanticTask(spec.of(PASTIS_R), PASTIS_R, ClassMapping.of(nomenclature))
+    model = task.model()
     rng = np.random.default_rng(0)
     series = {
         name: Series(

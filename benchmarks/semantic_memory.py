@@ -27,16 +27,15 @@ import jax.numpy as jnp
 import numpy as np
 import tyro
 
-from experiments import arguments, patch_arguments, semantic
-from pastis_jax import training
-from pastis_jax.data.class_mapping import ClassMapping
-from pastis_jax.data.patches.capacity import frame_capacity
+from pastis_jax import Batch, Series, training
+from pastis_jax.data import ClassMapping
+from pastis_jax.data.pastis_r import PASTIS_R
+from pastis_jax.data.patches import frame_capacity
 from pastis_jax.models.utae import PIXELS_PER_CHUNK
+from pastis_jax.tasks import SemanticModel, SemanticTask
 from pastis_jax.temporal_dropout import temporal_dropout
-from pastis_jax.types import Batch, Series
 
 DATES = {"S2": 61, "S1A": 70, "S1D": 70}
-CHANNELS = {"S2": 10, "S1A": 3, "S1D": 3}
 BATCH, SIZE, MEASURED_SIZE, ROUNDS = 4, 128, 32, 3
 FRAMES_PER_CHUNK = PIXELS_PER_CHUNK // SIZE**2
 VARIANTS = {
@@ -63,20 +62,19 @@ class Config:
 
 def build(scheme: str, variant: str, size: int):
     """Returns the step of a variant, and the shapes of its arguments."""
-    config = semantic.Config(
-        fusion=scheme, data=pathlib.Path("-"), batch_size=BATCH, **VARIANTS[variant]
-    )
-    config = patch_arguments.complete(config, simulated_epochs=1)
-    classes, rates = ClassMapping.official(), arguments.dropout_rates(config)
-    share, names = BATCH // config.accumulate, config.modalities
+    options = dict(VARIANTS[variant])
+    dropout, parts = options.pop("temporal_dropout", False), options.pop("accumulate", 1)
+    spec = SemanticModel(fusion=scheme, **options).of(PASTIS_R)
+    names, share = spec.modalities, BATCH // parts
+    rates = {m: PASTIS_R[m].drop_rate for m in names} if dropout else {}
     most = {
         m: frame_capacity(np.full(BATCH, DATES[m]), share, 1 - rates.get(m, 0.0)) for m in names
     }
-    model = semantic.build_model(config, len(classes.names), most)
+    task = SemanticTask(spec, PASTIS_R, ClassMapping.of(PASTIS_R.nomenclature))
+    model, placement = task.model(most), training.Placement(parts=parts)
     # Under --remat, as many frames at a time whatever their size.
     chunk = FRAMES_PER_CHUNK * size**2
     model = model.clone(spatial=jax.tree.map(lambda part: part.clone(chunk=chunk), model.spatial))
-    task, placement = semantic.make_task(classes), arguments.placement(config)
     schedule = training.make_schedule("constant", 1e-3, steps=1)
     optimizer = training.make_optimizer("adam", schedule)
     step = training.make_train_step(
@@ -102,7 +100,7 @@ def example(modalities: tuple[str, ...], size: int) -> Batch:
     def series(m):
         shape = (BATCH, DATES[m])
         return Series(
-            values=jnp.ones((*shape, size, size, CHANNELS[m])),
+            values=jnp.ones((*shape, size, size, len(PASTIS_R[m].channels))),
             days=jnp.broadcast_to(jnp.arange(shape[1]) * 5, shape),
             valid=jnp.ones(shape, bool),
         )

@@ -27,10 +27,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 from IPython.display import Image, display
 
-from experiments import common, parcel
-from experiments.restored import open_run
-from pastis_jax.data.nomenclature import CROPS, MODALITIES, split_folds
-from pastis_jax.data.pixel_sets.prepare import prepare_pixel_sets
+from pastis_jax import open_run
+from pastis_jax.cli import config, train
+from pastis_jax.data import simulate
+from pastis_jax.data.pixel_sets import prepare_pixel_sets
 
 # %% tags=["parameters"]
 DATA = None  # pathlib.Path of the pixel-set folder of PASTIS-R; None: a simulated one, kept
@@ -44,9 +44,9 @@ FOLDER = pathlib.Path("runs/quick-start")
 # five folds, run 1 trains on 1, 2 and 3, validates on 4 and tests on 5.
 
 # %%
-root = DATA or common.simulated_pixel_set(None)
-prepared = prepare_pixel_sets(root)
-folds = split_folds(1)
+prepared = prepare_pixel_sets(DATA or simulate.default_pixel_sets(None))
+dataset = prepared.dataset
+folds = dataset.split(1)
 parcels = prepared.source(folds["train"])
 print(f"{len(parcels):,} parcels to train on; dates at most: {dict(prepared.lengths)}")
 
@@ -57,7 +57,7 @@ print(f"{len(parcels):,} parcels to train on; dates at most: {dict(prepared.leng
 
 # %%
 COLOURS = {"S2": "tab:green", "S1A": "tab:blue", "S1D": "tab:orange"}
-optical, radar = (MODALITIES[name].channels.index for name in ("S2", "S1A"))
+optical, radar = (dataset[name].channels.index for name in ("S2", "S1A"))
 
 
 def ndvi(values):
@@ -79,7 +79,7 @@ for (above, below), one in zip(axes.T, shown, strict=True):
     for name in ("S1A", "S1D"):
         vh = np.median(one[name]["values"][:, radar("VH")], -1)
         below.plot(one[name]["days"], vh, ".-", label=name, color=COLOURS[name])
-    above.set_title(CROPS[one["label"] - 1].name)
+    above.set_title(dataset.nomenclature.classes[one["label"]].name)
     below.set_xlabel("days since 1 September 2018")
 axes[0, 0].set_ylabel("NDVI")
 axes[1, 0].set_ylabel("VH (dB)")
@@ -89,14 +89,14 @@ plt.show()
 # %% [markdown]
 # ## Train, select, test
 #
-# What the command line does with `python -m experiments.parcel --fusion mid`. `parcel.Config`
-# lists every argument. After each epoch the model is validated; the best state is tested.
+# What the command line does with `pastis-jax train parcel --fusion mid`; `pastis-jax train parcel
+# --help` lists every argument. After each epoch the model is validated; the best state is tested.
 
 # %%
-config = parcel.Config(
-    fusion="mid", data=DATA, epochs=EPOCHS, batch_size=32, out=FOLDER, overwrite=True
+arguments = config.configure(
+    "parcel", fusion="mid", data=DATA, epochs=EPOCHS, batch_size=32, out=FOLDER, overwrite=True
 )
-result = parcel.run(config)
+result = train.run(arguments)
 
 # %% [markdown]
 # `FOLDER` now holds the configuration, a line of scores per epoch, checkpoints and these
@@ -108,43 +108,44 @@ for name in ("learning_curves", "iou_per_class", "confusion_matrix"):
     display(Image(FOLDER / f"{name}.png", width=800))
 
 # %% [markdown]
-# `result` is what `result.json` holds. Which crops are taken for which?
+# `result` is what `result.json` holds, and `open_run` opens what else a finished run carries: its
+# model, the best state, the classes. Which crops are taken for which?
 
 # %%
-confusion = np.array(result["confusion"])
+run = open_run(FOLDER)
+crops, confusion = run.classes.names, np.array(result["confusion"])
 mistakes = confusion * ~np.eye(len(confusion), dtype=bool)
 for index in np.argsort(mistakes, axis=None)[:-6:-1]:
     true, predicted = np.unravel_index(index, mistakes.shape)
     print(
         f"{mistakes[true, predicted]:3} of {confusion[true].sum():4} parcels of "
-        f"{CROPS[true].name} taken for {CROPS[predicted].name}"
+        f"{crops[true]} taken for {crops[predicted]}"
     )
 
 # %% [markdown]
 # ## Which dates did it look at?
 #
-# `open_run` opens a finished run: its records, its model and the best state. L-TAE keeps its
-# attention for whoever asks for `intermediates`: over the dates of all three modalities, for each
-# of its heads. Below, its mean over the heads for three parcels of the test fold.
+# `open_data` opens the records of a run for it. L-TAE keeps its attention for whoever asks for
+# `intermediates`: over the dates of all three modalities, for each of its heads. Below, its mean
+# over the heads for three parcels of the test fold.
 
 # %%
-run = open_run(FOLDER)
-batch = next(run.parts.data.evaluation("test"))
-predict = jax.jit(partial(run.parts.model.apply, mutable=["intermediates"]))
-prediction, kept = predict(run.state.variables, batch.series)
+opened = run.open_data()
+batch = next(opened.splits.evaluation("test"))
+predict = jax.jit(partial(opened.model.apply, mutable=["intermediates"]))
+prediction, kept = predict(opened.state.variables, batch.series)
 attention = kept["intermediates"]["temporal"]["attention"][0].mean(-1)  # b t, of all modalities
 predicted = prediction.output.argmax(-1)
 
 figure, axes = plt.subplots(1, 3, figsize=(12, 3), sharex=True, sharey=True, layout="constrained")
 for axis, i in zip(axes, np.unique(batch.label, return_index=True)[1][:3], strict=False):
     first = 0
-    for name in run.config.modalities:  # in this order mid fusion stacks them
+    for name in run.modalities:  # in this order mid fusion stacks them
         days, valid = batch.series[name].days[i], batch.series[name].valid[i]
         weight = attention[i, first : first + len(days)]
         axis.vlines(days[valid], 0, weight[valid], label=name, color=COLOURS[name])
         first += len(days)
-    true, found = CROPS[batch.label[i]].name, CROPS[predicted[i]].name
-    axis.set_title(f"{true}, taken for {found}", fontsize=9)
+    axis.set_title(f"{crops[batch.label[i]]}, taken for {crops[predicted[i]]}", fontsize=9)
     axis.set_xlabel("days since 1 September 2018")
 axes[0].set_ylabel("attention, mean over heads")
 axes[0].legend()

@@ -29,23 +29,21 @@ if "google.colab" in sys.modules:
 
 # %%
 import pathlib
-import shutil
 
 import jax
 import matplotlib.pyplot as plt
 import numpy as np
-from IPython.display import Image, display
 from IPython.utils.capture import capture_output
 
-from experiments import common, parcel
-from experiments.paper import cloud_cover
-from pastis_jax.data.nomenclature import MODALITIES, split_folds
-from pastis_jax.data.pipeline import PixelSetEncoding, training_batches
-from pastis_jax.data.pixel_sets.prepare import prepare_pixel_sets
+from pastis_jax import open_run
+from pastis_jax.cli import config, train
+from pastis_jax.data import ClassMapping, simulate, training_batches
+from pastis_jax.data.pixel_sets import PixelSetEncoding, prepare_pixel_sets
 from pastis_jax.temporal_dropout import temporal_dropout
 
 # %% tags=["parameters"]
 DATA = None  # pathlib.Path of the pixel-set folder of PASTIS-R; None: a simulated one, kept
+MODALITIES = ("S2", "S1D")
 MODELS = ("S2", "S1D", "early", "mid", "late", "decision")  # one alone, or a scheme for both
 EPOCHS = 6
 RATIOS = (0.0, 0.2, 0.4, 0.6, 0.8, 0.9, 1.0)
@@ -60,12 +58,18 @@ FOLDER = pathlib.Path("runs/fusion")
 # model can tell a masked date from one that was never there.
 
 # %%
-prepared = prepare_pixel_sets(DATA or common.simulated_pixel_set(None), modalities=("S2", "S1D"))
-train = split_folds(1)["train"]
+root = DATA or simulate.default_pixel_sets(None)
+prepared = prepare_pixel_sets(root, modalities=MODALITIES)
+dataset = prepared.dataset
+folds = dataset.split(1)["train"]
 encode = PixelSetEncoding(
-    lengths=prepared.lengths, statistics=prepared.statistics(train), pixels=16
+    dataset=dataset,
+    lengths=prepared.lengths,
+    statistics=prepared.statistics(folds),
+    classes=ClassMapping.crops(dataset.nomenclature),
+    pixels=16,
 )
-batch = next(training_batches(prepared.source(train), encode, batch_size=16, seed=0))
+batch = next(training_batches(prepared.source(folds), encode, batch_size=16, seed=0))
 for name, one in batch.series.items():
     print(name, "values b t s c:", one.values.shape, " valid b t:", one.valid.shape)
 
@@ -91,17 +95,49 @@ plt.show()
 # ## Train every model, and take its dates away
 #
 # All are trained with temporal dropout (40 % of S2, 20 % of radar), which the paper recommends.
-# `cloud_cover` tests a finished run with shares of its optical dates removed: at random, as in the
-# paper, or in spells of six dates, which is what clouds do.
+# Then each is tested with shares of its optical dates removed: at random, as in the paper, or in
+# spells of six dates, which is what clouds do. `open_run` opens a finished run, `open_data` its
+# records; `evaluate` scores the batches that it is given, here those of the test fold with dates
+# masked.
 
 # %%
-shutil.rmtree(FOLDER / "clouds", ignore_errors=True)  # All that is in there is drawn below.
-results = {}
+SPELLS = (1, 6)
+
+
+def without_dates(batch, share, spell):
+    """Masks a share of each parcel's S2 dates, in spells of so many that follow each other."""
+    if "S2" not in batch.series or not share:
+        return batch
+    optical = batch.series["S2"]
+    count = optical.valid.sum(1, keepdims=True)
+    random = np.random.default_rng(int(batch.number[0]))  # the same for every model
+    before = random.integers(spell, size=count.shape)  # dates that the first spell began earlier
+    number = (before + np.cumsum(optical.valid, 1) - 1) // spell  # of the spell of each date
+    drawn = np.take_along_axis(random.random(number.shape), number, 1)
+    place = np.where(optical.valid, drawn, 2).argsort(1, kind="stable").argsort(1)
+    left = optical.valid & (place >= np.rint(share * count))
+    return batch.replace(series={**batch.series, "S2": optical.replace(valid=left)})
+
+
+def curves(folder):
+    """mIoU of a run on the test fold by the share of S2 dates removed, for each length of spell."""
+    opened = open_run(folder).open_data()
+    batches = list(opened.splits.evaluation("test"))
+
+    def score(share, spell):
+        outcome = opened.evaluate(without_dates(batch, share, spell) for batch in batches)
+        return outcome.scores["mIoU"]
+
+    return {spell: [score(share, spell) for share in RATIOS] for spell in SPELLS}
+
+
+results, clouds = {}, {}
 for name in MODELS:
     alone = name in MODALITIES
-    config = parcel.Config(
+    arguments = config.configure(
+        "parcel",
         fusion="single" if alone else name,
-        modalities=(name,) if alone else ("S2", "S1D"),
+        modalities=(name,) if alone else MODALITIES,
         temporal_dropout=True,
         data=DATA,
         epochs=EPOCHS,
@@ -112,12 +148,9 @@ for name in MODELS:
         out=FOLDER / name,
         overwrite=True,
     )
-    test = cloud_cover.Config(
-        run=config.out, out=FOLDER / "clouds" / f"{name}.json", ratios=RATIOS, draws=1
-    )
     with capture_output():
-        results[name] = result = parcel.run(config)
-        cloud_cover.run(test)
+        results[name] = result = train.run(arguments)
+        clouds[name] = curves(FOLDER / name)
     print(
         f"{name:9} test mIoU {result['test']['mIoU']:.3f}, {result['parameters']:7,} parameters, "
         f"{result['throughput']['train']:,.0f} parcels a second"
@@ -133,10 +166,18 @@ for name in MODELS:
 # [docs/simulated_results.md](../docs/simulated_results.md) has more of both.
 
 # %%
-picture = FOLDER / "cloud_cover.png"
-with capture_output():
-    cloud_cover.run(cloud_cover.Config(draw=FOLDER / "clouds", out=picture))
-display(Image(picture, width=1000))
+figure, axes = plt.subplots(1, 2, figsize=(11, 4), sharey=True, layout="constrained")
+for axis, spell in zip(axes, SPELLS, strict=True):
+    for name, curve in clouds.items():
+        alone = name in MODALITIES
+        axis.plot(RATIOS, curve[spell], "s--" if alone else "o-", markersize=4, label=name)
+    axis.set_title("random dates" if spell == 1 else f"spells of {spell} dates")
+    axis.set_xlabel("share of the S2 dates removed")
+    axis.grid(alpha=0.3)
+axes[0].set_ylabel("test mIoU")
+axes[0].set_ylim(bottom=0)
+figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right center", frameon=False)
+plt.show()
 
 # %% [markdown]
 # ## Crops
@@ -144,11 +185,12 @@ display(Image(picture, width=1000))
 # IoU of each crop, with all dates; grey where a crop is neither there nor predicted.
 
 # %%
+crops = encode.classes.names
 iou = np.array([list(one["test"]["iou"].values()) for one in results.values()], float)
 figure, axis = plt.subplots(figsize=(7, 5))
 axis.set_facecolor("grey")
 picture = axis.imshow(iou.T, cmap="Greens", vmin=0, vmax=1, aspect="auto")
 axis.set_xticks(range(len(results)), results)
-axis.set_yticks(range(len(parcel.NAMES)), parcel.NAMES)
+axis.set_yticks(range(len(crops)), crops)
 figure.colorbar(picture, label="test IoU")
 plt.show()

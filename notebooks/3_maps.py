@@ -27,16 +27,15 @@ from IPython.display import Image, display
 from matplotlib.collections import LineCollection
 from matplotlib.patches import Patch
 
-from experiments import common, panoptic, semantic
-from experiments.restored import open_run
-from pastis_jax import viz
-from pastis_jax.data.pastis_r import PASTIS_R
-from pastis_jax.data.patch_folder import PatchFolder
+from pastis_jax import open_run, viz
+from pastis_jax.cli import config, train
+from pastis_jax.data import ClassMapping, simulate
+from pastis_jax.data.patches import PatchFolder
 from pastis_jax.panoptic import connected_components
 
 # %% tags=["parameters"]
 DATA = None  # pathlib.Path of the patch folder of PASTIS-R; None: a simulated one, kept
-SEMANTIC = {"epochs": 3}  # and other arguments of semantic.Config
+SEMANTIC = {"epochs": 3}  # and other arguments of `pastis-jax train semantic`
 PANOPTIC = {"epochs": 4, "mask_conv": False}  # no refined masks: faster; and other arguments
 FOLDER = pathlib.Path("runs/maps")
 
@@ -48,7 +47,8 @@ FOLDER = pathlib.Path("runs/maps")
 # VH and their difference in red, green and blue, with speckle but without clouds.
 
 # %%
-folder = PatchFolder(DATA or common.simulated_patches(None))
+folder = PatchFolder(DATA or simulate.default_patches(None))
+dataset = folder.dataset
 patch = next(iter(folder.patches.values()))
 series = folder.series(patch)
 
@@ -56,8 +56,8 @@ figure, axes = plt.subplots(2, 6, figsize=(12, 4.4), layout="constrained")
 for row, name in enumerate(("S2", "S1D")):
     values, days = series[name]
     for axis, i in zip(axes[row], np.linspace(0, len(days) - 1, 6).astype(int), strict=True):
-        axis.imshow(viz.picture(values[i].transpose(1, 2, 0), PASTIS_R[name]))
-        axis.set_title(f"{name}, {PASTIS_R.date(days[i]):%d %b %Y}", fontsize=8)
+        axis.imshow(viz.picture(values[i].transpose(1, 2, 0), dataset[name]))
+        axis.set_title(f"{name}, {dataset.date(days[i]):%d %b %Y}", fontsize=8)
 for axis in axes.flat:
     axis.axis("off")
 plt.show()
@@ -68,15 +68,14 @@ plt.show()
 
 # %%
 semantics, instances = folder.annotations(patch).semantic, folder.instances(patch).instances
-classes = PASTIS_R.nomenclature.classes
-colours = [one.colour for one in classes[: PASTIS_R.nomenclature.void_number]]
+every, colours = dataset.nomenclature.classes, ClassMapping.of(dataset.nomenclature).colours
 medians = {
     name: np.median(series[name][0], axis=0).transpose(1, 2, 0).astype(np.float32)
     for name in ("S2", "S1D")
 }
 figure, axes = plt.subplots(1, 3, figsize=(12, 4.8), layout="constrained")
 for axis, (name, median) in zip(axes[:2], medians.items(), strict=True):
-    axis.imshow(viz.picture(median, PASTIS_R[name]))
+    axis.imshow(viz.picture(median, dataset[name]))
 axes[2].imshow(viz.class_map(semantics, colours))
 axes[2].add_collection(LineCollection(viz.outlines(instances), colors="black", linewidths=1))
 for axis, title in zip(axes, ("S2, median", "S1D, median", "crops and parcels"), strict=True):
@@ -84,10 +83,10 @@ for axis, title in zip(axes, ("S2, median", "S1D, median", "crops and parcels"),
     axis.axis("off")
 figure.legend(
     [
-        Patch(facecolor=np.array(classes[i].colour) / 255, edgecolor="black")
+        Patch(facecolor=np.array(every[i].colour) / 255, edgecolor="black")
         for i in np.unique(semantics)
     ],
-    [classes[i].name for i in np.unique(semantics)],
+    [every[i].name for i in np.unique(semantics)],
     loc="outside lower center",
     ncols=6,
     frameon=False,
@@ -101,8 +100,9 @@ plt.show()
 # are on whole patches. The picture shows four patches of the test fold.
 
 # %%
-result = semantic.run(
-    semantic.Config(
+result = train.run(
+    config.configure(
+        "semantic",
         fusion="early",
         temporal_dropout=True,
         components=True,
@@ -122,12 +122,12 @@ display(Image(FOLDER / "semantic" / "panel.png", width=900))
 # product of SQ, how well the found parcels fit, and RQ, how many are found with the right crop.
 # Neighbours that grow the same crop become one parcel: hence panoptic models.
 #
-# `open_run` opens a finished run: its records, its model and the best state.
+# `open_run` opens a finished run, and `open_data` its records.
 
 # %%
-run = open_run(FOLDER / "semantic")
-batch = next(run.parts.data.evaluation("test"))
-predicted = np.asarray(run.predict(batch))
+opened = open_run(FOLDER / "semantic").open_data()
+batch = next(opened.splits.evaluation("test"))
+predicted = np.asarray(opened.predict(batch))
 least_area = result["test_components"]["least_area"]
 
 
@@ -140,11 +140,14 @@ def draw(axis, classes, instances, title):
 
 
 figure, axes = plt.subplots(1, 4, figsize=(12, 3.4), layout="constrained")
+for axis in axes:  # of fewer than two patches some stay empty
+    axis.axis("off")
 for i, pair in enumerate(axes.reshape(2, 2)[: batch.real.sum()]):
+    name = opened.splits.sources["test"].identifier(batch.number[i])
     found = connected_components(predicted[i], least_area=least_area)
-    draw(pair[0], predicted[i], found, f"{batch.id[i]}: {found.max()} components")
-    truth = folder.instances(folder.patches[int(batch.id[i])]).instances
-    draw(pair[1], batch.label[i], truth, f"{batch.id[i]}: {truth.max()} parcels")
+    draw(pair[0], predicted[i], found, f"{name}: {found.max()} components")
+    truth = folder.instances(folder.patches[name]).instances
+    draw(pair[1], batch.label[i], truth, f"{name}: {truth.max()} parcels")
 plt.show()
 
 # %% [markdown]
@@ -164,8 +167,9 @@ axes[0].axis("off")
 plt.show()
 
 # %%
-result = panoptic.run(
-    panoptic.Config(
+result = train.run(
+    config.configure(
+        "panoptic",
         fusion="early",
         temporal_dropout=True,
         data=DATA,
@@ -178,6 +182,6 @@ display(Image(FOLDER / "panoptic" / "panel.png", width=900))
 
 # %% [markdown]
 # This is a beginning: PaPs learns slowly, and first where the borders are. The command
-# `python -m experiments.panoptic --fusion early` trains for 20 epochs, refines the masks by
+# `pastis-jax train panoptic --fusion early` trains for 20 epochs, refines the masks by
 # convolutions, and reaches a PQ of about 0.3 in under 12 minutes, more than the components above
 # ([picture](../docs/images/panoptic_panel.png)).

@@ -29,21 +29,46 @@ import matplotlib.pyplot as plt
 import numpy as np
 from flax import linen as nn
 
-from experiments import common, parcel
-from pastis_jax import fusion, training
-from pastis_jax.data.nomenclature import split_folds
-from pastis_jax.data.pipeline import PixelSetEncoding, evaluation_batches, training_batches
-from pastis_jax.data.pixel_sets.prepare import prepare_pixel_sets
-from pastis_jax.metrics import ConfusionMatrix
+from pastis_jax import Embedding, Prediction, Series, fusion, training
+from pastis_jax.data import ClassMapping, evaluation_batches, simulate, training_batches
+from pastis_jax.data.pixel_sets import PixelSetEncoding, prepare_pixel_sets
 from pastis_jax.models import LTAE, MLPDecoder, PixelSetEncoder
 from pastis_jax.nn import masked_mean, masked_softmax
+from pastis_jax.tasks import ParcelModel, ParcelTask
 from pastis_jax.temporal_dropout import temporal_dropout
-from pastis_jax.types import Embedding, Prediction, Series
 
 # %% tags=["parameters"]
 DATA = None  # the pixel-set folder of PASTIS-R; None: a simulated one, made once
 EPOCHS = 6
 REMOVED = (0.0, 0.2, 0.4, 0.6, 0.8, 0.9, 1.0)
+
+# %% [markdown]
+# ## Data
+#
+# What a folder of parcels holds is its `dataset`. A task knows the loss and the scores for its
+# classes; the models will be our own.
+
+# %%
+BATCH = 32
+MODALITIES = ("S2", "S1D")
+
+root = DATA or simulate.default_pixel_sets(None)
+prepared = prepare_pixel_sets(root, modalities=MODALITIES)
+dataset = prepared.dataset
+classes = ClassMapping.crops(dataset.nomenclature)
+task = ParcelTask(ParcelModel(modalities=MODALITIES), dataset, classes)
+
+folds = dataset.split(1)
+sources = {split: prepared.source(ids) for split, ids in folds.items()}
+encode = PixelSetEncoding(
+    dataset=dataset,
+    lengths=prepared.lengths,
+    statistics=prepared.statistics(folds["train"]),
+    classes=classes,
+    pixels=16,
+)
+batch = next(evaluation_batches(sources["val"], encode, batch_size=BATCH))
+print({m: one.values.shape for m, one in batch.series.items()})
 
 # %% [markdown]
 # ## A scheme: gated late fusion
@@ -107,15 +132,13 @@ class MeanPixelEncoder(nn.Module):
 # %% [markdown]
 # Parts go with each other: three models from the same pieces.
 
+
 # %%
-MODALITIES = ("S2", "S1D")
-
-
 def each(part):
     return {m: part() for m in MODALITIES}
 
 
-decoder = MLPDecoder(classes=len(parcel.NAMES))
+decoder = MLPDecoder(classes=len(classes.names))
 models = {
     "late fusion": fusion.late(each(PixelSetEncoder), each(LTAE), decoder),
     "gated fusion": GatedFusion(each(PixelSetEncoder), each(LTAE), decoder),
@@ -123,19 +146,9 @@ models = {
 }
 
 # %% [markdown]
-# ## Data, and first weights
+# ## First weights
 
 # %%
-BATCH = 32
-prepared = prepare_pixel_sets(DATA or common.simulated_pixel_set(None), modalities=MODALITIES)
-folds = split_folds(1)
-sources = {split: prepared.source(ids) for split, ids in folds.items()}
-encode = PixelSetEncoding(
-    lengths=prepared.lengths, statistics=prepared.statistics(folds["train"]), pixels=16
-)
-batch = next(evaluation_batches(sources["val"], encode, batch_size=BATCH))
-print({m: one.values.shape for m, one in batch.series.items()})
-
 key = jax.random.key(0)
 steps = max(1, len(sources["train"]) // BATCH)
 schedule = training.make_schedule("cosine", 3e-3, steps=EPOCHS * steps)
@@ -198,8 +211,7 @@ placement = training.Placement()
 
 
 def empty():
-    classes = ConfusionMatrix.empty(len(parcel.NAMES))
-    return training.EpochMetrics.empty(classes, BATCH)
+    return training.EpochMetrics.empty(task.empty(), BATCH)
 
 
 def cloudy_years(key, series):
@@ -213,8 +225,8 @@ def train(model, state):
     """Returns the last state."""
     step = training.make_train_step(
         model=model,
-        loss=parcel.loss,
-        metric=parcel.metric,
+        loss=task.loss,
+        metric=task.metric,
         optimizer=optimizer,
         key=key,
         placement=placement,
@@ -234,8 +246,8 @@ def test(model, state, removed):
     """mIoU of the test fold with a share of the S2 dates removed."""
     step = training.make_evaluation_step(
         model=model,
-        loss=parcel.loss,
-        metric=parcel.metric,
+        loss=task.loss,
+        metric=task.metric,
         placement=placement,
         augment=partial(temporal_dropout, rates={"S2": removed}),
         key=key,
@@ -279,3 +291,10 @@ axis.set_ylim(0, 1)
 axis.grid(alpha=0.3)
 axis.legend(frameon=False)
 plt.show()
+
+# %% [markdown]
+# ## Further
+#
+# - Registered under a name in a module of yours, a scheme or an encoder trains from the command
+#   line, `pastis-jax train parcel --plugin MODULE --fusion NAME`, with checkpoints, selection and
+#   tests: [docs/extending.md](../docs/extending.md).

@@ -5,8 +5,9 @@ The models of *Multi-modal temporal attention models for crop mapping from satel
 are imported when they are first used.
 """
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from pastis_jax._lazy import lazily
 
 __version__ = "0.1.0"
 
@@ -37,14 +38,4 @@ if TYPE_CHECKING:
     from pastis_jax.runs import Run, open_run
     from pastis_jax.types import Batch, Embedding, PanopticMap, Prediction, Series
 
-
-def __getattr__(name: str) -> Any:
-    if name in _PUBLIC:
-        return getattr(importlib.import_module(_PUBLIC[name]), name)
-    if name in _PACKAGES:
-        return importlib.import_module(f"pastis_jax.{name}")
-    raise AttributeError(f"module 'pastis_jax' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+__getattr__, __dir__ = lazily(__name__, _PUBLIC, _PACKAGES)

@@ -10,8 +10,9 @@ import sys
 import pytest
 
 PACKAGE = pathlib.Path(__file__).parent.parent / "pastis_jax"
-EVERYWHERE = {"types", "errors", "rng"}
+EVERYWHERE = {"types", "errors", "rng", "_lazy"}
 MAY_IMPORT = {
+    "_lazy": set(),
     "types": set(),
     "errors": set(),
     "rng": set(),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import os
 import pathlib
 
 import jupytext
@@ -61,6 +60,22 @@ def test_pair_is_equal(path):
 
 
 @each
+def test_imports_public_modules_of_the_wheel(path):
+    tree = ast.parse("\n".join(cell.source for cell in code(path)))
+    names = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    assert any(name.startswith("pastis_jax.") for name in names)
+    for name in names:
+        first, *others = name.split(".")
+        assert first not in {"experiments", "benchmarks", "tests"}, name
+        assert not any(part.startswith("_") for part in others), name
+
+
+@each
 def test_has_no_outputs(path):
     nbformat.validate(read(path))
     assert all(not cell.outputs and cell.execution_count is None for cell in code(path))
@@ -94,9 +109,11 @@ def test_runs_from_top_to_bottom(path, data, tmp_path, monkeypatch):
     lines = ["from pathlib import PosixPath", *(f"{name} = {here[name]!r}" for name in here)]
     notebook.cells.insert(index + 1, nbformat.v4.new_code_cell("\n".join(lines)))
 
-    paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    package = tmp_path / "installed"  # nothing else of this folder: notebooks have the wheel alone
+    package.mkdir()
+    (package / "pastis_jax").symlink_to(ROOT / "pastis_jax", target_is_directory=True)
     for name, value in {
-        "PYTHONPATH": os.pathsep.join(paths),
+        "PYTHONPATH": package,
         "PASTIS_JAX_CACHE": tmp_path / "cache",
         "IPYTHONDIR": tmp_path / "ipython",
         "JUPYTER_RUNTIME_DIR": tmp_path / "jupyter",

@@ -343,12 +343,26 @@ FIXED = (*ImageModel.SIZES, "head_widths", "shape_size", "mask_conv")
 """Fields that published weights fix."""
 
 
+PATHS = {
+    field.name
+    for kind in CONFIGS.values()
+    for group in vars(kind()).values()
+    for field in dataclasses.fields(group)
+    if "Path" in field.type
+}
+"""Fields that hold a path."""
+
+
 def configure(task: str, **leaves: Any) -> Config:
     """The configuration of a task with these fields; the others have their defaults.
+
+    Paths may be given as text.
 
     Raises:
       ArgumentError: If arguments are out of range or contradict each other.
     """
+    given = {name for name in leaves.keys() & PATHS if leaves[name] is not None}
+    leaves |= {name: pathlib.Path(leaves[name]) for name in given}
     data, source = (leaves.get(name) for name in ("data", "init_from"))
     published = None
     if source is not None:
