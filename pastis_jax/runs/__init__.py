@@ -1,0 +1,16 @@
+"""A run as a thing: train it, save it, send it, open it, predict."""
+
+from pastis_jax.runs.opened import OpenedData, Run, open_run
+from pastis_jax.runs.training import Scorer, Start, Watching, make_predict, plan_of, train
+
+__all__ = [
+    "OpenedData",
+    "Run",
+    "Scorer",
+    "Start",
+    "Watching",
+    "make_predict",
+    "open_run",
+    "plan_of",
+    "train",
+]

@@ -1,0 +1,288 @@
+"""A finished run, opened again: it predicts by itself, and scores data that are given to it."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import os
+import pathlib
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import linen as nn
+from jaxtyping import Array, PyTree
+
+from pastis_jax import training
+from pastis_jax.data.cache import Fingerprint
+from pastis_jax.data.class_mapping import ClassMapping
+from pastis_jax.data.dataset import Dataset
+from pastis_jax.data.normalisation import normalise
+from pastis_jax.data.splits import BatchPlan, Splits
+from pastis_jax.errors import UserError
+from pastis_jax.runs import saved
+from pastis_jax.runs.training import Scorer, for_evaluation, model_for
+from pastis_jax.tasks import TASKS, ParcelRecords, PatchRecords, RecordOptions, Task
+from pastis_jax.types import Batch, Series
+
+BATCH = 32
+"""Samples in a batch of a run's data, unless another number is given."""
+
+
+class Run:
+    """A finished run, in a folder that may lie anywhere: nothing else is needed to predict.
+
+    Args:
+      folder: The folder, what was its `out`.
+
+    Attributes:
+      folder: The folder, absolute.
+      saved: What the run carries: model, dataset, classes, statistics.
+      task: The task.
+      variables: Weights and running statistics.
+
+    Raises:
+      UserError: If there is no finished run, or a file of it cannot be read.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str]):
+        self.folder = pathlib.Path(os.path.expanduser(folder)).absolute()
+        self.saved = saved.read(self.folder)
+        self.task: Task = self._task()
+        shapes = jax.eval_shape(functools.partial(_variables, self.task), self.task.example())
+        self.variables: PyTree[np.ndarray] = saved.read_weights(self.folder, shapes)
+
+    def __repr__(self) -> str:
+        return f"Run({os.fspath(self.folder)!r}, {self.task.name}, {self.task.spec.fusion} fusion)"
+
+    def _task(self, axis_name: str | None = None) -> Task:
+        run = self.saved
+        make = functools.partial(TASKS[run.task], axis_name=axis_name, **run.options)
+        return make(run.spec, run.learned.dataset, run.learned.classes)
+
+    @property
+    def dataset(self) -> Dataset:
+        """What the run was trained on."""
+        return self.saved.learned.dataset
+
+    @property
+    def classes(self) -> ClassMapping:
+        """What the run tells apart."""
+        return self.saved.learned.classes
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """Names of the modalities that the model takes."""
+        return self.task.spec.modalities
+
+    @functools.cached_property
+    def result(self) -> dict[str, Any]:
+        """Content of its result.json.
+
+        Raises:
+          UserError: If it cannot be read.
+        """
+        file = self.folder / "result.json"
+        try:
+            return dict(json.loads(file.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError, RecursionError) as error:
+            remedy = "copy the run again"
+            raise UserError(f"cannot be read ({error})", where=file, remedy=remedy) from error
+
+    # New series
+
+    def predict(self, series: Mapping[str, Series]) -> PyTree[np.ndarray]:
+        """Predicts from series as they were observed; no dataset is needed.
+
+        Compiled once for each shape. Padding dates, other samples in the batch and the order of
+        dates change nothing; a sample without any valid date has an arbitrary result.
+
+        Args:
+          series: By modality, values ``b t s c`` of pixel sets (with `pixels`) or ``b t h w c`` of
+            images in the stored unit of the run's dataset, marks of missing observations among
+            them, and days since the start of the season. What is not valid is ignored.
+
+        Returns:
+          Class probabilities ``b k`` or ``b h w k`` in the order of `classes`, or a `PanopticMap`;
+          NumPy arrays.
+
+        Raises:
+          ValueError: If a modality is missing, or has another number of channels.
+        """
+        normalised = {
+            name: normalise(series[name], self.dataset[name], self.saved.learned.statistics[name])
+            for name in self._checked(series)
+        }
+        return jax.device_get(self._answer(self.variables, normalised))
+
+    def _checked(self, series: Mapping[str, Series]) -> tuple[str, ...]:
+        for name in self.modalities:
+            if name not in series:
+                given = ", ".join(series) or "nothing"
+                raise ValueError(f"this run takes {', '.join(self.modalities)}; got {given}")
+            channels, given = len(self.dataset[name].channels), np.shape(series[name].values)[-1]
+            if channels != given:
+                raise ValueError(f"{name} has {channels} channels, got values of {given}")
+        return self.modalities
+
+    @functools.cached_property
+    def _answer(self) -> Any:
+        model, context = self.task.model(), self.saved.context
+
+        @jax.jit
+        def answer(variables, series):
+            return self.task.answer(model.apply(variables, series), **context)
+
+        return answer
+
+    # Data
+
+    def open_data(
+        self,
+        data: str | os.PathLike[str] | None = None,
+        *,
+        fold: int | None = None,
+        batch_size: int = BATCH,
+        cache_dir: str | os.PathLike[str] | None = None,
+        parallel: training.Parallel = "jit",
+    ) -> OpenedData:
+        """Opens data for this run: inputs as it was trained on, labels as classes of it.
+
+        Args:
+          data: A folder in the layout of the task, with the run's modalities and classes; None
+            takes what the run was trained on, which must not have changed since.
+          fold: Run of cross-validation that tells the splits; None takes that of the run, or 1 of
+            other data.
+          batch_size: Samples in a batch.
+          cache_dir: Where prepared data are kept; None takes where the run had them, or the
+            default of other data.
+          parallel: How a batch is spread over several devices.
+
+        Raises:
+          UserError: If the data are not there, do not fit, or have changed.
+        """
+        records = self._records(data, fold, cache_dir)
+        placement = training.Placement(parallel=parallel)
+        plan = BatchPlan(
+            batch_size=batch_size,
+            seed=0,
+            rows=placement.rows(batch_size),
+            evaluation_size=batch_size,
+            evaluation_rows=placement.rows(batch_size),
+        )
+        task = self._task(placement.axis_name)
+        learned, own = self.saved.learned, data is None
+        splits = task.open(records, records.data, task.spec, plan, learned, norms=own)
+        if own:
+            known = Fingerprint(splits.fingerprint.parts)
+            if differing := known.differing(self.saved.fingerprint):
+                what = f"these data have changed since the run: {', '.join(differing)}"
+                remedy = "bring them back, or name the folder to score what it holds now"
+                raise UserError(what, where=records.data, remedy=remedy)
+        return OpenedData(self, task, splits, placement)
+
+    def _records(self, data, fold, cache_dir) -> RecordOptions:
+        """How records are made: as in the run, of its own data or of others."""
+        kind = ParcelRecords if self.task.name == "parcel" else PatchRecords
+        try:
+            own = saved.restore(kind, self.saved.records)
+        except ValueError as error:
+            where, remedy = self.folder / saved.RUN, "copy the run again"
+            raise UserError(f"records: {error}", where=where, remedy=remedy) from error
+        cache = None if cache_dir is None else pathlib.Path(cache_dir)
+        if data is None:
+            if own.data is None or not own.data.exists():
+                what, remedy = f"the data of this run, {own.data}, are not here", "name a folder"
+                raise UserError(what, where=self.folder, remedy=remedy)
+            return dataclasses.replace(own, fold=fold or own.fold, cache_dir=cache or own.cache_dir)
+        folder = pathlib.Path(data)
+        return dataclasses.replace(
+            own, data=folder, fold=fold or 1, split_lists=None, cache_dir=cache
+        )
+
+    def evaluate(
+        self, data: str | os.PathLike[str] | None = None, *, split: str = "test", **options: Any
+    ) -> training.Outcome:
+        """Scores data, by default the test samples of the run.
+
+        Args:
+          data: See `open_data`.
+          split: `train`, `val` or `test`.
+          **options: Those of `open_data`.
+        """
+        return self.open_data(data, **options).evaluate(split=split)
+
+
+@dataclasses.dataclass(frozen=True)
+class OpenedData:
+    """Data opened for a run.
+
+    Attributes:
+      run: The run.
+      task: Its task, on these devices.
+      splits: The records.
+      placement: Where batches lie.
+    """
+
+    run: Run
+    task: Task
+    splits: Splits
+    placement: training.Placement
+
+    @functools.cached_property
+    def model(self) -> nn.Module:
+        """The model as batches of validation and test need it."""
+        size = self.splits.plan.evaluation_size
+        tested = for_evaluation(self.placement)
+        build, _ = model_for(self.task, self.splits, "val", "test", size=size, placement=tested)
+        return build()
+
+    @functools.cached_property
+    def state(self) -> training.TrainState:
+        """The state that was tested, on the devices."""
+        variables = self.run.variables
+        state = training.TrainState(
+            step=jnp.zeros((), jnp.int32),
+            params=variables["params"],
+            batch_stats=variables.get("batch_stats", {}),
+            opt_state=(),
+        )
+        return self.placement.whole(state)
+
+    @functools.cached_property
+    def _scorer(self) -> Scorer:
+        return Scorer(self.task, self.splits, self.placement, self.model)
+
+    def evaluate(
+        self, batches: Iterable[Batch] | None = None, *, split: str = "test"
+    ) -> training.Outcome:
+        """Scores `batches` of a split, by default all of it, as the run's own test did."""
+        score = self._scorer.of(self.state, split, batches=batches)
+        return self.task.test(score, self.run.saved.context)
+
+    def predict(self, batch: Batch) -> PyTree[Array]:
+        """What the model gives out for a batch: classes or a map, ``b ...``; does not wait."""
+        context = {name: jnp.float32(x) for name, x in self.run.saved.context.items()}
+        step, where = self._prediction_step, self.placement
+        return step(self.state, where.batch(batch.series), where.whole(context))
+
+    @functools.cached_property
+    def _prediction_step(self) -> Any:
+        return training.make_prediction_step(
+            model=self.model, output=self.task.output, placement=self.placement
+        )
+
+
+def _variables(task: Task, series: Mapping[str, Series]) -> PyTree[Array]:
+    """Weights of a task's model, by shape alone; those of training, for auxiliary decoders."""
+    rngs = {name: jax.random.key(0) for name in ("params", "dropout")}
+    variables = task.model().init(rngs, series, train=True)
+    return {"params": variables["params"], "batch_stats": variables.get("batch_stats", {})}
+
+
+def open_run(folder: str | os.PathLike[str]) -> Run:
+    """Opens the finished run in `folder`, wherever that lies; see `Run`."""
+    return Run(folder)

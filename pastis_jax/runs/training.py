@@ -1,0 +1,394 @@
+"""Trains a task on records into a run's folder: from first weights to what the run carries."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from jaxtyping import PyTree
+
+from pastis_jax import machine, training, viz
+from pastis_jax.data import simulate
+from pastis_jax.data.splits import BatchPlan, Splits
+from pastis_jax.nn import reference_initialisation
+from pastis_jax.rng import fold_in_name
+from pastis_jax.runs import saved
+from pastis_jax.tasks import Learned, Task
+from pastis_jax.temporal_dropout import temporal_dropout
+from pastis_jax.training import EpochMetrics, Outcome, Placement, Recipe, RunFolder, TrainState
+from pastis_jax.types import Batch
+
+
+@dataclasses.dataclass(frozen=True)
+class Watching:
+    """How a run is watched, which changes nothing of it.
+
+    Attributes:
+      checkpoint_steps: Also write a checkpoint within an epoch, every so many steps of it.
+      tensorboard: Write TensorBoard events.
+      profile: Trace a few training steps.
+    """
+
+    checkpoint_steps: int | None = None
+    tensorboard: bool = False
+    profile: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Start:
+    """Weights that training starts from.
+
+    Attributes:
+      variables: `params` and `batch_stats`.
+    """
+
+    variables: Mapping[str, PyTree]
+
+
+def plan_of(recipe: Recipe, placement: Placement) -> BatchPlan:
+    """Sizes and seed of the batches of a run, and which of their samples this process makes."""
+    size = recipe.evaluation_size
+    return BatchPlan(
+        batch_size=recipe.batch_size,
+        seed=recipe.seed,
+        rows=placement.rows(recipe.batch_size),
+        evaluation_size=size,
+        evaluation_rows=for_evaluation(placement).rows(size),
+    )
+
+
+def for_evaluation(placement: Placement) -> Placement:
+    """Where batches of validation and test lie: they are taken whole."""
+    return dataclasses.replace(placement, parts=1)
+
+
+def drop_rates(task: Task, recipe: Recipe) -> dict[str, float]:
+    """Rates of temporal dropout by modality; empty for none."""
+    if not recipe.temporal_dropout:
+        return {}
+    return {name: task.dataset[name].drop_rate for name in task.spec.modalities}
+
+
+def model_for(
+    task: Task, splits: Splits, *names: str, size: int, placement: Placement, **options: Any
+) -> tuple[Callable[..., nn.Module], Mapping[str, int]]:
+    """What builds the model for batches of these splits, and the most dates that they may have.
+
+    Args:
+      task: The task.
+      splits: The records.
+      *names: Splits that batches come from.
+      size: Samples in a batch.
+      placement: Where they lie.
+      **options: `rates` of temporal dropout.
+    """
+    share = -(-size // placement.parts)
+    if placement.axis_name is not None:
+        share = placement.padded(size) // (placement.devices * placement.parts)
+    most = task.room(splits, names, share, options.get("rates", {}))
+    # Of sharded batches the frames stay where they are, on all devices, and are all encoded.
+    packed = placement.axis_name is not None or placement.devices == 1
+    return functools.partial(task.model, most if packed else {}), most
+
+
+class Scorer:
+    """Scores states by a task's metrics; each is compiled once.
+
+    Args:
+      task: The task.
+      splits: The records.
+      placement: Where batches of validation and test lie.
+      model: As these batches need it.
+    """
+
+    def __init__(self, task: Task, splits: Splits, placement: Placement, model: nn.Module):
+        self._task, self._splits, self._placement = task, splits, placement
+        self.model = model
+        self._metrics, self._steps = task.metrics(splits), {}
+
+    def __call__(
+        self,
+        state: TrainState,
+        split: str,
+        metric: str,
+        *,
+        batches: Iterator[Batch] | None = None,
+        augment: Any = None,
+        key: jax.Array | None = None,
+        **context: float,
+    ) -> Outcome:
+        """Scores `state` on the samples of `split`, or on `batches` of it."""
+        count, empty = self._metrics[metric]
+        step = self._steps.get(metric)
+        if step is None or augment is not None:
+            step = training.make_evaluation_step(
+                model=self.model,
+                loss=self._task.loss,
+                metric=count,
+                placement=self._placement,
+                augment=augment,
+                key=key,
+            )
+        if augment is None:
+            self._steps[metric] = step
+        size = self._splits.plan.evaluation_size
+        return training.evaluate(
+            state,
+            self._splits.evaluation(split) if batches is None else batches,
+            step=step,
+            empty=lambda: EpochMetrics.empty(empty(), size),
+            placement=self._placement,
+            context={name: jnp.float32(value) for name, value in context.items()},
+            identify=self._splits.sources[split].identifier,
+        )
+
+    def of(self, state: TrainState, split: str, **options: Any) -> Callable[..., Outcome]:
+        """A task's `Score` for this state and split."""
+        return functools.partial(self, state, split, **options)
+
+
+def train(
+    task: Task,
+    splits: Splits,
+    recipe: Recipe,
+    folder: RunFolder,
+    *,
+    placement: Placement,
+    started: float,
+    fold: int = 1,
+    records: Mapping[str, Any] | None = None,
+    options: Mapping[str, Any] | None = None,
+    plugins: tuple[str, ...] = (),
+    start: Start | None = None,
+    warmup: int = 0,
+    watching: Watching | None = None,
+    more: Callable[[Callable[[Batch], tuple[Any, Any]]], Mapping[str, Any]] | None = None,
+    say: Callable[[str], None] = print,
+) -> dict[str, Any]:
+    """Trains from where a run stopped, selects on validation, tests, draws, writes the run.
+
+    Args:
+      task: The task.
+      splits: The records.
+      recipe: How it is trained.
+      folder: Folder of the run; begun now, or continued.
+      placement: Where state and batches lie.
+      started: `time.perf_counter()` at the start of the run.
+      fold: Run of cross-validation, for the result.
+      records: How the records were made, for the run; JSON-able.
+      options: What else the task was made with, for the run.
+      plugins: Modules that were imported, for the run.
+      start: Weights to start from instead of drawn ones.
+      warmup: First epochs that the task's warm-up model is trained in.
+      watching: How the run is watched.
+      more: Gives what else goes into result.json, of what predicts on one device.
+      say: Tells the reader a line.
+
+    Returns:
+      What result.json will hold.
+
+    Raises:
+      UserError: For a mistake in the arguments or the folder.
+      NonFiniteLossError: Naming step and samples.
+      OSError: If something cannot be written.
+    """
+    watching = watching or Watching()
+    data_seconds = time.perf_counter() - started
+    rates, tested = drop_rates(task, recipe), for_evaluation(placement)
+    build, most = model_for(
+        task, splits, "train", size=recipe.batch_size, placement=placement, rates=rates
+    )
+    build_tested, _ = model_for(
+        task, splits, "val", "test", size=recipe.evaluation_size, placement=tested
+    )
+    scorer = Scorer(task, splits, tested, build_tested())
+    model = build()
+
+    steps = recipe.epochs * splits.steps_per_epoch
+    optimizer, key = recipe.make_optimizer(steps), jax.random.key(recipe.seed)
+    state = _first_state(model, optimizer, next(splits.evaluation("val")), key, recipe, start)
+    table = training.parameter_table(state.params)
+    describe(task, state, say)
+    events = training.Events(folder.path / "tensorboard") if watching.tensorboard else None
+    profile = None
+    if watching.profile and training.is_main():
+        profile = training.Profile(folder.path / "profile", first=min(3, steps // 2))
+    folder.begin(splits.fingerprint.parts)
+    augment = None
+    if rates:
+        shared = {"rates": rates, "most": most, "axis_name": placement.axis_name}
+        augment = functools.partial(temporal_dropout, **shared)
+
+    def step(model: nn.Module) -> training.TrainStep:
+        return training.make_train_step(
+            model=model,
+            loss=task.loss,
+            metric=task.metric,
+            optimizer=optimizer,
+            key=key,
+            placement=placement,
+            augment=augment,
+            ema=recipe.ema,
+        )
+
+    warmup = min(warmup, max(0, recipe.epochs - 1))
+    fit = training.fit(
+        state,
+        splits.training(),
+        epochs=recipe.epochs,
+        steps_per_epoch=splits.steps_per_epoch,
+        step=step(model),
+        empty=lambda: EpochMetrics.empty(task.empty(), recipe.batch_size),
+        validate=lambda state: task.validate(scorer.of(state, "val")),
+        checkpoints=training.Checkpoints(folder.path / "checkpoints", folder.config),
+        folder=folder,
+        placement=placement,
+        score=task.scores[0],
+        warmup=warmup,
+        warmup_step=step(build(warmup=True)) if warmup else None,
+        checkpoint_steps=watching.checkpoint_steps,
+        events=events,
+        profile=profile,
+        identify=splits.sources["train"].identifier,
+    )
+    context = task.context(fit.best)
+    test = task.test(scorer.of(fit.state, "test"), context)
+    result = {
+        **facts(task, splits, recipe, fold, fit, table),
+        "seconds": {
+            "data": data_seconds,
+            "compile": fit.compile_seconds,
+            "train": fit.train_seconds,
+            "data wait": fit.wait_seconds,
+            "inference": test.seconds,
+            "total": time.perf_counter() - started,
+        },
+        "throughput": {"train": fit.rate, "inference": test.rate},
+        "test": task.summary(test),
+        "val": task.summary(fit.best),
+        **task.counts(test),
+        **context,
+    }
+    if recipe.removed_optical:
+        result["test_removed_optical"] = _removed(task, recipe, scorer, fit.state, key, context)
+    if training.is_main():
+        _draw(task, splits, recipe, folder, fit.state, context, test, result, more)
+    learned = Learned(splits.dataset, splits.classes, splits.encode.statistics)
+    run = saved.Saved(
+        task=task.name,
+        spec=task.spec,
+        options=options or {},
+        learned=learned,
+        context=context,
+        fingerprint=splits.fingerprint.parts,
+        records=records or {},
+        plugins=plugins,
+    )
+    saved.write(folder, run, fit.state.variables)
+    return result
+
+
+def _first_state(model, optimizer, batch, key, recipe: Recipe, start: Start | None) -> TrainState:
+    state = training.create_state(model, optimizer, batch, key)
+    if recipe.initialisation == "reference":
+        drawn = fold_in_name(key, "reference")
+        params = reference_initialisation(drawn, state.params, state.batch_stats)
+        state = state.replace(params=params)
+    if start is not None:
+        variables = start.variables
+        state = state.replace(params=variables["params"], batch_stats=variables["batch_stats"])
+    if recipe.ema:
+        state = state.replace(average=jax.tree.map(jnp.copy, state.variables))
+    return state
+
+
+def describe(task: Task, state: TrainState, say: Callable[[str], None]) -> None:
+    """Tells how many parameters a model has, and where."""
+    table = training.parameter_table(state.params, depth=1)
+    scheme = f"{task.spec.fusion} fusion of {', '.join(task.spec.modalities)}"
+    say(f"{scheme}: {sum(table.values()):,} parameters")
+    for name, number in table.items():
+        say(f"  {number:>9,} {name}")
+
+
+def _removed(task, recipe, scorer, state, key, context) -> dict[str, Any]:
+    """Test scores with dates of optical modalities removed, by the share of them."""
+    optical = [name for name in task.spec.modalities if task.dataset[name].optical]
+    results = {}
+    for share in recipe.removed_optical:
+        removal = functools.partial(
+            temporal_dropout, rates=dict.fromkeys(optical, share), axis_name=task.axis_name
+        )
+        key_of_removal = fold_in_name(key, "removed dates")
+        score = scorer.of(state, "test", augment=removal, key=key_of_removal)
+        results[str(share)] = task.summary(task.test(score, context))
+    return results
+
+
+def facts(
+    task: Task,
+    splits: Splits,
+    recipe: Recipe,
+    fold: int,
+    fit: training.Fit,
+    table: Mapping[str, int],
+) -> dict[str, Any]:
+    """What every result.json holds, whatever the task."""
+    spec, root = task.spec, splits.root
+    simulated = simulate.is_simulated(root)
+    return {
+        "title": f"{task.title}, {spec.fusion} fusion of {' + '.join(spec.modalities)}, "
+        f"fold {fold}, {'simulated data' if simulated else root.name}",
+        "task": task.name,
+        "dataset": splits.dataset.name,
+        "fusion": spec.fusion,
+        "modalities": spec.modalities,
+        "temporal_dropout": recipe.temporal_dropout,
+        "auxiliary": spec.auxiliary,
+        "fold": fold,
+        "seed": recipe.seed,
+        "data": "simulated" if simulated else "given",
+        "folder": str(root),
+        "samples": task.samples,
+        "epochs": recipe.epochs,
+        "best_epoch": fit.epoch,
+        "parameters": sum(table.values()),
+        "parameters_by_module": table,
+        "peak_memory_gb": machine.peak_memory(),
+        "device": machine.devices(),
+        "code": machine.code_version(),
+    }
+
+
+def make_predict(
+    task: Task, variables: PyTree, context: Mapping[str, float]
+) -> Callable[[Batch], tuple[Any, Any]]:
+    """Returns what gives the model's prediction and output of a batch, on one device alone."""
+    alone = dataclasses.replace(task, axis_name=None)
+    model = alone.model()
+
+    @jax.jit
+    def predict(variables, series):
+        prediction = model.apply(variables, series)
+        return prediction, alone.output(prediction, **context)
+
+    variables = jax.device_get(variables)
+    return lambda batch: predict(variables, batch.series)
+
+
+def _draw(task, splits, recipe, folder, state, context, test, result, more) -> None:
+    """Draws the pictures of a run, and adds to its result what needs predictions."""
+    if recipe.epochs:
+        log, picture = folder.path / "metrics.jsonl", folder.path / "learning_curves.png"
+        viz.learning_curves(log, picture, score=task.scores[0])
+    task.draw(test, folder.path)
+    predict = make_predict(task, state.variables, context)
+    if more is not None:
+        result.update(more(predict))
+    task.panel(predict, splits, folder.path, result["title"])
