@@ -45,8 +45,8 @@ class Config:
     out: pathlib.Path
     """File to write: .json with --run, .png with --draw."""
     run: pathlib.Path | None = None
-    """Folder of a finished run. Of one without anything optical (PASTIS-R: S2), the score is the same
-    at every share."""
+    """Folder of a finished run. Of one without anything optical (S2 in PASTIS-R), the score is the
+    same at every share."""
     draw: pathlib.Path | None = None
     """Draw Figure 7 from all that was measured in this folder and below."""
     ratios: tuple[float, ...] = tuple(i / 10 for i in range(11))

@@ -1,4 +1,4 @@
-"""What the paper's tools read of finished runs: where they are, what they are called, their data."""
+"""What the paper's tools read of finished runs: where they are, their names, their data."""
 
 from __future__ import annotations
 
