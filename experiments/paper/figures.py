@@ -57,9 +57,8 @@ class PaperFigure:
 
 FIGURES = (
     PaperFigure("figure5", "parcel", _CLASSIFIED, maps=False),
-    PaperFigure(
-        "figure10", "panoptic", _PANOPTIC, maps=False
-    ),  # the classes in the order of figure 5
+    # The classes of figure 10 are in the order of figure 5.
+    PaperFigure("figure10", "panoptic", _PANOPTIC, maps=False),
     PaperFigure("figure8", "semantic", _CLASSIFIED, observed=True),
     PaperFigure("figure9", "panoptic", _PANOPTIC, observed=True),
     PaperFigure("figure11", "panoptic", _RADAR | _PANOPTIC),
