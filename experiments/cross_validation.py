@@ -11,6 +11,7 @@ for each seed.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import pathlib
 import sys
@@ -21,14 +22,13 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from experiments import common
 from experiments.paper import pooled
 from experiments.paper.cells import Cell, Cells, Shard
-from experiments.restored import TASKS
+from pastis_jax.cli import config as configs
+from pastis_jax.cli import console, train
 from pastis_jax.errors import UserError
+from pastis_jax.tasks import TASKS
 from pastis_jax.training import write_json
-
-SCORES = {"parcel": ("mIoU", "OA"), "semantic": ("mIoU", "OA"), "panoptic": ("PQ", "SQ", "RQ")}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,8 +40,9 @@ class Config:
 
     task: Literal["parcel", "semantic", "panoptic"]
     """Whose experiment to run."""
-    folds: tuple[Literal[1, 2, 3, 4, 5], ...] = (1, 2, 3, 4, 5)
-    """Official runs, as in the experiments' --fold."""
+    folds: tuple[int, ...] | None = None
+    """Runs of cross-validation, as in the experiments' --fold. Default: all that the dataset has,
+    PASTIS-R five."""
     seeds: tuple[int, ...] = (0,)
     """Seeds of training."""
     out: pathlib.Path | None = None
@@ -67,45 +68,47 @@ def run(config: Config, flags: Sequence[str]) -> dict[str, Any] | None:
     Raises:
       UserError: For a mistake in the arguments, before anything is run.
     """
-    check(config, flags)
-    out = config.out or common.default_out(f"{config.task}-cross-validation")
+    folds = folds_of(config, check(config, flags))
+    out = config.out or train.default_out(f"{config.task}-cross-validation")
     out = out.expanduser()
     shard = Shard.parse(config.shard) if config.shard else None
-    cells = Cells(out, [cell(config.task, flags, f, s) for s in config.seeds for f in config.folds])
+    by_place = {
+        (fold, seed): cell(config.task, flags, fold, seed)
+        for seed, fold in itertools.product(config.seeds, folds)
+    }
+    cells = Cells(out, list(by_place.values()))
     cells.run(workers=config.workers, shard=shard)
-    missing = [name for name, one in cells.cells.items() if cells.status(one) != "done"]
+    missing = [run.name for run in by_place.values() if cells.status(run) != "done"]
     if missing:
         print(
             f"Still missing below {out}: {', '.join(missing)}; the same command with --out {out} "
             "runs them."
         )
-        mine = (shard or Shard()).of(list(cells.cells.values()))
-        return None if any(one.name in missing for one in mine) else {}
+        mine = (shard or Shard()).of(list(by_place.values()))
+        return None if any(run.name in missing for run in mine) else {}
     results = {
-        seed: [
-            json.loads((out / cell(config.task, flags, fold, seed).result).read_text())
-            for fold in config.folds
-        ]
+        seed: [json.loads((out / by_place[fold, seed].result).read_text()) for fold in folds]
         for seed in config.seeds
     }
-    summary = summarise(results, SCORES[config.task])
+    scores = TASKS[config.task].scores
+    summary = summarise(results, scores)
     write_json(out / "cross_validation.json", {"command": list(flags), **summary})
-    show(summary, SCORES[config.task])
+    show(summary, scores)
     print(f"All of it is in {out / 'cross_validation.json'}.")
     return summary
 
 
-def check(config: Config, flags: Sequence[str]) -> None:
-    """Refuses what the experiment would refuse.
+def check(config: Config, flags: Sequence[str]) -> configs.Config:
+    """Refuses what the experiment would refuse, whatever its data are.
+
+    Returns:
+      The configuration of the experiment.
 
     Raises:
       UserError: Naming the flag.
     """
-    experiment = TASKS[config.task]
     prog = f"python -m experiments.cross_validation --task {config.task}"
-    given = tyro.cli(experiment.Config, prog=prog, args=list(flags))
-    if getattr(given, "init_from", None) is None:
-        experiment.complete(given)
+    experiment = configs.parse(config.task, list(flags), prog=prog)
     for flag in ("--fold", "--seed", "--out", "--overwrite", "--distributed"):
         if any(x == flag or x.startswith(f"{flag}=") for x in flags):
             remedy = "leave it out; there are --folds, --seeds and --out"
@@ -116,16 +119,37 @@ def check(config: Config, flags: Sequence[str]) -> None:
         raise UserError(what, where="--shard", remedy=remedy)
     if config.workers < 1:
         raise UserError("must be at least 1", where="--workers", remedy="give 1, say")
+    return experiment
 
 
-def check_runs(folds: Sequence[int], seeds: Sequence[int]) -> None:
+def folds_of(config: Config, experiment: configs.Config) -> tuple[int, ...]:
+    """The runs of cross-validation that are asked for, or all that the dataset has.
+
+    Raises:
+      UserError: If the dataset has not these, or its folder is none.
+    """
+    dataset = train.dataset_of(experiment)
+    folds = tuple(range(1, dataset.runs + 1))
+    if config.folds is None:
+        return folds
+    if not {*config.folds} <= {*folds}:
+        what = f"{dataset.name} has runs 1 to {dataset.runs}, got {config.folds}"
+        raise UserError(what, where="--folds", remedy="give some of these")
+    return config.folds
+
+
+def check_runs(folds: Sequence[int] | None, seeds: Sequence[int]) -> None:
     """Refuses folds and seeds that are none, or none that an experiment takes.
+
+    Args:
+      folds: The folds; None for all.
+      seeds: The seeds.
 
     Raises:
       UserError: Naming the flag.
     """
     for flag, values in (("--folds", folds), ("--seeds", seeds)):
-        if not values or len(set(values)) < len(values):
+        if values is not None and (not values or len(set(values)) < len(values)):
             raise UserError(f"got {values}", where=flag, remedy="give at least one, each once")
     if not all(0 <= seed < 2**32 for seed in seeds):
         raise UserError(f"got {seeds}", where="--seeds", remedy="give 0 to 4294967295 each")
@@ -148,9 +172,9 @@ def summarise(
       scores: Names of the scores.
     """
 
-    def spreads(found):
-        found = list(found)
-        return {n: pooled.spread([one[n] for one in found]) for n in scores}
+    def spreads(tests):
+        tests = list(tests)
+        return {name: pooled.spread([test[name] for test in tests]) for name in scores}
 
     together = {seed: pooled.pool(folds) for seed, folds in results.items()}
     first = next(iter(results.values()))
@@ -195,9 +219,9 @@ def main(argv: list[str] | None = None) -> None:
     """Command line."""
     prog = "python -m experiments.cross_validation"
     config, flags = tyro.cli(Config, prog=prog, args=argv, return_unknown_args=True)
-    found = []
-    common.command(lambda: found.append(run(config, flags)))
-    if found == [None]:
+    summaries = []
+    console.command(lambda: summaries.append(run(config, flags)))
+    if summaries == [None]:
         raise SystemExit(1)
 
 

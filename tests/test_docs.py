@@ -15,6 +15,8 @@ import tyro
 
 from experiments import cross_validation
 from experiments.paper.paper_numbers import CELLS, paper_value
+from pastis_jax.cli import main
+from pastis_jax.cli.config import CONFIGS
 from pastis_jax.data.simulate import Difficulty
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -44,6 +46,11 @@ def without_code(text):
     return re.sub(r"^```.*?^```|`[^`\n]+`", "", text, flags=re.DOTALL | re.MULTILINE)
 
 
+def only_code(text):
+    """The code of a page, a piece a line; as it stands, a command may be a part of it."""
+    return "\n".join(re.findall(r"^```.*?^```|`[^`\n]+`", text, flags=re.DOTALL | re.MULTILINE))
+
+
 def anchors(page):
     """Anchors of the headings of a page, as GitHub makes them."""
     text = re.sub(r"^```.*?^```", "", prose(page), flags=re.DOTALL | re.MULTILINE)
@@ -69,17 +76,35 @@ def test_links_resolve(page):
 
 
 def commands():
-    """Every `python -m MODULE ...` of ours on the pages, from the module on."""
+    """Every command of ours on the pages: `pastis-jax ...`, or what follows `python -m`."""
+    begin = rf"(?:python -m (?={PACKAGES})|(?<![\w/.'-])(?=pastis-jax [a-z]))"
     for page in PAGES:
         text = re.sub(r"\\\n\s*", "", prose(page))
-        for command in re.findall(rf"python -m ((?:{PACKAGES})\b[^`\n]*)", text):
+        for command in re.findall(rf"{begin}([^`\n]*)", only_code(text)):
             command = re.split(r"&&|\||;|\s#", command)[0].rstrip()
             ends_another = command.count('"') % 2  # a command that is an argument itself
             yield command.removesuffix('"') if ends_another else command
 
 
+def parts_of(command):
+    """The module of a command, the dataclass of its arguments or None, and what it is given."""
+    module, *given = shlex.split(command)
+    if module == "pastis-jax":
+        name, *given = given
+        assert name in {"train", *main.COMMANDS}, f"pastis-jax has no {name}"
+        if name == "train":
+            task, *given = given
+            return module, CONFIGS[task], given
+        return module, arguments_of(f"pastis_jax.cli.{name}"), given
+    return module, arguments_of(module), given
+
+
 def arguments_of(module):
-    """The dataclass of a command's arguments; None where it takes none."""
+    """The dataclass of a module's arguments; None where it takes none."""
+    task = module.removeprefix("experiments.")
+    if task in CONFIGS:
+        assert importlib.import_module(module).main.args == (task,)
+        return CONFIGS[task]
     spec = importlib.util.find_spec(module)
     assert spec, f"there is no {module}"
     if spec.submodule_search_locations is not None:
@@ -97,8 +122,7 @@ def from_clone(monkeypatch):
 
 @pytest.mark.parametrize("command", sorted(set(commands())))
 def test_commands_exist(command, capsys):
-    module, *given = shlex.split(command)
-    kind = arguments_of(module)
+    module, kind, given = parts_of(command)
     if not given:
         return
     assert kind, f"{module} takes no arguments"
@@ -113,12 +137,19 @@ def test_commands_exist(command, capsys):
 
 
 def test_flags_exist():
-    kinds = {arguments_of(command.split()[0]) for command in commands()} - {None}
-    fields = {field.name for kind in kinds for field in dataclasses.fields(kind)}
+    kinds = {kind for _, kind, _ in map(parts_of, commands())} - {None}
+    fields = {name for kind in kinds for name in names_of(kind)}
     known = {"--" + name.replace("_", "-") for name in fields} | {"--help", *FOREIGN_FLAGS}
     for page in PAGES:
         named = set(re.findall(r"`(--[\w-]+)", prose(page)))
         assert named <= known, page.name
+
+
+def names_of(kind):
+    """The names of a command's arguments."""
+    if kind in CONFIGS.values():
+        return [*kind().leaves()]
+    return [field.name for field in dataclasses.fields(kind)]
 
 
 def rows(text):

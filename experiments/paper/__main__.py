@@ -24,12 +24,14 @@ from typing import Literal
 import jax
 import tyro
 
-from experiments import common, cross_validation
+from experiments import cross_validation
 from experiments.paper import cloud_cover, figures
 from experiments.paper.cells import ROOT, Cell, Cells, Shard
-from pastis_jax.data.nomenclature import MODALITIES
-from pastis_jax.data.pixel_sets.prepare import prepare_pixel_sets
+from pastis_jax.cli import console
+from pastis_jax.data import simulate
+from pastis_jax.data.pastis_r import PASTIS_R
 from pastis_jax.data.patches.prepare import prepare_patches
+from pastis_jax.data.pixel_sets.prepare import prepare_pixel_sets
 from pastis_jax.errors import UserError
 
 Part = Literal[
@@ -99,8 +101,8 @@ OF_ONE_RUN = ("table4", "figure6", "figure8", "figure9", "figure11", "attention"
 """They show the first fold with the first seed; the others all folds and seeds."""
 
 SETS = {
-    "pixel sets": (common.simulated_pixel_set, prepare_pixel_sets),
-    "patches": (common.simulated_patches, prepare_patches),
+    "pixel sets": (simulate.default_pixel_sets, prepare_pixel_sets),
+    "patches": (simulate.default_patches, prepare_patches),
 }
 NARROW = (
     *("--encoder-widths", "8", "16", "--decoder-widths", "8", "16"),
@@ -209,40 +211,40 @@ def given(config: Config) -> Mapping[str, pathlib.Path]:
     Raises:
       UserError: If a folder is missing, or there are two of a kind.
     """
-    folders = common.simulated_small(config.cache_dir) if config.smoke else config.data
-    found: dict[str, pathlib.Path] = {}
+    folders = simulate.default_small(config.cache_dir) if config.smoke else config.data
+    by_kind: dict[str, pathlib.Path] = {}
     for folder in folders:
         folder = folder.expanduser().absolute()
         if not folder.is_dir():
             raise UserError("no such folder", where=folder, remedy="give an official folder")
         kind = "pixel sets" if (folder / "metadata_parcel.csv").exists() else "patches"
-        if kind in found:
+        if kind in by_kind:
             remedy = "give one folder of pixel sets and one of patches"
-            raise UserError(f"{found[kind]} holds {kind} too", where=folder, remedy=remedy)
-        found[kind] = folder
-    return found
+            raise UserError(f"{by_kind[kind]} holds {kind} too", where=folder, remedy=remedy)
+        by_kind[kind] = folder
+    return by_kind
 
 
 def cells(config: Config) -> list[Cell]:
     """Everything that `config` asks for, each cell after those that it needs."""
     parts = [part for part in PARTS if part in (config.only or PARTS)]
-    runs = list(itertools.product(config.folds, config.seeds))
-    first = runs[:1]
-    found = [
-        training(config, row, *one)
+    places = list(itertools.product(config.folds, config.seeds))
+    first = places[0]
+    wanted = [
+        training(config, row, *place)
         for part in parts
         for row in ROWS[part]
-        for one in (first if part in OF_ONE_RUN else runs)
+        for place in ([first] if part in OF_ONE_RUN else places)
     ]
     if "figure7" in parts:
-        found += [clouds(config, row, *one) for row in ROWS["figure7"] for one in runs]
+        wanted += [clouds(config, row, *place) for row in ROWS["figure7"] for place in places]
     if "figure6" in parts:
-        found += gradient_flow(config, *first[0])
+        wanted += gradient_flow(config, *first)
     if "attention" in parts:
-        found += [attention(config, row, *first[0]) for row in ROWS["attention"]]
+        wanted += [attention(config, row, *first) for row in ROWS["attention"]]
     if "table4" in parts:
-        found += [inference(config, row, *first[0]) for row in ROWS["table4"]]
-    return list(dict.fromkeys(found))
+        wanted += [inference(config, row, *first) for row in ROWS["table4"]]
+    return list(dict.fromkeys(wanted))
 
 
 def training(config: Config, row: Row, fold: int, seed: int) -> Cell:
@@ -304,8 +306,8 @@ def gradient_flow(config: Config, fold: int, seed: int) -> list[Cell]:
 def source(config: Config, task: str) -> tuple[str, ...]:
     """Flags that say where the data of a task are; none for the simulated set."""
     folders, kind = given(config), "pixel sets" if task == "parcel" else "patches"
-    found = ("--data", str(folders[kind])) if kind in folders else ()
-    return (*found, *(("--compute-statistics",) * config.compute_statistics), *_cache(config))
+    data = ("--data", str(folders[kind])) if kind in folders else ()
+    return (*data, *(("--compute-statistics",) * config.compute_statistics), *_cache(config))
 
 
 def _cache(config: Config) -> tuple[str, ...]:
@@ -325,7 +327,7 @@ def prepare(config: Config, wanted: Sequence[Cell]) -> None:
         print(f"Looking at {root}.", flush=True)
         prepared(
             root,
-            modalities=tuple(MODALITIES),
+            modalities=PASTIS_R.names,
             cache=config.cache_dir,
             compute_statistics=config.compute_statistics,
         )
@@ -343,7 +345,7 @@ def draw(config: Config) -> None:
     for part in parts:
         for earlier in folder.glob(f"{part}*.png"):
             earlier.unlink()
-    only = tuple(one.name for one in figures.FIGURES if one.name in parts)
+    only = tuple(figure.name for figure in figures.FIGURES if figure.name in parts)
     if only:
         with _told():
             figures.run(
@@ -382,7 +384,7 @@ def main(argv: list[str] | None = None) -> None:
     """Command line."""
     config = tyro.cli(Config, prog="python -m experiments.paper", args=argv)
     complete = []
-    common.command(lambda: complete.append(run(config)))
+    console.command(lambda: complete.append(run(config)))
     if complete == [False]:
         raise SystemExit(1)
 

@@ -2,12 +2,13 @@
 
     python -m experiments.paper.attention --run runs/parcel-late-fold1-... --out attention.json
 
-Runs the model over its test fold and adds up the attention of its L-TAEs in bins of days since
-2018-09-01, for parcels and, at the coarsest level of U-TAE, for images. The file holds the mean
-attention of each head in each bin, by modality and true class: over the bins of what an L-TAE reads
-it sums to 1. Single-modality models, late and decision fusion have an L-TAE for each modality. That
-of mid fusion reads the dates of all, which share its attention; that of early fusion reads all
-channels at the dates of the first modality, under whose name it stands.
+Runs the model over its test fold and adds up the attention of its L-TAEs in bins of days since the
+start of the season, for parcels and, at the coarsest level of U-TAE, for images. The file holds the
+bins from the first acquisition to the last, and the mean attention of each head in each of them, by
+modality and true class: over the bins of what an L-TAE reads it sums to 1. Single-modality models,
+late and decision fusion have an L-TAE for each modality. That of mid fusion reads the dates of all,
+which share its attention; that of early fusion reads all channels at the dates of the first
+modality, under whose name it stands.
 
 Every pixel of an image counts for its own true class, with the attention of the coarse pixel that
 it lies in; void counts for none. A sample without a valid date of what an L-TAE reads is left out.
@@ -27,14 +28,17 @@ import numpy as np
 import tyro
 from jaxtyping import Array, Bool, Float, Int
 
-from experiments import arguments, common, restored
+from experiments.paper import finished
 from experiments.paper.pictures import attention_calendar
-from pastis_jax import training
-from pastis_jax.data.pastis_r import PASTIS_R
+from pastis_jax import machine, training
+from pastis_jax.cli import console
+from pastis_jax.data.splits import Splits
+from pastis_jax.errors import UserError, refuse
+from pastis_jax.runs import OpenedData
 from pastis_jax.types import Batch
 
 MOST_DAYS = 730
-"""Length of the calendar."""
+"""Of a bin."""
 DIGITS = 6
 """Decimal places in the file."""
 
@@ -62,30 +66,18 @@ def run(config: Config) -> dict[str, Any]:
     Raises:
       UserError: For every mistake in the arguments, the run or its data.
     """
-    common.check_out(config.out, ".json", kind=KIND)
-    arguments.refuse(
-        (not 1 <= config.days <= MOST_DAYS, "--days", "must be 1 to 730", "give 10, say")
-    )
-    opened = restored.open_run(config.run, cache_dir=config.cache_dir)
-    result = report(config, opened, measure(opened, config.days))
+    console.check_out(config.out, ".json", kind=KIND)
+    wrong = not 1 <= config.days <= MOST_DAYS
+    refuse("days", wrong, f"must be 1 to {MOST_DAYS}", "give 10, say")
+    opened = finished.open_data(config.run, cache_dir=config.cache_dir)
+    result = report(config, opened, *measure(opened, config.days))
     training.write_json(config.out, {"kind": KIND, **result})
     pictures = draw(result, config.out)
-    common.say(f"{config.out} holds the attention, {' and '.join(map(str, pictures))} show it.")
+    console.say(f"{config.out} holds the attention, {' and '.join(map(str, pictures))} show it.")
     return result
 
 
-def sequences(config: arguments.Config) -> dict[str, tuple[str, ...]]:
-    """The modalities whose dates each L-TAE reads, by the name of the temporal encoder."""
-    match config.fusion:
-        case "early":
-            return {"temporal": config.modalities[:1]}
-        case "mid":
-            return {"temporal": config.modalities}
-        case _:
-            return {f"temporal_{m}": (m,) for m in config.modalities}
-
-
-def measure(opened: restored.Restored, days: int) -> dict[str, dict[str, np.ndarray]]:
+def measure(opened: OpenedData, days: int) -> tuple[int, dict[str, dict[str, np.ndarray]]]:
     """Measures the attention of a run over its test fold.
 
     Args:
@@ -93,56 +85,95 @@ def measure(opened: restored.Restored, days: int) -> dict[str, dict[str, np.ndar
       days: Days in a bin.
 
     Returns:
-      For each modality, `attention` ``n k d``, mean attention in each of the bins ``d``, NaN for
-      absent classes; `weight` ``k``, number of parcels or pixels; and `acquisitions` ``d``, mean
-      number of valid dates of a sample.
+      The number of the first bin, 0 for that of the start of the season; and for each modality,
+      `attention` ``n k d``, mean attention in each of the bins ``d``, NaN for absent classes;
+      `weight` ``k``, number of parcels or pixels; `acquisitions` ``d``, mean number of valid dates
+      of a sample.
 
     Raises:
-      UserError: If there are dates outside the calendar.
+      UserError: If the model has no attention over dates.
     """
-    step, total = make_step(opened, days), None
-    for batch in opened.parts.data.evaluation("test"):
-        one = jax.device_get(step(opened.state, opened.placement.batch(batch)))
-        one = jax.tree.map(lambda x: np.asarray(x, np.float64), one)
-        total = one if total is None else jax.tree.map(np.add, total, one)
-    samples, outside = total.pop("samples"), sum(one["outside"] for one in total.values())
-    start = PASTIS_R.season_start
-    arguments.refuse(
-        (
-            outside,
-            opened.parts.data.root,
-            f"{outside:.0f} test dates are not within {MOST_DAYS} days from {start}",
-            "correct the dates",
-        )
-    )
+    read_by = sequences(opened)
+    modalities = [name for name in opened.run.modalities if name in {*sum(read_by.values(), ())}]
+    first, bins = calendar(opened.splits, modalities, days)
+    step, total = make_step(opened, days, first=first, bins=bins), None
+    for batch in opened.splits.evaluation("test"):
+        sums = jax.device_get(step(opened.state, opened.placement.batch(batch)))
+        sums = jax.tree.map(lambda x: np.asarray(x, np.float64), sums)
+        total = sums if total is None else jax.tree.map(np.add, total, sums)
+    samples = total.pop("samples")
     with np.errstate(invalid="ignore"):  # 0 / 0 is NaN: an absent class
-        return {
+        return first, {
             modality: {
-                "attention": one["attention"] / one["weight"][:, None],
-                "weight": one["weight"],
-                "acquisitions": one["acquisitions"] / samples,
+                "attention": total[modality]["attention"] / total[modality]["weight"][:, None],
+                "weight": total[modality]["weight"],
+                "acquisitions": total[modality]["acquisitions"] / samples,
             }
-            for modality, one in ((m, total[m]) for m in opened.config.modalities if m in total)
+            for modality in modalities
         }
 
 
-def make_step(opened: restored.Restored, days: int) -> Callable[..., dict[str, Any]]:
+def sequences(opened: OpenedData) -> dict[str, tuple[str, ...]]:
+    """The modalities whose dates each L-TAE reads, by the name of the temporal encoder."""
+    spec = opened.task.spec
+    return spec.scheme.reads(spec.modalities)
+
+
+def calendar(splits: Splits, modalities: Sequence[str], days: int) -> tuple[int, int]:
+    """The first bin that a test sample has an acquisition in, and how many there are to the last.
+
+    Args:
+      splits: The records.
+      modalities: Whose acquisitions.
+      days: Days in a bin.
+    """
+    source = splits.sources["test"]
+    records = (source[number] for number in range(len(source)))
+    ends = np.array(
+        [
+            (record[name]["days"].min(), record[name]["days"].max())
+            for record in records
+            for name in modalities
+            if len(record[name]["days"])
+        ]
+    )
+    first, last = int(ends[:, 0].min() // days), int(ends[:, 1].max() // days)
+    return first, last - first + 1
+
+
+def make_step(
+    opened: OpenedData, days: int, *, first: int, bins: int
+) -> Callable[..., dict[str, Any]]:
     """Returns what adds up the attention over a batch: `on_calendar`, and the real `samples`."""
-    read_by, bins = sequences(opened.config), -(-MOST_DAYS // days)
-    classes = len(opened.parts.task.classes)
+    classes = len(opened.task.classes.names)
 
     def step(state: training.TrainState, batch: Batch):
-        _, kept = opened.parts.model.apply(state.variables, batch.series, mutable=["intermediates"])
-        found = {"samples": batch.real.sum()}
-        for name, modalities in read_by.items():
-            encoder = kept["intermediates"][name]
-            (attention,) = encoder.get("temporal", encoder)["attention"]  # U-TAE holds an L-TAE
-            found |= on_calendar(
-                attention, batch, modalities, classes=classes, days=days, bins=bins
+        _, kept = opened.model.apply(state.variables, batch.series, mutable=["intermediates"])
+        sums = {"samples": batch.real.sum()}
+        for name, modalities in sequences(opened).items():
+            sums |= on_calendar(
+                _attention(kept.get("intermediates", {}), name),
+                batch,
+                modalities,
+                classes=classes,
+                days=days,
+                first=first,
+                bins=bins,
             )
-        return training.sum_over(found, opened.placement.axis_name)
+        return training.sum_over(sums, opened.placement.axis_name)
 
     return opened.placement.compiled(step, ("whole", "batch"), donate=())
+
+
+def _attention(kept: Mapping[str, Any], name: str) -> Float[Array, "b t ... n"]:
+    """What the L-TAE of a temporal encoder has attended to."""
+    try:
+        encoder = kept[name]
+        (attention,) = encoder.get("temporal", encoder)["attention"]  # U-TAE holds an L-TAE
+    except KeyError:
+        what, remedy = f"{name} of its model is no L-TAE", "give a run with one"
+        raise UserError(what, where="`run`", remedy=remedy) from None
+    return attention
 
 
 def on_calendar(
@@ -152,6 +183,7 @@ def on_calendar(
     *,
     classes: int,
     days: int,
+    first: int = 0,
     bins: int,
 ) -> dict[str, dict[str, Array]]:
     """Adds up the attention of one L-TAE over a batch.
@@ -163,33 +195,32 @@ def on_calendar(
       modalities: What the L-TAE reads.
       classes: Number of classes ``k``; other labels are void.
       days: Days in a bin.
-      bins: Number of bins ``d``, from day 0 on.
+      first: Number of the first bin, 0 for that of day 0; no date may lie before it.
+      bins: Number of bins ``d``; no date may lie after the last.
 
     Returns:
-      Sums by modality: `attention` ``n k d``, `weight` ``k``, `acquisitions` ``d``, and the number
-      of dates in no bin, `outside`.
+      Sums by modality: `attention` ``n k d``, `weight` ``k`` and `acquisitions` ``d``.
     """
     _, _, *space, heads = attention.shape
     series = [batch.series[m] for m in modalities]
-    seen = jnp.stack([one.valid.any(1) for one in series]).any(0) & batch.real
+    seen = jnp.stack([own.valid.any(1) for own in series]).any(0) & batch.real
     weight = class_weights(batch.label, seen, space, classes)
-    splits = np.cumsum([one.valid.shape[1] for one in series])[:-1]
-    found = {}
-    for modality, one, own in zip(
-        modalities, series, jnp.split(attention, splits, axis=1), strict=True
+    ends = np.cumsum([own.valid.shape[1] for own in series])[:-1]
+    sums = {}
+    for modality, own, given in zip(
+        modalities, series, jnp.split(attention, ends, axis=1), strict=True
     ):
-        valid = one.valid & batch.real[:, None]
-        binned = jax.nn.one_hot(jnp.where(valid, one.days // days, -1), bins)
-        own = own.reshape(*valid.shape, -1, heads)
-        found[modality] = {
+        valid = own.valid & batch.real[:, None]
+        binned = jax.nn.one_hot(jnp.where(valid, own.days // days - first, -1), bins)
+        given = given.reshape(*valid.shape, -1, heads)
+        sums[modality] = {
             "attention": jnp.einsum(
-                "btsn,bsk,btd->nkd", own, weight, binned, precision=jax.lax.Precision.HIGHEST
+                "btsn,bsk,btd->nkd", given, weight, binned, precision=jax.lax.Precision.HIGHEST
             ),
             "weight": weight.sum((0, 1)),
             "acquisitions": binned.sum((0, 1)),
-            "outside": valid.sum() - binned.sum(),
         }
-    return found
+    return sums
 
 
 def class_weights(
@@ -216,45 +247,48 @@ def class_weights(
 
 
 def report(
-    config: Config, opened: restored.Restored, found: Mapping[str, Mapping[str, np.ndarray]]
+    config: Config,
+    opened: OpenedData,
+    first: int,
+    measured: Mapping[str, Mapping[str, np.ndarray]],
 ) -> dict[str, Any]:
     """What the file holds: bins from the first acquisition to the last."""
-    taken = np.flatnonzero(sum(one["acquisitions"] for one in found.values()))
-    first, last = taken[0], taken[-1] + 1
-    starts = [PASTIS_R.date(config.days * i) for i in range(first, last)]
+    taken = np.flatnonzero(sum(own["acquisitions"] for own in measured.values()))
+    begin, end = taken[0], taken[-1] + 1
+    starts = [opened.splits.dataset.date(config.days * (first + i)) for i in range(begin, end)]
     same = ("title", "task", "fusion", "modalities", "temporal_dropout", "auxiliary", "fold")
     return {
         "run": config.run,
-        **{name: opened.result[name] for name in (*same, "seed", "data", "samples")},
-        "classes": opened.parts.task.classes,
+        **{name: opened.run.result[name] for name in (*same, "seed", "data", "samples")},
+        "classes": opened.task.classes.names,
         "days": config.days,
         "bins": [day.isoformat() for day in starts],
         "calendar": {
             modality: {
-                "attention": one["attention"][..., first:last].round(DIGITS),
-                "weight": one["weight"],
-                "acquisitions": one["acquisitions"][first:last].round(DIGITS),
+                "attention": own["attention"][..., begin:end].round(DIGITS),
+                "weight": own["weight"],
+                "acquisitions": own["acquisitions"][begin:end].round(DIGITS),
             }
-            for modality, one in found.items()
+            for modality, own in measured.items()
         },
-        "code": common.code_version(),
+        "code": machine.code_version(),
     }
 
 
 def draw(result: Mapping[str, Any], out: pathlib.Path) -> list[pathlib.Path]:
     """Draws what `run` has written, over classes and over heads; returns the pictures' files."""
     by_class, by_head, acquisitions = {}, {}, {}
-    for modality, one in result["calendar"].items():
-        attention = np.array(one["attention"], float)  # null is NaN
-        weight = np.array(one["weight"])
+    for modality, own in result["calendar"].items():
+        attention = np.array(own["attention"], float)  # null is NaN
+        weight = np.array(own["weight"])
         present = weight > 0
         heads = np.average(attention[:, present], axis=1, weights=weight[present])
         share = f": {heads.sum(-1).mean():.0%} of the attention"
         block = modality + share * (result["fusion"] == "mid")
         by_class[block], by_head[block] = attention.mean(0), heads
-        acquisitions[block] = np.array(one["acquisitions"])
+        acquisitions[block] = np.array(own["acquisitions"])
     starts = [datetime.date.fromisoformat(day) for day in result["bins"]]
-    most = np.max([one["weight"] for one in result["calendar"].values()], axis=0)
+    most = np.max([own["weight"] for own in result["calendar"].values()], axis=0)
     classes = [f"{n} ({int(w):,})" for n, w in zip(result["classes"], most, strict=True)]
     names = [f"head {i + 1}" for i in range(len(heads))]
     pictures = []
@@ -275,7 +309,7 @@ def draw(result: Mapping[str, Any], out: pathlib.Path) -> list[pathlib.Path]:
 def main(argv: list[str] | None = None) -> None:
     """Command line."""
     config = tyro.cli(Config, prog="python -m experiments.paper.attention", args=argv)
-    common.command(lambda: run(config))
+    console.command(lambda: run(config))
 
 
 if __name__ == "__main__":

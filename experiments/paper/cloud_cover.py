@@ -15,7 +15,7 @@ import dataclasses
 import functools
 import itertools
 import pathlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -23,31 +23,34 @@ import numpy as np
 import tqdm
 import tyro
 
-from experiments import arguments, common, restored
-from experiments.paper import pictures, pooled
+from experiments.paper import finished, pictures, pooled
 from experiments.paper.date_removal import remaining, removal_rank
-from pastis_jax.errors import UserError
+from pastis_jax.cli import console
+from pastis_jax.data.metadata import Identifier
+from pastis_jax.errors import UserError, refuse
 from pastis_jax.metrics import ConfusionMatrix
 from pastis_jax.panoptic import PanopticQuality
+from pastis_jax.runs import OpenedData
+from pastis_jax.tasks import TASKS
 from pastis_jax.training import write_json
 from pastis_jax.types import Batch
 
 KIND = "cloud_cover"
-OPTICAL = "S2"
 
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """Test a finished run with shares of the S2 dates removed; or draw what was measured."""
+    """Test a finished run with shares of the optical dates removed; or draw what was measured."""
 
     out: pathlib.Path
     """File to write: .json with --run, .png with --draw."""
     run: pathlib.Path | None = None
-    """Folder of a finished run. Of one without S2, the score is the same at every share."""
+    """Folder of a finished run. Of one without anything optical (S2 in PASTIS-R), the score is the
+    same at every share."""
     draw: pathlib.Path | None = None
     """Draw Figure 7 from all that was measured in this folder and below."""
     ratios: tuple[float, ...] = tuple(i / 10 for i in range(11))
-    """Shares of the S2 dates to remove, 0 to 1."""
+    """Shares of the optical dates to remove, 0 to 1."""
     draws: int = 5
     """Number of random orders to remove the dates of a sample in."""
     spells: tuple[int, ...] = (1, 6)
@@ -76,7 +79,7 @@ def run(config: Config) -> None:
     if config.draw is not None:
         draw(config.draw, config.out)
     else:
-        opened = restored.open_run(config.run, cache_dir=config.cache_dir)
+        opened = finished.open_data(config.run, cache_dir=config.cache_dir)
         measured = measure(
             opened,
             ratios=config.ratios,
@@ -86,52 +89,42 @@ def run(config: Config) -> None:
         )
         write_json(
             config.out,
-            {"kind": KIND, **restored.origin(config.run, opened.result), **measured},
+            {"kind": KIND, **finished.origin(config.run, opened.run.result), **measured},
             indent=None,
         )
         for curve in measured["curves"]:
             means = map(np.mean, curve["scores"])
             removed = ", ".join(map("{:.0%} {:.3f}".format, curve["ratios"], means))
-            common.say(f"{measured['score']} by share removed, {curve_name(curve)}: {removed}")
-    common.say(f"Written: {config.out}")
+            console.say(f"{measured['score']} by share removed, {curve_name(curve)}: {removed}")
+    console.say(f"Written: {config.out}")
 
 
 def check(config: Config) -> None:
     """Refuses what makes no sense.
 
     Raises:
-      UserError: Naming the flag.
+      UserError: Naming the argument.
     """
-    arguments.refuse(
-        (
-            (config.run is None) == (config.draw is None),
-            "--run, --draw",
-            "exactly one of them is needed",
-            "give --run to measure, or --draw to draw",
-        ),
-        (
-            not config.ratios or not all(0 <= ratio <= 1 for ratio in config.ratios),
-            "--ratios",
-            "shares go from 0 to 1",
-            "give 0.7 for 70 %",
-        ),
-        (config.draws < 1, "--draws", "must be at least 1", "give 5, say"),
-        (
-            not config.spells or min(config.spells) < 1,
-            "--spells",
-            "a spell has at least 1 date",
-            "give 1 6, say",
-        ),
-        (config.seed < 0, "--seed", "must not be negative", "give 0, say"),
+    refuse(
+        "run`, `draw",
+        (config.run is None) == (config.draw is None),
+        "exactly one of them is needed",
+        "give `run` to measure, or `draw` to draw",
     )
+    shares = config.ratios and all(0 <= ratio <= 1 for ratio in config.ratios)
+    refuse("ratios", not shares, "shares go from 0 to 1", "give 0.7 for 70 %")
+    refuse("draws", config.draws < 1, "must be at least 1", "give 5, say")
+    spells = config.spells and min(config.spells) >= 1
+    refuse("spells", not spells, "a spell has at least 1 date", "give 1 6, say")
+    refuse("seed", config.seed < 0, "must not be negative", "give 0, say")
     if config.draw is None:
-        common.check_out(config.out, ".json", kind=KIND)
+        console.check_out(config.out, ".json", kind=KIND)
     else:
-        common.check_out(config.out, ".png")
+        console.check_out(config.out, ".png")
 
 
 def measure(
-    opened: restored.Restored,
+    opened: OpenedData,
     *,
     ratios: Iterable[float],
     draws: int,
@@ -142,7 +135,7 @@ def measure(
 
     Args:
       opened: The run.
-      ratios: Shares of the S2 dates to remove.
+      ratios: Shares of the optical dates to remove.
       draws: Number of random orders.
       spells: Numbers of dates that are removed together.
       seed: Of the orders.
@@ -152,22 +145,22 @@ def measure(
       at each of them the `scores` and `counts` of all draws, of one where they do not differ.
     """
     ratios, spells = (sorted(set(values)) for values in (ratios, spells))
-    optical = OPTICAL in opened.result["modalities"]
+    optical = optical_modalities(opened)
 
     def removals(spell, ratio):
         if optical and 0 < ratio < 1:
             return [Removal(ratio, spell, number) for number in range(draws)]
         return [Removal(ratio if optical else 0.0)]
 
-    wanted = {one: removals(*one) for one in itertools.product(spells, ratios)}
+    wanted = {key: removals(*key) for key in itertools.product(spells, ratios)}
     tests = test(opened, dict.fromkeys(itertools.chain(*wanted.values())), seed=seed)
-    score = opened.parts.task.score
+    score = opened.task.scores[0]
 
     def at_each(spell, value):
-        return [[value(tests[one]) for one in wanted[spell, ratio]] for ratio in ratios]
+        return [[value(tests[removal]) for removal in wanted[spell, ratio]] for ratio in ratios]
 
     return {
-        "title": opened.parts.task.title,
+        "title": opened.task.title,
         "score": score,
         "settings": {"ratios": ratios, "draws": draws, "spells": spells, "seed": seed},
         "curves": [
@@ -182,39 +175,62 @@ def measure(
     }
 
 
+def optical_modalities(opened: OpenedData) -> tuple[str, ...]:
+    """What clouds hide of the modalities that a run takes."""
+    names = opened.run.modalities
+    return tuple(name for name in names if opened.run.dataset[name].optical)
+
+
 def test(
-    opened: restored.Restored, removals: Iterable[Removal], *, seed: int
+    opened: OpenedData, removals: Iterable[Removal], *, seed: int
 ) -> dict[Removal, ConfusionMatrix | PanopticQuality]:
     """Tests on the test fold under each of `removals`.
 
     Every batch is loaded once, and one compiled program scores it under all of them.
     """
-    data, totals = opened.parts.data, {}
-    count = -(-len(data.sources["test"]) // data.evaluation_size)
-    for batch in tqdm.tqdm(data.evaluation("test"), total=count, unit="batch", dynamic_ncols=True):
-        for removal, left in without_dates(batch, removals, seed=seed):
-            found = opened.evaluate([left]).metrics.task
-            totals[removal] = totals[removal].merge(found) if removal in totals else found
+    splits, optical, totals = opened.splits, optical_modalities(opened), {}
+    source, size = splits.sources["test"], splits.plan.evaluation_size
+    batches, count = splits.evaluation("test"), -(-len(source) // size)
+    for batch in tqdm.tqdm(batches, total=count, unit="batch", dynamic_ncols=True):
+        identifiers = [source.identifier(int(number)) for number in batch.number]
+        for removal, left in without_dates(
+            batch, identifiers, removals, optical=optical, seed=seed
+        ):
+            metric = opened.evaluate([left]).metrics.task
+            totals[removal] = totals[removal].merge(metric) if removal in totals else metric
     return jax.device_get(totals)
 
 
 def without_dates(
-    batch: Batch, removals: Iterable[Removal], *, seed: int
+    batch: Batch,
+    identifiers: Sequence[Identifier],
+    removals: Iterable[Removal],
+    *,
+    optical: Sequence[str],
+    seed: int,
 ) -> Iterator[tuple[Removal, Batch]]:
-    """Gives `batch`, on the host, under each of `removals`."""
-    ranks = {}
+    """Gives `batch`, on the host, under each of `removals`.
+
+    Args:
+      batch: The samples.
+      identifiers: Theirs.
+      removals: Which dates are removed.
+      optical: Names of the modalities that dates are removed of.
+      seed: Of the orders.
+    """
+
+    @functools.cache
+    def rank(number: int, spell: int, draw: int):
+        valid = batch.series[optical[number]].valid
+        drawn = {"spell": spell, "seed": seed, "draw": draw, "series": number}
+        return removal_rank(valid, identifiers, **drawn)
+
     for removal in removals:
-        if not removal.ratio:
-            yield removal, batch
-            continue
-        series, order = batch.series[OPTICAL], (removal.spell or 1, removal.draw)
-        if order not in ranks:
-            spell, draw = order
-            ranks[order] = removal_rank(
-                series.valid, batch.number, spell=spell, seed=seed, draw=draw
-            )
-        left = series.replace(valid=remaining(series.valid, ranks[order], removal.ratio))
-        yield removal, batch.replace(series={**batch.series, OPTICAL: left})
+        series = dict(batch.series)
+        for number, name in enumerate(optical if removal.ratio else ()):
+            valid, order = series[name].valid, rank(number, removal.spell or 1, removal.draw)
+            series[name] = series[name].replace(valid=remaining(valid, order, removal.ratio))
+        yield removal, batch.replace(series=series)
 
 
 def draw(folder: pathlib.Path, path: pathlib.Path) -> None:
@@ -227,34 +243,33 @@ def draw(folder: pathlib.Path, path: pathlib.Path) -> None:
     Raises:
       UserError: If there is nothing to draw, or what there is cannot be compared.
     """
-    found = read(folder)
-    spells = found[0]["settings"]["spells"]
+    measurements = read(folder)
+    spells = measurements[0]["settings"]["spells"]
     panels = []
-    for task in restored.TASKS:
-        of_task = [one for one in found if one["task"] == task]
-        if of_task and (runs := _shared(of_task)):
-            panels.append([_panel(of_task, runs, i) for i in range(len(spells))])
+    for task in TASKS:
+        of_task = [content for content in measurements if content["task"] == task]
+        if of_task and (shared := _shared(of_task)):
+            panels.append([_panel(of_task, shared, i) for i in range(len(spells))])
     if not panels:
         what = "there is no fold and seed of which all models were measured"
-        raise UserError(what, where="--draw", remedy="measure them, or draw models apart")
-    data = "simulated data" if found[0]["data"] == "simulated" else "real data"
+        refuse("draw", True, what, "measure them, or draw models apart")
+    data = "simulated data" if measurements[0]["data"] == "simulated" else "real data"
     path.parent.mkdir(parents=True, exist_ok=True)
-    pictures.cloud_cover(panels, path, title=f"Test with S2 dates removed, {data}")
+    pictures.cloud_cover(panels, path, title=f"Test with optical dates removed, {data}")
 
 
-Runs = tuple[tuple[int, ...], tuple[int, ...]]
-"""Folds and seeds."""
+FoldsAndSeeds = tuple[tuple[int, ...], tuple[int, ...]]
 
 
-def _shared(found: list[dict[str, Any]]) -> Runs | None:
+def _shared(measurements: Sequence[Mapping[str, Any]]) -> FoldsAndSeeds | None:
     """The folds and seeds of which all models of a task were measured; says what is left out."""
-    task = found[0]["task"]
+    task = measurements[0]["task"]
     measured: dict[tuple[str, str], set[tuple[int, int]]] = {}
-    for one in found:
-        measured.setdefault(_key(one), set()).add((one["fold"], one["seed"]))
+    for content in measurements:
+        measured.setdefault(_key(content), set()).add((content["fold"], content["seed"]))
     shared = set.intersection(*measured.values())
     if not shared:
-        common.say(f"No fold and seed was measured of every {task} model: these are left out.")
+        console.say(f"No fold and seed was measured of every {task} model: these are left out.")
         return None
     folds, seeds = map(tuple, pooled.complete(shared))
     used = {*itertools.product(folds, seeds)}
@@ -264,21 +279,24 @@ def _shared(found: list[dict[str, Any]]) -> Runs | None:
         for fold, seed in sorted(runs - used)
     ]
     if left_out:
-        common.say(f"Not measured of every {task} model, left out: {', '.join(left_out)}.")
+        console.say(f"Not measured of every {task} model, left out: {', '.join(left_out)}.")
     return folds, seeds
 
 
-def _panel(found: list[dict[str, Any]], runs: Runs, number: int) -> pictures.CloudPanel:
+def _panel(
+    measurements: Sequence[Mapping[str, Any]], shared: FoldsAndSeeds, number: int
+) -> pictures.CloudPanel:
     """What was measured of a task on folds with seeds, at one spell of the settings."""
-    folds, seeds = runs
+    folds, seeds = shared
     models: dict[tuple[str, str], dict[tuple[int, int], dict[str, Any]]] = {}
-    for one in found:
-        if one["fold"] in folds and one["seed"] in seeds:
-            curves = models.setdefault(_key(one), {})
-            curves[one["fold"], one["seed"]] = one["curves"][number]
-    task, score, curve = found[0]["task"], found[0]["score"], found[0]["curves"][number]
+    for content in measurements:
+        place = content["fold"], content["seed"]
+        if place in itertools.product(folds, seeds):
+            models.setdefault(_key(content), {})[place] = content["curves"][number]
+    first, *_ = measurements
+    task, score, curve = first["task"], first["score"], first["curves"][number]
     return pictures.CloudPanel(
-        title=f"{found[0]['title']}: {curve_name(curve)}\n{common.runs_name(folds, seeds)}",
+        title=f"{first['title']}: {curve_name(curve)}\n{finished.runs_name(folds, seeds)}",
         score=score,
         curves=[
             pictures.CloudCurve(*model, curve["ratios"], pooled_scores(task, score, curves))
@@ -287,8 +305,8 @@ def _panel(found: list[dict[str, Any]], runs: Runs, number: int) -> pictures.Clo
     )
 
 
-def _key(one: Mapping[str, Any]) -> tuple[str, str]:
-    return _scheme(one), one["enhancement"]
+def _key(measurement: Mapping[str, Any]) -> tuple[str, str]:
+    return _scheme(measurement), measurement["enhancement"]
 
 
 def pooled_scores(
@@ -315,9 +333,9 @@ def pooled_scores(
     ]
 
 
-def _scheme(one: Mapping[str, Any]) -> str:
+def _scheme(measurement: Mapping[str, Any]) -> str:
     """The model of a measurement, whatever modalities its fusion scheme has."""
-    return one["model"].partition(" of ")[0]
+    return measurement["model"].partition(" of ")[0]
 
 
 def read(folder: pathlib.Path) -> list[dict[str, Any]]:
@@ -327,35 +345,40 @@ def read(folder: pathlib.Path) -> list[dict[str, Any]]:
       UserError: If there is nothing, it differs in settings or data, a scheme is there of different
         modalities, or a run twice.
     """
-    found = {
+    measurements = {
         file: content
         for file in sorted(folder.glob("**/*.json"))
-        if (content := common.json_content(file)).get("kind") == KIND
+        if (content := console.json_content(file)).get("kind") == KIND
     }
-    if not found:
+    if not measurements:
         remedy = "measure runs first, by --run"
         raise UserError("nothing was measured here", where=folder, remedy=remedy)
-    first, *others = found
+    first, *others = measurements
     for file in others:
+        own, of_first = measurements[file], measurements[first]
         for name in ("settings", "data"):
-            if found[file][name] != found[first][name]:
+            if own[name] != of_first[name]:
                 what = f"its {name} are not those of {first}"
                 raise UserError(what, where=file, remedy="measure both alike, or draw them apart")
-    for file, one in found.items():
-        if not all("counts" in curve for curve in one["curves"]):
+        if (name := finished.dataset_name(own)) != finished.dataset_name(of_first):
+            what = f"it is of {name}, {first} of {finished.dataset_name(of_first)}"
+            raise UserError(what, where=file, remedy="draw them apart")
+    for file, content in measurements.items():
+        if not all("counts" in curve for curve in content["curves"]):
             raise UserError("it lacks counts", where=file, remedy="measure it anew")
     seen: dict[tuple, pathlib.Path] = {}
     schemes: dict[tuple, tuple[str, pathlib.Path]] = {}
-    for file, one in found.items():
-        run = tuple(one[name] for name in ("task", "model", "enhancement", "fold", "seed"))
+    for file, content in measurements.items():
+        run = tuple(content[name] for name in ("task", "model", "enhancement", "fold", "seed"))
         if (other := seen.setdefault(run, file)) != file:
             what = f"it is of the same model, fold and seed as {other}"
             raise UserError(what, where=file, remedy="move one of them elsewhere")
-        model, other = schemes.setdefault((one["task"], _scheme(one)), (one["model"], file))
-        if model != one["model"]:
-            what = f"it is of {one['model']}, {other} of {model}"
+        of_scheme = content["task"], _scheme(content)
+        model, other = schemes.setdefault(of_scheme, (content["model"], file))
+        if model != content["model"]:
+            what = f"it is of {content['model']}, {other} of {model}"
             raise UserError(what, where=file, remedy="draw them apart")
-    return list(found.values())
+    return list(measurements.values())
 
 
 def curve_name(curve: dict[str, Any]) -> str:
@@ -369,7 +392,7 @@ def main(argv: list[str] | None = None) -> None:
         tyro.cli, Config, prog="python -m experiments.paper.cloud_cover", args=argv
     )
     config = parse()
-    common.command(lambda: run(config))
+    console.command(lambda: run(config))
 
 
 if __name__ == "__main__":

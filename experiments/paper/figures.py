@@ -22,10 +22,12 @@ from typing import Any, Literal
 import numpy as np
 import tyro
 
-from experiments import arguments, common, restored
-from experiments.paper import pictures, pooled, qualitative
+from experiments.paper import finished, pictures, pooled, qualitative
+from pastis_jax.cli import console
+from pastis_jax.data.metadata import Identifier
 from pastis_jax.data.pastis_r import PASTIS_R
-from pastis_jax.errors import UserError
+from pastis_jax.data.splits import PatchSplits
+from pastis_jax.errors import UserError, refuse
 from pastis_jax.training import jsonable
 
 S2, LATE = "S2 alone", "late fusion"
@@ -35,7 +37,7 @@ _RADAR = {"S1A alone": "S1A-base", "S1D alone": "S1D-base"}
 
 
 @dataclasses.dataclass(frozen=True)
-class Figure:
+class PaperFigure:
     """What a figure is made of.
 
     Attributes:
@@ -54,14 +56,15 @@ class Figure:
 
 
 FIGURES = (
-    Figure("figure5", "parcel", _CLASSIFIED, maps=False),
-    Figure("figure10", "panoptic", _PANOPTIC, maps=False),  # the classes in the order of figure 5
-    Figure("figure8", "semantic", _CLASSIFIED, observed=True),
-    Figure("figure9", "panoptic", _PANOPTIC, observed=True),
-    Figure("figure11", "panoptic", _RADAR | _PANOPTIC),
+    PaperFigure("figure5", "parcel", _CLASSIFIED, maps=False),
+    # The classes of figure 10 are in the order of figure 5.
+    PaperFigure("figure10", "panoptic", _PANOPTIC, maps=False),
+    PaperFigure("figure8", "semantic", _CLASSIFIED, observed=True),
+    PaperFigure("figure9", "panoptic", _PANOPTIC, observed=True),
+    PaperFigure("figure11", "panoptic", _RADAR | _PANOPTIC),
 )
 SCORES = {"parcel": "IoU", "panoptic": "PQ"}
-Cell = tuple[int, int]
+Place = tuple[int, int]
 """Fold and seed of a run."""
 CROPS = PASTIS_R.nomenclature.crops
 BACKGROUND = PASTIS_R.nomenclature.classes[PASTIS_R.nomenclature.background_number]
@@ -111,17 +114,21 @@ def run(config: Config) -> dict[str, Any]:
                 draw, facts = per_class(config, figure, drawn.get("figure5", {}).get("classes"))
         except (UndrawableError, UserError) as error:
             missing[figure.name] = str(error)
-            common.say(f"{figure.name} not drawn: {error}")
+            console.say(f"{figure.name} not drawn: {error}")
             continue
         picture = config.out / f"{figure.name}.png"
         write_whole(picture, draw)
         drawn[figure.name] = facts
-        common.say(f"{picture} drawn.")
+        console.say(f"{picture} drawn.")
     if not drawn:
         remedy = "give the --out of experiments.paper, when it has finished more runs"
         what = f"no figure can be drawn ({'; '.join(missing.values())})"
         raise UserError(what, where=config.runs, remedy=remedy)
-    content = {"settings": arguments.stored(config), "figures": drawn, "missing": missing}
+    settings = {
+        name: value.absolute() if isinstance(value, pathlib.Path) else value
+        for name, value in dataclasses.asdict(config).items()
+    }
+    content = {"settings": settings, "figures": drawn, "missing": missing}
     text = json.dumps(jsonable(content), indent=2) + "\n"
     write_whole(config.out / "figures.json", lambda path: path.write_text(text))
     return content
@@ -133,49 +140,45 @@ def check(config: Config) -> None:
     Raises:
       UserError: For every mistake in the configuration.
     """
-    there = next(p for p in (config.out.absolute(), *config.out.absolute().parents) if p.exists())
-    arguments.refuse(
-        (config.patches < 1, "--patches", "must be at least 1", "give 3, say"),
-        (not config.runs.is_dir(), "--runs", f"{config.runs} is no folder", "give one of runs"),
-        (
-            not there.is_dir() or not os.access(there, os.W_OK),
-            "--out",
-            f"cannot write to {there}",
-            "give another folder",
-        ),
-    )
+    refuse("patches", config.patches < 1, "must be at least 1", "give 3, say")
+    what = f"{config.runs} is no folder"
+    refuse("runs", not config.runs.is_dir(), what, "give one of runs")
+    out = config.out.absolute()
+    existing = next(path for path in (out, *out.parents) if path.exists())
+    closed = not existing.is_dir() or not os.access(existing, os.W_OK)
+    refuse("out", closed, f"cannot write to {existing}", "give another folder")
 
 
-def find_cells(config: Config, task: str, model: str) -> dict[Cell, pathlib.Path]:
+def find_places(config: Config, task: str, model: str) -> dict[Place, pathlib.Path]:
     """Returns the finished runs of a model, in the order of folds and seeds."""
-    found = {}
+    folders = {}
     for folder in (config.runs / task / model).glob("fold*-seed*"):
         name = re.fullmatch(r"fold(\d+)-seed(\d+)", folder.name)
         if name and (folder / "result.json").exists():
-            found[int(name[1]), int(name[2])] = folder
-    return dict(sorted(found.items()))
+            folders[int(name[1]), int(name[2])] = folder
+    return dict(sorted(folders.items()))
 
 
-def common_cells(config: Config, figure: Figure) -> dict[Cell, dict[str, pathlib.Path]]:
+def shared_places(config: Config, figure: PaperFigure) -> dict[Place, dict[str, pathlib.Path]]:
     """Returns the runs of a figure by fold and seed, where all its models have one.
 
     Raises:
       UndrawableError: If there is none.
     """
-    found = {name: find_cells(config, figure.task, m) for name, m in figure.models.items()}
-    lacking = [figure.models[name] for name, cells in found.items() if not cells]
+    places = {name: find_places(config, figure.task, m) for name, m in figure.models.items()}
+    lacking = [figure.models[name] for name, folders in places.items() if not folders]
     if lacking:
         models = " and ".join(f"{figure.task}/{model}" for model in lacking)
         raise UndrawableError(f"no finished run of {models}")
-    shared = sorted(set.intersection(*(set(cells) for cells in found.values())))
+    shared = sorted(set.intersection(*map(set, places.values())))
     if not shared:
         models = " and ".join(f"{figure.task}/{model}" for model in figure.models.values())
         raise UndrawableError(f"no fold and seed of which all of {models} are finished")
-    return {cell: {name: cells[cell] for name, cells in found.items()} for cell in shared}
+    return {place: {name: folders[place] for name, folders in places.items()} for place in shared}
 
 
 def per_class(
-    config: Config, figure: Figure, order: Sequence[str] | None
+    config: Config, figure: PaperFigure, order: Sequence[str] | None
 ) -> tuple[Callable[[pathlib.Path], None], dict[str, Any]]:
     """Scores by class: what draws them, and the facts for figures.json.
 
@@ -189,15 +192,15 @@ def per_class(
     Raises:
       UndrawableError: If runs are missing, or do not fit together.
     """
-    cells = common_cells(config, figure)
-    folds, seeds = pooled.complete(cells)
+    places = shared_places(config, figure)
+    folds, seeds = pooled.complete(places)
     used = {
-        (model, fold, seed): cells[fold, seed][model]
+        (model, fold, seed): places[fold, seed][model]
         for model in figure.models
         for seed in seeds
         for fold in folds
     }
-    read = {key: restored.read_run(folder)[0] for key, folder in used.items()}
+    read = {key: finished.read_run(folder)[0] for key, folder in used.items()}
     results = list(read.values())
     check_alike(results)
     scores = {
@@ -209,11 +212,11 @@ def per_class(
     left_out = [
         str(folder)
         for model in figure.models.values()
-        for folder in find_cells(config, figure.task, model).values()
+        for folder in find_places(config, figure.task, model).values()
         if folder not in used.values()
     ]
     if left_out:
-        common.say(f"{figure.name}: not every seed and model has {', '.join(left_out)}: left out.")
+        console.say(f"{figure.name}: not every seed and model has {', '.join(left_out)}: left out.")
     score, names = SCORES[figure.task], [crop.name for crop in CROPS]
     sequence = "classes in the order of figure 5"
     if order is None:
@@ -243,29 +246,31 @@ def per_class(
 
 def summed(task: str, results: Sequence[Mapping[str, Any]]) -> np.ndarray:
     """IoU or PQ of each crop, from the counts of all `results` together."""
-    found = pooled.pool(results)
+    scores = pooled.pool(results)
     if task == "parcel":
-        return np.array([found["iou"][crop.name] for crop in CROPS])
-    return np.array([found["per_class"][crop.name]["PQ"] for crop in CROPS])
+        return np.array([scores["iou"][crop.name] for crop in CROPS])
+    return np.array([scores["per_class"][crop.name]["PQ"] for crop in CROPS])
 
 
 def check_alike(results: Sequence[Mapping[str, Any]]) -> None:
-    """Refuses results of simulated and of given data side by side, and of grouped classes.
+    """Refuses results of simulated and of given data side by side, and of other classes.
 
     Raises:
       UndrawableError: For these.
     """
-    if len({one["data"] for one in results}) > 1:
+    if len({result["data"] for result in results}) > 1:
         raise UndrawableError("some of its runs are of simulated data, some are not")
     crops = [crop.name for crop in CROPS]
-    for one in results:
-        names = list(one["test"].get("iou") or one["test"]["per_class"])
+    for result in results:
+        names = list(result["test"].get("iou") or result["test"]["per_class"])
         if [name for name in names if name != BACKGROUND.name] != crops:
             raise UndrawableError("its runs are not all of the official classes")
+        if (name := finished.dataset_name(result)) != PASTIS_R.name:
+            raise UndrawableError(f"its runs are not all of {PASTIS_R.name}, one is of {name}")
 
 
 def maps(
-    config: Config, figure: Figure, predictions: Callable
+    config: Config, figure: PaperFigure, predictions: Callable
 ) -> tuple[Callable[[pathlib.Path], None], dict[str, Any]]:
     """Maps of test patches: what draws them, and the facts for figures.json.
 
@@ -277,27 +282,27 @@ def maps(
     Raises:
       UndrawableError: If runs are missing, or tested on different patches.
     """
-    cells = {
+    places = {
         (fold, seed): folders
-        for (fold, seed), folders in common_cells(config, figure).items()
+        for (fold, seed), folders in shared_places(config, figure).items()
         if config.fold in (None, fold) and config.seed in (None, seed)
     }
-    if not cells:
+    if not places:
         asked = f"fold {config.fold or 'any'}, seed {'any' if config.seed is None else config.seed}"
         models = " and ".join(f"{figure.task}/{model}" for model in figure.models.values())
         raise UndrawableError(f"{models} are not all finished for {asked}")
-    (fold, seed), folders = next(iter(cells.items()))
-    results = [restored.read_run(folder)[0] for folder in folders.values()]
+    (fold, seed), folders = next(iter(places.items()))
+    results = [finished.read_run(folder)[0] for folder in folders.values()]
     check_alike(results)
-    found = {name: predictions(folder) for name, folder in folders.items()}
-    if len({tuple(one) for _, one in found.values()}) > 1:
+    predicted_by = {name: predictions(folder) for name, folder in folders.items()}
+    if len({tuple(maps_of) for _, maps_of in predicted_by.values()}) > 1:
         raise UndrawableError("its runs were tested on different patches")
-    data = found[LATE][0]
-    if figure.observed and "S2" not in data.encode.lengths:
-        raise UndrawableError(f"{folders[LATE]} uses no S2 to show")
+    splits, _ = predicted_by[LATE]
+    if figure.observed and None in qualitative.shown_modalities(splits):
+        raise UndrawableError(f"{folders[LATE]} uses nothing optical or no radar to show")
     examples = qualitative.choose(
-        data,
-        {name: one for name, (_, one) in found.items()},
+        splits,
+        {name: maps_of for name, (_, maps_of) in predicted_by.items()},
         compared=(S2, LATE),
         number=config.patches,
         observed=figure.observed,
@@ -305,8 +310,8 @@ def maps(
     draw = functools.partial(
         pictures.comparison_panel,
         examples.rows,
-        data.classes.names,
-        data.classes.colours,
+        splits.classes.names,
+        splits.classes.colours,
         title=heading([fold], [seed], results),
         gained="right with late fusion only",
         lost="right with S2 only",
@@ -320,12 +325,13 @@ def maps(
     return draw, facts
 
 
-def predicted(cache_dir: pathlib.Path | None, folder: pathlib.Path) -> tuple[Any, dict]:
-    """The data of a run, and its predictions by id of the patch."""
-    common.say(f"Predicting the test patches of {folder}.")
-    found = restored.open_run(folder, cache_dir=cache_dir)
-    maps = qualitative.predict(found)
-    return found.parts.data, maps
+def predicted(
+    cache_dir: pathlib.Path | None, folder: pathlib.Path
+) -> tuple[PatchSplits, dict[Identifier, pictures.ClassMap]]:
+    """The data of a run, and its predictions by identifier of the patch."""
+    console.say(f"Predicting the test patches of {folder}.")
+    opened = finished.open_data(folder, cache_dir=cache_dir)
+    return opened.splits, qualitative.predict(opened)
 
 
 def heading(
@@ -335,9 +341,9 @@ def heading(
     task, _, _ = results[0]["title"].partition(",")
     simulated = results[0]["data"] == "simulated"
     data = "simulated data" if simulated else pathlib.Path(results[0]["folder"]).name
-    epochs = sorted({one["epochs"] for one in results})
+    epochs = sorted({result["epochs"] for result in results})
     trained = f"{' or '.join(map(str, epochs))} epoch{'s' * (epochs != [1])}"
-    return ", ".join([task, data, common.runs_name(folds, seeds), trained])
+    return ", ".join([task, data, finished.runs_name(folds, seeds), trained])
 
 
 def write_whole(path: pathlib.Path, write: Callable[[pathlib.Path], Any]) -> None:
@@ -354,7 +360,7 @@ def main(argv: list[str] | None = None) -> None:
         tyro.cli, Config, prog="python -m experiments.paper.figures", args=argv
     )
     config = parse()
-    common.command(lambda: run(config))
+    console.command(lambda: run(config))
 
 
 if __name__ == "__main__":

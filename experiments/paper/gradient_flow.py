@@ -27,7 +27,7 @@ import json
 import pathlib
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -36,18 +36,22 @@ import optax
 import tyro
 from jaxtyping import Array, Float, PyTree
 
-from experiments import arguments, common, datasets, parcel
 from experiments.paper import pictures
 from experiments.paper.flow_step import GradientFlow, make_flow_step
-from pastis_jax import training
+from experiments.paper.pictures.flow import SHARED
+from pastis_jax import machine, training
+from pastis_jax.cli import console
+from pastis_jax.cli import train as training_command
+from pastis_jax.cli.config import ParcelConfig, configure
 from pastis_jax.data import simulate
+from pastis_jax.data.splits import Splits
 from pastis_jax.errors import UserError
 
 KIND = "gradient_flow"
 LEARNING_RATE = 0.1
 PARTS = ("PSE", "L-TAE", "decoder", "auxiliary decoder")
 Flow = dict[str, dict[str, Any]]
-"""Values by modality (or `shared`) and part."""
+"""Values by modality (or SHARED) and part."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,7 +66,7 @@ class Config:
     """What other runs of this have written, drawn above this one."""
     data: pathlib.Path | None = None
     """Official pixel-set folder. Default: a simulated one."""
-    fold: Literal[1, 2, 3, 4, 5] = 1
+    fold: int = 1
     """As in experiments.parcel."""
     epochs: int | None = None
     """Default: as in experiments.parcel."""
@@ -86,77 +90,93 @@ def run(config: Config) -> dict[str, Any]:
       NonFiniteLossError: If training diverges.
     """
     started = time.perf_counter()
-    common.check_out(config.out, ".json", kind=KIND)
-    shared = ("auxiliary", "data", "fold", "epochs", "batch_size", "learning_rate")
-    shared += ("compute_statistics", "cache_dir", "seed")
-    late = parcel.complete(
-        parcel.Config(fusion="late", **{name: getattr(config, name) for name in shared})
-    )
+    console.check_out(config.out, ".json", kind=KIND)
+    late = training_command.for_data(late_fusion(config))
     others = [read(file) for file in config.beside]
-    data = parcel.load(late)
+    splits, _ = training_command.open_splits(late)
     epochs = []
-    for one in train(late, data):
-        epochs.append(one)
-        common.say(line(one, late.epochs))
-    simulated = simulate.is_simulated(data.root)
+    for epoch in train(late, splits):
+        epochs.append(epoch)
+        console.say(line(epoch, late.recipe.epochs))
+    simulated = simulate.is_simulated(splits.root)
     losses = f"{'with' if config.auxiliary else 'without'} auxiliary losses"
-    of = "simulated data" if simulated else data.root.name
+    of = "simulated data" if simulated else splits.root.name
     settings = ("modalities", "auxiliary", "fold", "seed", "batch_size", "learning_rate")
+    leaves = late.leaves()
     result = {
         "title": f"Parcels, late fusion {losses}, fold {config.fold}, {of}",
         "data": "simulated" if simulated else "given",
-        "folder": data.root,
-        **{name: getattr(late, name) for name in settings},
+        "folder": splits.root,
+        **{name: leaves[name] for name in settings},
         "epochs": epochs,
         "seconds": time.perf_counter() - started,
-        "device": f"{jax.device_count()} x {jax.devices()[0].device_kind}",
-        "code": common.code_version(),
+        "device": machine.devices(),
+        "code": machine.code_version(),
     }
     training.write_json(config.out, {"kind": KIND, **result})
     picture = config.out.with_suffix(".png")
     draw([*others, result], picture)
-    common.say(f"{config.out} holds the gradient flow, {picture} shows it.")
+    console.say(f"{config.out} holds the gradient flow, {picture} shows it.")
     return result
 
 
-def train(config: parcel.Config, data: datasets.Data) -> Iterator[dict[str, Any]]:
-    """Trains late fusion as the completed `config` says; yields what to record of each epoch.
+def late_fusion(config: Config) -> ParcelConfig:
+    """The experiment of parcels that `config` is about; what it leaves out is as there.
+
+    Raises:
+      ArgumentError: If arguments are out of range.
+    """
+    own = ("auxiliary", "data", "fold", "epochs", "batch_size", "learning_rate")
+    own += ("compute_statistics", "cache_dir", "seed")
+    given = {name: value for name in own if (value := getattr(config, name)) is not None}
+    return configure("parcel", fusion="late", **given)
+
+
+def train(config: ParcelConfig, splits: Splits) -> Iterator[dict[str, Any]]:
+    """Trains late fusion as `config` says; yields what to record of each epoch.
+
+    Args:
+      config: With its modalities named.
+      splits: The records.
 
     Raises:
       NonFiniteLossError: If the loss is not finite.
     """
-    model, placement = parcel.build_model(config), arguments.placement(config)
-    optimizer, key = optax.sgd(config.learning_rate), jax.random.key(config.seed)
-    state = training.create_state(model, optimizer, next(data.evaluation("val")), key)
-    modules = jax.eval_shape(functools.partial(by_module, config.modalities), state.params)
+    task = training_command.make_task(config, splits.dataset, splits.classes)
+    recipe, model, placement = config.recipe, task.model(), training_command.placement(config)
+    optimizer, key = optax.sgd(recipe.learning_rate), jax.random.key(recipe.seed)
+    state = training.create_state(model, optimizer, next(splits.evaluation("val")), key)
+    modules_of = functools.partial(by_module, config.model.modalities)
+    modules = jax.eval_shape(modules_of, state.params)
     step = make_flow_step(
         model=model,
-        loss=parcel.loss,
-        by_module=functools.partial(by_module, config.modalities),
+        loss=task.loss,
+        by_module=modules_of,
         optimizer=optimizer,
         key=key,
         placement=placement,
     )
     evaluation_step = training.make_evaluation_step(
-        model=model, loss=parcel.loss, metric=parcel.metric, placement=placement
+        model=model, loss=task.loss, metric=task.metric, placement=placement
     )
 
-    def empty(task):
-        return training.EpochMetrics.empty(task, config.batch_size)
+    def empty(metric):
+        return training.EpochMetrics.empty(metric, recipe.batch_size)
 
-    state, batches = placement.whole(state), data.training()
-    for epoch in range(1, config.epochs + 1):
+    state, batches = placement.whole(state), splits.training()
+    for epoch in range(1, recipe.epochs + 1):
         metrics = placement.whole(empty(GradientFlow.empty(modules)))
-        for _ in range(data.steps_per_epoch):
+        for _ in range(splits.steps_per_epoch):
             state, metrics = step(state, metrics, placement.batch(next(batches)))
         metrics = jax.device_get(metrics)
-        training.check_finite(metrics)
+        training.check_finite(metrics, splits.sources["train"].identifier)
         val = training.evaluate(
             state,
-            data.evaluation("val"),
+            splits.evaluation("val"),
             step=evaluation_step,
-            empty=lambda: empty(parcel.TASK.empty()),
+            empty=lambda: empty(task.empty()),
             placement=placement,
+            identify=splits.sources["val"].identifier,
         )
         yield record(config, epoch, metrics, val)
 
@@ -170,7 +190,7 @@ def by_module(modalities: Sequence[str], values: PyTree[Array]) -> Flow:
     first = values["decoder"]["hidden_0"]
     rest = {n: v for n, v in first.items() if n != "kernel"}
     rows = jnp.split(first["kernel"], len(modalities))
-    flow: Flow = {"shared": {"decoder": total({**values["decoder"], "hidden_0": rest})}}
+    flow: Flow = {SHARED: {"decoder": total({**values["decoder"], "hidden_0": rest})}}
     for modality, own in zip(modalities, rows, strict=True):
         flow[modality] = {
             "PSE": total(values[f"spatial_{modality}"]),
@@ -183,20 +203,20 @@ def by_module(modalities: Sequence[str], values: PyTree[Array]) -> Flow:
 
 
 def record(
-    config: parcel.Config, epoch: int, metrics: training.EpochMetrics, val: training.Outcome
+    config: ParcelConfig, epoch: int, metrics: training.EpochMetrics, val: training.Outcome
 ) -> dict[str, Any]:
     """What the file holds of an epoch: means over its steps."""
     step = metrics.task.compute()
     flow = {
         name: {part: step["flow"][name][part] for part in PARTS if part in step["flow"][name]}
-        for name in (*config.modalities, "shared")
+        for name in (*config.model.modalities, SHARED)
     }
     total = sum(sum(parts.values()) for parts in flow.values())
     return {
         "epoch": epoch,
         "flow": flow,
         "total": total,
-        "predicted_decrease": config.learning_rate * total,
+        "predicted_decrease": config.recipe.learning_rate * total,
         "observed_decrease": step["decrease"],
         "train": {
             "loss": float(metrics.loss.compute()),
@@ -207,15 +227,15 @@ def record(
     }
 
 
-def line(one: Mapping[str, Any], epochs: int) -> str:
+def line(epoch: Mapping[str, Any], epochs: int) -> str:
     """An epoch for the reader; shares as in the picture."""
-    moved = sum(abs(value) for parts in one["flow"].values() for value in parts.values()) or 1
+    moved = sum(abs(value) for parts in epoch["flow"].values() for value in parts.values()) or 1
     shares = ", ".join(
-        f"{name} {sum(parts.values()) / moved:.0%}" for name, parts in one["flow"].items()
+        f"{name} {sum(parts.values()) / moved:.0%}" for name, parts in epoch["flow"].items()
     )
     return (
-        f"epoch {one['epoch']}/{epochs}: objective {one['train']['objective']:.3f}, "
-        f"val mIoU {one['val']['mIoU']:.3f}; flow {shares}"
+        f"epoch {epoch['epoch']}/{epochs}: objective {epoch['train']['objective']:.3f}, "
+        f"val mIoU {epoch['val']['mIoU']:.3f}; flow {shares}"
     )
 
 
@@ -236,7 +256,7 @@ def read(file: pathlib.Path) -> dict[str, Any]:
 
 def flows(result: Mapping[str, Any]) -> dict[str, dict[str, np.ndarray]]:
     """The flow of each module in each epoch of what `run` has written."""
-    first, *_ = epochs = [one["flow"] for one in result["epochs"]]
+    first, *_ = epochs = [epoch["flow"] for epoch in result["epochs"]]
     return {
         name: {part: np.array([flow[name][part] for flow in epochs]) for part in parts}
         for name, parts in first.items()
@@ -245,13 +265,13 @@ def flows(result: Mapping[str, Any]) -> dict[str, dict[str, np.ndarray]]:
 
 def draw(results: Sequence[Mapping[str, Any]], picture: pathlib.Path) -> None:
     """Draws what `run` has written, one panel a run from top to bottom, as Figure 6."""
-    pictures.gradient_flow([(one["title"], flows(one)) for one in results], picture)
+    pictures.gradient_flow([(result["title"], flows(result)) for result in results], picture)
 
 
 def main(argv: list[str] | None = None) -> None:
     """Command line."""
     config = tyro.cli(Config, prog="python -m experiments.paper.gradient_flow", args=argv)
-    common.command(lambda: run(config))
+    console.command(lambda: run(config))
 
 
 if __name__ == "__main__":

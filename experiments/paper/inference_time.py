@@ -20,12 +20,15 @@ import jax
 import numpy as np
 import tyro
 
-from experiments import arguments, common, datasets, patches, restored
+from experiments.paper import finished
+from pastis_jax import machine
+from pastis_jax.cli import console
+from pastis_jax.data.splits import PatchSplits, Splits
+from pastis_jax.errors import refuse
+from pastis_jax.runs import OpenedData
 from pastis_jax.training import write_json
 
 KIND = "inference_time"
-PIXEL_KM2 = 1e-4
-"""Area of a pixel of 10 m."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,21 +55,21 @@ def run(config: Config) -> None:
     Raises:
       UserError: For every mistake in the configuration, the run or its data.
     """
-    arguments.refuse((config.repeats < 1, "--repeats", "must be at least 1", "give 3, say"))
-    common.check_out(config.out, ".json", kind=KIND)
-    opened = restored.open_run(config.run, cache_dir=config.cache_dir)
+    refuse("repeats", config.repeats < 1, "must be at least 1", "give 3, say")
+    console.check_out(config.out, ".json", kind=KIND)
+    opened = finished.open_data(config.run, cache_dir=config.cache_dir)
     content = {
         "kind": KIND,
-        **restored.origin(config.run, opened.result),
+        **finished.origin(config.run, opened.run.result),
         **measure(opened, repeats=config.repeats),
     }
     write_json(config.out, content)
     seconds = ", ".join(f"{name} {value:.2f} s" for name, value in content["seconds"].items())
-    common.say(f"{content['count']:,} {content['samples']} on {content['device']}: {seconds}")
-    common.say(f"Written: {config.out}")
+    console.say(f"{content['count']:,} {content['samples']} on {content['device']}: {seconds}")
+    console.say(f"Written: {config.out}")
 
 
-def measure(opened: restored.Restored, *, repeats: int) -> dict[str, Any]:
+def measure(opened: OpenedData, *, repeats: int) -> dict[str, Any]:
     """Measures after compilation, `repeats` times in turn.
 
     Returns:
@@ -74,10 +77,10 @@ def measure(opened: restored.Restored, *, repeats: int) -> dict[str, Any]:
       `loading` alone; `prediction` alone, one batch after another, none loaded meanwhile. `count`
       of the `samples`, their area `km2` if they are patches, `settings`, `device` and `code`.
     """
-    data = _inputs(opened.parts.data)
-    count = len(data.sources["test"])
+    splits = opened.splits.without_targets() if _of_patches(opened) else opened.splits
+    count = len(splits.sources["test"])
     start = time.perf_counter()
-    jax.device_get(opened.predict(next(data.evaluation("test", ahead=False))))
+    jax.device_get(opened.predict(next(splits.evaluation("test", ahead=False))))
     compile_seconds = time.perf_counter() - start
     ways = {
         "loading and prediction": load_and_predict,
@@ -87,29 +90,35 @@ def measure(opened: restored.Restored, *, repeats: int) -> dict[str, Any]:
     measured: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(repeats):
         for name, way in ways.items():
-            measured[name].append(way(opened, data))
-    area = count * math.prod(data.size) * PIXEL_KM2 if isinstance(data, patches.Data) else None
+            measured[name].append(way(opened, splits))
+    area = None
+    if _of_patches(opened):
+        area = count * math.prod(splits.size) * splits.dataset.pixel_size**2 / 1e6
     return {
         "seconds": {name: float(np.median(values)) for name, values in measured.items()},
         "measured": measured,
         "compile_seconds": compile_seconds,
-        "samples": opened.parts.task.samples,
+        "samples": opened.task.samples,
         "count": count,
         "km2": area,
         "settings": {
             "repeats": repeats,
-            "batch_size": data.evaluation_size,
-            "in_memory": getattr(opened.config, "cache", False),
+            "batch_size": splits.plan.evaluation_size,
+            "in_memory": opened.run.saved.records.get("cache", False),
         },
-        "device": common.devices(),
-        "code": common.code_version(),
+        "device": machine.devices(),
+        "code": machine.code_version(),
     }
 
 
-def load_and_predict(opened: restored.Restored, data: datasets.Data) -> float:
+def _of_patches(opened: OpenedData) -> bool:
+    return isinstance(opened.splits, PatchSplits)
+
+
+def load_and_predict(opened: OpenedData, splits: Splits) -> float:
     """Seconds until the host has what is predicted; the next batches are made meanwhile."""
     start, before = time.perf_counter(), None
-    for batch in data.evaluation("test"):
+    for batch in splits.evaluation("test"):
         # The device is given a batch before the host fetches what the one before gave.
         now = opened.predict(batch)
         jax.device_get(before)
@@ -118,29 +127,22 @@ def load_and_predict(opened: restored.Restored, data: datasets.Data) -> float:
     return time.perf_counter() - start
 
 
-def load(opened: restored.Restored, data: datasets.Data) -> float:
+def load(opened: OpenedData, splits: Splits) -> float:
     """Seconds to make the batches on the host."""
     start = time.perf_counter()
-    for _ in data.evaluation("test"):
+    for _ in splits.evaluation("test"):
         pass
     return time.perf_counter() - start
 
 
-def predict(opened: restored.Restored, data: datasets.Data) -> float:
+def predict(opened: OpenedData, splits: Splits) -> float:
     """Seconds from batches on the host to what is predicted of them, on the host."""
     seconds = 0.0
-    for batch in data.evaluation("test", ahead=False):
+    for batch in splits.evaluation("test", ahead=False):
         start = time.perf_counter()
         jax.device_get(opened.predict(batch))
         seconds += time.perf_counter() - start
     return seconds
-
-
-def _inputs(data: datasets.Data) -> datasets.Data:
-    """Without the targets of panoptic segmentation."""
-    if not isinstance(data, patches.Data):
-        return data
-    return dataclasses.replace(data, encode=dataclasses.replace(data.encode, instances=None))
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -148,7 +150,7 @@ def main(argv: list[str] | None = None) -> None:
     prog = "python -m experiments.paper.inference_time"
     parse = functools.partial(tyro.cli, Config, prog=prog, args=argv)
     config = parse()
-    common.command(lambda: run(config))
+    console.command(lambda: run(config))
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ import json
 
 
 @dataclasses.dataclass(frozen=True)
-class Cell:
+class TableCell:
     """One number of a table.
 
     Attributes:
@@ -69,11 +69,11 @@ class Statement:
 _CONTENT = json.loads(
     importlib.resources.files("experiments.paper").joinpath("paper_numbers.json").read_text("utf-8")
 )
-CELLS = tuple(Cell(**cell) for cell in _CONTENT["cells"])
-STATEMENTS = {one["name"]: Statement(**one) for one in _CONTENT["statements"]}
+CELLS = tuple(TableCell(**cell) for cell in _CONTENT["cells"])
+STATEMENTS = {fields["name"]: Statement(**fields) for fields in _CONTENT["statements"]}
 
 
-def paper_cell(*, task: str, model: str, enhancement: str = "base", score: str) -> Cell | None:
+def paper_cell(*, task: str, model: str, enhancement: str = "base", score: str) -> TableCell | None:
     """Returns the cell that reports `score`; None where no table has one.
 
     Raises:

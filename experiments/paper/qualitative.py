@@ -7,14 +7,17 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from experiments import panoptic, patches, restored, semantic
 from experiments.paper import pictures
-from pastis_jax import viz
-from pastis_jax.data.instances import instances_from_parcels
-from pastis_jax.data.pastis_r import PASTIS_R
+from pastis_jax import runs, viz
+from pastis_jax.data.dataset import Modality
+from pastis_jax.data.metadata import Identifier
+from pastis_jax.data.patches.instances import instances_from_parcels
+from pastis_jax.data.splits import PatchSplits
 
 MOST_MARKS = 3
 """Parcels marked on a patch, of each kind."""
+SUMMER = 5, 6, 7, 8
+"""Months in which most crops are on the fields, and skies clearest."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,37 +32,31 @@ class Examples:
     """
 
     rows: Sequence[pictures.ComparisonRow]
-    ids: Sequence[int]
+    ids: Sequence[Identifier]
     gained: int
     lost: int
 
 
-def predict(run: restored.Restored) -> dict[int, pictures.ClassMap]:
-    """Returns the maps of the test patches of a semantic or panoptic run, by their id."""
-    parts, config = run.parts, run.config
-    variables = run.state.variables
-    if parts.task.name == "semantic":
-        apply = semantic.make_predict(parts.model, variables, len(parts.task.classes))
-    else:
-        least = run.result["min_confidence"]
-        apply = panoptic.make_predict(config, parts.model, variables, least)
-    maps = {}
-    for batch in parts.data.alone("test"):
-        if parts.task.name == "semantic":
-            classes, instances = np.asarray(apply(batch)).astype(np.uint8), None
+def predict(opened: runs.OpenedData) -> dict[Identifier, pictures.ClassMap]:
+    """Returns the maps of the test patches of a semantic or panoptic run, by their identifier."""
+    apply = runs.make_predict(opened.task, opened.run.variables, opened.run.saved.context)
+    identify, maps = opened.splits.sources["test"].identifier, {}
+    for batch in opened.splits.alone("test"):
+        _, output = apply(batch)
+        if opened.task.name == "semantic":
+            classes, instances = np.asarray(output), None
         else:
-            _, found = apply(batch)
-            instances = np.asarray(found.instances).astype(np.int16)
-            classes = np.where(instances > 0, found.semantic, 0).astype(np.uint8)
+            instances = np.asarray(output.instances)
+            classes = np.where(instances > 0, output.semantic, 0)
         for i in np.flatnonzero(batch.real):
-            one = None if instances is None else instances[i]
-            maps[int(batch.id[i])] = pictures.ClassMap(classes[i], one)
+            own = None if instances is None else instances[i]
+            maps[identify(int(batch.number[i]))] = pictures.ClassMap(classes[i], own)
     return maps
 
 
 def choose(
-    data: patches.Data,
-    maps: Mapping[str, Mapping[int, pictures.ClassMap]],
+    splits: PatchSplits,
+    maps: Mapping[str, Mapping[Identifier, pictures.ClassMap]],
     *,
     compared: tuple[str, str],
     number: int,
@@ -70,49 +67,45 @@ def choose(
     Of equally many, those that come first in the test fold.
 
     Args:
-      data: Patches, of the modalities to show.
-      maps: Predictions by name of the run and id of the patch.
+      splits: Patches, of the modalities to show.
+      maps: Predictions by name of the run and identifier of the patch.
       compared: Names of two of these runs.
       number: How many patches; all that there are, if fewer.
       observed: Whether to show an optical and a radar observation too.
     """
-    void, found = data.classes.void, []
+    void, by_difference = splits.classes.void, []
     gained = lost = 0
-    for i, record in enumerate(data.sources["test"]):
-        truth = true_map(data, record)
+    for i, record in enumerate(splits.sources["test"]):
+        truth = true_map(splits, record)
         first, second = (
             pictures.right_parcels(maps[name][record["patch"]], truth, void) for name in compared
         )
         better, worse = (second & ~first).sum(), (first & ~second).sum()
         gained, lost = gained + int(better), lost + int(worse)
-        found.append((-int(better + worse), i))
-    chosen = [data.sources["test"][i] for _, i in sorted(found)[:number]]
-    rows = [_row(data, record, maps, compared, observed) for record in chosen]
-    return Examples(rows, [int(record["patch"]) for record in chosen], gained, lost)
+        by_difference.append((-int(better + worse), i))
+    chosen = [splits.sources["test"][i] for _, i in sorted(by_difference)[:number]]
+    rows = [_row(splits, record, maps, compared, observed) for record in chosen]
+    return Examples(rows, [record["patch"] for record in chosen], gained, lost)
 
 
-def true_map(data: patches.Data, record: Mapping) -> pictures.ClassMap:
+def true_map(splits: PatchSplits, record: Mapping) -> pictures.ClassMap:
     """The true classes of a record, and its parcels."""
-    parcels = record.get("instances", record["parcels"])
-    instances = instances_from_parcels(parcels, record["semantic"])
-    return pictures.ClassMap(data.classes.lookup[record["semantic"]], instances)
+    parcels, semantic = record.get("instances", record["parcels"]), record["semantic"]
+    grown = ~splits.dataset.nomenclature.is_background(semantic)
+    instances = instances_from_parcels(parcels, grown)
+    return pictures.ClassMap(splits.classes.lookup[semantic], instances)
 
 
-def _row(data, record, maps, compared, observed):
-    truth, void = true_map(data, record), data.classes.void
-    right = {
-        name: pictures.right_parcels(one[record["patch"]], truth, void)
-        for name, one in maps.items()
-    }
+def _row(splits, record, maps, compared, observed):
+    truth, void = true_map(splits, record), splits.classes.void
+    predicted = {name: own[record["patch"]] for name, own in maps.items()}
+    right = {name: pictures.right_parcels(own, truth, void) for name, own in predicted.items()}
     first, second = (right[name] for name in compared)
     total = int(pictures.counted_parcels(truth, void).sum())
-    notes = {name: f"{int(one.sum())} of {total} parcels right" for name, one in right.items()}
-    predicted = {name: one[record["patch"]] for name, one in maps.items()}
-    if any(one.instances is not None for one in predicted.values()):
-        drawn = pictures.ClassMap(truth.classes, truth.instances)
-    else:
-        drawn = pictures.ClassMap(truth.classes)
-    observations, dates = _observations(data, record) if observed else ({}, {})
+    notes = {name: f"{int(own.sum())} of {total} parcels right" for name, own in right.items()}
+    outlined = any(own.instances is not None for own in predicted.values())
+    drawn = pictures.ClassMap(truth.classes, truth.instances if outlined else None)
+    observations, dates = _observations(splits, record) if observed else ({}, {})
     return pictures.ComparisonRow(
         title=f"patch {record['patch']}",
         observations=observations,
@@ -122,13 +115,66 @@ def _row(data, record, maps, compared, observed):
     )
 
 
-def _observations(data, record):
+def shown_modalities(splits: PatchSplits) -> tuple[Modality | None, Modality | None]:
+    """The modalities whose observations are shown: the first optical one, and the first other.
+
+    None where the run has none of a kind.
+    """
+    modalities = [splits.dataset[name] for name in splits.encode.lengths]
+    optical, other = (
+        next((modality for modality in modalities if modality.optical is kind), None)
+        for kind in (True, False)
+    )
+    return optical, other
+
+
+def _observations(splits, record):
     """One clear optical date and the radar date next to it, and their dates, by column."""
-    day = data.clear_day(record)
-    radar = next(m for m in data.encode.lengths if m != "S2")
+    optical, radar = shown_modalities(splits)
+    day = clear_day(splits, record, optical)
     shown, dates = {}, {}
-    for modality in ("S2", radar):
-        image, observed_day = data.observation(record, modality, day)
-        shown[f"{modality} observation"] = viz.picture(image, PASTIS_R[modality])
-        dates[f"{modality} observation"] = f"{PASTIS_R.date(observed_day):%d %b %Y}"
+    for modality in (optical, radar):
+        image, observed_day = observation(splits, record, modality, day)
+        shown[f"{modality.name} observation"] = viz.picture(image, modality)
+        dates[f"{modality.name} observation"] = f"{splits.dataset.date(observed_day):%d %b %Y}"
     return shown, dates
+
+
+def clear_day(splits: PatchSplits, record: Mapping, optical: Modality) -> int:
+    """Day of the clearest acquisition of an optical modality of a record.
+
+    Of those in use from May to August (of all, if there are none), that with the lowest 90th
+    percentile of what its picture shows in blue: clouds are bright in blue, on part of the patch
+    too. Pixels without data count as cloudy.
+
+    Args:
+      splits: What the record is of.
+      record: The record.
+      optical: The modality.
+
+    Returns:
+      Its day since the start of the season.
+    """
+    used = splits.dates_in_use(record, optical.name)
+    days, values = record[optical.name]["days"], record[optical.name]["values"]
+    months = [splits.dataset.date(day).month for day in days[used]]
+    summer = used[np.isin(months, SUMMER)]
+    candidates = summer if len(summer) else used
+    blue = values[candidates, optical.channels.index(optical.shown.channels[-1])]
+    missing = optical.missing(blue)
+    blue = blue.astype(np.float32)
+    if missing is not None:
+        blue = np.where(missing, np.inf, blue)
+    brightness = np.percentile(blue.reshape(len(candidates), -1), 90, axis=1, method="higher")
+    return int(days[candidates[brightness.argmin()]])
+
+
+def observation(
+    splits: PatchSplits, record: Mapping, modality: Modality, day: int
+) -> tuple[np.ndarray, int]:
+    """The acquisition in use nearest to `day`: ``h w c`` in the stored unit, and its day."""
+    used = splits.dates_in_use(record, modality.name)
+    days = record[modality.name]["days"]
+    nearest = used[np.abs(days[used] - day).argmin()]
+    values = record[modality.name]["values"][nearest]
+    return values.transpose(1, 2, 0).astype(np.float32), int(days[nearest])

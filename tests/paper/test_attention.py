@@ -12,10 +12,14 @@ import numpy as np
 import patch_factory as factory
 import pytest
 
-from experiments import parcel, restored, semantic, supervised
-from experiments.paper import attention
+from experiments import semantic
+from experiments.paper import attention, finished
 from pastis_jax import training
+from pastis_jax.data.class_mapping import ClassMapping
+from pastis_jax.data.pastis_r import PASTIS_R
 from pastis_jax.models import LTAE, MLPDecoder, PixelSetEncoder
+from pastis_jax.models.encoders import Halves
+from pastis_jax.tasks import ParcelModel, ParcelTask
 from pastis_jax.types import Batch, Series
 
 B, S, DAYS, BINS, HEADS = 4, 3, 30, 14, 2
@@ -47,37 +51,33 @@ def make_batch(label, seed=0):
 @pytest.mark.parametrize("scheme", ["single", "early", "mid", "late", "decision"])
 def test_all_attention_is_on_the_calendar(scheme):
     """What an L-TAE reads gets 1 for each head and sample, and the acquisitions are all there."""
-    config = parcel.complete(parcel.Config(fusion=scheme))
-    model = supervised.build_scheme(
-        config,
+    spec = ParcelModel(fusion=scheme).of(PASTIS_R)
+    task = ParcelTask(spec, PASTIS_R, ClassMapping.crops(PASTIS_R.nomenclature))
+    halves = Halves(
         spatial=lambda _: PixelSetEncoder(widths=(8, 8), features=8),
         temporal=partial(LTAE, features=8, model_features=8, heads=HEADS),
-        decoder=partial(MLPDecoder, len(parcel.NAMES), widths=(8,)),
     )
+    classes = len(task.classes.names)
+    model = spec.combine(halves, partial(MLPDecoder, classes, widths=(8,)))
     batch = make_batch(np.array([2, 5, 2, 5], np.int32))
-    opened = types.SimpleNamespace(
-        config=config,
-        parts=types.SimpleNamespace(model=model, task=parcel.TASK),
-        placement=training.Placement(),
-    )
+    opened = types.SimpleNamespace(model=model, task=task, placement=training.Placement())
     optimizer = training.make_optimizer("adam", 1e-3)
     state = training.create_state(model, optimizer, batch, jax.random.key(0))
-    found = jax.device_get(attention.make_step(opened, DAYS)(state, batch))
+    found = jax.device_get(attention.make_step(opened, DAYS, first=0, bins=BINS)(state, batch))
     assert found.pop("samples") == B - 1
-    read_by = attention.sequences(config)
+    read_by = attention.sequences(opened)
     assert sorted(found) == sorted(m for names in read_by.values() for m in names)
     for names in read_by.values():
         total = sum(found[m]["attention"].sum(-1) for m in names)
         for m in names:
             seen = np.array([m != "S1A" or len(names) > 1, True, True])
-            weight = np.bincount(batch.label[:3][seen], minlength=len(parcel.NAMES))
+            weight = np.bincount(batch.label[:3][seen], minlength=classes)
             np.testing.assert_array_equal(found[m]["weight"], weight)
             np.testing.assert_allclose(total, np.tile(weight, (HEADS, 1)), atol=1e-5)
             series = batch.series[m]
             bins = series.days[:3][series.valid[:3]] // DAYS
             counts = np.bincount(bins, minlength=found[m]["acquisitions"].size)
             np.testing.assert_array_equal(found[m]["acquisitions"], counts)
-            assert found[m]["outside"] == 0
             assert not found[m]["attention"][..., counts == 0].any()  # masked dates get nothing
 
 
@@ -125,8 +125,8 @@ def test_a_run_from_the_command_line(run, tmp_path):
     result = json.loads(out.read_text())
     assert (result["task"], result["fusion"]) == ("semantic", "mid")
     assert list(result["calendar"]) == ["S1A", "S2"]
-    opened = restored.open_run(run)
-    series = next(opened.parts.data.evaluation("test")).series
+    opened = finished.open_data(run)
+    series = next(opened.splits.evaluation("test")).series
     weight = np.array(result["calendar"]["S2"]["weight"])
     label = np.load(next((run.parent / "set" / "ANNOTATIONS").glob("TARGET_10005.npy")))[0]
     np.testing.assert_array_equal(weight, np.bincount(label[label != 19], minlength=19))

@@ -16,10 +16,11 @@ import pytest
 import tyro
 from refusal import refused_in_a_line
 
-from experiments import cross_validation, restored
+from experiments import cross_validation
 from experiments.paper import __main__ as paper
 from experiments.paper import gradient_flow
 from experiments.paper.cells import Cell, Cells, Shard
+from pastis_jax.cli import config as configs
 
 COMMAND = """
 import os, pathlib, signal, sys, time
@@ -175,18 +176,17 @@ def test_shards_share_all_cells():
 def test_cells_of_the_paper(smoke, monkeypatch, tmp_path):
     """Every command is one that its experiment takes; what is needed comes first."""
     small = (factory.make_pixel_set(tmp_path / "pixels"), tmp_path)
-    monkeypatch.setattr(paper.common, "simulated_small", lambda cache: small)
+    monkeypatch.setattr(paper.simulate, "default_small", lambda cache: small)
     cells = paper.cells(paper.Config(smoke=smoke, seeds=(0, 7)))
     names = [c.name for c in cells]
     assert len(set(names)) == len(names)
     for c in cells:
         assert all(names.index(need) < names.index(c.name) for need in c.needs)
         module = c.command[0].removeprefix("experiments.")
-        if module in restored.TASKS:
-            experiment = restored.TASKS[module]
-            given = experiment.complete(tyro.cli(experiment.Config, args=list(c.command[1:])))
+        if module in configs.CONFIGS:
+            given = configs.parse(module, list(c.command[1:]), prog=module)
             assert f"{module}/" in c.name
-            assert c.name.endswith(f"fold{given.fold}-seed{given.seed}")
+            assert c.name.endswith(f"fold{given.records.fold}-seed{given.recipe.seed}")
         else:
             measures = importlib.import_module(c.command[0])
             tyro.cli(measures.Config, args=[*c.command[1:], "--out", "out"])
@@ -265,7 +265,7 @@ def test_statistics_are_computed_where_there_are_none(tmp_path):
         file.unlink()
     given = {"data": (root,), "only": ("table1", "figure6"), "cache_dir": tmp_path / "cache"}
     config = paper.Config(**given)
-    refused_in_a_line(lambda: paper.prepare(config, paper.cells(config)), "--compute-statistics")
+    refused_in_a_line(lambda: paper.prepare(config, paper.cells(config)), "`compute_statistics`")
     config = paper.Config(**given, compute_statistics=True)
     wanted = paper.cells(config)
     paper.prepare(config, wanted)

@@ -13,10 +13,13 @@ import patch_factory as factory
 import pytest
 import refusal
 
-from experiments import arguments, patch_arguments, semantic, supervised
-from experiments.paper import figures
+from experiments.paper import figures, qualitative
 from pastis_jax import training
+from pastis_jax.cli import train
+from pastis_jax.cli.config import configure
 from pastis_jax.data.pastis_r import PASTIS_R
+from pastis_jax.runs import saved
+from pastis_jax.tasks import Learned
 
 CROPS = PASTIS_R.nomenclature.crops
 NAMES = [crop.name for crop in CROPS]
@@ -24,7 +27,8 @@ NAMES = [crop.name for crop in CROPS]
 
 def untrained(out, data, cache, **given):
     """Writes a finished semantic run whose weights are as drawn."""
-    config = semantic.Config(
+    config = configure(
+        "semantic",
         data=data,
         cache_dir=cache,
         encoder_widths=(8, 8),
@@ -35,21 +39,28 @@ def untrained(out, data, cache, **given):
         batch_size=2,
         **given,
     )
-    config = patch_arguments.complete(config, simulated_epochs=1)
-    folder = training.RunFolder(out, arguments.stored(config))
-    folder.begin()
-    folder.close()
-    parts = semantic.restore(config, {})
-    optimizer = supervised.make_optimizer(config, config.epochs * parts.data.steps_per_epoch)
-    batch, key = next(parts.data.evaluation("val")), jax.random.key(config.seed)
-    state = training.create_state(parts.model, optimizer, batch, key)
-    training.Checkpoints(folder.path / "checkpoints", arguments.stored(config)).save(
-        "best", state, epoch=1
+    folder = training.RunFolder(out, config.stored())
+    splits, _ = train.open_splits(config)
+    task = train.make_task(config, splits.dataset, splits.classes)
+    key, optimizer = jax.random.key(config.recipe.seed), config.recipe.make_optimizer(1)
+    state = training.create_state(task.model(), optimizer, next(splits.evaluation("val")), key)
+    folder.begin(splits.fingerprint.parts)
+    run = saved.Saved(
+        task=task.name,
+        spec=task.spec,
+        options={},
+        learned=Learned(splits.dataset, splits.classes, splits.encode.statistics),
+        context={},
+        fingerprint=splits.fingerprint.parts,
+        records=train._records(config, splits),
+        plugins=(),
     )
+    saved.write(folder, run, state.variables)
     iou = dict.fromkeys(["Background", *NAMES], 0.5)
     result = {"title": "Semantic segmentation, untrained", "task": "semantic", "data": "given"}
     result |= {"folder": str(data), "epochs": 0, "test": {"iou": iou}}
     folder.write("result.json", result)
+    folder.close()
 
 
 def parcel_run(out, confusion, **replaced):
@@ -162,20 +173,21 @@ def test_mistakes_are_found_first(tmp_path):
     config = settings(tmp_path, tmp_path / "out")
     (tmp_path / "file").write_text("")
     for given, flag in (
-        ({"patches": 0}, "--patches"),
-        ({"runs": tmp_path / "none"}, "--runs"),
-        ({"out": tmp_path / "file"}, "--out"),
+        ({"patches": 0}, "`patches`"),
+        ({"runs": tmp_path / "none"}, "`runs`"),
+        ({"out": tmp_path / "file"}, "`out`"),
     ):
         wrong = dataclasses.replace(config, **given)
         refusal.refused_in_a_line(lambda wrong=wrong: figures.run(wrong), flag)
 
 
 def test_the_clearest_day_is_shown(tmp_path):
-    config = semantic.Config(
-        data=factory.make_patches(tmp_path / "set"), cache_dir=tmp_path / "cache"
-    )
-    data = semantic.restore(patch_arguments.complete(config, simulated_epochs=1), {}).data
-    record = dict(data.sources["test"][0])
+    root, cache = factory.make_patches(tmp_path / "set"), tmp_path / "cache"
+    config = train.for_data(configure("semantic", data=root, cache_dir=cache))
+    splits, _ = train.open_splits(config)
+    optical, radar = qualitative.shown_modalities(splits)
+    assert (optical.name, radar.name) == ("S2", "S1A")
+    record = dict(splits.sources["test"][0])
     days = np.array([100, 250, 280, 300, 400])  # December, May, June, June, October
     values = np.full((5, 10, 16, 16), 3000, np.int16)
     values[[0, 4]] = 100
@@ -183,9 +195,9 @@ def test_the_clearest_day_is_shown(tmp_path):
     values[2, 0, :4] = 5000  # a cloud over a quarter
     values[3, 0, :4], values[3, 0, 4:] = -10000, 300
     record["S2"] = {"values": values, "days": days}
-    assert data.clear_day(record) == 250
-    image, day = data.observation(record, "S2", 290)
+    assert qualitative.clear_day(splits, record, optical) == 250
+    image, day = qualitative.observation(splits, record, optical, 290)
     assert day == 280
     assert image.shape == (16, 16, 10)
     record["S2"] = {"values": values[[0, 4]], "days": days[[0, 4]]}
-    assert data.clear_day(record) == 100
+    assert qualitative.clear_day(splits, record, optical) == 100

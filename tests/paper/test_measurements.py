@@ -10,8 +10,8 @@ import numpy as np
 import pixel_set_factory as factory
 import pytest
 
-from experiments import parcel, restored
-from experiments.paper import cloud_cover, inference_time
+from experiments import parcel
+from experiments.paper import cloud_cover, finished, inference_time
 from pastis_jax.training import write_json
 
 CLOUDS = ["--ratios", "1", "0", "0.5", "--draws", "2", "--spells", "1", "3"]
@@ -47,7 +47,7 @@ def clouds(runs):
 @pytest.fixture(scope="module")
 def opened(runs):
     """Late fusion, opened once."""
-    return restored.open_run(runs / "late")
+    return finished.open_data(runs / "late")
 
 
 def result_of(run):
@@ -98,9 +98,12 @@ def test_radar_alone_does_not_notice(runs, clouds):
 
 def test_removed_dates_reach_the_model(opened):
     """All of S2's, and no other's."""
-    batch = next(opened.parts.data.evaluation("test"))
+    assert cloud_cover.optical_modalities(opened) == ("S2",)
+    batch = next(opened.splits.evaluation("test"))
     removals = [cloud_cover.Removal(0.0), cloud_cover.Removal(1.0)]
-    whole, dark = (left for _, left in cloud_cover.without_dates(batch, removals, seed=0))
+    identifiers = [opened.splits.sources["test"].identifier(int(n)) for n in batch.number]
+    drawn = cloud_cover.without_dates(batch, identifiers, removals, optical=("S2",), seed=0)
+    whole, dark = (left for _, left in drawn)
     assert not dark.series["S2"].valid.any()
     assert dark.series["S1D"] is whole.series["S1D"] is batch.series["S1D"]
     assert whole.series["S2"] is batch.series["S2"]
@@ -130,7 +133,7 @@ def test_models_are_compared_on_the_same_folds(clouds, tmp_path, capsys, monkeyp
     write_json(folder / "late" / "fold2.json", late | {"fold": 2, "curves": better})
     for fold, model in ((1, "S2"), (2, "S1A")):
         write_json(folder / f"{model}.json", late | {"task": "x", "fold": fold, "model": model})
-    monkeypatch.setitem(restored.TASKS, "x", None)
+    monkeypatch.setitem(cloud_cover.TASKS, "x", None)
     cloud_cover.main(["--draw", str(folder), "--out", str(tmp_path / "x.png")])
     printed = capsys.readouterr().out
     assert "parcel model, left out: late auxiliary fold 2 seed 0." in printed
@@ -158,7 +161,7 @@ def test_time_to_load_and_predict(runs, tmp_path):
 def test_what_is_timed_is_what_was_tested(runs, opened):
     """The classes that reach the host give the run's confusion matrix."""
     counts = np.zeros((18, 18), int)
-    for batch in opened.parts.data.evaluation("test", ahead=False):
+    for batch in opened.splits.evaluation("test", ahead=False):
         predicted = jax.device_get(opened.predict(batch))
         np.add.at(counts, (batch.label[batch.real], predicted[batch.real]), 1)
     np.testing.assert_array_equal(counts, result_of(runs / "late")["confusion"])

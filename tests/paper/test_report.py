@@ -380,7 +380,7 @@ def other_classes(root):
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
-        (wrong_out, ["--out", "not a folder"]),
+        (wrong_out, ["`out`", "not a folder"]),
         (two_kinds, ["simulated", "given"]),
         (twice, ["the same run"]),
         (two_widths, ["9 and 254,000 parameters"]),

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -22,6 +23,8 @@ MODEL_COLOURS = {
     "decision": "#009e73",
 }
 """Single modalities are grey, the schemes have colours that colour-blind readers tell apart."""
+OTHER_COLOURS = ("#d55e00", "#56b4e9", "#8c564b", "#bcbd22", "#9467bd")
+"""Of other models, in the order of their names."""
 ENHANCEMENT_STYLES = {
     "base": ("base", "-"),
     "temporal_dropout": ("temporal dropout", (0, (6, 2))),
@@ -36,7 +39,7 @@ class CloudCurve:
     """Scores of a model.
 
     Attributes:
-      model: A key of `MODEL_COLOURS`.
+      model: Its name; those of the paper are the keys of `MODEL_COLOURS`.
       enhancement: A key of `ENHANCEMENT_STYLES`.
       ratios: Shares removed, 0 to 1.
       scores: At each of them, fractions of all draws, folds and seeds.
@@ -73,6 +76,8 @@ def cloud_cover(
       path: PNG to write.
       title: Of all.
     """
+    curves = [curve for row in panels for panel in row for curve in panel.curves]
+    colours = _colours(curve.model for curve in curves)
     columns = max(map(len, panels))
     figure = Figure(figsize=(5.2 * columns + 2.2, 4.4 * len(panels) + 0.6), layout="constrained")
     grid = figure.subplots(len(panels), columns, squeeze=False, sharex=True, sharey="row")
@@ -80,20 +85,28 @@ def cloud_cover(
         for axes in axes_of_row[len(row) :]:
             axes.remove()
         for panel, axes in zip(row, axes_of_row, strict=False):
-            _draw(panel, axes)
+            _draw(panel, axes, colours)
         axes_of_row[0].set_ylim(bottom=max(0, axes_of_row[0].get_ylim()[0]))
         axes_of_row[0].set_ylabel(f"{row[0].score}, points")
     for axes in grid[-1]:
-        axes.set_xlabel("S2 dates removed (%)")
-    curves = [curve for row in panels for panel in row for curve in panel.curves]
-    figure.legend(handles=_legend(curves), loc="outside right upper", frameon=False, fontsize=9)
+        axes.set_xlabel("optical dates removed (%)")
+    figure.legend(
+        handles=_legend(curves, colours), loc="outside right upper", frameon=False, fontsize=9
+    )
     figure.suptitle(title, fontsize=12)
     save(figure, path)
 
 
-def _draw(panel, axes):
-    for curve in sorted(panel.curves, key=lambda curve: [*MODEL_COLOURS].index(curve.model)):
-        colour, (_, dashes) = MODEL_COLOURS[curve.model], ENHANCEMENT_STYLES[curve.enhancement]
+def _colours(models: Iterable[str]) -> dict[str, str]:
+    """The colours of these models, the paper's first."""
+    models = {*models}
+    others = dict(zip(sorted(models - MODEL_COLOURS.keys()), itertools.cycle(OTHER_COLOURS)))
+    return {model: c for model, c in (MODEL_COLOURS | others).items() if model in models}
+
+
+def _draw(panel, axes, colours):
+    for curve in sorted(panel.curves, key=lambda curve: [*colours].index(curve.model)):
+        colour, (_, dashes) = colours[curve.model], ENHANCEMENT_STYLES[curve.enhancement]
         removed = 100 * np.asarray(curve.ratios)
         mean, spread = (100 * np.array([f(x) for x in curve.scores]) for f in (np.mean, np.std))
         axes.fill_between(removed, mean - spread, mean + spread, color=colour, alpha=0.12, lw=0)
@@ -108,13 +121,11 @@ def _draw(panel, axes):
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def _legend(curves):
+def _legend(curves, colours):
     """What colours and dashes mean, of those that occur."""
-    models, enhancements = ({getattr(c, n) for c in curves} for n in ("model", "enhancement"))
+    enhancements = {curve.enhancement for curve in curves}
     handles = [
-        Line2D([], [], color=colour, linewidth=3, label=name)
-        for name, colour in MODEL_COLOURS.items()
-        if name in models
+        Line2D([], [], color=colour, linewidth=3, label=name) for name, colour in colours.items()
     ]
     handles.append(Line2D([], [], color="none", label=""))
     handles += [

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from matplotlib.colors import to_rgb
@@ -13,7 +14,11 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from pastis_jax.viz.curves import GREY, INK, save
 
+SHARED = "shared"
+"""Name of what modalities share."""
 MODALITY_COLOURS = {"S2": "#2f7d3b", "S1A": "#1f6fb4", "S1D": "#d07a1f"}
+OTHER_COLOURS = ("#8e4585", "#008080", "#a0522d", "#556b2f", "#b03060")
+"""Of modalities of other datasets, in their order."""
 LIGHTER = {"PSE": 0.0, "L-TAE": 0.35, "decoder": 0.65}
 
 
@@ -27,12 +32,12 @@ def gradient_flow(
     epoch is left out.
 
     Args:
-      panels: Title and flow of each run, from top to bottom; the flow by modality (or another name
-        for what modalities share) and part, one value for each epoch.
+      panels: Title and flow of each run, from top to bottom; the flow by modality (or SHARED) and
+        part, one value for each epoch.
       path: PNG to write.
     """
     figure = Figure(figsize=(7.5, 2.9 * len(panels)), layout="constrained")
-    legend = {}
+    legend, colours = {}, _colours(name for _, flow in panels for name in flow)
     rows = figure.subplots(len(panels), squeeze=False)[:, 0]
     for axes, (title, flow) in zip(rows, panels, strict=True):
         modules = {
@@ -41,8 +46,9 @@ def gradient_flow(
             for part, values in parts.items()
             if np.any(values != 0)
         }
-        _stack(axes, modules)
-        legend |= {_label(*module): _colour(*module) for module in reversed(modules)}
+        shades = {module: _shade(colours, *module) for module in modules}
+        _stack(axes, modules, list(shades.values()))
+        legend |= {_label(*module): shades[module] for module in reversed(modules)}
         axes.set_title(title, color=INK, fontsize=10, loc="left")
         axes.set_ylabel("share of the flow")
         axes.yaxis.set_major_formatter(PercentFormatter(1))
@@ -54,13 +60,18 @@ def gradient_flow(
     save(figure, path)
 
 
-def _stack(axes, modules) -> None:
+def _colours(names: Iterable[str]) -> dict[str, str]:
+    """The colours of these modalities."""
+    others = [name for name in dict.fromkeys(names) if name not in {SHARED, *MODALITY_COLOURS}]
+    return MODALITY_COLOURS | dict(zip(others, itertools.cycle(OTHER_COLOURS)))
+
+
+def _stack(axes, modules, colours) -> None:
     """Stacks shares of what all modules move, those that raise the objective downwards."""
     shares = np.array(list(modules.values()))
     shares = shares / np.abs(shares).sum(0)
     epochs = np.arange(shares.shape[1] + 1)
     shares = np.concatenate([shares, shares[:, -1:]], 1)  # the end of the last epoch
-    colours = [_colour(*module) for module in modules]
     style = {"colors": colours, "step": "post", "linewidth": 0}
     axes.stackplot(epochs, np.maximum(shares, 0), **style)
     if (shares < 0).any():
@@ -71,9 +82,9 @@ def _stack(axes, modules) -> None:
 
 
 def _label(name: str, part: str) -> str:
-    return f"{part}, {name}" if name not in MODALITY_COLOURS else f"{part} {name}"
+    return f"{part}, {name}" if name == SHARED else f"{part} {name}"
 
 
-def _colour(name: str, part: str):
-    colour = np.array(to_rgb(MODALITY_COLOURS.get(name, GREY)))
-    return tuple(colour + (1 - colour) * LIGHTER.get(part, 0.8) * (name in MODALITY_COLOURS))
+def _shade(colours: Mapping[str, str], name: str, part: str) -> tuple[float, ...]:
+    colour = np.array(to_rgb(colours.get(name, GREY)))
+    return tuple(colour + (1 - colour) * LIGHTER.get(part, 0.8) * (name != SHARED))

@@ -17,11 +17,11 @@ from collections.abc import Mapping
 
 import tyro
 
-from experiments import common
 from experiments.paper.pictures import validation_curves
 from experiments.paper.report import content, markdown, page
 from experiments.paper.report.runs import SCORES, Runs, read
-from pastis_jax.errors import UserError
+from pastis_jax.cli import console
+from pastis_jax.errors import UserError, refuse
 
 PICTURES = "pictures"
 
@@ -43,12 +43,11 @@ def run(config: Config) -> None:
       UserError: If there is nothing to report, or it cannot be written.
     """
     runs = read(config.runs)
-    there = next(p for p in (config.out, *config.out.absolute().parents) if p.exists())
-    if not there.is_dir():
-        raise UserError(f"{there} is not a folder", where="--out", remedy="give another")
+    existing = next(p for p in (config.out, *config.out.absolute().parents) if p.exists())
+    refuse("out", not existing.is_dir(), f"{existing} is not a folder", "give another")
     with tempfile.TemporaryDirectory(prefix="pastis_jax-") as scratch:
         made = content.make(runs, draw_curves(runs, pathlib.Path(scratch)))
-        pictures = {path.name: path for figure in made.figures for path in figure.pictures}
+        pictures = {path.name: path for section in made.sections for path in section.pictures}
         files = {
             **{f"{PICTURES}/{name}": path.read_bytes() for name, path in pictures.items()},
             "report.html": page.render(made).encode(),
@@ -59,9 +58,9 @@ def run(config: Config) -> None:
         _write(config.out / name, text)
     for name in earlier - files.keys():
         (config.out / name).unlink(missing_ok=True)
-    common.say(f"{config.out / 'report.html'} and {config.out / 'report.md'}: {made.title}.")
+    console.say(f"{config.out / 'report.html'} and {config.out / 'report.md'}: {made.title}.")
     for warning in made.warnings:
-        common.say(warning)
+        console.say(warning)
 
 
 def _linked(report: pathlib.Path) -> set[str]:
@@ -115,7 +114,7 @@ def _write(path: pathlib.Path, content: bytes) -> None:
 def main(argv: list[str] | None = None) -> None:
     """Command line."""
     config = tyro.cli(Config, prog="python -m experiments.paper.report", args=argv)
-    common.command(lambda: run(config))
+    console.command(lambda: run(config))
 
 
 if __name__ == "__main__":

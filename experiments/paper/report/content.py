@@ -13,6 +13,7 @@ import numpy as np
 from experiments.paper import paper_numbers
 from experiments.paper.report import tables
 from experiments.paper.report.runs import Runs
+from pastis_jax.data.pastis_r import PASTIS_R
 
 TASKS = {
     "parcel": "parcels",
@@ -68,7 +69,7 @@ FIGURES = {
 
 
 @dataclasses.dataclass(frozen=True)
-class Figure:
+class PictureSection:
     """A section of pictures.
 
     Attributes:
@@ -93,7 +94,7 @@ class Page:
       warnings: What keeps the numbers from being the paper's.
       facts: Terms and their descriptions.
       tables: In their order.
-      figures: In their order.
+      sections: Of pictures, in their order.
       failures: Name and error of each cell that failed.
     """
 
@@ -101,7 +102,7 @@ class Page:
     warnings: Sequence[str]
     facts: Mapping[str, str]
     tables: Sequence[tables.Table]
-    figures: Sequence[Figure]
+    sections: Sequence[PictureSection]
     failures: Mapping[str, str]
 
 
@@ -118,22 +119,24 @@ def make(runs: Runs, curves: Mapping[str, pathlib.Path]) -> Page:
         warnings=list(_warnings(runs)),
         facts=_facts(runs),
         tables=[*tables.paper_tables(runs), *([others] if others else [])],
-        figures=[*_figures(runs), *_curves(curves)],
+        sections=[*_figures(runs), *_curves(curves)],
         failures=runs.failures,
     )
 
 
 def _data(runs):
-    return "simulated data" if runs.simulated else "PASTIS-R"
+    if runs.simulated:
+        return "simulated data"
+    return " and ".join(sorted({run.dataset or PASTIS_R.name for run in runs.all}))
 
 
 def _by_task(runs, value) -> dict[str, list]:
     """The sorted values of `value` of the results of each task."""
-    found = {}
+    by_task = {}
     for task in TASKS:
         if values := {value(run.result) for run in runs.all if run.result["task"] == task}:
-            found[task] = sorted(values)
-    return found
+            by_task[task] = sorted(values)
+    return by_task
 
 
 def _warnings(runs: Runs) -> Iterator[str]:
@@ -164,7 +167,7 @@ def _folder(result):
 
 def _narrow(runs):
     """Tasks with a model that has far fewer parameters than the paper's."""
-    found = []
+    narrow = []
     for (task, model, _), same in runs.finished.items():
         cells = [
             cell
@@ -172,8 +175,8 @@ def _narrow(runs):
             if (cell.task, cell.model, cell.score) == (task, model, "parameters")
         ]
         if cells and same[0].result["parameters"] < NARROW * min(cell.value for cell in cells):
-            found.append(task)
-    return [task for task in TASKS if task in found]
+            narrow.append(task)
+    return [task for task in TASKS if task in narrow]
 
 
 def _facts(runs: Runs) -> dict[str, str]:
@@ -236,16 +239,17 @@ def _listed(values: Mapping[str, Sequence], unit: str = "") -> str:
     return "; ".join(f"{text} ({', '.join(tasks)})" for text, tasks in names.items())
 
 
-def _figures(runs: Runs) -> Iterator[Figure]:
+def _figures(runs: Runs) -> Iterator[PictureSection]:
     left = dict(runs.pictures)
     for name, (heading, caption) in FIGURES.items():
         mine = [file for file in left if re.fullmatch(rf"{name}(\D.*)?\.png", file)]
-        yield Figure(heading, caption, [left.pop(file) for file in mine], f"figures/{name}.png")
+        drawn = [left.pop(file) for file in mine]
+        yield PictureSection(heading, caption, drawn, f"figures/{name}.png")
     if left:
-        yield Figure("Other pictures", ", ".join(left), list(left.values()), "")
+        yield PictureSection("Other pictures", ", ".join(left), list(left.values()), "")
 
 
-def _curves(curves: Mapping[str, pathlib.Path]) -> Iterator[Figure]:
+def _curves(curves: Mapping[str, pathlib.Path]) -> Iterator[PictureSection]:
     for task, path in curves.items():
         caption = "Validation score by epoch, one line for each fold and seed."
-        yield Figure(f"Learning curves: {TASKS[task]}", caption, [path], "")
+        yield PictureSection(f"Learning curves: {TASKS[task]}", caption, [path], "")

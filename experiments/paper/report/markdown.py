@@ -6,7 +6,7 @@ import html
 import re
 from collections.abc import Iterator, Sequence
 
-from experiments.paper.report.content import Figure, Page
+from experiments.paper.report.content import Page, PictureSection
 from experiments.paper.report.tables import Entry, Table
 
 
@@ -28,8 +28,8 @@ def _lines(page: Page, pictures: str) -> Iterator[str]:
     yield from (f"- {term}: {text}" for term, text in page.facts.items())
     for table in page.tables:
         yield from _table(table)
-    for figure in page.figures:
-        yield from _figure(figure, pictures)
+    for section in page.sections:
+        yield from _section(section, pictures)
     if page.failures:
         yield "\n## Failed cells\n"
         yield from (f"- `{name}`: {_escaped(error)}" for name, error in page.failures.items())
@@ -61,9 +61,9 @@ def _escaped(text: str) -> str:
     return re.sub(r"([\\`*_|\[\]])", r"\\\1", html.escape(text, quote=False))
 
 
-def _figure(figure: Figure, pictures: str) -> Iterator[str]:
-    yield f"\n## {figure.name}\n\n{figure.caption}"
-    if not figure.pictures:
-        yield f"\nMissing: there is no {figure.expected}."
-    for path in figure.pictures:
-        yield f"\n![{figure.name} ({path.stem})]({pictures}/{path.name})"
+def _section(section: PictureSection, pictures: str) -> Iterator[str]:
+    yield f"\n## {section.name}\n\n{section.caption}"
+    if not section.pictures:
+        yield f"\nMissing: there is no {section.expected}."
+    for path in section.pictures:
+        yield f"\n![{section.name} ({path.stem})]({pictures}/{path.name})"

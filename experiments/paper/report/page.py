@@ -10,7 +10,7 @@ import re
 import struct
 from collections.abc import Iterable, Mapping
 
-from experiments.paper.report.content import Figure, Page
+from experiments.paper.report.content import Page, PictureSection
 from experiments.paper.report.tables import STEPS, Entry, Table
 from pastis_jax.errors import UserError
 
@@ -54,7 +54,7 @@ def render(page: Page) -> str:
     )
     sections = [
         *(_section(table.name, _table(table)) for table in page.tables),
-        *(_section(figure.name, _figure(figure)) for figure in page.figures),
+        *(_section(section.name, _pictures(section)) for section in page.sections),
         *([_section("Failed cells", _failures(page.failures))] if page.failures else []),
     ]
     head = join(
@@ -91,7 +91,7 @@ def _header(page: Page) -> Markup:
 
 
 def _contents(page: Page) -> Markup:
-    names = [part.name for part in (*page.tables, *page.figures)]
+    names = [part.name for part in (*page.tables, *page.sections)]
     names += ["Failed cells"] * bool(page.failures)
     links = [tag("li", tag("a", name, href=f"#{anchor(name)}")) for name in names]
     return tag("nav", tag("ul", *links), aria_label="Contents")
@@ -151,11 +151,12 @@ def _legend() -> Markup:
     )
 
 
-def _figure(figure: Figure) -> Markup:
-    if not figure.pictures:
-        return tag("p", figure.caption, f" Missing: there is no {figure.expected}.", class_="gap")
-    images = [_image(path, f"{figure.name} ({path.stem})") for path in figure.pictures]
-    return tag("figure", *images, tag("figcaption", figure.caption))
+def _pictures(section: PictureSection) -> Markup:
+    if not section.pictures:
+        missing = f" Missing: there is no {section.expected}."
+        return tag("p", section.caption, missing, class_="gap")
+    images = [_image(path, f"{section.name} ({path.stem})") for path in section.pictures]
+    return tag("figure", *images, tag("figcaption", section.caption))
 
 
 def _image(path: pathlib.Path, alt: str) -> Markup:

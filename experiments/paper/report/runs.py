@@ -9,11 +9,13 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from experiments import arguments, restored
+from experiments.paper import finished
+from pastis_jax.cli.config import MAY_DIFFER as OF_THE_PLACE
+from pastis_jax.cli.console import flag
 from pastis_jax.errors import UserError
-from pastis_jax.training.logging import flag
+from pastis_jax.tasks import TASKS
 
-SCORES = {"parcel": "mIoU", "semantic": "mIoU", "panoptic": "PQ"}
+SCORES = {name: task.scores[0] for name, task in TASKS.items()}
 """Main score by task."""
 
 Key = tuple[str, str, str]
@@ -36,21 +38,24 @@ class Run:
       folder: Its folder.
       result: Content of its result.json.
       config: Content of its config.json.
+      dataset: What it was trained on, where that is not PASTIS-R as published.
     """
 
     folder: pathlib.Path
     result: Mapping[str, Any]
     config: Mapping[str, Any]
+    dataset: str | None = None
 
     @property
     def key(self) -> Key:
         """Task, model and enhancement, named as experiments.paper does.
 
-        What is tested unlike the paper's models has that in its model's name.
+        What is tested unlike the paper's models, or on other data, has that in its model's name.
         """
         other = [text for text, differs in OTHER_TESTS.items() if differs(self)]
-        model = ", ".join([restored.model_name(self.result), *other])
-        return self.result["task"], model, restored.enhancement(self.result)
+        other += [self.dataset] * (self.dataset is not None)
+        model = ", ".join([finished.model_name(self.result), *other])
+        return self.result["task"], model, finished.enhancement(self.result)
 
     @property
     def place(self) -> tuple[int, int]:
@@ -68,7 +73,7 @@ OTHER_TESTS = {
 """What makes a score another than the paper's."""
 MAY_DIFFER = {
     *("fold", "seed", "data", "init_from", "min_confidence", "remat", "removed_optical"),
-    *arguments.MAY_DIFFER,
+    *OF_THE_PLACE,
 }
 """Settings in which the runs of one model may differ: published weights are of a fold."""
 
@@ -113,12 +118,12 @@ def read(root: pathlib.Path) -> Runs:
     """
     if not root.is_dir():
         raise UserError("no such folder", where=root, remedy="give the --out of experiments.paper")
-    runs = [_run(folder) for folder in restored.find_runs(root)]
+    runs = [_run(folder) for folder in finished.find_runs(root)]
     _refuse_mix(root, runs)
-    finished: dict[Key, list[Run]] = {}
+    by_key: dict[Key, list[Run]] = {}
     for run in sorted(runs, key=lambda run: run.place):
-        finished.setdefault(run.key, []).append(run)
-    for same in finished.values():
+        by_key.setdefault(run.key, []).append(run)
+    for same in by_key.values():
         for one, other in itertools.pairwise(same):
             if one.place == other.place:
                 what = f"holds the same run as {one.folder}"
@@ -129,7 +134,7 @@ def read(root: pathlib.Path) -> Runs:
     done = {_name(root, run.folder) for run in runs}
     return Runs(
         root=root,
-        finished=finished,
+        finished=by_key,
         failures=failures,
         unfinished=sorted({*begun} - done - {*failures}),
         times=_times(root),
@@ -138,10 +143,10 @@ def read(root: pathlib.Path) -> Runs:
 
 
 def _run(folder):
-    result, config = restored.read_run(folder)
+    result, config = finished.read_run(folder)
     _refuse_lack(folder / "result.json", result, RESULT)
     _refuse_lack(folder / "result.json", result, {COUNTS[result["task"]]})
-    return Run(folder, result, config)
+    return Run(folder, result, config, finished.other_dataset(folder, result))
 
 
 def _refuse_lack(path, content, names):
@@ -169,23 +174,23 @@ def _refuse_other_settings(one, other):
 
 def _failures(root):
     """Errors of the cells that failed and have not been made since."""
-    found = {}
+    errors = {}
     for path in sorted(root.glob("cells/**/*.json")):
         name = _name(root / "cells", path.with_suffix(""))
         record = _json(path)
         made = (root / name / "result.json").exists() or (root / f"{name}.json").exists()
         if record.get("status") == "failed" and not made:
-            found[name] = record.get("error") or "no error was written down"
-    return found
+            errors[name] = record.get("error") or "no error was written down"
+    return errors
 
 
 def _times(root):
-    found: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
+    times: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
     for path in sorted(root.glob("inference/*/fold*-seed*.json")):
         task, _, model = path.parent.name.partition("-")
         _refuse_lack(path, content := _json(path), TIME)
-        found.setdefault((task, model), []).append(content)
-    return found
+        times.setdefault((task, model), []).append(content)
+    return times
 
 
 def _json(path):

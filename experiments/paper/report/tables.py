@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal
 
 from experiments.paper import paper_numbers, pooled
-from experiments.paper.paper_numbers import Cell
+from experiments.paper.paper_numbers import TableCell
 from experiments.paper.report.runs import SCORES, Key, Run, Runs
 from pastis_jax.errors import UserError
 
@@ -101,7 +101,7 @@ def other_runs(runs: Runs) -> Table | None:
     return Table("Other runs", caption, ("Run", *columns), rows, ()) if rows else None
 
 
-def _cells(number: int) -> list[Cell]:
+def _cells(number: int) -> list[TableCell]:
     """The cells of a table, with those that we have and the paper does not.
 
     These are mid fusion in Tables 2 and 3; in Table 4 also decision fusion, where there is one.
@@ -129,7 +129,7 @@ def _cells(number: int) -> list[Cell]:
     return given[:at] + ours("mid") + given[at:] + (ours("decision") if number == 4 else [])
 
 
-def _key(cell: Cell) -> Key:
+def _key(cell: TableCell) -> Key:
     return cell.task, cell.model, cell.enhancement
 
 
@@ -156,7 +156,7 @@ def _scores(runs: Runs, number: int) -> Table:
     return Table(name, f"{POINTS} {BESIDE}", ("Model", *columns), body, notes)
 
 
-def _printed(cell: Cell, letters: dict[str, str]) -> str:
+def _printed(cell: TableCell, letters: dict[str, str]) -> str:
     """The paper's cell; a dash gets the letter of the note that says why."""
     if cell.value is not None:
         return cell.printed
@@ -164,7 +164,7 @@ def _printed(cell: Cell, letters: dict[str, str]) -> str:
     return f"- ({letters[cell.reason]})"
 
 
-def _compared(ours: Entry, cell: Cell, letters: dict[str, str]) -> Entry:
+def _compared(ours: Entry, cell: TableCell, letters: dict[str, str]) -> Entry:
     printed = _printed(cell, letters)
     if ours.state == "missing" and (cell.reason or "").startswith("not applicable"):
         return Entry("none", "-", paper=printed)
@@ -233,7 +233,7 @@ def _without(runs: Runs, name: str) -> Entry:
     return Entry("missing", "not run")
 
 
-def _parameters(runs: Runs, cells: Sequence[Cell], letters: dict[str, str]) -> Entry:
+def _parameters(runs: Runs, cells: Sequence[TableCell], letters: dict[str, str]) -> Entry:
     """Number of parameters without and, if the paper has it, with auxiliary decoders."""
     counts = [_count(runs, cell) for cell in cells]
     printed = _printed(cells[0], letters)
@@ -247,7 +247,7 @@ def _parameters(runs: Runs, cells: Sequence[Cell], letters: dict[str, str]) -> E
     return Entry("done", text, None, printed, difference if cells[0].value else "")
 
 
-def _count(runs: Runs, cell: Cell) -> int | None:
+def _count(runs: Runs, cell: TableCell) -> int | None:
     """Parameters of the runs of `cell`; the enhancements differ by auxiliary decoders only."""
     auxiliary = cell.enhancement in ("auxiliary", "both")
     found = {
@@ -283,7 +283,7 @@ def _times(runs: Runs) -> Table:
     return Table(f"Table 4: {TITLES[4]}", caption, ("Model", *columns), rows, notes)
 
 
-def _time(runs: Runs, cell: Cell) -> Entry:
+def _time(runs: Runs, cell: TableCell) -> Entry:
     found = runs.times.get((cell.task, cell.model), ())
     if not found:
         entry = _without(runs, f"inference/{cell.task}-{cell.model}/")
@@ -304,7 +304,7 @@ def _time(runs: Runs, cell: Cell) -> Entry:
     return Entry("done", text, together["mean"], cell.printed, details=details)
 
 
-def _ratio(early: Cell, late: Cell, ours_early: Entry, ours_late: Entry) -> Entry:
+def _ratio(early: TableCell, late: TableCell, ours_early: Entry, ours_late: Entry) -> Entry:
     paper = f"{late.value / early.value:.2f}"
     if missing := [entry for entry in (ours_early, ours_late) if entry.value is None]:
         worst = min(missing, key=lambda entry: entry.state != "failed")

@@ -1,0 +1,143 @@
+"""What the paper's tools read of finished runs: where they are, their names, their data."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pastis_jax.data.pastis_r import PASTIS_R, describe
+from pastis_jax.errors import UserError
+from pastis_jax.runs import OpenedData, open_run
+from pastis_jax.tasks import TASKS
+
+
+def open_data(folder: pathlib.Path, *, cache_dir: pathlib.Path | None = None) -> OpenedData:
+    """Opens the finished run in `folder` with its data, in batches as it was tested in.
+
+    Args:
+      folder: What was its --out.
+      cache_dir: Where prepared and simulated data are kept, if no longer where they were.
+
+    Raises:
+      UserError: If there is no finished run, or its data are not there any more.
+    """
+    _, config = read_run(folder)
+    if lacking := sorted({"batch_size", "accumulate", "parallel"} - config.keys()):
+        what, remedy = f"lacks {', '.join(lacking)}", "train it anew"
+        raise UserError(what, where=folder / "config.json", remedy=remedy)
+    return open_run(folder).open_data(
+        batch_size=-(-config["batch_size"] // config["accumulate"]),
+        cache_dir=cache_dir,
+        parallel=config["parallel"],
+    )
+
+
+def read_run(folder: pathlib.Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Reads the content of result.json and config.json of a finished run.
+
+    Raises:
+      UserError: If there is none in `folder`.
+    """
+    result, config = (_read(folder / f"{name}.json") for name in ("result", "config"))
+    if (task := result.get("task")) not in TASKS:
+        what = f"its task is {task!r}, none of {', '.join(TASKS)}"
+        raise UserError(what, where=folder / "result.json", remedy="train it anew")
+    return result, config
+
+
+def _read(file: pathlib.Path) -> dict[str, Any]:
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        what, remedy = "no finished run here", "give the --out of a run that is finished"
+        raise UserError(what, where=file.parent, remedy=remedy) from None
+    except (OSError, ValueError, RecursionError) as error:
+        what = f"cannot be read ({error})"
+        raise UserError(what, where=file, remedy="train it anew") from error
+    if not isinstance(content, dict):
+        raise UserError("not a JSON object", where=file, remedy="train it anew")
+    return content
+
+
+def find_runs(*folders: pathlib.Path) -> list[pathlib.Path]:
+    """Returns the finished runs that `folders` are or hold, in the order of their names.
+
+    Raises:
+      UserError: If one of `folders` holds none.
+    """
+    runs = []
+    for folder in folders:
+        inside = [path.parent for path in folder.glob("**/result.json")]
+        finished = sorted(path for path in inside if (path / "config.json").exists())
+        if not finished:
+            remedy = "give the --out of finished runs, or a folder that holds them"
+            raise UserError("no finished run here", where=folder, remedy=remedy)
+        runs += finished
+    return list(dict.fromkeys(runs))
+
+
+def model_name(result: Mapping[str, Any]) -> str:
+    """The name of a run's model: of its only modality, or of its fusion scheme.
+
+    A scheme of other than all modalities of PASTIS-R has them in its name, and so has early fusion
+    onto the dates of another modality than S2.
+    """
+    modalities, fusion = result["modalities"], result["fusion"]
+    if fusion == "single":
+        return modalities[0]
+    first, *_ = names = PASTIS_R.names
+    usual = {*modalities} == {*names} and (fusion != "early" or modalities[0] == first)
+    return fusion if usual else f"{fusion} of {' + '.join(modalities)}"
+
+
+def enhancement(result: Mapping[str, Any]) -> str:
+    """What a run's model was trained with: `base`, `temporal_dropout`, `auxiliary` or `both`."""
+    names = [name for name in ("temporal_dropout", "auxiliary") if result[name]]
+    return "both" if len(names) == 2 else "".join(names) or "base"
+
+
+def dataset_name(result: Mapping[str, Any]) -> str:
+    """The name of what a run was trained on; runs of earlier versions knew PASTIS-R alone."""
+    return result.get("dataset", PASTIS_R.name)
+
+
+def other_dataset(folder: pathlib.Path, result: Mapping[str, Any]) -> str | None:
+    """What a run was trained on, where that is not PASTIS-R as published; else None.
+
+    Args:
+      folder: Of the run.
+      result: Content of its result.json.
+
+    Raises:
+      UserError: If the dataset that it carries cannot be read.
+    """
+    if (name := dataset_name(result)) != PASTIS_R.name:
+        return name
+    carried = describe(folder, remedy="copy the run again")
+    return None if carried == PASTIS_R else f"changed {name}"
+
+
+def origin(folder: pathlib.Path, result: Mapping[str, Any]) -> dict[str, Any]:
+    """What a measurement writes down about its run: where it is, and what was trained.
+
+    Args:
+      folder: Of the run.
+      result: Content of its result.json.
+    """
+    return {
+        "run": folder.absolute(),
+        "model": model_name(result),
+        "enhancement": enhancement(result),
+        "dataset": dataset_name(result),
+        **{name: result[name] for name in ("task", "modalities", "fold", "seed", "data")},
+    }
+
+
+def runs_name(folds: Sequence[int], seeds: Sequence[int]) -> str:
+    """Folds and seeds, for a title."""
+    return ", ".join(
+        f"{word}{'s' * (len(values) > 1)} {' '.join(map(str, values))}"
+        for word, values in (("fold", folds), ("seed", seeds))
+    )
