@@ -90,3 +90,33 @@ def test_reading_and_simulating_need_no_jax(module):
     heavy = "'jax' in sys.modules or 'tensorflow' in sys.modules"
     code = f"import sys, pastis_jax.data.{module}; sys.exit({heavy})"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+MAY_NAME_PASTIS_R = ("data/pastis_r.py", "data/simulate/", "cli/", "interop/")
+"""The dataset, what simulates it, defaults of commands, weights that were published for it."""
+CONSTANTS = {"S1A", "S1D", "S2", "VV-VH", "B8A", "2018-09-01", "Soft winter wheat", "Grapevine"}
+
+
+def literals(path):
+    """The texts in a file's code, its documentation left out, and the names it imports."""
+    tree = ast.parse(path.read_text())
+    documented = {
+        id(node.value)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            if id(node) not in documented:
+                yield node.value
+        elif isinstance(node, ast.ImportFrom):
+            yield from (alias.name for alias in node.names)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_one_dataset_is_named_in_one_place(path):
+    if path.relative_to(PACKAGE).as_posix().startswith(MAY_NAME_PASTIS_R):
+        return
+    named = {text for text in literals(path) if text in CONSTANTS or text == "PASTIS_R"}
+    assert named == set()
+    assert "PASTIS_R" not in path.read_text().replace("PASTIS_R_", "")

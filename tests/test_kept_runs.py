@@ -13,7 +13,7 @@ import pytest
 from commands import exit_code
 
 import pastis_jax
-from pastis_jax.cli import upgrade
+from pastis_jax.cli import inspect, upgrade
 from pastis_jax.tasks import SemanticModel
 from pastis_jax.types import Series
 
@@ -76,3 +76,16 @@ def test_what_is_no_run_is_not_upgraded(tmp_path, capsys):
     assert exit_code(lambda: upgrade.main([str(tmp_path)])) == 2
     assert "result.json: cannot be read" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_is_inspected(tmp_path, capsys):
+    assert exit_code(lambda: inspect.main([str(RUNS / "format1")])) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "late fusion of S2, S1A, utae" in printed
+    assert "are not here" in printed  # its data
+    folder = shutil.copytree(RUNS / "format1", tmp_path / "run")
+    content = bytearray((folder / "weights.npz").read_bytes())
+    content[len(content) // 2] ^= 1
+    (folder / "weights.npz").write_bytes(content)
+    assert exit_code(lambda: inspect.main([str(folder)])) == 1
+    assert "1 damaged" in capsys.readouterr().out

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
-import math
 import os
 import pathlib
 import sys
@@ -24,11 +23,13 @@ from pastis_jax.tasks import (
     ImageModel,
     ModelSpec,
     PanopticModel,
+    PanopticRecipe,
     ParcelModel,
     ParcelRecords,
     PatchRecords,
     RecordOptions,
     SemanticModel,
+    SemanticRecipe,
 )
 
 
@@ -91,76 +92,6 @@ class RunOptions:
             self.distributed and self.parallel == "pmap",
             "pmap spreads a batch over the devices of one process",
             "leave it out, or leave out `distributed`",
-        )
-
-
-@dataclasses.dataclass(frozen=True)
-class ImageRecipe(training.Recipe):
-    """How a model of patches is trained."""
-
-    batch_size: int = 4
-    init_from: pathlib.Path | None = None
-    """Published weights of the task to start from (model.pth.tar, conf.json beside it), with their
-    sizes; --epochs 0 tests them as they are. Needs `--fusion single`."""
-
-    @property
-    def least_epochs(self) -> int:
-        """0 where weights come trained."""
-        return 1 if self.init_from is None else 0
-
-    def __post_init__(self):
-        super().__post_init__()
-        refuse(
-            "initialisation",
-            self.init_from is not None and self.initialisation != "he",
-            "the first weights come from `init_from`",
-            "leave it out",
-        )
-
-
-@dataclasses.dataclass(frozen=True)
-class SemanticRecipe(ImageRecipe):
-    """How a classifier of pixels is trained and tested."""
-
-    components: bool = False
-    """Also score the connected components of each class as parcels, as panoptic segmentation scores
-    its own: what a panoptic model has to beat."""
-
-
-@dataclasses.dataclass(frozen=True)
-class PanopticRecipe(ImageRecipe):
-    """How a panoptic model is trained and tested."""
-
-    loss_weights: tuple[float, float, float, float] = (1.0, 1.0, 1.0, 1.0)
-    """Weights of the losses of centerness, size, shape and class."""
-    warmup: int = 5
-    """First epochs that train the centerness alone, but never the last one. On simulated data 1 by
-    default, with --init-from 0."""
-    min_confidence: float | None = None
-    """Confidence below which instances are left out. Default: what is best on the validation
-    samples, tuned after each epoch; that of the weights with --init-from and --epochs 0."""
-    legacy_void: bool = False
-    """Score by the rule for void parcels that the paper's figures were made with."""
-
-    def __post_init__(self):
-        super().__post_init__()
-        weights = self.loss_weights
-        refuse(
-            "loss_weights",
-            not all(0 <= weight < math.inf for weight in weights) or not any(weights),
-            "must be 0 or more, and not all 0",
-            "give 1 1 1 1, say",
-        )
-        refuse("warmup", self.warmup < 0, "must be at least 0", "give 5, say")
-        share = 0 <= (self.min_confidence or 0) <= 1
-        refuse("min_confidence", not share, "must be 0 to 1", "give such a number")
-        what = "not for panoptic segmentation"
-        refuse("removed_optical", self.removed_optical, what, "leave it out")
-        refuse(
-            "accumulate",
-            self.accumulate > 1,
-            "the losses of PaPs are means over the parcels of a whole batch",
-            "leave it out; `remat` saves memory too",
         )
 
 
@@ -234,9 +165,9 @@ class ParcelConfig(Config):
     use and the paper's protocol is the default: 100 epochs of 128 parcels a step.
     """
 
-    model: OmitArgPrefixes[ParcelModel] = ParcelModel()  # noqa: RUF009 - frozen
-    records: OmitArgPrefixes[ParcelRecords] = ParcelRecords()  # noqa: RUF009
-    recipe: OmitArgPrefixes[training.Recipe] = training.Recipe()  # noqa: RUF009
+    model: OmitArgPrefixes[ParcelModel] = ParcelModel()
+    records: OmitArgPrefixes[ParcelRecords] = ParcelRecords()
+    recipe: OmitArgPrefixes[training.Recipe] = training.Recipe()
 
     task = "parcel"
 
@@ -250,8 +181,8 @@ class SemanticConfig(Config):
     first use and the paper's protocol is the default: 100 epochs of 4 whole patches a step.
     """
 
-    model: OmitArgPrefixes[SemanticModel] = SemanticModel()  # noqa: RUF009
-    records: OmitArgPrefixes[PatchRecords] = PatchRecords()  # noqa: RUF009
+    model: OmitArgPrefixes[SemanticModel] = SemanticModel()
+    records: OmitArgPrefixes[PatchRecords] = PatchRecords()
     recipe: OmitArgPrefixes[SemanticRecipe] = SemanticRecipe()
 
     task = "semantic"
@@ -267,8 +198,8 @@ class PanopticConfig(Config):
     learning rate of 0.01 and, from half of them on, 0.001.
     """
 
-    model: OmitArgPrefixes[PanopticModel] = PanopticModel()  # noqa: RUF009
-    records: OmitArgPrefixes[PatchRecords] = PatchRecords()  # noqa: RUF009
+    model: OmitArgPrefixes[PanopticModel] = PanopticModel()
+    records: OmitArgPrefixes[PatchRecords] = PatchRecords()
     recipe: OmitArgPrefixes[PanopticRecipe] = PanopticRecipe(learning_rate=1e-2, schedule="step")
 
     task = "panoptic"

@@ -1,9 +1,11 @@
 """The three tasks, each in one file: model, loss, metrics, output, scores, pictures."""
 
 from pastis_jax.tasks._images import ImageModel, PatchRecords
-from pastis_jax.tasks._task import Learned, ModelSpec, RecordOptions, Task, folds_of
+from pastis_jax.tasks._spec import ModelSpec, RecordOptions, folds_of
+from pastis_jax.tasks._task import Learned, Task
 from pastis_jax.tasks.panoptic import PanopticModel, PanopticTask
 from pastis_jax.tasks.parcel import ParcelModel, ParcelRecords, ParcelTask
+from pastis_jax.tasks.recipes import ImageRecipe, PanopticRecipe, SemanticRecipe
 from pastis_jax.tasks.semantic import SemanticModel, SemanticTask
 
 TASKS: dict[str, type[Task]] = {
@@ -21,9 +23,11 @@ __all__ = [
     "SPECS",
     "TASKS",
     "ImageModel",
+    "ImageRecipe",
     "Learned",
     "ModelSpec",
     "PanopticModel",
+    "PanopticRecipe",
     "PanopticTask",
     "ParcelModel",
     "ParcelRecords",
@@ -31,6 +35,7 @@ __all__ = [
     "PatchRecords",
     "RecordOptions",
     "SemanticModel",
+    "SemanticRecipe",
     "SemanticTask",
     "Task",
     "folds_of",

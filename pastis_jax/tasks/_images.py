@@ -19,14 +19,8 @@ from pastis_jax.data.patches.prepare import PreparedPatches, prepare_patches
 from pastis_jax.data.splits import BatchPlan, PatchSplits
 from pastis_jax.errors import refuse
 from pastis_jax.models.encoders import IMAGE_ENCODERS
-from pastis_jax.tasks._task import (
-    Learned,
-    ModelSpec,
-    RecordOptions,
-    Task,
-    blank_series,
-    folds_of,
-)
+from pastis_jax.tasks._spec import ModelSpec, RecordOptions, folds_of
+from pastis_jax.tasks._task import Learned, Task, blank_series
 from pastis_jax.types import Series
 
 PANEL_PATCHES = 4

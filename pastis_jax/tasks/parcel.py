@@ -21,14 +21,8 @@ from pastis_jax.losses import supervised_loss
 from pastis_jax.models import MLPDecoder
 from pastis_jax.models.encoders import PARCEL_ENCODERS
 from pastis_jax.schemes import Model
-from pastis_jax.tasks._task import (
-    Classifier,
-    Learned,
-    ModelSpec,
-    RecordOptions,
-    blank_series,
-    folds_of,
-)
+from pastis_jax.tasks._spec import ModelSpec, RecordOptions, folds_of
+from pastis_jax.tasks._task import Classifier, Learned, blank_series
 from pastis_jax.types import Batch, Prediction, Series
 
 

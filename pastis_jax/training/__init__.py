@@ -1,16 +1,14 @@
 """State, steps, loop, checkpoints, run folder. Knows no model, fusion scheme or dataset."""
 
 from pastis_jax.training.checkpoint import Checkpoints, read_facts
-from pastis_jax.training.logging import RunFolder, jsonable, write_arrays, write_json
-from pastis_jax.training.loop import (
-    Batches,
-    Fit,
+from pastis_jax.training.evaluation import (
     NonFiniteLossError,
     Outcome,
     check_finite,
     evaluate,
-    fit,
 )
+from pastis_jax.training.logging import RunFolder, jsonable, write_arrays, write_json
+from pastis_jax.training.loop import Batches, Fit, fit
 from pastis_jax.training.optimizer import Optimizer, Schedule, make_optimizer, make_schedule
 from pastis_jax.training.processes import (
     connect,

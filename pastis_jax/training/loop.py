@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import jax
@@ -15,11 +15,12 @@ import tqdm
 
 from pastis_jax.errors import UserError
 from pastis_jax.training.checkpoint import Checkpoints
+from pastis_jax.training.evaluation import Identify, Outcome, check_finite, scores_of
 from pastis_jax.training.logging import RunFolder
 from pastis_jax.training.processes import is_main
 from pastis_jax.training.sharding import Placement
 from pastis_jax.training.state import TrainState
-from pastis_jax.training.step import EpochMetrics, EvaluationStep, TrainStep
+from pastis_jax.training.step import EpochMetrics, TrainStep
 from pastis_jax.training.watch import Events, Profile
 from pastis_jax.types import Batch
 
@@ -38,36 +39,6 @@ class Batches(Protocol):
     def get_state(self) -> Any: ...
 
     def set_state(self, state: Any) -> None: ...
-
-
-Identify = Callable[[int], Any]
-"""Gives the identifier of the sample that was made from the record of a number."""
-
-
-class NonFiniteLossError(RuntimeError):
-    """The loss became NaN or infinite; the text names the step and the batch's samples."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Outcome:
-    """Result of a pass over data.
-
-    Attributes:
-      scores: What the task's metric computes, and `loss`.
-      metrics: The metric state itself, on the host; None where only the scores were kept.
-      samples: Number of real samples.
-      seconds: Wall time, loading included; compilation too if `step` had not run before.
-    """
-
-    scores: dict[str, Any]
-    metrics: EpochMetrics | None
-    samples: int
-    seconds: float
-
-    @property
-    def rate(self) -> float:
-        """Samples per second."""
-        return self.samples / max(self.seconds, 1e-9)
 
 
 @dataclasses.dataclass
@@ -134,40 +105,6 @@ class Fit:
     compile_seconds: float
     wait_seconds: float
     rate: float
-
-
-def evaluate(
-    state: TrainState,
-    batches: Iterable[Batch],
-    *,
-    step: EvaluationStep,
-    empty: Callable[[], EpochMetrics],
-    placement: Placement,
-    context: Mapping[str, Any] | None = None,
-    identify: Identify = int,
-) -> Outcome:
-    """Runs `step` over all `batches`; metrics are fetched once, at the end.
-
-    Args:
-      state: What to evaluate.
-      batches: Each once.
-      step: Evaluation step.
-      empty: Makes the empty metrics.
-      placement: Devices.
-      context: What the metric takes beside prediction and batch, by keyword.
-      identify: Names the samples of a batch that fails.
-
-    Raises:
-      NonFiniteLossError: Naming the samples of the batch.
-    """
-    metrics, context = placement.whole(empty()), placement.whole(context or {})
-    start = time.perf_counter()
-    for batch in batches:
-        metrics = step(state, metrics, placement.batch(batch), context)
-    metrics = jax.device_get(metrics)
-    seconds = time.perf_counter() - start
-    check_finite(metrics, identify)
-    return Outcome(_scores(metrics), metrics, int(metrics.samples), seconds)
 
 
 def fit(
@@ -283,7 +220,7 @@ def fit(
             progress.seconds += time.perf_counter() - start
             check_finite(trained, identify)
             progress.samples += int(trained.samples)
-            train, outcome = _scores(trained), validate(state)
+            train, outcome = scores_of(trained), validate(state)
             if progress.best is None or outcome.scores[score] > progress.best.scores[score]:
                 progress.best, progress.best_epoch = outcome, epoch
                 value = {f"val_{score}": outcome.scores[score]}
@@ -361,7 +298,7 @@ def _show(
     metrics = jax.device_get(metrics)
     if jax.process_count() == 1:  # else at the end of the epoch, all processes together
         check_finite(metrics, identify)
-    train = _scores(metrics)
+    train = scores_of(metrics)
     rate = (bar.n - bar.initial) / max(bar.format_dict["elapsed"], 1e-9)
     text = f"loss {train['loss']:.3f}"
     if score in train:
@@ -369,26 +306,6 @@ def _show(
     if best is not None:
         text += f", best val {score} {best.scores[score]:.3f}"
     bar.set_postfix_str(f"{text}, {rate * int(metrics.samples) / done:.0f} samples/s")
-
-
-def check_finite(metrics: EpochMetrics, identify: Identify = int) -> None:
-    """Looks at metrics on the host.
-
-    Raises:
-      NonFiniteLossError: Naming the first such step and its batch's samples.
-    """
-    if int(metrics.failed_step) >= 0:
-        samples = ", ".join(str(identify(int(n))) for n in metrics.failed if n >= 0)
-        raise NonFiniteLossError(
-            f"the loss is not finite at step {int(metrics.failed_step)}, batch of {samples}"
-        )
-
-
-def _scores(metrics: EpochMetrics) -> dict[str, Any]:
-    scores = {"loss": float(metrics.loss.compute()), **metrics.task.compute()}
-    if metrics.gradient.count:
-        scores["gradient_norm"] = float(metrics.gradient.compute())
-    return scores
 
 
 def _plain(scores: dict[str, Any]) -> dict[str, float]:

@@ -1,0 +1,117 @@
+"""What a model is, and which records a run has: plain values, checked where they are defined."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+from collections.abc import Callable
+
+from pastis_jax.data.dataset import Dataset, Fold
+from pastis_jax.errors import refuse
+from pastis_jax.models.encoders import Halves
+from pastis_jax.schemes import SCHEMES, Model, Parts, Scheme
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelSpec:
+    """What a model is, as plain values that a run carries.
+
+    Raises:
+      ArgumentError: If arguments are out of range or contradict each other.
+    """
+
+    fusion: str = "mid"
+    """Where the modalities meet: single (one modality alone), early (raw channels), mid (dates),
+    late (embeddings), decision, or a scheme that a module of --plugin adds."""
+    modalities: tuple[str, ...] = ()
+    """Modalities to use, as the dataset names them; by default all of it, or its first with single
+    fusion. Early fusion resamples to the dates of the first one."""
+    auxiliary: bool = False
+    """Supervise each modality by a decoder of its own too, weight 0.5 (mid, late, decision)."""
+    separate_temporal: bool = False
+    """With mid fusion and auxiliary supervision: a temporal encoder of its own for each auxiliary
+    decoder."""
+
+    def __post_init__(self):
+        object.__setattr__(self, "modalities", tuple(dict.fromkeys(self.modalities)))
+        scheme = self.scheme
+        refuse(
+            "modalities",
+            not scheme.several and len(self.modalities) > 1,
+            f"{self.fusion} fusion takes one modality, got {len(self.modalities)}",
+            "name one, or choose another `fusion`",
+        )
+        refuse(
+            "auxiliary",
+            self.auxiliary and not scheme.auxiliary,
+            f"{self.fusion} fusion has no predictions per modality to supervise",
+            "leave it out, or choose mid, late or decision",
+        )
+        refuse(
+            "separate_temporal",
+            self.separate_temporal and not (self.auxiliary and scheme.separate_temporal),
+            "this is for the auxiliary decoders of mid fusion",
+            "add `auxiliary` with `fusion` mid, or leave it out",
+        )
+
+    @property
+    def scheme(self) -> Scheme:
+        """The fusion scheme."""
+        return SCHEMES[self.fusion]
+
+    def of(self, dataset: Dataset) -> ModelSpec:
+        """Returns the same with modalities that are named: by default those of `dataset`."""
+        names = dataset.names if self.scheme.several else dataset.names[:1]
+        return dataclasses.replace(self, modalities=self.modalities or names)
+
+    def combine(self, halves: Halves, decoder: Callable[[], Model]) -> Model:
+        """Combines encoders and decoders in the fusion scheme."""
+        return self.scheme.build(
+            Parts(
+                modalities=self.modalities,
+                spatial=halves.spatial,
+                temporal=halves.temporal,
+                decoder=decoder,
+                auxiliary=self.auxiliary,
+                separate_temporal=self.separate_temporal,
+            )
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class RecordOptions:
+    """Which records a run has.
+
+    Raises:
+      ArgumentError: If arguments are out of range.
+    """
+
+    data: pathlib.Path | None = None
+    """Folder in the official layout of the task, of PASTIS-R or with a dataset.json. Default: a
+    simulated one."""
+    fold: int = 1
+    """Run of cross-validation: of five folds, 1 trains on folds 1 2 3, validates on 4, tests on 5,
+    and so on cyclically. A dataset with fixed splits has run 1 alone."""
+    split_lists: pathlib.Path | None = None
+    """JSON file with lists of samples in place of folds: {"train": [...], "val": [...], "test":
+    [...]}, identifiers of parcels or patches. Those in no list are left out."""
+    compute_statistics: bool = False
+    """Normalise with statistics computed from the data, not those of the NORM files."""
+    cache_dir: pathlib.Path | None = None
+    """Where prepared and simulated data are kept. Default: $PASTIS_JAX_CACHE or ~/.cache."""
+
+    def __post_init__(self):
+        refuse("fold", self.fold < 1, f"got {self.fold}", "give 1 or more")
+        both = self.split_lists is not None and self.fold != 1
+        refuse("fold", both, "lists of samples have no folds", "leave it out")
+
+
+def folds_of(dataset: Dataset, run: int) -> dict[str, tuple[Fold, ...]]:
+    """The folds of each split in a run.
+
+    Raises:
+      ArgumentError: If there is no such run.
+    """
+    what = f"{dataset.name} has runs 1 to {dataset.runs}, got {run}"
+    refuse("fold", not 1 <= run <= dataset.runs, what, "give one of these")
+    return dataset.split(run)

@@ -1,0 +1,80 @@
+"""How models of patches are trained, beside what every model's recipe has."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import pathlib
+
+from pastis_jax.errors import refuse
+from pastis_jax.training import Recipe
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageRecipe(Recipe):
+    """How a model of patches is trained."""
+
+    batch_size: int = 4
+    init_from: pathlib.Path | None = None
+    """Published weights of the task to start from (model.pth.tar, conf.json beside it), with their
+    sizes; --epochs 0 tests them as they are. Needs `--fusion single`."""
+
+    @property
+    def least_epochs(self) -> int:
+        """0 where weights come trained."""
+        return 1 if self.init_from is None else 0
+
+    def __post_init__(self):
+        super().__post_init__()
+        refuse(
+            "initialisation",
+            self.init_from is not None and self.initialisation != "he",
+            "the first weights come from `init_from`",
+            "leave it out",
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class SemanticRecipe(ImageRecipe):
+    """How a classifier of pixels is trained and tested."""
+
+    components: bool = False
+    """Also score the connected components of each class as parcels, as panoptic segmentation scores
+    its own: what a panoptic model has to beat."""
+
+
+@dataclasses.dataclass(frozen=True)
+class PanopticRecipe(ImageRecipe):
+    """How a panoptic model is trained and tested."""
+
+    loss_weights: tuple[float, float, float, float] = (1.0, 1.0, 1.0, 1.0)
+    """Weights of the losses of centerness, size, shape and class."""
+    warmup: int = 5
+    """First epochs that train the centerness alone, but never the last one. On simulated data 1 by
+    default, with --init-from 0."""
+    min_confidence: float | None = None
+    """Confidence below which instances are left out. Default: what is best on the validation
+    samples, tuned after each epoch; that of the weights with --init-from and --epochs 0."""
+    legacy_void: bool = False
+    """Score by the rule for void parcels that the paper's figures were made with."""
+
+    def __post_init__(self):
+        super().__post_init__()
+        weights = self.loss_weights
+        refuse(
+            "loss_weights",
+            not all(0 <= weight < math.inf for weight in weights) or not any(weights),
+            "must be 0 or more, and not all 0",
+            "give 1 1 1 1, say",
+        )
+        refuse("warmup", self.warmup < 0, "must be at least 0", "give 5, say")
+        share = 0 <= (self.min_confidence or 0) <= 1
+        refuse("min_confidence", not share, "must be 0 to 1", "give such a number")
+        what = "not for panoptic segmentation"
+        refuse("removed_optical", self.removed_optical, what, "leave it out")
+        refuse(
+            "accumulate",
+            self.accumulate > 1,
+            "the losses of PaPs are means over the parcels of a whole batch",
+            "leave it out; `remat` saves memory too",
+        )

@@ -1,0 +1,99 @@
+"""A pass over data that scores a state, and what a loss that is not finite ends."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import jax
+
+from pastis_jax.training.sharding import Placement
+from pastis_jax.training.state import TrainState
+from pastis_jax.training.step import EpochMetrics, EvaluationStep
+from pastis_jax.types import Batch
+
+Identify = Callable[[int], Any]
+"""Gives the identifier of the sample that was made from the record of a number."""
+
+
+class NonFiniteLossError(RuntimeError):
+    """The loss became NaN or infinite; the text names the step and the batch's samples."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """Result of a pass over data.
+
+    Attributes:
+      scores: What the task's metric computes, and `loss`.
+      metrics: The metric state itself, on the host; None where only the scores were kept.
+      samples: Number of real samples.
+      seconds: Wall time, loading included; compilation too if `step` had not run before.
+    """
+
+    scores: dict[str, Any]
+    metrics: EpochMetrics | None
+    samples: int
+    seconds: float
+
+    @property
+    def rate(self) -> float:
+        """Samples per second."""
+        return self.samples / max(self.seconds, 1e-9)
+
+
+def evaluate(
+    state: TrainState,
+    batches: Iterable[Batch],
+    *,
+    step: EvaluationStep,
+    empty: Callable[[], EpochMetrics],
+    placement: Placement,
+    context: Mapping[str, Any] | None = None,
+    identify: Identify = int,
+) -> Outcome:
+    """Runs `step` over all `batches`; metrics are fetched once, at the end.
+
+    Args:
+      state: What to evaluate.
+      batches: Each once.
+      step: Evaluation step.
+      empty: Makes the empty metrics.
+      placement: Devices.
+      context: What the metric takes beside prediction and batch, by keyword.
+      identify: Names the samples of a batch that fails.
+
+    Raises:
+      NonFiniteLossError: Naming the samples of the batch.
+    """
+    metrics, context = placement.whole(empty()), placement.whole(context or {})
+    start = time.perf_counter()
+    for batch in batches:
+        metrics = step(state, metrics, placement.batch(batch), context)
+    metrics = jax.device_get(metrics)
+    seconds = time.perf_counter() - start
+    check_finite(metrics, identify)
+    return Outcome(scores_of(metrics), metrics, int(metrics.samples), seconds)
+
+
+def check_finite(metrics: EpochMetrics, identify: Identify = int) -> None:
+    """Looks at metrics on the host.
+
+    Raises:
+      NonFiniteLossError: Naming the first such step and its batch's samples.
+    """
+    if int(metrics.failed_step) >= 0:
+        samples = ", ".join(str(identify(int(n))) for n in metrics.failed if n >= 0)
+        raise NonFiniteLossError(
+            f"the loss is not finite at step {int(metrics.failed_step)}, batch of {samples}"
+        )
+
+
+def scores_of(metrics: EpochMetrics) -> dict[str, Any]:
+    """What metrics on the host compute, and `loss`."""
+    scores = {"loss": float(metrics.loss.compute()), **metrics.task.compute()}
+    if metrics.gradient.count:
+        scores["gradient_norm"] = float(metrics.gradient.compute())
+    return scores
