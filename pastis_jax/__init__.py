@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from pastis_jax._lazy import lazily
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _PUBLIC = {
     "open_run": "pastis_jax.runs",
