@@ -157,7 +157,8 @@ def read_weights(folder: pathlib.Path, shapes: PyTree[jax.ShapeDtypeStruct]) -> 
     file = folder / WEIGHTS
     wanted = traverse_util.flatten_dict(shapes, sep="/")
     try:
-        with np.load(file, allow_pickle=False) as content:
+        # NumPy leaves a damaged file open that it has opened itself.
+        with file.open("rb") as opened, np.load(opened, allow_pickle=False) as content:
             if differing := sorted({*content.files} ^ wanted.keys()):
                 raise ValueError(f"{differing[0]} is of the file or of the model alone")
             found = {}
