@@ -123,6 +123,8 @@ def from_clone(monkeypatch):
 @pytest.mark.parametrize("command", sorted(set(commands())))
 def test_commands_exist(command, capsys):
     module, kind, given = parts_of(command)
+    # Parts that a module of one's own adds are called NAME.
+    given = ["mid" if word == "NAME" else word for word in given]
     if not given:
         return
     assert kind, f"{module} takes no arguments"

@@ -47,8 +47,8 @@ def complete(runs: Iterable[tuple[int, int]]) -> tuple[list[int], list[int]]:
         of_seed.setdefault(seed, set()).add(fold)
     if not of_seed:
         raise ValueError("no run")
-    folds = max((sorted(one) for one in of_seed.values()), key=len)
-    return folds, sorted(seed for seed, one in of_seed.items() if one >= set(folds))
+    folds = max(map(sorted, of_seed.values()), key=len)
+    return folds, sorted(seed for seed, own in of_seed.items() if own >= set(folds))
 
 
 def count(task: str, tests: Sequence[Any]) -> ConfusionMatrix | PanopticQuality:
@@ -62,7 +62,7 @@ def count(task: str, tests: Sequence[Any]) -> ConfusionMatrix | PanopticQuality:
     if task != "panoptic":
         return ConfusionMatrix(np.sum(tests, 0, dtype=np.int64))
     fields = {
-        name: np.sum([one[name] for one in tests], 0)
+        name: np.sum([counts[name] for counts in tests], 0)
         for name in ("true_positive", "false_positive", "false_negative", "iou")
     }
     return PanopticQuality(**fields, beyond=np.zeros((), np.int64))
@@ -112,9 +112,9 @@ def _check_alike(results):
     if not results:
         raise ValueError("no result")
     for name in SHARED:
-        found = {str(result[name]) for result in results}
-        if len(found) > 1:
-            raise ValueError(f"{name} differs: {', '.join(sorted(found))}")
+        values = {str(result[name]) for result in results}
+        if len(values) > 1:
+            raise ValueError(f"{name} differs: {', '.join(sorted(values))}")
 
 
 def _classes(result) -> list[str]:

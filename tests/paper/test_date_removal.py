@@ -73,3 +73,23 @@ def test_the_order_is_that_of_the_sample(valid):
         assert np.any(removal_rank(valid, IDS, spell=2, **other)[valid] != rank[valid])
     same = removal_rank(valid[[0, 0]], np.array([1, 2]), spell=2)
     assert np.any(same[0] != same[1])
+
+
+def test_orders_are_those_of_the_published_figures():
+    """They follow from the identifier of PASTIS-R, as ever."""
+    rank = removal_rank(np.ones((2, 8), bool), np.array([10_000_003, 40]), seed=1, draw=2)
+    assert rank.tolist() == [[7, 0, 6, 3, 4, 1, 2, 5], [4, 3, 5, 2, 7, 0, 6, 1]]
+
+
+def test_any_identifier_has_an_order_of_its_own(valid):
+    """Text, numbers below 0 and beyond 32 bits; the same in every process."""
+    names = ["P-07", "P-08", -3, 2**40 + 3, "7", 7]
+    ranks = removal_rank(np.ones((len(names), 30), bool), names)
+    assert len({tuple(rank) for rank in ranks}) == len(names)
+    assert ranks[0][:6].tolist() == [21, 5, 1, 0, 28, 8]
+
+
+def test_series_of_a_sample_have_orders_of_their_own():
+    valid = np.ones((1, 30), bool)
+    first, second = (removal_rank(valid, [40], series=number) for number in (0, 1))
+    assert np.any(first != second)

@@ -40,8 +40,8 @@ def compare_per_class(
       score: Name of the score.
       title: Above the whole.
     """
-    labels, (first, second) = list(scores), (np.asarray(one) for one in scores.values())
-    means = [_mean_of_seeds(one) for one in (first, second)]
+    labels, (first, second) = list(scores), map(np.asarray, scores.values())
+    means = [_mean_of_seeds(first), _mean_of_seeds(second)]
     k = len(names)
     figure = Figure(figsize=(7, 0.3 * k + 1.6), layout="constrained")
     axes = figure.subplots()
@@ -113,8 +113,8 @@ def validation_curves(
     figure.axes[0].set_ylim(bottom=0)  # of all, once all is drawn
     figure.supxlabel("epoch", fontsize=10)
     figure.supylabel(f"validation {score}", fontsize=10)
-    there = {name for lines in scores.values() for name in lines}
-    shown = {name: colour for name, colour in ENHANCEMENTS.items() if name in there}
+    drawn = {name for lines in scores.values() for name in lines}
+    shown = {name: colour for name, colour in ENHANCEMENTS.items() if name in drawn}
     handles = [Line2D([], [], color=colour, label=name) for name, colour in shown.items()]
     figure.legend(handles=handles, loc="outside upper center", ncols=4, frameon=False)
     save(figure, path)

@@ -124,11 +124,11 @@ def read(root: pathlib.Path) -> Runs:
     for run in sorted(runs, key=lambda run: run.place):
         by_key.setdefault(run.key, []).append(run)
     for same in by_key.values():
-        for one, other in itertools.pairwise(same):
-            if one.place == other.place:
-                what = f"holds the same run as {one.folder}"
-                raise UserError(what, where=other.folder, remedy="move one of them elsewhere")
-            _refuse_other_settings(one, other)
+        for first, second in itertools.pairwise(same):
+            if first.place == second.place:
+                what = f"holds the same run as {first.folder}"
+                raise UserError(what, where=second.folder, remedy="move one of them elsewhere")
+            _refuse_other_settings(first, second)
     failures = _failures(root)
     begun = (_name(root, path.parent) for path in root.glob("**/config.json"))
     done = {_name(root, run.folder) for run in runs}
@@ -162,14 +162,14 @@ def _refuse_mix(root, runs):
         raise UserError(what, where=root, remedy="report them apart")
 
 
-def _refuse_other_settings(one, other):
+def _refuse_other_settings(first, second):
     """The scores of both would become one."""
-    names = (one.config.keys() | other.config.keys()) - MAY_DIFFER
-    differing = sorted(n for n in names if one.config.get(n) != other.config.get(n))
+    names = (first.config.keys() | second.config.keys()) - MAY_DIFFER
+    differing = sorted(n for n in names if first.config.get(n) != second.config.get(n))
     if differing:
         flags = ", ".join(flag(name) for name in differing)
-        what = f"differs in {flags} from {one.folder}, of the same model"
-        raise UserError(what, where=other.folder, remedy="report them apart")
+        what = f"differs in {flags} from {first.folder}, of the same model"
+        raise UserError(what, where=second.folder, remedy="report them apart")
 
 
 def _failures(root):

@@ -178,46 +178,46 @@ def _compared(ours: Entry, cell: TableCell, letters: dict[str, str]) -> Entry:
 
 def _ours(runs: Runs, key: Key, score: str) -> Entry:
     """Our value of `score`, points, without the paper's."""
-    found = runs.finished.get(key, ())
+    same = runs.finished.get(key, ())
     name = _name(key)
-    if not found:
+    if not same:
         return _without(runs, name)
-    points = [100 * scores[score] for scores in _pooled(runs, found).values()]
+    points = [100 * scores[score] for scores in _pooled(same).values()]
     over_seeds = pooled.spread(points)
     text = f"{over_seeds['mean']:.1f}" + f" ± {over_seeds['std']:.1f}" * (len(points) > 1)
-    details = (*_folds(found, score), *_lacking(runs, key[0], found, name))
+    details = (*_folds(same, score), *_lacking(runs, key[0], same, name))
     return Entry("done", text, over_seeds["mean"], details=details)
 
 
-def _pooled(runs: Runs, found: Sequence[Run]) -> Mapping[int, Mapping]:
+def _pooled(same: Sequence[Run]) -> Mapping[int, Mapping]:
     """Scores of the folds together, by seed; seeds without all of these are left out."""
-    folds, seeds = pooled.complete(run.place for run in found)
-    results = {run.place: run.result for run in found}
+    folds, seeds = pooled.complete(run.place for run in same)
+    results = {run.place: run.result for run in same}
     try:
         return {seed: pooled.pool([results[f, seed] for f in folds]) for seed in seeds}
     except ValueError as error:
-        where = found[0].folder.parent
+        where = same[0].folder.parent
         raise UserError(str(error), where=where, remedy="report these runs apart") from error
 
 
-def _folds(found: Sequence[Run], score: str) -> Iterator[str]:
+def _folds(same: Sequence[Run], score: str) -> Iterator[str]:
     """The spread over folds, if there are several."""
-    if len({run.result["fold"] for run in found}) > 1:
-        alone = pooled.spread([100 * run.result["test"][score] for run in found])
-        yield f"± {alone['std']:.1f} over {len(found)} runs"
+    if len({run.result["fold"] for run in same}) > 1:
+        alone = pooled.spread([100 * run.result["test"][score] for run in same])
+        yield f"± {alone['std']:.1f} over {len(same)} runs"
 
 
-def _lacking(runs: Runs, task: str, found: Sequence[Run], name: str) -> Iterator[str]:
+def _lacking(runs: Runs, task: str, same: Sequence[Run], name: str) -> Iterator[str]:
     """What of the folds and seeds that other models of the task have is not there."""
     wanted = {run.place for run in runs.all if run.result["task"] == task}
-    if len(found) < len(wanted):
-        yield f"{len(found)} of {len(wanted)} runs"
-    folds, seeds = pooled.complete(run.place for run in found)
-    if incomplete := {run.place[1] for run in found} - {*seeds}:
+    if len(same) < len(wanted):
+        yield f"{len(same)} of {len(wanted)} runs"
+    folds, seeds = pooled.complete(run.place for run in same)
+    if incomplete := {run.place[1] for run in same} - {*seeds}:
         text = ", ".join(map(str, sorted(incomplete)))
         yield f"without seed {text}, which lacks some of {len(folds)} folds"
     for what, names in (("failed", runs.failures), ("not finished", runs.unfinished)):
-        if count := sum(one.startswith(name) for one in names):
+        if count := sum(cell.startswith(name) for cell in names):
             yield f"{count} {what}"
 
 
@@ -228,7 +228,7 @@ def _without(runs: Runs, name: str) -> Entry:
         error = errors[0]
         short = error if len(error) <= LONGEST_ERROR else f"{error[: LONGEST_ERROR - 1]}…"
         return Entry("failed", "failed", details=(short,))
-    if any(one.startswith(name) for one in runs.unfinished):
+    if any(run.startswith(name) for run in runs.unfinished):
         return Entry("unfinished", "not finished")
     return Entry("missing", "not run")
 
@@ -250,30 +250,30 @@ def _parameters(runs: Runs, cells: Sequence[TableCell], letters: dict[str, str])
 def _count(runs: Runs, cell: TableCell) -> int | None:
     """Parameters of the runs of `cell`; the enhancements differ by auxiliary decoders only."""
     auxiliary = cell.enhancement in ("auxiliary", "both")
-    found = {
+    counts = {
         run.result["parameters"]
         for (task, model, _), same in runs.finished.items()
         for run in same
         if (task, model, run.result["auxiliary"]) == (cell.task, cell.model, auxiliary)
     }
-    if len(found) > 1:
-        where, counts = runs.root / cell.task, " and ".join(f"{n:,}" for n in sorted(found))
-        what = f"{cell.model} has runs of {counts} parameters"
-        raise UserError(what, where=where, remedy="report models of different widths apart")
-    return next(iter(found), None)
+    if len(counts) > 1:
+        listed = " and ".join(f"{count:,}" for count in sorted(counts))
+        what, remedy = f"{cell.model} has runs of {listed} parameters", "report them apart"
+        raise UserError(what, where=runs.root / cell.task, remedy=remedy)
+    return next(iter(counts), None)
 
 
 def _times(runs: Runs) -> Table:
     cells = _cells(4)
     names, columns = (tuple(dict.fromkeys(getattr(c, n) for c in cells)) for n in ("row", "column"))
-    there = {(cell.row, cell.column): cell for cell in cells}
-    times = {place: _time(runs, cell) for place, cell in there.items()}
+    by_place = {(cell.row, cell.column): cell for cell in cells}
+    times = {place: _time(runs, cell) for place, cell in by_place.items()}
     nothing = Entry("none", "-")
     rows = [(row, [times.get((row, column), nothing) for column in columns]) for row in names]
     pairs = [[("Early", column), ("Late", column)] for column in columns]
-    ratios = [_ratio(*(there[p] for p in pair), *(times[p] for p in pair)) for pair in pairs]
+    ratios = [_ratio(*(by_place[p] for p in pair), *(times[p] for p in pair)) for pair in pairs]
     rows.append(("Late / Early", ratios))
-    devices = sorted({one["device"] for times in runs.times.values() for one in times})
+    devices = sorted({time["device"] for times in runs.times.values() for time in times})
     where = f"Ours on {', '.join(devices)}, the paper's on another device:"
     notes = [f"{where} only the ratio of late to early fusion can be compared."] * bool(devices)
     notes.append("* With auxiliary loss.")
@@ -284,20 +284,22 @@ def _times(runs: Runs) -> Table:
 
 
 def _time(runs: Runs, cell: TableCell) -> Entry:
-    found = runs.times.get((cell.task, cell.model), ())
-    if not found:
+    measured = runs.times.get((cell.task, cell.model), ())
+    if not measured:
         entry = _without(runs, f"inference/{cell.task}-{cell.model}/")
         return dataclasses.replace(entry, paper=cell.printed)
     together, *apart = (
-        pooled.spread([one["seconds"][name] for one in found])
+        pooled.spread([time["seconds"][name] for time in measured])
         for name in ("loading and prediction", "loading", "prediction")
     )
     digits = sum(together["mean"] < bound for bound in (10, 100))
-    text = f"{together['mean']:.{digits}f}" + f" ± {together['std']:.{digits}f}" * (len(found) > 1)
-    count = pooled.spread([one["count"] for one in found])["mean"]
-    loading, prediction = (f"{one['mean']:.{digits}f}" for one in apart)
+    text = f"{together['mean']:.{digits}f}" + f" ± {together['std']:.{digits}f}" * (
+        len(measured) > 1
+    )
+    count = pooled.spread([time["count"] for time in measured])["mean"]
+    loading, prediction = (f"{spread['mean']:.{digits}f}" for spread in apart)
     details = (
-        f"{count:,.0f} {found[0]['samples']}",
+        f"{count:,.0f} {measured[0]['samples']}",
         f"loading alone {loading}",
         f"prediction alone {prediction}",
     )
