@@ -215,7 +215,9 @@ CHANGES = [
 ]
 
 
-@pytest.mark.parametrize(("task", "file", "change"), CHANGES, ids=lambda x: str(x))
+@pytest.mark.parametrize(
+    ("task", "file", "change"), CHANGES, ids=lambda x: getattr(x, "__name__", x)
+)
 def test_changed_data_are_neither_trained_on_nor_scored(trained, tmp_path, task, file, change):
     given = trained(task)
     run, part = pastis_jax.open_run(given.out), file.removesuffix(".npy")

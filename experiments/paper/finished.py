@@ -14,7 +14,7 @@ from pastis_jax.tasks import TASKS
 
 
 def open_data(folder: pathlib.Path, *, cache_dir: pathlib.Path | None = None) -> OpenedData:
-    """Opens the finished run in `folder` with its data, in batches as it was tested in.
+    """Opens the finished run in `folder` with its data, as it was tested.
 
     Args:
       folder: What was its --out.
@@ -24,14 +24,8 @@ def open_data(folder: pathlib.Path, *, cache_dir: pathlib.Path | None = None) ->
       UserError: If there is no finished run, or its data are not there any more.
     """
     _, config = read_run(folder)
-    if lacking := sorted({"batch_size", "accumulate", "parallel"} - config.keys()):
-        what, remedy = f"lacks {', '.join(lacking)}", "train it anew"
-        raise UserError(what, where=folder / "config.json", remedy=remedy)
-    return open_run(folder).open_data(
-        batch_size=-(-config["batch_size"] // config["accumulate"]),
-        cache_dir=cache_dir,
-        parallel=config["parallel"],
-    )
+    parallel = config.get("parallel", "jit")
+    return open_run(folder).open_data(cache_dir=cache_dir, parallel=parallel)
 
 
 def read_run(folder: pathlib.Path) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -69,6 +69,7 @@ def run(given: Arguments) -> None:
             context=context,
             fingerprint=splits.fingerprint.parts,
             records=train.records_of(config, splits),
+            batch_size=config.recipe.evaluation_size,
             plugins=(),
             code=str(result.get("code", "before run.json")),
         ),

@@ -25,11 +25,8 @@ from pastis_jax.errors import UserError
 from pastis_jax.runs import saved
 from pastis_jax.runs.training import Scorer, for_evaluation, model_for
 from pastis_jax.schemes import Model
-from pastis_jax.tasks import TASKS, ParcelRecords, PatchRecords, RecordOptions, Task
+from pastis_jax.tasks import RECORDS, TASKS, RecordOptions, Task
 from pastis_jax.types import Batch, Series
-
-BATCH = 32
-"""Samples in a batch of a run's data, unless another number is given."""
 
 
 class Run:
@@ -145,7 +142,7 @@ class Run:
         data: str | os.PathLike[str] | None = None,
         *,
         fold: int | None = None,
-        batch_size: int = BATCH,
+        batch_size: int | None = None,
         cache_dir: str | os.PathLike[str] | None = None,
         parallel: training.Parallel = "jit",
     ) -> OpenedData:
@@ -156,7 +153,7 @@ class Run:
             takes what the run was trained on, which must not have changed since.
           fold: Run of cross-validation that tells the splits; None takes that of the run, or 1 of
             other data.
-          batch_size: Samples in a batch.
+          batch_size: Samples in a batch; None takes as many as in the run's own test.
           cache_dir: Where prepared data are kept; None takes where the run had them, or the
             default of other data.
           parallel: How a batch is spread over several devices.
@@ -166,13 +163,9 @@ class Run:
         """
         records = self._records(data, fold, cache_dir)
         placement = training.Placement(parallel=parallel)
-        plan = BatchPlan(
-            batch_size=batch_size,
-            seed=0,
-            rows=placement.rows(batch_size),
-            evaluation_size=batch_size,
-            evaluation_rows=placement.rows(batch_size),
-        )
+        size = batch_size or self.saved.batch_size
+        rows = placement.rows(size)
+        plan = BatchPlan(size, 0, rows, evaluation_size=size, evaluation_rows=rows)
         task = self._task(placement.axis_name)
         learned, own = self.saved.learned, data is None
         splits = task.open(records, records.data, task.spec, plan, learned, norms=own)
@@ -186,9 +179,8 @@ class Run:
 
     def _records(self, data, fold, cache_dir) -> RecordOptions:
         """How records are made: as in the run, of its own data or of others."""
-        kind = ParcelRecords if self.task.name == "parcel" else PatchRecords
         try:
-            own = saved.restore(kind, self.saved.records)
+            own = saved.restore(RECORDS[self.task.name], self.saved.records)
         except ValueError as error:
             where, remedy = self.folder / saved.RUN, "copy the run again"
             raise UserError(f"records: {error}", where=where, remedy=remedy) from error

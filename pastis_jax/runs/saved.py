@@ -50,6 +50,7 @@ class Saved:
       context: What predictions need beside the weights.
       fingerprint: Parts of the fingerprint of the data it saw.
       records: How its records were made, as plain JSON.
+      batch_size: Samples in its batches of validation and test.
       plugins: Modules that were imported to train it.
       code: Version of the code that trained it.
     """
@@ -61,6 +62,7 @@ class Saved:
     context: Mapping[str, float]
     fingerprint: Mapping[str, str]
     records: Mapping[str, Any]
+    batch_size: int
     plugins: tuple[str, ...]
     code: str = dataclasses.field(default_factory=machine.code_version)
 
@@ -94,6 +96,7 @@ def write(folder: pathlib.Path, saved: Saved, variables: PyTree[Array]) -> None:
             "context": saved.context,
             "fingerprint": saved.fingerprint,
             "records": saved.records,
+            "batch_size": saved.batch_size,
             "plugins": saved.plugins,
         },
     )
@@ -131,6 +134,7 @@ def read(folder: pathlib.Path) -> Saved:
             context={name: float(value) for name, value in content["context"].items()},
             fingerprint=dict(content["fingerprint"]),
             records=dict(content["records"]),
+            batch_size=int(content["batch_size"]),
             plugins=tuple(content["plugins"]),
             code=str(content["code"]),
         )

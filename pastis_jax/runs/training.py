@@ -288,6 +288,7 @@ def train(
         context=context,
         fingerprint=splits.fingerprint.parts,
         records=records or {},
+        batch_size=recipe.evaluation_size,
         plugins=plugins,
     )
     if training.is_main():

@@ -18,8 +18,15 @@ SPECS: dict[str, type[ModelSpec]] = {
     "panoptic": PanopticModel,
 }
 """What their models are specified by."""
+RECORDS: dict[str, type[RecordOptions]] = {
+    "parcel": ParcelRecords,
+    "semantic": PatchRecords,
+    "panoptic": PatchRecords,
+}
+"""What their records are chosen by."""
 
 __all__ = [
+    "RECORDS",
     "SPECS",
     "TASKS",
     "ImageModel",
