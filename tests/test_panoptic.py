@@ -103,7 +103,6 @@ REFUSED = [
     (["--min-confidence", "2"], "--min-confidence"),
     (["--max-instances", "0"], "--max-instances"),
     (["--warmup", "-1"], "--warmup"),
-    (["--head-widths", "16"], "--head-widths"),
     (["--accumulate", "2"], "--accumulate"),
     (["--loss-weights", "0", "0", "0", "0"], "--loss-weights"),
     (["--loss-weights", "1", "-1", "1", "1"], "--loss-weights"),
@@ -123,6 +122,13 @@ def test_mistakes_end_in_one_line_and_code_2(data, arguments, named, tmp_path, c
     assert error.startswith("error: ")
     assert named in error
     assert not out.exists()
+
+
+def test_a_flag_of_another_task_ends_with_code_2(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        panoptic.main(["--head-widths", "16"])
+    assert stopped.value.code == 2
+    assert "--head-widths" in capsys.readouterr().err
 
 
 def test_published_weights_are_tested_as_they_are(data, golden_folder, tmp_path, capsys):

@@ -138,8 +138,9 @@ class Scorer:
         if augment is None:
             self._steps[metric] = step
         size = self._splits.plan.evaluation_size
+        # A run that is opened again has no more than that; the same program rounds alike.
         return training.evaluate(
-            state,
+            state.tested,
             self._splits.evaluation(split) if batches is None else batches,
             step=step,
             empty=lambda: EpochMetrics.empty(empty(), size),

@@ -38,6 +38,11 @@ class TrainState:
             return self.average
         return {"params": self.params, "batch_stats": self.batch_stats}
 
+    @property
+    def tested(self) -> TrainState:
+        """The variables alone, as they are tested, whatever training keeps beside them."""
+        return TrainState(self.step, **self.variables, opt_state=())
+
 
 def create_state(
     model: nn.Module, optimizer: optax.GradientTransformation, batch: Batch, key: Array

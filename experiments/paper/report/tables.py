@@ -293,9 +293,8 @@ def _time(runs: Runs, cell: TableCell) -> Entry:
         for name in ("loading and prediction", "loading", "prediction")
     )
     digits = sum(together["mean"] < bound for bound in (10, 100))
-    text = f"{together['mean']:.{digits}f}" + f" ± {together['std']:.{digits}f}" * (
-        len(measured) > 1
-    )
+    several = len(measured) > 1
+    text = f"{together['mean']:.{digits}f}" + f" ± {together['std']:.{digits}f}" * several
     count = pooled.spread([time["count"] for time in measured])["mean"]
     loading, prediction = (f"{spread['mean']:.{digits}f}" for spread in apart)
     details = (
