@@ -205,6 +205,10 @@ def change_norm(file):
     file.write_text(json.dumps(content))
 
 
+def _named(value):
+    return getattr(value, "__name__", value)
+
+
 CHANGES = [
     ("parcel", "metadata_parcel.csv", change_label),
     ("parcel", "DATA_SAR/SAR_*.npy", change_array),
