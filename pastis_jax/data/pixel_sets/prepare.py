@@ -212,14 +212,15 @@ class PixelSetSource:
         return len(self._records)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        record, item = self._fields(index), {}
+        number = range(len(self))[index]  # which ends an iteration
+        record, item = self._fields(number), {}
         for modality, (dtype, channels) in self._layout.items():
             days = np.frombuffer(record[f"{modality}/days"].bytes_list.value[0], np.int32)
             values = np.frombuffer(record[f"{modality}/values/value"].bytes_list.value[0], dtype)
             item[modality] = {"values": values.reshape(len(days), channels, -1), "days": days}
         features = record["geometric_features"].bytes_list.value[0]
         return item | {
-            "number": range(len(self))[index],
+            "number": number,
             "label": record["label"].int64_list.value[0],
             "parcel": _identifier(record["parcel"]),
             "patch": _identifier(record["patch"]),
