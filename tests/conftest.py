@@ -35,10 +35,15 @@ def pytest_addoption(parser):
         default=pathlib.Path(__file__).parent / "golden",
         help="folder with the .npz cases computed by the published PyTorch models",
     )
+    parser.addoption("--all", action="store_true", help="also run the long tests")
 
 
-def pytest_collection_modifyitems(items):
-    """The slowest modules come first, so that both workers end at the same time."""
+def pytest_collection_modifyitems(config, items):
+    """Long tests wait for --all; the slowest modules come first, so that both workers end alike."""
+    if not config.getoption("--all"):
+        long = [item for item in items if item.get_closest_marker("long")]
+        config.hook.pytest_deselected(items=long)
+        items[:] = [item for item in items if item not in {*long}]
     rank = {f"tests/{name}": place for place, name in enumerate(SLOWEST)}
     items.sort(key=lambda item: rank.get(item.nodeid.split("::")[0], len(rank)))
 

@@ -12,6 +12,8 @@ from nbclient import NotebookClient
 
 from pastis_jax.data import simulate
 
+pytestmark = pytest.mark.long
+
 ROOT = pathlib.Path(__file__).parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 NARROW = {

@@ -23,6 +23,8 @@ from pastis_jax import training
 from pastis_jax.cli import train
 from pastis_jax.data.batches import training_batches
 
+pytestmark = pytest.mark.long
+
 ROOT = pathlib.Path(__file__).parent.parent
 EPOCHS = 4
 ARGUMENTS = ["--fusion", "single", "--epochs", str(EPOCHS), "--batch-size", "8", "--seed", "3"]

@@ -22,6 +22,8 @@ from pastis_jax.models.encoders import Halves
 from pastis_jax.tasks import ParcelModel, ParcelTask
 from pastis_jax.types import Batch, Series
 
+pytestmark = pytest.mark.long
+
 B, S, DAYS, BINS, HEADS = 4, 3, 30, 14, 2
 DATES = {"S2": (10, 5), "S1A": (3, 7), "S1D": (3, 4)}
 """Channels and dates."""

@@ -21,6 +21,8 @@ from pastis_jax.data.pastis_r import PASTIS_R
 from pastis_jax.runs import saved
 from pastis_jax.tasks import Learned
 
+pytestmark = pytest.mark.long
+
 CROPS = PASTIS_R.nomenclature.crops
 NAMES = [crop.name for crop in CROPS]
 

@@ -11,6 +11,8 @@ import refusal
 
 from experiments.paper import gradient_flow
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):

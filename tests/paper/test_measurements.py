@@ -14,6 +14,8 @@ from experiments import parcel
 from experiments.paper import cloud_cover, finished, inference_time
 from pastis_jax.training import write_json
 
+pytestmark = pytest.mark.long
+
 CLOUDS = ["--ratios", "1", "0", "0.5", "--draws", "2", "--spells", "1", "3"]
 
 

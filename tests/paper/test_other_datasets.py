@@ -27,6 +27,8 @@ from pastis_jax.cli.config import configure
 from pastis_jax.data import dataset
 from pastis_jax.data.pastis_r import PASTIS_R
 
+pytestmark = pytest.mark.long
+
 NAME = foreign.DATASET.name
 SIZES = ["--encoder-widths", "8", "8", "--decoder-widths", "8", "8", "--head-widths", "8"]
 SIZES += ["--heads", "2", "--model-features", "8", "--batch-size", "2", "--epochs", "1"]

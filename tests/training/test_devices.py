@@ -18,6 +18,8 @@ import pytest
 from pastis_jax import training
 from pastis_jax.metrics import ConfusionMatrix, Mean
 
+pytestmark = pytest.mark.long
+
 HERE = pathlib.Path(__file__).parent
 TOLERANCE = 1e-5
 

@@ -17,6 +17,8 @@ import pytest
 from pastis_jax import training
 from pastis_jax.cli import console
 
+pytestmark = pytest.mark.long
+
 SMALL_STEPS = ["--learning-rate", "1e-6"]
 """Adam makes a step of full length of a gradient that is zero but for rounding."""
 
