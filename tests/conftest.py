@@ -43,7 +43,7 @@ def pytest_collection_modifyitems(config, items):
     if not config.getoption("--all"):
         long = [item for item in items if item.get_closest_marker("long")]
         config.hook.pytest_deselected(items=long)
-        items[:] = [item for item in items if item not in {*long}]
+        items[:] = [item for item in items if not item.get_closest_marker("long")]
     rank = {f"tests/{name}": place for place, name in enumerate(SLOWEST)}
     items.sort(key=lambda item: rank.get(item.nodeid.split("::")[0], len(rank)))
 
