@@ -20,7 +20,8 @@ if jax.__version_info__ < (0, 11):  # An unknown flag would end the process.
 
 SLOWEST = (
     *("test_notebooks.py", "test_panoptic.py", "test_semantic.py", "training/test_devices.py"),
-    *("test_parcel.py", "test_golden.py", "training/test_processes.py", "test_resume.py"),
+    *("test_runs.py", "test_parcel.py", "test_golden.py"),
+    *("training/test_processes.py", "test_resume.py"),
     *("test_properties.py", "training/test_training.py", "test_image_properties.py"),
     *("panoptic/test_paps.py", "paper/test_attention.py", "paper/test_measurements.py"),
     "paper/test_figures.py",
