@@ -142,6 +142,7 @@ def test_every_fold_and_no_other(pixel_sets, tmp_path, capsys):
     assert "has runs 1 to 4, got 5" in capsys.readouterr().err
 
 
+@pytest.mark.long
 def test_a_stopped_run_goes_on(pixel_sets, tmp_path):
     whole, part = tmp_path / "whole", tmp_path / "part"
     flags = ["--fusion", "late", "--epochs", "2", "--batch-size", "8", "--temporal-dropout"]

@@ -43,7 +43,7 @@ def run(arguments, out):
 @pytest.mark.parametrize(
     "arguments",
     all_but(
-        2,
+        1,
         [
             [
                 "--fusion",
@@ -78,6 +78,7 @@ def test_it_trains_tests_and_reports(data, tmp_path, capsys, arguments):
     reopened.check(tmp_path / "run")
 
 
+@pytest.mark.long
 def test_clouds_and_times_of_a_run_are_measured(data, tmp_path):
     from experiments.paper import cloud_cover, inference_time
 
@@ -172,7 +173,7 @@ def test_published_weights_are_tested_as_they_are(data, golden_folder, tmp_path,
 
 
 @pytest.mark.skipif("PASTIS_R_PATCHES" not in os.environ, reason="PASTIS_R_PATCHES is not set")
-@pytest.mark.parametrize("scheme", all_but(1, ["single", "early", "mid", "late"]))
+@pytest.mark.parametrize("scheme", all_but(0, ["single", "early", "mid", "late"]))
 def test_the_real_sample_trains_and_tests(scheme, tmp_path_factory, tmp_path):
     root, cache = os.environ["PASTIS_R_PATCHES"], tmp_path_factory.getbasetemp() / "patches"
     arguments = ["--data", root, "--fusion", scheme, "--cache-dir", str(cache)]

@@ -366,7 +366,7 @@ def test_a_damaged_description_is_refused(trained, tmp_path):
             harmless.append({k for k in content if json.loads(one).get(k) != content[k]})
     # What other parts need is checked where it is used.
     assert all(
-        parts <= {"options", "records", "code", "plugins", "context", "fingerprint"}
+        parts <= {"options", "records", "code", "plugins", "context", "fingerprint", "batch_size"}
         for parts in harmless
     )
     (out / "run.json").unlink()
@@ -455,7 +455,11 @@ TASKS = "parcel, semantic, panoptic"
     ("arguments", "code", "words"),
     [
         ([], 2, ["usage: pastis-jax COMMAND"]),
-        (["--help"], 0, ["train parcel|semantic|panoptic", "simulate OUT", "inspect", "instances"]),
+        (
+            ["--help"],
+            0,
+            ["train parcel|semantic|panoptic", "simulate --out FOLDER", "inspect", "instances"],
+        ),
         (["-h"], 0, ["usage: pastis-jax COMMAND"]),
         (["predict"], 2, ["error: predict: no such command"]),
         (["train"], 2, ["error: train: which task?", TASKS]),

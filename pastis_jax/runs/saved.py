@@ -30,6 +30,7 @@ from pastis_jax.data.dataset import Dataset
 from pastis_jax.errors import UserError
 from pastis_jax.tasks import SPECS, TASKS, Learned, ModelSpec, Task
 from pastis_jax.training import write_arrays, write_json
+from pastis_jax.training.recipe import LARGEST_BATCH
 
 FORMAT = 1
 """Version of this form. A later version of the code reads all that came before."""
@@ -134,7 +135,7 @@ def read(folder: pathlib.Path) -> Saved:
             context={name: float(value) for name, value in content["context"].items()},
             fingerprint=dict(content["fingerprint"]),
             records=dict(content["records"]),
-            batch_size=int(content["batch_size"]),
+            batch_size=_batch_size(content["batch_size"]),
             plugins=tuple(content["plugins"]),
             code=str(content["code"]),
         )
@@ -221,6 +222,12 @@ def _fits(value: Any, hint: Any) -> bool:
     if isinstance(value, bool):
         return hint is bool
     return isinstance(value, (int, float) if hint is float else hint)
+
+
+def _batch_size(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= LARGEST_BATCH:
+        raise ValueError(f"its batch size is {value!r}")
+    return value
 
 
 def _classes(content: Mapping[str, Any], described: Dataset) -> ClassMapping:

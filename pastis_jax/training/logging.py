@@ -212,8 +212,9 @@ class RunFolder:
         what = None
         config = self.config or {}
         stored = {**self._defaults, **stored}
-        if not config or stored.keys() - may_differ != config.keys() - may_differ:
-            what = "this folder already holds a run of another kind"
+        names = (stored.keys() ^ config.keys()) - {*may_differ}
+        if not config or names:
+            what = f"this folder already holds a run of another kind ({', '.join(sorted(names))})"
         elif differing := _differing(stored, config, may_differ):
             what = f"this folder already holds a run of other settings ({differing})"
         if what:
