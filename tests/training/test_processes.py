@@ -42,7 +42,10 @@ def patches(tmp_path_factory):
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     folder = tmp_path_factory.mktemp("processes")
-    root = factory.make_pixel_set(folder / "set", parcels_per_fold=7, labels=(1, 3, 8, 18, 5))
+    # Deviations of a pixel or two, and norms over a date or two, magnify rounding.
+    many = {"pixels": (12, 40), "dates": (8, 12)}
+    labels = (1, 3, 8, 18, 5)
+    root = factory.make_pixel_set(folder / "set", parcels_per_fold=7, labels=labels, **many)
     return ["--data", str(root), "--cache-dir", str(folder / "cache")]
 
 
