@@ -356,9 +356,7 @@ class Dataset:
     def split(self, run: int = 1) -> dict[str, tuple[Fold, ...]]:
         """Returns the folds to train on, to validate on and to test on.
 
-        Of folds that are taken in turn, run 1 trains on all but the last two, validates on the last
-        but one and tests on the last; each further run goes one fold on, cyclically. Of five, as
-        published: 1 2 3 | 4 | 5, then 2 3 4 | 5 | 1, and so on.
+        Folds taken in turn go one on with each run, cyclically: 1 2 3 | 4 | 5, then 2 3 4 | 5 | 1.
 
         Args:
           run: Number of the run, from 1 to the number of folds; 1 where the splits are fixed.
@@ -386,19 +384,17 @@ def refuse(field: str, wrong: Any, what: str) -> None:
 
 
 def refuse_twice(field: str, what: str, values: Iterable[Any]) -> None:
-    seen = set()
-    for value in values:
-        refuse(field, value in seen, f"the {what} {value!r} stands twice")
-        seen.add(value)
+    values = list(values)
+    for i, value in enumerate(values):
+        refuse(field, value in values[:i], f"the {what} {value!r} stands twice")
 
 
 def _holds(dtype: str, value: float) -> bool:
     if np.dtype(dtype).kind == "f":
-        if math.isnan(value):
-            return True
         with np.errstate(over="ignore"):
             held = float(np.array(value, np.float64).astype(dtype))
         # Wider types are compared as float32 at least, which rounds both alike.
-        return math.isfinite(held) and (held == value or np.dtype(dtype).itemsize > 2)
+        near = held == value or np.dtype(dtype).itemsize > 2
+        return math.isnan(value) or (math.isfinite(held) and near)
     limits = np.iinfo(dtype)
     return math.isfinite(value) and value == int(value) and limits.min <= value <= limits.max

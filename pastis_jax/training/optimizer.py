@@ -20,6 +20,9 @@ def make_schedule(name: Schedule, learning_rate: float, *, steps: int) -> optax.
         segmentation: 0.01 then 0.001); `cosine`, falling to 0.
       learning_rate: The first.
       steps: Number of steps of the run.
+
+    Raises:
+      ValueError: If there is no such schedule.
     """
     match name:
         case "constant":
@@ -28,6 +31,8 @@ def make_schedule(name: Schedule, learning_rate: float, *, steps: int) -> optax.
             return optax.piecewise_constant_schedule(learning_rate, {-(-steps // 2): 0.1})
         case "cosine":
             return optax.cosine_decay_schedule(learning_rate, max(1, steps))
+        case _:
+            raise ValueError(f"no schedule is called {name!r}")
 
 
 def make_optimizer(
@@ -39,10 +44,17 @@ def make_optimizer(
       name: `adam`, or `adamw` with decoupled weight decay.
       schedule: Learning rate of each step.
       weight_decay: Of `adamw`; kernels decay, what has one axis (biases, scales, offsets) does not.
+
+    Raises:
+      ValueError: If there is no such optimiser.
     """
-    if name == "adam":
-        return optax.adam(schedule)
-    return optax.adamw(schedule, weight_decay=weight_decay, mask=_decays)
+    match name:
+        case "adam":
+            return optax.adam(schedule)
+        case "adamw":
+            return optax.adamw(schedule, weight_decay=weight_decay, mask=_decays)
+        case _:
+            raise ValueError(f"no optimiser is called {name!r}")
 
 
 def _decays(params):

@@ -17,6 +17,8 @@ def test_schedules():
     assert rates("step") == pytest.approx([0.01, 0.01, 0.001, 0.001, 0.001])
     cosine = [0.01 * (1 + np.cos(np.pi * i / 10)) / 2 for i in (0, 4, 5, 9, 10)]
     assert rates("cosine") == pytest.approx(cosine, abs=1e-9)
+    with pytest.raises(ValueError, match="no schedule is called 'linear'"):
+        training.make_schedule("linear", 0.01, steps=10)
 
 
 def test_only_kernels_decay():
@@ -35,3 +37,5 @@ def test_only_kernels_decay():
     first = training.make_optimizer("adam", schedule)
     step, _ = first.update({"kernel": jnp.ones((2, 2)), "bias": jnp.ones(2)}, first.init(params))
     np.testing.assert_allclose(step["bias"], -0.1, rtol=1e-5)
+    with pytest.raises(ValueError, match="no optimiser is called 'sgd'"):
+        training.make_optimizer("sgd", schedule)
