@@ -128,12 +128,12 @@ def compiled(function, *arguments, whole: bool = False):
 def main() -> None:
     """Command line."""
     config = tyro.cli(Config, prog="python -m benchmarks.panoptic")
-    one, batch = make_instances(config, 1), make_instances(config, config.batch_size)
+    single, batch = make_instances(config, 1), make_instances(config, config.batch_size)
     apply, arguments = forward()
     parts = {
         "U-TAE, forward": compiled(apply, *arguments),
-        "assembly": compiled(assembly, one),
-        "assembly, whole images": compiled(assembly, one, whole=True),
+        "assembly": compiled(assembly, single),
+        "assembly, whole images": compiled(assembly, single, whole=True),
         "training": compiled(training, batch),
         "training, whole images": compiled(training, batch, whole=True),
     }

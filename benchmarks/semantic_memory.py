@@ -177,8 +177,8 @@ def main() -> None:
         print("| variant | memory | of plain | time of plain |\n|---|---|---|---|")
         plain = None
         for variant in VARIANTS:
-            one = [f"--one={first}/{variant}"]
-            command = [sys.executable, "-m", "benchmarks.semantic_memory", *one]
+            flags = [f"--one={first}/{variant}"]
+            command = [sys.executable, "-m", "benchmarks.semantic_memory", *flags]
             run = subprocess.run(command, check=True, capture_output=True, text=True)
             took = json.loads(run.stdout.splitlines()[-1])
             plain = plain or took

@@ -80,24 +80,24 @@ def main() -> None:
     """Builds, checks that all agree, times and prints."""
     built = {name: build(**arguments) for name, arguments in VARIANTS.items()}
     expected = built["padded"]["step"]()
-    for name, one in built.items():
+    for name, variant in built.items():
         for ours, theirs in zip(
-            jax.tree.leaves(one["step"]()), jax.tree.leaves(expected), strict=True
+            jax.tree.leaves(variant["step"]()), jax.tree.leaves(expected), strict=True
         ):
             error = float(jnp.abs(ours - theirs).max() / (jnp.abs(theirs).max() + 1e-6))
             assert error < 1e-2, (name, error)
     seconds = {name: {"step": [], "inference": []} for name in built}
     for _ in range(ROUNDS):
-        for name, one in built.items():
+        for name, variant in built.items():
             for kind, times in seconds[name].items():
                 start = time.perf_counter()
-                jax.block_until_ready(one[kind]())
+                jax.block_until_ready(variant[kind]())
                 times.append(time.perf_counter() - start)
     base = {kind: statistics.median(seconds["padded"][kind]) for kind in ("step", "inference")}
     print("| variant | gradient | inference | memory of the gradient |\n|---|---|---|---|")
-    for name, one in built.items():
+    for name, variant in built.items():
         ratios = [f"{statistics.median(seconds[name][k]) / base[k]:.2f}" for k in base]
-        print(f"| {name} | {' | '.join(ratios)} | {one['memory']:.0f} MB |")
+        print(f"| {name} | {' | '.join(ratios)} | {variant['memory']:.0f} MB |")
 
 
 if __name__ == "__main__":

@@ -115,8 +115,8 @@ def check(config: Config, flags: Sequence[str]) -> configs.Config:
             raise UserError("this is set for each run", where=flag, remedy=remedy)
     check_runs(config.folds, config.seeds)
     if config.shard and config.out is None:
-        what, remedy = "the machines must see one folder", "name it by --out"
-        raise UserError(what, where="--shard", remedy=remedy)
+        fault, remedy = "the machines must see one folder", "name it by --out"
+        raise UserError(fault, where="--shard", remedy=remedy)
     if config.workers < 1:
         raise UserError("must be at least 1", where="--workers", remedy="give 1, say")
     return experiment
@@ -133,8 +133,8 @@ def folds_of(config: Config, experiment: configs.Config) -> tuple[int, ...]:
     if config.folds is None:
         return folds
     if not {*config.folds} <= {*folds}:
-        what = f"{dataset.name} has runs 1 to {dataset.runs}, got {config.folds}"
-        raise UserError(what, where="--folds", remedy="give some of these")
+        fault = f"{dataset.name} has runs 1 to {dataset.runs}, got {config.folds}"
+        raise UserError(fault, where="--folds", remedy="give some of these")
     return config.folds
 
 

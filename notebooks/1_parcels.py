@@ -72,14 +72,14 @@ shown = [parcels[labels.index(label)] for label in (1, 5, 3) if label in labels]
 figure, axes = plt.subplots(
     2, len(shown), figsize=(11, 5), sharex=True, sharey="row", squeeze=False
 )
-for (above, below), one in zip(axes.T, shown, strict=True):
+for (above, below), parcel in zip(axes.T, shown, strict=True):
     above.plot(
-        one["S2"]["days"], np.median(ndvi(one["S2"]["values"]), -1), "o-", color=COLOURS["S2"]
+        parcel["S2"]["days"], np.median(ndvi(parcel["S2"]["values"]), -1), "o-", color=COLOURS["S2"]
     )
     for name in ("S1A", "S1D"):
-        vh = np.median(one[name]["values"][:, radar("VH")], -1)
-        below.plot(one[name]["days"], vh, ".-", label=name, color=COLOURS[name])
-    above.set_title(dataset.nomenclature.classes[one["label"]].name)
+        vh = np.median(parcel[name]["values"][:, radar("VH")], -1)
+        below.plot(parcel[name]["days"], vh, ".-", label=name, color=COLOURS[name])
+    above.set_title(dataset.nomenclature.classes[parcel["label"]].name)
     below.set_xlabel("days since 1 September 2018")
 axes[0, 0].set_ylabel("NDVI")
 axes[1, 0].set_ylabel("VH (dB)")

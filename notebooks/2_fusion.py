@@ -70,8 +70,8 @@ encode = PixelSetEncoding(
     pixels=16,
 )
 batch = next(training_batches(prepared.source(folds), encode, batch_size=16, seed=0))
-for name, one in batch.series.items():
-    print(name, "values b t s c:", one.values.shape, " valid b t:", one.valid.shape)
+for name, part in batch.series.items():
+    print(name, "values b t s c:", part.values.shape, " valid b t:", part.valid.shape)
 
 cloudy = temporal_dropout(jax.random.key(0), batch.series, rates={"S2": 0.6})
 figure, axes = plt.subplots(1, 3, figsize=(11, 2.8), sharey=True)
@@ -186,7 +186,7 @@ plt.show()
 
 # %%
 crops = encode.classes.names
-iou = np.array([list(one["test"]["iou"].values()) for one in results.values()], float)
+iou = np.array([list(result["test"]["iou"].values()) for result in results.values()], float)
 figure, axis = plt.subplots(figsize=(7, 5))
 axis.set_facecolor("grey")
 picture = axis.imshow(iou.T, cmap="Greens", vmin=0, vmax=1, aspect="auto")

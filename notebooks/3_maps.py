@@ -144,8 +144,8 @@ for axis in axes:  # of fewer than two patches some stay empty
     axis.axis("off")
 for i, pair in enumerate(axes.reshape(2, 2)[: batch.real.sum()]):
     name = opened.splits.sources["test"].identifier(batch.number[i])
-    found = connected_components(predicted[i], least_area=least_area)
-    draw(pair[0], predicted[i], found, f"{name}: {found.max()} components")
+    components = connected_components(predicted[i], least_area=least_area)
+    draw(pair[0], predicted[i], components, f"{name}: {components.max()} components")
     truth = folder.instances(folder.patches[name]).instances
     draw(pair[1], batch.label[i], truth, f"{name}: {truth.max()} parcels")
 plt.show()

@@ -68,7 +68,7 @@ encode = PixelSetEncoding(
     pixels=16,
 )
 batch = next(evaluation_batches(sources["val"], encode, batch_size=BATCH))
-print({m: one.values.shape for m, one in batch.series.items()})
+print({m: part.values.shape for m, part in batch.series.items()})
 
 # %% [markdown]
 # ## A scheme: gated late fusion
@@ -96,8 +96,8 @@ class GatedFusion(nn.Module):
             self.temporal[m](self.spatial[m](series[m], train=train), train=train)
             for m in self.spatial
         ]
-        values = jnp.stack([one.values for one in embeddings])  # m b d
-        valid = jnp.stack([one.valid for one in embeddings])  # m b
+        values = jnp.stack([embedding.values for embedding in embeddings])  # m b d
+        valid = jnp.stack([embedding.valid for embedding in embeddings])  # m b
         dates = jnp.stack([series[m].valid.sum(1) for m in self.spatial])[..., None]  # m b 1
         seen = jnp.concatenate([values, jnp.log1p(dates)], -1)
         trust = [nn.Dense(1, name=f"trust_{m}")(x) for m, x in zip(self.spatial, seen, strict=True)]

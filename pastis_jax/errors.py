@@ -9,14 +9,14 @@ class UserError(Exception):
     """A mistake in what the user gave. Its text is one line; commands print it and exit with 2.
 
     Args:
-      what: What is wrong, without a final stop.
+      fault: What is wrong, without a final stop.
       where: The file, folder or flag that is wrong.
       remedy: What the user can do about it.
     """
 
-    def __init__(self, what: str, *, where: str | os.PathLike[str], remedy: str):
-        self.what, self.where, self.remedy = what, os.fspath(where), remedy
-        super().__init__(" ".join(f"{self.where}: {what}; {remedy}".split()))
+    def __init__(self, fault: str, *, where: str | os.PathLike[str], remedy: str):
+        self.fault, self.where, self.remedy = fault, os.fspath(where), remedy
+        super().__init__(" ".join(f"{self.where}: {fault}; {remedy}".split()))
 
 
 class DataError(UserError):
@@ -29,16 +29,16 @@ class ArgumentError(UserError):
     Names of arguments stand in backquotes; commands write them as their flags.
 
     Args:
-      what: What is wrong, without a final stop.
+      fault: What is wrong, without a final stop.
       argument: Name of the argument.
       remedy: What the user can do about it.
     """
 
-    def __init__(self, what: str, *, argument: str, remedy: str):
-        super().__init__(what, where=f"`{argument}`", remedy=remedy)
+    def __init__(self, fault: str, *, argument: str, remedy: str):
+        super().__init__(fault, where=f"`{argument}`", remedy=remedy)
 
 
-def refuse(argument: str, wrong: object, what: str, remedy: str) -> None:
+def refuse(argument: str, wrong: object, fault: str, remedy: str) -> None:
     """Raises an ArgumentError if something is wrong with an argument."""
     if wrong:
-        raise ArgumentError(what, argument=argument, remedy=remedy)
+        raise ArgumentError(fault, argument=argument, remedy=remedy)

@@ -123,8 +123,8 @@ class EarlyFusion(nn.Module):
         parts = _select(series, self.modalities)
         reference = parts[self.modalities[0]]
         aligned = {
-            m: one if m == self.modalities[0] else resample(one, reference)
-            for m, one in parts.items()
+            m: part if m == self.modalities[0] else resample(part, reference)
+            for m, part in parts.items()
         }
         encoded = self.spatial(merge_channels(aligned), train=train)
         embedding = self.temporal(encoded, train=train)
@@ -156,7 +156,7 @@ class MidFusion(nn.Module):
     ) -> Prediction:
         """Predicts from `series` (the types' docstrings give the shapes)."""
         parts = _select(series, self.spatial)
-        encoded = {m: self.spatial[m](one, train=train) for m, one in parts.items()}
+        encoded = {m: self.spatial[m](part, train=train) for m, part in parts.items()}
         embedding = self.temporal(merge_dates(encoded), train=train)
         auxiliary = {}
         if train:
@@ -236,7 +236,8 @@ class DecisionFusion(nn.Module):
         auxiliary = {}
         if train and self.supervise_each:
             auxiliary = {
-                m: Prediction(output=one, valid=embeddings[m].valid) for m, one in logits.items()
+                m: Prediction(output=decision, valid=embeddings[m].valid)
+                for m, decision in logits.items()
             }
         return Prediction(
             output=average_decisions(logits, embeddings),
@@ -247,7 +248,7 @@ class DecisionFusion(nn.Module):
 
 def _encode(spatial, temporal, series, train) -> dict[str, Embedding]:
     parts = _select(series, spatial)
-    return {m: temporal[m](spatial[m](one, train=train), train=train) for m, one in parts.items()}
+    return {m: temporal[m](spatial[m](part, train=train), train=train) for m, part in parts.items()}
 
 
 def early(

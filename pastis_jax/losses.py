@@ -39,12 +39,12 @@ def supervised_loss(
     """
     space = tuple(range(1, label.ndim))
 
-    def mean(one: Prediction):
-        where = counted & one.valid.reshape(-1, *(1,) * len(space))
-        total = cross_entropy(one.output, label, where).sum(space)
+    def mean(part: Prediction):
+        where = counted & part.valid.reshape(-1, *(1,) * len(space))
+        total = cross_entropy(part.output, label, where).sum(space)
         return total / jnp.maximum(where.sum(space), 1), where.mean(space)
 
     loss, weight = mean(prediction)
-    for one in prediction.auxiliary.values():
-        loss += auxiliary_weight * mean(one)[0]
+    for part in prediction.auxiliary.values():
+        loss += auxiliary_weight * mean(part)[0]
     return loss, weight

@@ -62,12 +62,12 @@ def temporal_dropout(
       axis_name: See `drop_dates`.
     """
     return {
-        name: one.replace(
+        name: part.replace(
             valid=drop_dates(
-                fold_in_name(key, name), one.valid, rates[name], (most or {}).get(name), axis_name
+                fold_in_name(key, name), part.valid, rates[name], (most or {}).get(name), axis_name
             )
         )
         if rates.get(name)
-        else one
-        for name, one in series.items()
+        else part
+        for name, part in series.items()
     }

@@ -196,8 +196,11 @@ def check(config: Config) -> None:
         if value is not None and value < 1:
             raise UserError(f"got {value}", where=flag, remedy="give 1 or more")
     if config.smoke and (config.data or config.epochs):
-        what, remedy = "this is a tiny simulated set, an epoch or two", "leave out --data, --epochs"
-        raise UserError(what, where="--smoke", remedy=remedy)
+        fault, remedy = (
+            "this is a tiny simulated set, an epoch or two",
+            "leave out --data, --epochs",
+        )
+        raise UserError(fault, where="--smoke", remedy=remedy)
     folders = given(config)
     for kind in sorted({kind_of(cell) for cell in cells(config)} - set(folders)):
         if config.data:
@@ -283,9 +286,9 @@ def inference(config: Config, row: Row, fold: int, seed: int) -> Cell:
     return dataclasses.replace(_measured(config, "inference_time", name, run), alone=True)
 
 
-def _measured(config: Config, what: str, name: str, run: Cell, flags: Sequence[str] = ()) -> Cell:
+def _measured(config: Config, module: str, name: str, run: Cell, flags: Sequence[str] = ()) -> Cell:
     """What `experiments.paper.<what>` measures of a run."""
-    command = (f"experiments.paper.{what}", "--run", f"{ROOT}/{run.out}", *flags, *_cache(config))
+    command = (f"experiments.paper.{module}", "--run", f"{ROOT}/{run.out}", *flags, *_cache(config))
     return Cell(name, command, out=f"{name}.json", result=f"{name}.json", needs=(run.name,))
 
 

@@ -171,8 +171,8 @@ def _attention(kept: Mapping[str, Any], name: str) -> Float[Array, "b t ... n"]:
         encoder = kept[name]
         (attention,) = encoder.get("temporal", encoder)["attention"]  # U-TAE holds an L-TAE
     except KeyError:
-        what, remedy = f"{name} of its model is no L-TAE", "give a run with one"
-        raise UserError(what, where="`run`", remedy=remedy) from None
+        fault, remedy = f"{name} of its model is no L-TAE", "give a run with one"
+        raise UserError(fault, where="`run`", remedy=remedy) from None
     return attention
 
 

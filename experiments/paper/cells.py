@@ -132,8 +132,10 @@ class Cells:
         status = record.get("status", "missing")
         if status != "done":
             return status
-        there = (self.root / cell.result).exists() and record.get("needs", {}) == self._needs(cell)
-        return "done" if there else "missing"
+        finished = (self.root / cell.result).exists() and record.get("needs", {}) == self._needs(
+            cell
+        )
+        return "done" if finished else "missing"
 
     def record(self, cell: Cell) -> Mapping[str, Any]:
         """`command` and `status` of the last time that `cell` was started, empty if never.

@@ -251,8 +251,8 @@ def draw(folder: pathlib.Path, path: pathlib.Path) -> None:
         if of_task and (shared := _shared(of_task)):
             panels.append([_panel(of_task, shared, i) for i in range(len(spells))])
     if not panels:
-        what = "there is no fold and seed of which all models were measured"
-        refuse("draw", True, what, "measure them, or draw models apart")
+        fault = "there is no fold and seed of which all models were measured"
+        refuse("draw", True, fault, "measure them, or draw models apart")
     data = "simulated data" if measurements[0]["data"] == "simulated" else "real data"
     path.parent.mkdir(parents=True, exist_ok=True)
     pictures.cloud_cover(panels, path, title=f"Test with optical dates removed, {data}")
@@ -358,11 +358,11 @@ def read(folder: pathlib.Path) -> list[dict[str, Any]]:
         own, of_first = measurements[file], measurements[first]
         for name in ("settings", "data"):
             if own[name] != of_first[name]:
-                what = f"its {name} are not those of {first}"
-                raise UserError(what, where=file, remedy="measure both alike, or draw them apart")
+                fault = f"its {name} are not those of {first}"
+                raise UserError(fault, where=file, remedy="measure both alike, or draw them apart")
         if (name := finished.dataset_name(own)) != finished.dataset_name(of_first):
-            what = f"it is of {name}, {first} of {finished.dataset_name(of_first)}"
-            raise UserError(what, where=file, remedy="draw them apart")
+            fault = f"it is of {name}, {first} of {finished.dataset_name(of_first)}"
+            raise UserError(fault, where=file, remedy="draw them apart")
     for file, content in measurements.items():
         if not all("counts" in curve for curve in content["curves"]):
             raise UserError("it lacks counts", where=file, remedy="measure it anew")
@@ -371,13 +371,13 @@ def read(folder: pathlib.Path) -> list[dict[str, Any]]:
     for file, content in measurements.items():
         run = tuple(content[name] for name in ("task", "model", "enhancement", "fold", "seed"))
         if (other := seen.setdefault(run, file)) != file:
-            what = f"it is of the same model, fold and seed as {other}"
-            raise UserError(what, where=file, remedy="move one of them elsewhere")
+            fault = f"it is of the same model, fold and seed as {other}"
+            raise UserError(fault, where=file, remedy="move one of them elsewhere")
         of_scheme = content["task"], _scheme(content)
         model, other = schemes.setdefault(of_scheme, (content["model"], file))
         if model != content["model"]:
-            what = f"it is of {content['model']}, {other} of {model}"
-            raise UserError(what, where=file, remedy="draw them apart")
+            fault = f"it is of {content['model']}, {other} of {model}"
+            raise UserError(fault, where=file, remedy="draw them apart")
     return list(measurements.values())
 
 

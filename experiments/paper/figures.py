@@ -122,8 +122,8 @@ def run(config: Config) -> dict[str, Any]:
         console.say(f"{picture} drawn.")
     if not drawn:
         remedy = "give the --out of experiments.paper, when it has finished more runs"
-        what = f"no figure can be drawn ({'; '.join(missing.values())})"
-        raise UserError(what, where=config.runs, remedy=remedy)
+        fault = f"no figure can be drawn ({'; '.join(missing.values())})"
+        raise UserError(fault, where=config.runs, remedy=remedy)
     settings = {
         name: value.absolute() if isinstance(value, pathlib.Path) else value
         for name, value in dataclasses.asdict(config).items()
@@ -141,8 +141,8 @@ def check(config: Config) -> None:
       UserError: For every mistake in the configuration.
     """
     refuse("patches", config.patches < 1, "must be at least 1", "give 3, say")
-    what = f"{config.runs} is no folder"
-    refuse("runs", not config.runs.is_dir(), what, "give one of runs")
+    fault = f"{config.runs} is no folder"
+    refuse("runs", not config.runs.is_dir(), fault, "give one of runs")
     out = config.out.absolute()
     existing = next(path for path in (out, *out.parents) if path.exists())
     closed = not existing.is_dir() or not os.access(existing, os.W_OK)

@@ -36,8 +36,8 @@ def read_run(folder: pathlib.Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """
     result, config = (_read(folder / f"{name}.json") for name in ("result", "config"))
     if (task := result.get("task")) not in TASKS:
-        what = f"its task is {task!r}, none of {', '.join(TASKS)}"
-        raise UserError(what, where=folder / "result.json", remedy="train it anew")
+        fault = f"its task is {task!r}, none of {', '.join(TASKS)}"
+        raise UserError(fault, where=folder / "result.json", remedy="train it anew")
     return result, config
 
 
@@ -45,11 +45,11 @@ def _read(file: pathlib.Path) -> dict[str, Any]:
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        what, remedy = "no finished run here", "give the --out of a run that is finished"
-        raise UserError(what, where=file.parent, remedy=remedy) from None
+        fault, remedy = "no finished run here", "give the --out of a run that is finished"
+        raise UserError(fault, where=file.parent, remedy=remedy) from None
     except (OSError, ValueError, RecursionError) as error:
-        what = f"cannot be read ({error})"
-        raise UserError(what, where=file, remedy="train it anew") from error
+        fault = f"cannot be read ({error})"
+        raise UserError(fault, where=file, remedy="train it anew") from error
     if not isinstance(content, dict):
         raise UserError("not a JSON object", where=file, remedy="train it anew")
     return content

@@ -326,8 +326,8 @@ def refuse_other_sizes(config: Config, published: Published) -> None:
     leaves = config.leaves()
     for name, value in _of_weights(published, None).items():
         if name in FIXED and leaves[name] != value:
-            what = f"the weights of {config.recipe.init_from} have {value}"
-            raise ArgumentError(what, argument=name, remedy="leave it out")
+            fault = f"the weights of {config.recipe.init_from} have {value}"
+            raise ArgumentError(fault, argument=name, remedy="leave it out")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -86,16 +86,16 @@ def check_out(
     Raises:
       UserError: If it is refused.
     """
-    there = next(p for p in path.absolute().parents if p.exists())
-    what = None
+    parent = next(p for p in path.absolute().parents if p.exists())
+    fault = None
     if path.suffix != suffix:
-        what = f"{path} does not end in {suffix}"
-    elif path.is_dir() or not there.is_dir() or not os.access(there, os.W_OK):
-        what = f"{path} cannot be written"
+        fault = f"{path} does not end in {suffix}"
+    elif path.is_dir() or not parent.is_dir() or not os.access(parent, os.W_OK):
+        fault = f"{path} cannot be written"
     elif path.exists() and kind and json_content(path).get("kind") != kind:
-        what = f"{path} was not written by this command"
-    if what:
-        raise UserError(what, where=where, remedy="give another file")
+        fault = f"{path} was not written by this command"
+    if fault:
+        raise UserError(fault, where=where, remedy="give another file")
 
 
 def json_content(path: pathlib.Path) -> dict[str, Any]:
@@ -148,7 +148,7 @@ def show_result(result: dict[str, Any], *, scores: Sequence[str], per_class: str
     for _ in range(3):
         classes.add_column("class")
         classes.add_column(per_class, justify="right")
-    values = test.get("iou") or {name: one[per_class] for name, one in test["per_class"].items()}
+    values = test.get("iou") or {name: row[per_class] for name, row in test["per_class"].items()}
     cells = [
         (name, "absent" if value is None else f"{value:.3f}") for name, value in values.items()
     ]

@@ -58,15 +58,15 @@ def run(given: Arguments) -> bool:
     folder = layout.resolve(given.folder)
     if (folder / "run.json").exists() or (folder / "config.json").exists():
         return _inspect_run(folder, given.all)
-    found = inspect_data(folder)
+    inspection = inspect_data(folder)
     screen = _screen()
-    screen.print(_overview(found))
-    screen.print(_sensors(found))
-    screen.print(_classes(found))
-    _tell(screen, found.findings, given.all)
+    screen.print(_overview(inspection))
+    screen.print(_sensors(inspection))
+    screen.print(_classes(inspection))
+    _tell(screen, inspection.findings, given.all)
     if given.out is not None:
-        draw(found, given.out)
-    return found.damaged
+        draw(inspection, given.out)
+    return inspection.damaged
 
 
 def _screen() -> Console:
@@ -80,13 +80,13 @@ def _table(title: str, *columns: str) -> Table:
     return table
 
 
-def _overview(found: Inspection) -> Table:
-    dataset = found.dataset
-    table = _table(str(found.root))
-    folds = ", ".join(f"{fold}: {found.samples.get(fold, 0):,}" for fold in dataset.folds)
+def _overview(inspection: Inspection) -> Table:
+    dataset = inspection.dataset
+    table = _table(str(inspection.root))
+    folds = ", ".join(f"{fold}: {inspection.samples.get(fold, 0):,}" for fold in dataset.folds)
     for name, text in (
         ("dataset", dataset.name),
-        ("kind", found.kind),
+        ("kind", inspection.kind),
         ("start of the season", dataset.season_start.isoformat()),
         ("pixel", f"{dataset.pixel_size:g} m"),
         ("samples by fold", folds),
@@ -95,12 +95,12 @@ def _overview(found: Inspection) -> Table:
     return table
 
 
-def _sensors(found: Inspection) -> Table:
+def _sensors(inspection: Inspection) -> Table:
     table = _table(
         "Modalities", "modality", "channels", "unit", "dates (least, most)", "bright", "missing"
     )
-    for name, sensed in found.sensed.items():
-        modality, dates = found.dataset[name], sensed.dates or [0]
+    for name, sensed in inspection.sensed.items():
+        modality, dates = inspection.dataset[name], sensed.dates or [0]
         table.add_row(
             escape(name),
             escape(" ".join(modality.channels)),
@@ -112,12 +112,12 @@ def _sensors(found: Inspection) -> Table:
     return table
 
 
-def _classes(found: Inspection) -> Table:
-    folds = found.dataset.folds
-    table = _table(f"{found.unit} by class and fold", "class", *map(str, folds), "all")
-    for number, one in enumerate(found.dataset.nomenclature.classes):
-        counts = [found.counts[fold].get(number, 0) for fold in folds]
-        name = escape(f"{one.name} ({one.code})")
+def _classes(inspection: Inspection) -> Table:
+    folds = inspection.dataset.folds
+    table = _table(f"{inspection.unit} by class and fold", "class", *map(str, folds), "all")
+    for number, entry in enumerate(inspection.dataset.nomenclature.classes):
+        counts = [inspection.counts[fold].get(number, 0) for fold in folds]
+        name = escape(f"{entry.name} ({entry.code})")
         table.add_row(name, *(f"{n:,}" for n in counts), f"{sum(counts):,}")
     return table
 
@@ -139,21 +139,23 @@ def _tell(screen: Console, findings: Sequence[Finding], every: bool) -> None:
         screen.print(f"{len(findings) - len(shown)} more; --all lists them.")
 
 
-def draw(found: Inspection, folder: pathlib.Path) -> None:
+def draw(inspection: Inspection, folder: pathlib.Path) -> None:
     """Draws the pictures of an inspection into a folder.
 
     Raises:
       OSError: If they cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    counts = {name: sensed.months for name, sensed in found.sensed.items()}
-    pictures.months(counts, sum(found.samples.values()), folder / "dates.png")
-    pictures.classes(found.counts, found.dataset, found.unit, folder / "classes.png")
-    if found.patches:
-        pictures.patches(found.patches, found.dataset, folder / "patches.png")
-    if found.parcels:
-        for name in found.sensed:
-            pictures.series(found.parcels, found.dataset, name, folder / f"series-{name}.png")
+    counts = {name: sensed.months for name, sensed in inspection.sensed.items()}
+    pictures.months(counts, sum(inspection.samples.values()), folder / "dates.png")
+    pictures.classes(inspection.counts, inspection.dataset, inspection.unit, folder / "classes.png")
+    if inspection.patches:
+        pictures.patches(inspection.patches, inspection.dataset, folder / "patches.png")
+    if inspection.parcels:
+        for name in inspection.sensed:
+            pictures.series(
+                inspection.parcels, inspection.dataset, name, folder / f"series-{name}.png"
+            )
     console.say(f"Pictures are in {folder}.")
 
 

@@ -55,9 +55,11 @@ def write_instances(root: str | os.PathLike[str], *, overwrite: bool, progress: 
     folder = PatchFolder(root)
     patches = folder.patches.values()
     places = [folder.file(patch, name) for patch in patches for name in _NAMES]
-    if not overwrite and (there := [place for place in places if place.exists()]):
-        what = f"exists already, with {len(there) - 1} others" if there[1:] else "exists already"
-        raise DataError(what, where=there[0], remedy="add `overwrite` to replace it")
+    if not overwrite and (existing := [place for place in places if place.exists()]):
+        fault = (
+            f"exists already, with {len(existing) - 1} others" if existing[1:] else "exists already"
+        )
+        raise DataError(fault, where=existing[0], remedy="add `overwrite` to replace it")
     try:
         with tempfile.TemporaryDirectory(prefix=".instances-", dir=folder.root) as staging:
             bar = tqdm.tqdm(patches, "Making targets", unit=" patches", disable=not progress)
@@ -69,9 +71,9 @@ def write_instances(root: str | os.PathLike[str], *, overwrite: bool, progress: 
             for place in places:
                 os.replace(pathlib.Path(staging, place.name), place)
     except OSError as error:
-        what = f"cannot be written ({error.strerror or error})"
+        fault = f"cannot be written ({error.strerror or error})"
         remedy = "make room and the folder writable"
-        raise DataError(what, where=folder.root / INSTANCES, remedy=remedy) from error
+        raise DataError(fault, where=folder.root / INSTANCES, remedy=remedy) from error
     return len(patches)
 
 

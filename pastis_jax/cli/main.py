@@ -34,8 +34,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     name, *rest = given
     if name == "train":
         if not rest or rest[0] not in TASKS:
-            what = f"{rest[0]!r} is no task" if rest else "which task?"
-            _end(f"train: {what}; give {', '.join(TASKS)}")
+            fault = f"{rest[0]!r} is no task" if rest else "which task?"
+            _end(f"train: {fault}; give {', '.join(TASKS)}")
         from pastis_jax.cli import train
 
         train.main(rest[0], rest[1:])

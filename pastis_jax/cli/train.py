@@ -54,9 +54,9 @@ def for_data(config: Config) -> Config:
     folds_of(dataset, config.records.fold)
     model = config.model.of(dataset)
     if unknown := [name for name in model.modalities if name not in dataset.names]:
-        what = f"{dataset.name} has no {', '.join(unknown)}"
+        fault = f"{dataset.name} has no {', '.join(unknown)}"
         remedy = f"choose among {', '.join(dataset.names)}"
-        raise ArgumentError(what, argument="modalities", remedy=remedy)
+        raise ArgumentError(fault, argument="modalities", remedy=remedy)
     refuse(
         "removed_optical",
         config.recipe.removed_optical and not any(dataset[m].optical for m in model.modalities),

@@ -43,8 +43,8 @@ def load_array(file: pathlib.Path, *, mapped: bool = False) -> np.ndarray:
     except FileNotFoundError:
         raise DataError("file not found", where=file, remedy=RESTORE) from None
     except (OSError, ValueError, EOFError, SyntaxError) as error:
-        what = f"not a readable .npy array, truncated perhaps ({error})"
-        raise DataError(what, where=file, remedy=RESTORE) from error
+        fault = f"not a readable .npy array, truncated perhaps ({error})"
+        raise DataError(fault, where=file, remedy=RESTORE) from error
 
 
 def check_series_shape(
@@ -63,19 +63,19 @@ def check_series_shape(
       DataError: If the number of axes, channels or dates differs, or it holds no numbers.
     """
     if values.ndim != len(axes):
-        what = f"shape {values.shape} where ({', '.join(axes)}) is expected"
-        raise DataError(what, where=file, remedy=RESTORE)
+        fault = f"shape {values.shape} where ({', '.join(axes)}) is expected"
+        raise DataError(fault, where=file, remedy=RESTORE)
     if values.dtype.kind not in "iuf":
         raise DataError(f"dtype {values.dtype} is not numeric", where=file, remedy=RESTORE)
     if values.shape[1] != len(modality.channels):
-        what = f"{values.shape[1]} channels where {modality.name} has {len(modality.channels)}"
+        fault = f"{values.shape[1]} channels where {modality.name} has {len(modality.channels)}"
         remedy = f"store {', '.join(modality.channels)} on the second axis"
-        raise DataError(what, where=file, remedy=remedy)
+        raise DataError(fault, where=file, remedy=remedy)
     if values.shape[0] != dates:
-        what = (
+        fault = (
             f"{values.shape[0]} dates where dates-{modality.name} of {PATCH_METADATA} lists {dates}"
         )
-        raise DataError(what, where=file, remedy="use arrays and metadata of one release")
+        raise DataError(fault, where=file, remedy="use arrays and metadata of one release")
 
 
 def check_series_values(values: np.ndarray, modality: Modality, file: pathlib.Path) -> None:
@@ -102,18 +102,18 @@ def check_series_values(values: np.ndarray, modality: Modality, file: pathlib.Pa
     if modality.plausible is not None:
         least, most = modality.plausible
         if low < least or high > most:
-            what = f"values from {low:g} to {high:g} are outside {least:g} to {most:g}"
+            fault = f"values from {low:g} to {high:g} are outside {least:g} to {most:g}"
             remedy = f"correct them, or `plausible` of {modality.name} in the dataset"
-            raise DataError(what, where=file, remedy=remedy)
-    elif what := _IMPLAUSIBLE[modality.unit](wide, low, high, modality):
+            raise DataError(fault, where=file, remedy=remedy)
+    elif fault := _IMPLAUSIBLE[modality.unit](wide, low, high, modality):
         remedy = f"give {modality.name} in its unit, {modality.unit}"
-        raise DataError(what, where=file, remedy=remedy)
+        raise DataError(fault, where=file, remedy=remedy)
     if values.dtype != modality.dtype:
         integers = np.dtype(modality.dtype).kind in "iu"
         limits = np.iinfo(modality.dtype) if integers else np.finfo(modality.dtype)
         if low < float(limits.min) or high > float(limits.max):
-            what = f"values from {low:g} to {high:g} do not fit in {modality.dtype}"
-            raise DataError(what, where=file, remedy="correct them, or the dataset's dtype")
+            fault = f"values from {low:g} to {high:g} do not fit in {modality.dtype}"
+            raise DataError(fault, where=file, remedy="correct them, or the dataset's dtype")
 
 
 def _measured(values: np.ndarray, modality: Modality, file: pathlib.Path) -> np.ndarray:
@@ -127,16 +127,16 @@ def _measured(values: np.ndarray, modality: Modality, file: pathlib.Path) -> np.
         return values
     dead = missing.all((0, *range(2, values.ndim)))
     if dead.all():
-        what = f"every value is the nodata mark {modality.nodata:g}"
+        fault = f"every value is the nodata mark {modality.nodata:g}"
     elif dead.any():
         channels = ", ".join(np.array(modality.channels)[dead])
-        what = f"every value of {channels} is the nodata mark {modality.nodata:g}"
+        fault = f"every value of {channels} is the nodata mark {modality.nodata:g}"
     else:
         # Masked arrays are slow, and means by channel need the axes.
         fill = values.mean(where=~missing, dtype=np.float64)
         return np.where(missing, fill.astype(values.dtype), values)
     remedy = f"give measured values of {modality.name}, or leave it out"
-    raise DataError(what, where=file, remedy=remedy)
+    raise DataError(fault, where=file, remedy=remedy)
 
 
 def as_stored(values: np.ndarray, modality: Modality) -> np.ndarray:
@@ -169,8 +169,8 @@ def _backscatter(values, low, high, modality) -> str | None:
     means = values.mean((0, *range(2, values.ndim)), dtype=np.float64)
     channel = int(means.argmin())
     if not -60 <= means[channel] <= -1:
-        what = f"mean {modality.channels[channel]} of {means[channel]:g} is not in dB"
-        return f"{what}: linear power, normalised or divided"
+        fault = f"mean {modality.channels[channel]} of {means[channel]:g} is not in dB"
+        return f"{fault}: linear power, normalised or divided"
     return None
 
 

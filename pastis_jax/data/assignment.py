@@ -55,8 +55,8 @@ class Assignment:
                 except ValueError as error:
                     raise DataError(f"{name}: {error}", where=path, remedy=_FORM) from error
                 if (other := split.setdefault(identifier, name)) != name:
-                    what = f"{identifier} is in {other} and in {name}"
-                    raise DataError(what, where=path, remedy="leave it in one of them")
+                    fault = f"{identifier} is in {other} and in {name}"
+                    raise DataError(fault, where=path, remedy="leave it in one of them")
         return cls(path, split)
 
     @property
@@ -83,5 +83,5 @@ class Assignment:
         known = {*known}
         unknown = [identifier for identifier in self.split if identifier not in known]
         if unknown:
-            what = f"{len(unknown)} of its {samples} are not in the data, {unknown[0]} first"
-            raise DataError(what, where=self.file, remedy="correct the lists")
+            fault = f"{len(unknown)} of its {samples} are not in the data, {unknown[0]} first"
+            raise DataError(fault, where=self.file, remedy="correct the lists")

@@ -80,8 +80,8 @@ def fingerprint(
     parts, total = {}, 0
     try:
         for name in files:
-            there = (root / name).exists()
-            parts[name] = _digest((root / name).read_bytes()) if there else "missing"
+            exists = (root / name).exists()
+            parts[name] = _digest((root / name).read_bytes()) if exists else "missing"
         for chosen, every in ((folders, False), (whole, True)):
             for folder, word in chosen:
                 parts[f"{folder}/{word}_*"], size = _of_arrays(root / folder, word, every=every)
@@ -134,9 +134,9 @@ def writing(cache: pathlib.Path) -> Iterator[None]:
         cache.mkdir(parents=True, exist_ok=True)
         yield
     except OSError as error:
-        what = f"cannot be written ({error.strerror or error})"
+        fault = f"cannot be written ({error.strerror or error})"
         remedy = "name another folder by `cache_dir` or the environment variable PASTIS_JAX_CACHE"
-        raise DataError(what, where=cache, remedy=remedy) from error
+        raise DataError(fault, where=cache, remedy=remedy) from error
     finally:
         for folder in created:
             with contextlib.suppress(OSError):  # not empty: what was written is there

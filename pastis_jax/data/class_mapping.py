@@ -64,14 +64,16 @@ class ClassMapping:
         Raises:
           ValueError: If it has a class that is not in `own`, under the same code and name.
         """
-        numbers = {(str(one.code), one.name.casefold()): n for n, one in enumerate(own.classes)}
+        numbers = {
+            (str(entry.code), entry.name.casefold()): n for n, entry in enumerate(own.classes)
+        }
         lookup = np.full(len(other.classes), self.void, np.int32)
-        for number, one in enumerate(other.classes):
+        for number, entry in enumerate(other.classes):
             if number == other.void_number:
                 continue
-            known = numbers.get((str(one.code), one.name.casefold()))
+            known = numbers.get((str(entry.code), entry.name.casefold()))
             if known is None:
-                raise ValueError(f"its class {one.code}, {one.name}, is none of the model's")
+                raise ValueError(f"its class {entry.code}, {entry.name}, is none of the model's")
             lookup[number] = self.lookup[known]
         return dataclasses.replace(self, lookup=lookup)
 
@@ -127,9 +129,9 @@ def _groups(content: Any, nomenclature: Nomenclature) -> dict[str, list[int]]:
             if number == void and not _is_void(name, nomenclature):
                 raise ValueError(f"{classes[number].name} is in {name}, but cannot be a class")
             owner[number] = name
-    for number, one in enumerate(classes):
-        if number != void and one.name in groups and number not in owner:
-            raise ValueError(f"{one.name} is the name of a group without {one.name}")
+    for number, entry in enumerate(classes):
+        if number != void and entry.name in groups and number not in owner:
+            raise ValueError(f"{entry.name} is the name of a group without {entry.name}")
     counted = (number for number in range(len(classes)) if number != void)
     if all(_is_void(owner.get(number, ""), nomenclature) for number in counted):
         raise ValueError("every class is void")
@@ -137,12 +139,12 @@ def _groups(content: Any, nomenclature: Nomenclature) -> dict[str, list[int]]:
 
 
 def _number(member: Any, group: str, nomenclature: Nomenclature) -> int:
-    names = {one.name.casefold(): n for n, one in enumerate(nomenclature.classes)}
+    names = {entry.name.casefold(): n for n, entry in enumerate(nomenclature.classes)}
     if isinstance(member, str) and member.casefold() in names:
         return names[member.casefold()]
     if isinstance(member, bool) or not isinstance(member, int | str):
         raise ValueError(f"unknown class {json.dumps(member)} in {group}")
-    codes = {one.code: n for n, one in enumerate(nomenclature.classes)}
+    codes = {entry.code: n for n, entry in enumerate(nomenclature.classes)}
     if member not in codes:
         raise ValueError(f"unknown class {json.dumps(member)} in {group}")
     return codes[member]
@@ -174,7 +176,7 @@ def _mapping(nomenclature: Nomenclature, groups: dict[str, list[int]]) -> ClassM
     alone = [number for numbers in list(members.values())[:1] for number in numbers]
     return ClassMapping(
         names=tuple(members),
-        colours=tuple(one.colour for one in first.values()),
+        colours=tuple(entry.colour for entry in first.values()),
         codes=tuple(
             classes[numbers[0]].code if len(numbers) == 1 else None for numbers in members.values()
         ),

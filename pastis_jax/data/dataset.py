@@ -199,13 +199,13 @@ class Nomenclature:
     void: Code | None = None
 
     def __post_init__(self):
-        codes = [one.code for one in self.classes]
+        codes = [entry.code for entry in self.classes]
         # A table cannot tell 3 from "3".
         refuse_twice("classes", "code", map(str, codes))
-        names = [one.name.strip().casefold() for one in self.classes]
+        names = [entry.name.strip().casefold() for entry in self.classes]
         refuse_twice("classes", "name", names)
         refuse("classes", not all(names), "a name is empty")
-        values = [one.value for one in self.classes if one.value is not None]
+        values = [entry.value for entry in self.classes if entry.value is not None]
         refuse_twice("classes", "value", values)
         for field in ("background", "void"):
             code = getattr(self, field)
@@ -216,7 +216,7 @@ class Nomenclature:
     @functools.cached_property
     def crops(self) -> tuple[CropClass, ...]:
         """The classes of parcels: all but background and void, in their order."""
-        return tuple(one for one in self.classes if one.code not in (self.background, self.void))
+        return tuple(c for c in self.classes if c.code not in (self.background, self.void))
 
     @functools.cached_property
     def background_number(self) -> int | None:
@@ -230,7 +230,7 @@ class Nomenclature:
 
     @functools.cached_property
     def _numbers(self) -> dict[Code, int]:
-        return {one.code: number for number, one in enumerate(self.classes)}
+        return {entry.code: number for number, entry in enumerate(self.classes)}
 
     @functools.cached_property
     def _numbers_by_text(self) -> dict[str, int]:
@@ -251,7 +251,7 @@ class Nomenclature:
     def values(self) -> tuple[np.ndarray, np.ndarray]:
         """Values of patches' labels, rising, ``k`` int64, and the number of each one's class."""
         pairs = sorted(
-            (one.value, n) for n, one in enumerate(self.classes) if one.value is not None
+            (entry.value, n) for n, entry in enumerate(self.classes) if entry.value is not None
         )
         values, numbers = np.array(pairs, np.int64).reshape(-1, 2).T
         return values, numbers.astype(np.int32)
@@ -308,7 +308,7 @@ class Dataset:
     def __post_init__(self):
         refuse("name", not self.name.strip(), "it is empty")
         refuse("modalities", not self.modalities, "there is none")
-        names = [one.name.casefold() for one in self.modalities]
+        names = [modality.name.casefold() for modality in self.modalities]
         refuse_twice("modalities", "name", names)
         refuse("folds", len(self.folds) < 3, "there must be three or more")
         refuse_twice("folds", "name", map(str, self.folds))
@@ -329,7 +329,7 @@ class Dataset:
 
     @functools.cached_property
     def _by_name(self) -> dict[str, Modality]:
-        return {one.name: one for one in self.modalities}
+        return {modality.name: modality for modality in self.modalities}
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -377,16 +377,16 @@ class Dataset:
         return len(self.folds) if self.splits is None else 1
 
 
-def refuse(field: str, wrong: Any, what: str) -> None:
+def refuse(field: str, wrong: Any, fault: str) -> None:
     """Raises a ValueError that names the field, if it is wrong."""
     if wrong:
-        raise ValueError(f"{field}: {what}")
+        raise ValueError(f"{field}: {fault}")
 
 
-def refuse_twice(field: str, what: str, values: Iterable[Any]) -> None:
+def refuse_twice(field: str, noun: str, values: Iterable[Any]) -> None:
     values = list(values)
     for i, value in enumerate(values):
-        refuse(field, value in values[:i], f"the {what} {value!r} stands twice")
+        refuse(field, value in values[:i], f"the {noun} {value!r} stands twice")
 
 
 def _holds(dtype: str, value: float) -> bool:

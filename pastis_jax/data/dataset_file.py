@@ -45,18 +45,18 @@ def to_json(dataset: Dataset) -> dict[str, Any]:
         "season_start": dataset.season_start.isoformat(),
         "pixel_size": dataset.pixel_size,
         "folds": list(dataset.folds),
-        "modalities": [_plain(one) for one in dataset.modalities],
+        "modalities": [_plain(modality) for modality in dataset.modalities],
         "nomenclature": {
             "background": nomenclature.background,
             "void": nomenclature.void,
             "classes": [
                 {
-                    "code": one.code,
-                    "name": one.name,
-                    "colour": "#" + bytes(one.colour).hex(),
-                    **({} if one.value in (None, one.code) else {"value": one.value}),
+                    "code": entry.code,
+                    "name": entry.name,
+                    "colour": "#" + bytes(entry.colour).hex(),
+                    **({} if entry.value in (None, entry.code) else {"value": entry.value}),
                 }
-                for one in nomenclature.classes
+                for entry in nomenclature.classes
             ],
         },
     }
@@ -143,22 +143,22 @@ class _Fields:
         value = self._left.pop(name)
         if isinstance(value, bool) or not isinstance(value, kind):
             kinds = getattr(kind, "__args__", (kind,))
-            wanted = [_JSON[one] for one in kinds if one is not int or float not in kinds]
+            wanted = [_JSON[kind] for kind in kinds if kind is not int or float not in kinds]
             raise ValueError(f"{self._path}{name}: not {' or '.join(wanted)}")
         long = isinstance(value, int) and value.bit_length() > 64
         self.refuse(name, long, "has more than 64 bits")
         return value
 
-    def refuse(self, name: str, wrong: Any, what: str) -> None:
-        refuse(f"{self._path}{name}", wrong, what)
+    def refuse(self, name: str, wrong: Any, fault: str) -> None:
+        refuse(f"{self._path}{name}", wrong, fault)
 
     def each(self, name: str, make: Any) -> tuple[Any, ...]:
         made = []
-        for number, one in enumerate(self.take(name, list)):
+        for number, entry in enumerate(self.take(name, list)):
             place = f"{self._path}{name}[{number}]"
-            refuse(place, not isinstance(one, dict), "not an object")
+            refuse(place, not isinstance(entry, dict), "not an object")
             with _within(f"{place}."):
-                fields = _Fields(one, "")
+                fields = _Fields(entry, "")
                 made.append(make(fields, number))
                 fields.done()
         return tuple(made)
@@ -196,7 +196,7 @@ def _modality(fields: _Fields, number: int) -> Modality:
         ranges = inner.take("ranges", list | None, None)
         picture = Picture(
             _texts(inner, "channels"),
-            None if ranges is None else tuple(_pair(one, "picture.ranges") for one in ranges),
+            None if ranges is None else tuple(_pair(pair, "picture.ranges") for pair in ranges),
         )
         inner.done()
     plausible = fields.take("plausible", list | None, None)
@@ -228,23 +228,23 @@ def _class(fields: _Fields, number: int) -> CropClass:
 
 def _texts(fields: _Fields, name: str) -> tuple[str, ...]:
     values = fields.take(name, list)
-    fields.refuse(name, not all(isinstance(one, str) and one for one in values), "not texts")
+    fields.refuse(name, not all(isinstance(text, str) and text for text in values), "not texts")
     return tuple(values)
 
 
 def _folds(fields: _Fields, name: str) -> tuple[Fold, ...]:
     values = fields.take(name, list)
-    wrong = [one for one in values if isinstance(one, bool) or not isinstance(one, int | str)]
+    wrong = [code for code in values if isinstance(code, bool) or not isinstance(code, int | str)]
     fields.refuse(name, wrong, "not integers or texts")
     return tuple(values)
 
 
 def _pair(value: Any, name: str) -> tuple[float, float]:
     numbers = isinstance(value, list) and all(
-        isinstance(one, int | float)
-        and not isinstance(one, bool)
-        and abs(one) <= sys.float_info.max
-        for one in value
+        isinstance(number, int | float)
+        and not isinstance(number, bool)
+        and abs(number) <= sys.float_info.max
+        for number in value
     )
     refuse(name, not numbers or len(value) != 2, "not a lowest and a highest value")
     return tuple(map(float, value))

@@ -238,6 +238,6 @@ def _absent(
     seen = {number for labels in counts.values() for number in labels}
     nomenclature = dataset.nomenclature
     expected = nomenclature.crops if kind == "pixel sets" else nomenclature.classes
-    for number, one in enumerate(nomenclature.classes):
-        if number not in seen and one in expected and number != nomenclature.void_number:
-            yield Finding(False, f"class {one.code}, {one.name}, never occurs")
+    for number, entry in enumerate(nomenclature.classes):
+        if number not in seen and entry in expected and number != nomenclature.void_number:
+            yield Finding(False, f"class {entry.code}, {entry.name}, never occurs")

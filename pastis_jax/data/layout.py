@@ -55,13 +55,13 @@ def wanted_modalities(
     if modalities is None:
         return present
     if unknown := [name for name in modalities if name not in dataset.names] or not modalities:
-        what = f"{root} has no {', '.join(unknown)}" if modalities else "there is none"
+        fault = f"{root} has no {', '.join(unknown)}" if modalities else "there is none"
         remedy = f"choose among {', '.join(present)}"
-        raise ArgumentError(what, argument="modalities", remedy=remedy)
+        raise ArgumentError(fault, argument="modalities", remedy=remedy)
     for name in modalities:
         if name not in present:
-            what, remedy = f"no folder of modality {name}", f"add it, or leave {name} out"
-            raise DataError(what, where=root / f"DATA_{name}", remedy=f"{remedy} of `modalities`")
+            fault, remedy = f"no folder of modality {name}", f"add it, or leave {name} out"
+            raise DataError(fault, where=root / f"DATA_{name}", remedy=f"{remedy} of `modalities`")
     return tuple(name for name in dataset.names if name in modalities)
 
 
@@ -77,8 +77,8 @@ def check_files(
     names = list_names(folder)
     absent = [name for i in ids if (name := f"{prefix}_{i}.npy") not in names]
     if absent:
-        what = "file not found" + (f" ({len(absent)} are missing)" if len(absent) > 1 else "")
-        raise DataError(what, where=folder / absent[0], remedy=remedy)
+        fault = "file not found" + (f" ({len(absent)} are missing)" if len(absent) > 1 else "")
+        raise DataError(fault, where=folder / absent[0], remedy=remedy)
 
 
 def list_names(folder: pathlib.Path) -> frozenset[str]:

@@ -97,8 +97,8 @@ def read_patches(
     except FileNotFoundError:
         raise DataError("file not found", where=file, remedy=_RESTORE) from None
     except (OSError, ValueError, KeyError, TypeError) as error:
-        what = f"not a GeoJSON feature collection ({type(error).__name__}: {error})"
-        raise DataError(what, where=file, remedy=_RESTORE) from error
+        fault = f"not a GeoJSON feature collection ({type(error).__name__}: {error})"
+        raise DataError(fault, where=file, remedy=_RESTORE) from error
 
     start, patches = dataset.season_start.toordinal(), {}
     for entry in properties:
@@ -111,15 +111,15 @@ def read_patches(
                 days={m: parse_days(entry[f"dates-{m}"], start) for m in modalities},
             )
         except KeyError as error:
-            what = f"patch {_name(entry)} has no property {error}"
-            raise DataError(what, where=file, remedy=_RESTORE) from error
+            fault = f"patch {_name(entry)} has no property {error}"
+            raise DataError(fault, where=file, remedy=_RESTORE) from error
         except (ValueError, TypeError, AttributeError, SyntaxError) as error:
-            what = f"patch {_name(entry)} cannot be parsed ({error})"
+            fault = f"patch {_name(entry)} cannot be parsed ({error})"
             remedy = 'write dates as {"0": 20180924, ...}, identifiers as integers or plain text'
-            raise DataError(what, where=file, remedy=remedy) from error
+            raise DataError(fault, where=file, remedy=remedy) from error
         if patch.id in patches:
-            what = f"patch {patch.id} is listed twice"
-            raise DataError(what, where=file, remedy="remove one of the two features")
+            fault = f"patch {patch.id} is listed twice"
+            raise DataError(fault, where=file, remedy="remove one of the two features")
         patches[patch.id] = patch
     return patches
 
@@ -220,8 +220,8 @@ def read_parcels(
     parcels = tuple(_parcel(row, number, **shared) for number, row in enumerate(rows, start=2))
     twice, count = collections.Counter(parcel.id for parcel in parcels).most_common(1)[0]
     if count > 1:
-        what = f"parcel {twice} is listed {count} times"
-        raise DataError(what, where=file, remedy="keep one line per parcel")
+        fault = f"parcel {twice} is listed {count} times"
+        raise DataError(fault, where=file, remedy="keep one line per parcel")
     return parcels
 
 
@@ -237,8 +237,8 @@ def _parcel(
     """Checks one line of the parcel table."""
     whose = f"line {number}, parcel {row['ID_PARCEL']}"
 
-    def error(what: str, remedy: str) -> DataError:
-        return DataError(f"{whose}: {what}", where=file, remedy=remedy)
+    def error(fault: str, remedy: str) -> DataError:
+        return DataError(f"{whose}: {fault}", where=file, remedy=remedy)
 
     try:
         identifier, patch = (parse_identifier(row[name]) for name in ("ID_PARCEL", "ID_PATCH"))
@@ -250,8 +250,8 @@ def _parcel(
     if patch not in patches:
         raise error(f"patch {patch} is not in {PATCH_METADATA}", "use files of one release")
     if patches[patch].fold != fold:
-        what = f"fold {fold}, but its patch has fold {patches[patch].fold}"
-        raise error(what, "correct one: a patch split over folds leaks into the test")
+        fault = f"fold {fold}, but its patch has fold {patches[patch].fold}"
+        raise error(fault, "correct one: a patch split over folds leaks into the test")
     if not (np.isfinite(outline).all() and (outline >= 0).all()):
         raise error("geometric features are not finite or negative", "correct the GF_ columns")
     return Parcel(identifier, patch, label, fold, outline)
@@ -263,7 +263,9 @@ def _label(code: Code, dataset: Dataset, error: Callable[[str, str], DataError])
     try:
         label = nomenclature.number_of(code)
     except KeyError:
-        codes = [one.code for one in nomenclature.classes if one.code != nomenclature.background]
+        codes = [
+            entry.code for entry in nomenclature.classes if entry.code != nomenclature.background
+        ]
         remedy = f"labels are {', '.join(map(str, codes))}"
         raise error(f"unknown label {code}", remedy) from None
     if label == nomenclature.background_number:

@@ -88,6 +88,6 @@ def describe(
       DataError: If `root` is no folder, or its `dataset.json` is wrong.
     """
     if not root.is_dir():
-        what = "not a folder" if root.exists() else "folder not found"
-        raise DataError(what, where=root, remedy=remedy)
+        fault = "not a folder" if root.exists() else "folder not found"
+        raise DataError(fault, where=root, remedy=remedy)
     return read(root / FILE) if (root / FILE).exists() else PASTIS_R

@@ -99,20 +99,20 @@ def fold_statistics_from_norm(
             for fold in folds
         }
     except FileNotFoundError:
-        what = f"no normalisation statistics of {modality.name}"
-        raise DataError(what, where=file, remedy=_COMPUTE) from None
+        fault = f"no normalisation statistics of {modality.name}"
+        raise DataError(fault, where=file, remedy=_COMPUTE) from None
     except KeyError as error:
         raise DataError(f"lacks {error}", where=file, remedy=_COMPUTE) from error
     except (OSError, ValueError, TypeError) as error:
-        what = f"not normalisation statistics ({error})"
-        raise DataError(what, where=file, remedy=_COMPUTE) from error
+        fault = f"not normalisation statistics ({error})"
+        raise DataError(fault, where=file, remedy=_COMPUTE) from error
     for fold, (mean, std) in statistics.items():
         if mean.shape != (channels,) or std.shape != (channels,):
-            what = f"Fold_{fold} does not hold {channels} means and stds, one per channel"
-            raise DataError(what, where=file, remedy=_COMPUTE)
+            fault = f"Fold_{fold} does not hold {channels} means and stds, one per channel"
+            raise DataError(fault, where=file, remedy=_COMPUTE)
         if not (np.isfinite(mean).all() and np.isfinite(std).all() and (std > 0).all()):
-            what = f"Fold_{fold} holds a std that is not positive or a number that is not finite"
-            raise DataError(what, where=file, remedy=_COMPUTE)
+            fault = f"Fold_{fold} holds a std that is not positive or a number that is not finite"
+            raise DataError(fault, where=file, remedy=_COMPUTE)
     return statistics
 
 

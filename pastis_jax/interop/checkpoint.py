@@ -392,8 +392,10 @@ def _faults(settings: UTAESettings, num_classes: int) -> list[str]:
 
 def _refuse_other_models(tensors: Mapping[str, np.ndarray], file: pathlib.Path) -> None:
     if any(name.startswith("encoder.in_conv.") for name in tensors):
-        what = "this is a panoptic model (U-TAE and PaPs)"
-        raise UserError(what, where=file, remedy="open it with load_paps")
+        fault = "this is a panoptic model (U-TAE and PaPs)"
+        raise UserError(fault, where=file, remedy="open it with load_paps")
     if not any(name.startswith("temporal_encoder.attention_heads.") for name in tensors):
-        what = f"this is no U-TAE; its first tensors are {', '.join(sorted(tensors)[:3]) or 'none'}"
-        raise UserError(what, where=file, remedy="give a U-TAE that train_semantic.py saved")
+        fault = (
+            f"this is no U-TAE; its first tensors are {', '.join(sorted(tensors)[:3]) or 'none'}"
+        )
+        raise UserError(fault, where=file, remedy="give a U-TAE that train_semantic.py saved")

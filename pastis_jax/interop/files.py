@@ -24,7 +24,7 @@ def checkpoint_file(path: pathlib.Path) -> pathlib.Path:
     file = path / FILE if path.is_dir() else path
     if file.is_file():
         return file
-    folds = sorted(found.parent.name for found in path.glob(f"Fold_*/{FILE}"))
+    folds = sorted(file.parent.name for file in path.glob(f"Fold_*/{FILE}"))
     raise UserError(
         f"no {FILE} there" if path.is_dir() else "no such file",
         where=path,
@@ -41,8 +41,8 @@ def read_tensors(file: pathlib.Path) -> dict[str, np.ndarray]:
         raise UserError("reading it needs PyTorch", where=file, remedy=install) from error
     if torch.__version__ < _SAFE_TORCH:
         least = ".".join(map(str, _SAFE_TORCH))
-        what = f"PyTorch {torch.__version__} cannot read it safely, {least} can"
-        raise UserError(what, where=file, remedy=install)
+        fault = f"PyTorch {torch.__version__} cannot read it safely, {least} can"
+        raise UserError(fault, where=file, remedy=install)
     try:
         content = torch.load(file, map_location="cpu", weights_only=True)
     except OSError as error:
@@ -69,8 +69,8 @@ def read_tensors(file: pathlib.Path) -> dict[str, np.ndarray]:
         or not bool(value.isfinite().all())
     ]
     if odd:
-        what = f"{odd[0]} is not an array of real, finite numbers"
-        raise UserError(what, where=file, remedy=f"give a {FILE} of a training that went well")
+        fault = f"{odd[0]} is not an array of real, finite numbers"
+        raise UserError(fault, where=file, remedy=f"give a {FILE} of a training that went well")
     prefix = "module." if all(name.startswith("module.") for name in state) else ""
     return {k.removeprefix(prefix): v.detach().float().numpy() for k, v in state.items()}
 

@@ -164,8 +164,8 @@ def assemble_paps(
     """
     last = tensors.get("shape_mlp.3.bias"), tensors.get("class_mlp.4.bias")
     if any(tensor is None for tensor in last):
-        what = f"this is no PaPs; its first tensors are {', '.join(sorted(tensors)[:3]) or 'none'}"
-        raise UserError(what, where=file, remedy="give one that train_panoptic.py saved")
+        fault = f"this is no PaPs; its first tensors are {', '.join(sorted(tensors)[:3]) or 'none'}"
+        raise UserError(fault, where=file, remedy="give one that train_panoptic.py saved")
     told = {
         "backbone": "utae",
         "shape_size": math.isqrt(last[0].size),

@@ -92,7 +92,7 @@ class PaPs(nn.Module):
         centre = jnp.where(found[..., None], centre, 0)
 
         levels = enumerate(reversed(maps))
-        features = [at_centres(one, centre // 2**level) for level, one in levels]
+        features = [at_centres(values, centre // 2**level) for level, values in levels]
         features = jnp.concatenate(features[::-1], -1)
         width = features.shape[-1]
         size = self._mlp("size", features, found, train, (width // 2, width // 4), (2,), FIRST_SIZE)

@@ -40,8 +40,8 @@ def sum_dates(x: Array, frames: Int[Array, " f"], shape: tuple[int, int]) -> Arr
 def join_dates(frames: Sequence[Int[Array, " f"]], b: int, lengths: Sequence[int]) -> Array:
     """Where the frames of series of `lengths` are, when these are stacked along time."""
     total, before, joined = sum(lengths), 0, []
-    for one, t in zip(frames, lengths, strict=True):
-        sample, date = jnp.divmod(one, t)
+    for numbers, t in zip(frames, lengths, strict=True):
+        sample, date = jnp.divmod(numbers, t)
         joined.append(jnp.where(sample < b, sample * total + before + date, b * total))
         before += t
     return jnp.concatenate(joined)

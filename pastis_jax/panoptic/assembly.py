@@ -25,13 +25,13 @@ def panoptic_map(
       min_confidence: Confidence below which instances are left out; may be traced.
       min_remain: Fraction of a mask that must be new; may be traced.
     """
-    one = prediction.instances
-    label = jnp.argmax(one.logits, -1).astype(jnp.int32)
-    active = one.found & (one.confidence >= min_confidence)
+    instances = prediction.instances
+    label = jnp.argmax(instances.logits, -1).astype(jnp.int32)
+    active = instances.found & (instances.confidence >= min_confidence)
 
     def place(slot, placed):
         on_map, kept = placed
-        mask = jax.lax.dynamic_index_in_dim(one.masks, slot, 1, keepdims=False)
+        mask = jax.lax.dynamic_index_in_dim(instances.masks, slot, 1, keepdims=False)
         mask &= active[:, slot, None, None]
         fresh = mask & (on_map == 0)
         total, new = (x.sum((1, 2), dtype=jnp.int32) for x in (mask, fresh))
@@ -40,7 +40,7 @@ def panoptic_map(
         on_map = jnp.where(fresh & keep[:, None, None], slot + 1, on_map)
         return on_map, kept.at[:, slot].set(keep)
 
-    b, _, h, w = one.masks.shape
+    b, _, h, w = instances.masks.shape
     # In falling order of confidence, so nothing is active after the last active slot.
     last = active.sum(1).max()
     start = (jnp.zeros((b, h, w), jnp.int32), jnp.zeros_like(active))
@@ -51,8 +51,8 @@ def panoptic_map(
         instances=on_map,
         semantic=semantic,
         label=label,
-        confidence=one.confidence,
-        box=one.box,
+        confidence=instances.confidence,
+        box=instances.box,
         kept=kept,
-        dropped=one.dropped,
+        dropped=instances.dropped,
     )

@@ -25,12 +25,12 @@ def zone_centres(
     """
     b, h, w = heatmap.shape
 
-    def one(heat, zone):
+    def highest_of_zones(heat, zone):
         top = jax.ops.segment_max(heat, zone, slots + 1)
         place = jnp.where(heat == top[zone], jnp.arange(h * w), h * w)
         return jax.ops.segment_min(place, zone, slots + 1)[1:]
 
-    place = jax.vmap(one)(heatmap.reshape(b, -1), zones.reshape(b, -1))
+    place = jax.vmap(highest_of_zones)(heatmap.reshape(b, -1), zones.reshape(b, -1))
     return _row_and_column(place, w), place < h * w
 
 

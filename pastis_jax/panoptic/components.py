@@ -19,13 +19,13 @@ def connected_components(
     Returns:
       The component of each pixel, 0 for none, int32.
     """
-    instances, found = np.zeros(semantic.shape, np.int32), 0
+    instances, total = np.zeros(semantic.shape, np.int32), 0
     for label in np.unique(semantic[semantic != 0]):
         components, _ = ndimage.label(semantic == label)
         area = np.bincount(components.ravel())
         kept = area >= least_area
         kept[0] = False
-        number = np.where(kept, found + np.cumsum(kept), 0)
+        number = np.where(kept, total + np.cumsum(kept), 0)
         instances += number[components].astype(np.int32)
-        found += int(kept.sum())
+        total += int(kept.sum())
     return instances

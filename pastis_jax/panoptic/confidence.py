@@ -37,15 +37,15 @@ class ConfidenceTuning:
         cls, prediction: PanopticPrediction, counted: Bool[Array, " b"]
     ) -> ConfidenceTuning:
         """Counts the instances of the images that count; predicted with a target."""
-        one = prediction.instances
-        matched = (one.fit.instance > 0) & counted[:, None]
-        good, bad = matched & (one.fit.iou > 0.5), matched & (one.fit.iou <= 0.5)
+        instances = prediction.instances
+        matched = (instances.fit.instance > 0) & counted[:, None]
+        good, bad = matched & (instances.fit.iou > 0.5), matched & (instances.fit.iou <= 0.5)
         threshold = jnp.asarray(THRESHOLDS, jnp.float32)[:, None, None]
 
         def count(which):
             return which.sum((1, 2), dtype=jnp.int32)
 
-        above, below = one.confidence > threshold, one.confidence < threshold
+        above, below = instances.confidence > threshold, instances.confidence < threshold
         return cls(count(above & good), count(above & bad), count(below & good))
 
     def merge(self, other: ConfidenceTuning) -> ConfidenceTuning:

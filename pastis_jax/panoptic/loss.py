@@ -78,10 +78,10 @@ def paps_loss(
       void: Label that the class loss leaves out.
     """
     loss = PanopticLoss.empty().replace(center=center_loss(prediction.heatmap, target, counted))
-    one = prediction.instances
-    if one is None:
+    instances = prediction.instances
+    if instances is None:
         return loss
-    return loss.replace(**_instance_losses(one, target, counted, void))
+    return loss.replace(**_instance_losses(instances, target, counted, void))
 
 
 def center_loss(
@@ -100,20 +100,20 @@ def center_loss(
     return Mean(total, at_centre.sum(dtype=jnp.float32))
 
 
-def _instance_losses(one: InstancePrediction, target, counted, void) -> dict[str, Mean]:
-    fit = one.fit
+def _instance_losses(instances: InstancePrediction, target, counted, void) -> dict[str, Mean]:
+    fit = instances.fit
     matched = (fit.instance > 0) & counted[:, None]
     slot = jnp.maximum(fit.instance - 1, 0)
     size = jnp.take_along_axis(target.size, slot[..., None], 1)
     label = jnp.take_along_axis(target.label, slot, 1)
 
     size = jnp.where(matched[..., None], size, 1)
-    error = (jnp.abs(size - one.size) / (size + EPSILON)).sum(-1)
+    error = (jnp.abs(size - instances.size) / (size + EPSILON)).sum(-1)
     known = matched & (label != void)
     return {
         "size": Mean.from_batch(error, matched.astype(jnp.float32)),
         "shape": _ratio(fit.cross_entropy, fit.pixels, matched),
-        "label": _ratio(cross_entropy(one.logits, label, known), 1.0, known),
+        "label": _ratio(cross_entropy(instances.logits, label, known), 1.0, known),
     }
 
 

@@ -139,10 +139,10 @@ def assemble_masks(
 
     @jax.checkpoint
     def step(carry, xs):
-        one, needed = xs
+        group, needed = xs
         found = needed > 0
         return carry, jax.lax.switch(
-            needed.max(), branches, one, found, saliency, true, tuple(network)
+            needed.max(), branches, group, found, saliency, true, tuple(network)
         )
 
     _, outputs = jax.lax.scan(step, None, (inputs, branch))
@@ -153,17 +153,17 @@ def assemble_masks(
     return masks, sums
 
 
-def _nothing(one, found, saliency, true, weights, *, paste, **settings):
+def _nothing(group, found, saliency, true, weights, *, paste, **settings):
     masks = jnp.zeros((GROUP, *saliency.shape[1:]), bool) if paste else None
     return masks, None if true is None else Sums(*(jnp.zeros(GROUP),) * 3)
 
 
 def _in_window(
-    size, one, found, saliency, true, weights, *, network, threshold, legacy_thin, paste
+    size, group, found, saliency, true, weights, *, network, threshold, legacy_thin, paste
 ):
     """A group's masks and sums, computed on windows of `size`."""
     h, w = saliency.shape[1:]
-    origin = jnp.minimum(one.clipped[:, :2], jnp.array([h - size[0], w - size[1]]))
+    origin = jnp.minimum(group.clipped[:, :2], jnp.array([h - size[0], w - size[1]]))
     rows = origin[:, :1] + jnp.arange(size[0])
     columns = origin[:, 1:] + jnp.arange(size[1])
 
@@ -171,12 +171,12 @@ def _in_window(
         def one_window(image, start):
             return jax.lax.dynamic_slice(maps, (image, start[0], start[1]), (1, *size))[0]
 
-        return jax.vmap(one_window)(one.image, origin)
+        return jax.vmap(one_window)(group.image, origin)
 
-    top, left, bottom, right = (x[:, None] for x in one.clipped.T)
+    top, left, bottom, right = (x[:, None] for x in group.clipped.T)
     inside = ((rows >= top) & (rows < bottom) & found[:, None])[:, :, None]
     inside = inside & ((columns >= left) & (columns < right))[:, None, :]
-    resampled = _resample(one.shape, one.box, rows, columns)
+    resampled = _resample(group.shape, group.box, rows, columns)
     if network:
         x = resampled + cut(saliency)
         mask = jax.nn.sigmoid(x) * jax.nn.sigmoid(_refine(x, inside, weights))
@@ -185,7 +185,7 @@ def _in_window(
     chosen = (mask > threshold) & inside
     sums = masks = None
     if true is not None:
-        correct = (cut(true) == one.matched[:, None, None]) & inside
+        correct = (cut(true) == group.matched[:, None, None]) & inside
         wanted = correct
         if legacy_thin:
             thin = (bottom - top == 1) | (right - left == 1) | (right - left == w)

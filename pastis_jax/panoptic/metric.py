@@ -144,22 +144,22 @@ def _count_image(
     def class_of(instance, label, most):
         return jnp.zeros(most + 1, jnp.int32).at[instance].max(label, mode="drop")[1:]
 
-    found = class_of(predicted, predicted_class, most_predicted)
-    wanted = class_of(truth, jnp.where(void, 0, true_class), most_true)
-    found_area, wanted_area = seen.sum(0)[1:], pixels[0].sum(1)[1:]
-    common = jnp.where(wanted[:, None] == found, seen[1:, 1:], 0)
-    pairs = _match(common, found_area, wanted_area)
-    union = wanted_area[:, None] + found_area - common
+    predicted_label = class_of(predicted, predicted_class, most_predicted)
+    true_label = class_of(truth, jnp.where(void, 0, true_class), most_true)
+    predicted_area, true_area = seen.sum(0)[1:], pixels[0].sum(1)[1:]
+    common = jnp.where(true_label[:, None] == predicted_label, seen[1:, 1:], 0)
+    pairs = _match(common, predicted_area, true_area)
+    union = true_area[:, None] + predicted_area - common
     iou = jnp.where(pairs, common / jnp.maximum(union, 1), 0).sum(1)
 
     def per_class(label, values):
         label = jnp.where(label > 0, label, classes)
         return jnp.zeros(classes, values.dtype).at[label].add(values, mode="drop")
 
-    tp = per_class(wanted, pairs.sum(1, dtype=jnp.int32))
-    fp = per_class(found, (found_area > 0).astype(jnp.int32)) - tp
-    fn = per_class(wanted, (wanted_area > 0).astype(jnp.int32)) - tp
-    return tp, fp, fn, per_class(wanted, iou), beyond.sum(dtype=jnp.int32)
+    tp = per_class(true_label, pairs.sum(1, dtype=jnp.int32))
+    fp = per_class(predicted_label, (predicted_area > 0).astype(jnp.int32)) - tp
+    fn = per_class(true_label, (true_area > 0).astype(jnp.int32)) - tp
+    return tp, fp, fn, per_class(true_label, iou), beyond.sum(dtype=jnp.int32)
 
 
 def _match(common, predicted_area, area):

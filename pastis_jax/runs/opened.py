@@ -172,9 +172,9 @@ class Run:
         if own:
             known = Fingerprint(splits.fingerprint.parts)
             if differing := known.differing(self.saved.fingerprint):
-                what = f"these data have changed since the run: {', '.join(differing)}"
+                fault = f"these data have changed since the run: {', '.join(differing)}"
                 remedy = "bring them back, or name the folder to score what it holds now"
-                raise UserError(what, where=records.data, remedy=remedy)
+                raise UserError(fault, where=records.data, remedy=remedy)
         return OpenedData(self, task, splits, placement)
 
     def _records(self, data, fold, cache_dir) -> RecordOptions:
@@ -187,8 +187,8 @@ class Run:
         cache = None if cache_dir is None else pathlib.Path(cache_dir)
         if data is None:
             if own.data is None or not own.data.exists():
-                what, remedy = f"the data of this run, {own.data}, are not here", "name a folder"
-                raise UserError(what, where=self.folder, remedy=remedy)
+                fault, remedy = f"the data of this run, {own.data}, are not here", "name a folder"
+                raise UserError(fault, where=self.folder, remedy=remedy)
             return dataclasses.replace(own, fold=fold or own.fold, cache_dir=cache or own.cache_dir)
         folder = pathlib.Path(data)
         return dataclasses.replace(

@@ -119,8 +119,8 @@ def read(folder: pathlib.Path) -> Saved:
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise UserError(f"cannot be read ({error})", where=file, remedy=_REMEDY) from error
     if version != FORMAT:
-        what = f"a run of format {version}, this version reads {FORMAT}"
-        raise UserError(what, where=file, remedy="use a later version")
+        fault = f"a run of format {version}, this version reads {FORMAT}"
+        raise UserError(fault, where=file, remedy="use a later version")
     described = dataset_file.read(folder / "dataset.json")
     try:
         if content["task"] not in TASKS:
@@ -140,13 +140,13 @@ def read(folder: pathlib.Path) -> Saved:
             code=str(content["code"]),
         )
     except UserError as error:
-        what, plugins = error.what, content.get("plugins")
+        fault, plugins = error.fault, content.get("plugins")
         if plugins:
-            what = f"{what} (it was trained with these modules: {', '.join(map(str, plugins))})"
-        raise UserError(what, where=file, remedy=error.remedy) from error
+            fault = f"{fault} (it was trained with these modules: {', '.join(map(str, plugins))})"
+        raise UserError(fault, where=file, remedy=error.remedy) from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        what = f"cannot be read ({type(error).__name__}: {error})"
-        raise UserError(what, where=file, remedy=_REMEDY) from error
+        fault = f"cannot be read ({type(error).__name__}: {error})"
+        raise UserError(fault, where=file, remedy=_REMEDY) from error
 
 
 def read_weights(folder: pathlib.Path, shapes: PyTree[jax.ShapeDtypeStruct]) -> PyTree[np.ndarray]:
@@ -166,17 +166,17 @@ def read_weights(folder: pathlib.Path, shapes: PyTree[jax.ShapeDtypeStruct]) -> 
         with file.open("rb") as opened, np.load(opened, allow_pickle=False) as content:
             if differing := sorted({*content.files} ^ wanted.keys()):
                 raise ValueError(f"{differing[0]} is of the file or of the model alone")
-            found = {}
+            weights = {}
             for name, like in wanted.items():
-                found[name] = content[name]
-                if (found[name].shape, found[name].dtype) != (like.shape, like.dtype):
-                    raise ValueError(f"{name} has shape {found[name].shape}, not {like.shape}")
+                weights[name] = content[name]
+                if (weights[name].shape, weights[name].dtype) != (like.shape, like.dtype):
+                    raise ValueError(f"{name} has shape {weights[name].shape}, not {like.shape}")
     except FileNotFoundError:
         raise UserError("file not found", where=file, remedy=_REMEDY) from None
     except Exception as error:  # Of damage, NumPy and zipfile tell by almost any class.
-        what = f"cannot be read ({type(error).__name__}: {error})"
-        raise UserError(what, where=file, remedy=_REMEDY) from error
-    return traverse_util.unflatten_dict(found, sep="/")
+        fault = f"cannot be read ({type(error).__name__}: {error})"
+        raise UserError(fault, where=file, remedy=_REMEDY) from error
+    return traverse_util.unflatten_dict(weights, sep="/")
 
 
 def restore(kind: type, content: Mapping[str, Any]) -> Any:
@@ -212,11 +212,11 @@ def _fits(value: Any, hint: Any) -> bool:
     """Whether a value of JSON is of an annotated type, as far as runs have them."""
     origin, inner = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):
-        return any(_fits(value, one) for one in inner)
+        return any(_fits(value, alternative) for alternative in inner)
     if origin is typing.Literal:
         return value in inner
     if origin is tuple:
-        return isinstance(value, tuple) and all(_fits(one, inner[0]) for one in value)
+        return isinstance(value, tuple) and all(_fits(item, inner[0]) for item in value)
     if hint is pathlib.Path:
         return isinstance(value, str)
     if isinstance(value, bool):
@@ -249,13 +249,13 @@ def _statistics(
     content: Mapping[str, Any], described: Dataset
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     statistics = {
-        name: (np.array(one["mean"], np.float32), np.array(one["std"], np.float32))
-        for name, one in content["statistics"].items()
+        name: (np.array(moments["mean"], np.float32), np.array(moments["std"], np.float32))
+        for name, moments in content["statistics"].items()
     }
     if {*statistics} != {*content["model"]["modalities"]}:
         raise ValueError("its statistics are not of its modalities")
     for name, moments in statistics.items():
         shape = (len(described[name].channels),)
-        if any(one.shape != shape or not np.isfinite(one).all() for one in moments):
+        if any(values.shape != shape or not np.isfinite(values).all() for values in moments):
             raise ValueError(f"its statistics of {name} are not one number per channel")
     return statistics

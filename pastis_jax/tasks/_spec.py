@@ -112,6 +112,6 @@ def folds_of(dataset: Dataset, run: int) -> dict[str, tuple[Fold, ...]]:
     Raises:
       ArgumentError: If there is no such run.
     """
-    what = f"{dataset.name} has runs 1 to {dataset.runs}, got {run}"
-    refuse("fold", not 1 <= run <= dataset.runs, what, "give one of these")
+    fault = f"{dataset.name} has runs 1 to {dataset.runs}, got {run}"
+    refuse("fold", not 1 <= run <= dataset.runs, fault, "give one of these")
     return dataset.split(run)

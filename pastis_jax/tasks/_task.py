@@ -49,9 +49,9 @@ class Learned:
         for name in self.statistics:
             own, other = self.dataset[name], dataset[name]
             if (own.channels, own.unit) != (other.channels, other.unit):
-                what = f"its {name} is {', '.join(other.channels)} in {other.unit}"
+                fault = f"its {name} is {', '.join(other.channels)} in {other.unit}"
                 trained = f"the model takes {', '.join(own.channels)} in {own.unit}"
-                raise DataError(f"{what}, {trained}", where=root, remedy="give such data")
+                raise DataError(f"{fault}, {trained}", where=root, remedy="give such data")
         try:
             return self.classes.of_other(self.dataset.nomenclature, dataset.nomenclature)
         except ValueError as error:

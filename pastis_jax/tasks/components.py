@@ -36,8 +36,8 @@ def score(predict: Callable[[Batch], jax.Array], data: PatchSplits) -> dict[str,
         ]
 
     val, test = maps("val"), maps("test")
-    found = (connected_components(image) for images, *_ in val + test for image in images)
-    most = max(int(components.max()) for components in found)
+    each = (connected_components(image) for images, *_ in val + test for image in images)
+    most = max(int(components.max()) for components in each)
     count = jax.jit(
         functools.partial(
             PanopticQuality.from_batch,
@@ -50,8 +50,8 @@ def score(predict: Callable[[Batch], jax.Array], data: PatchSplits) -> dict[str,
     def quality(split, least_area):
         total = PanopticQuality.empty(len(classes))
         for images, *truth in split:
-            found = [connected_components(image, least_area=least_area) for image in images]
-            total = total.merge(count(np.stack(found), images, *truth))
+            predicted = [connected_components(image, least_area=least_area) for image in images]
+            total = total.merge(count(np.stack(predicted), images, *truth))
         return jax.device_get(total).compute()
 
     best = max(LEAST_AREAS, key=lambda least: quality(val, least)["PQ"])

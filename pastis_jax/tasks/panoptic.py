@@ -126,10 +126,10 @@ class PanopticTask(ImageTask):
             return ConfidenceTuning.from_batch(prediction.output, batch.real & prediction.valid)
 
         def quality(prediction: Prediction, batch: Batch, **context: Array) -> PanopticQuality:
-            found = self.output(prediction, **context)
+            output = self.output(prediction, **context)
             return PanopticQuality.from_batch(
-                found.instances,
-                found.semantic,
+                output.instances,
+                output.semantic,
                 batch.panoptic.instances,
                 batch.label,
                 batch.real,
@@ -195,7 +195,7 @@ class PanopticTask(ImageTask):
     def panel(self, predict: Any, splits: PatchSplits, folder: pathlib.Path, title: str) -> None:
         """Draws picture, centerness, prediction and truth of some test patches."""
         batch = next(splits.alone("test", PANEL_PATCHES))
-        prediction, found = predict(batch)
+        prediction, output = predict(batch)
         rows = []
         for i in range(int(batch.real.sum())):
             record = splits.sources["test"][int(batch.number[i])]
@@ -206,8 +206,8 @@ class PanopticTask(ImageTask):
                     pictures=dict(list(pictures.items())[:1]),
                     heatmap=np.asarray(prediction.output.heatmap[i]),
                     centres=np.argwhere(batch.panoptic.heatmap[i] == 1),
-                    predicted=np.asarray(found.instances[i]),
-                    predicted_class=np.asarray(found.semantic[i]),
+                    predicted=np.asarray(output.instances[i]),
+                    predicted_class=np.asarray(output.semantic[i]),
                     truth=np.asarray(batch.panoptic.instances[i]),
                     true_class=np.asarray(batch.label[i]),
                 )

@@ -70,8 +70,8 @@ class PanopticRecipe(ImageRecipe):
         refuse("warmup", self.warmup < 0, "must be at least 0", "give 5, say")
         share = 0 <= (self.min_confidence or 0) <= 1
         refuse("min_confidence", not share, "must be 0 to 1", "give such a number")
-        what = "not for panoptic segmentation"
-        refuse("removed_optical", self.removed_optical, what, "leave it out")
+        fault = "not for panoptic segmentation"
+        refuse("removed_optical", self.removed_optical, fault, "leave it out")
         refuse(
             "accumulate",
             self.accumulate > 1,

@@ -109,10 +109,10 @@ class Checkpoints:
         Raises:
           UserError: If it cannot be read.
         """
-        found = json.loads(from_main(lambda: json.dumps(self._clean())))
-        if found is None:
+        newest = json.loads(from_main(lambda: json.dumps(self._clean())))
+        if newest is None:
             return None
-        name, facts = found
+        name, facts = newest
         content = _read(self.folder / name, {"state": state, "running": metrics})
         return content["state"], content["running"], facts
 
@@ -130,12 +130,12 @@ class Checkpoints:
         for path in self.folder.iterdir():
             if _DEBRIS.fullmatch(path.name):
                 shutil.rmtree(path, ignore_errors=True)
-        found = _complete(self.folder, "last")
-        facts = _facts(found[-1]) if found else {"best_epoch": None}
+        complete = _complete(self.folder, "last")
+        facts = _facts(complete[-1]) if complete else {"best_epoch": None}
         for path in _complete(self.folder, "best"):
             if _place(path)[0] > (facts["best_epoch"] or 0):
                 _delete(path)
-        return (found[-1].name, facts) if found else None
+        return (complete[-1].name, facts) if complete else None
 
     def _forget(self) -> None:
         """Deletes all but the newest `last` and the `best` that these speak of."""
@@ -210,8 +210,8 @@ def _read(path: pathlib.Path, like: Mapping[str, Any]) -> dict[str, Any]:
         for name, value in like.items()
     }
     with _readable(path):
-        found = ocp.load_checkpointables(path, wanted)
-    return {name: serialization.from_state_dict(like[name], found[name]) for name in like}
+        content = ocp.load_checkpointables(path, wanted)
+    return {name: serialization.from_state_dict(like[name], content[name]) for name in like}
 
 
 def _abstract(leaf: jax.Array) -> jax.ShapeDtypeStruct:

@@ -81,8 +81,8 @@ class RunFolder:
         def compare():
             for i, text in enumerate(texts):
                 if differing := _differing(self.config or {}, json.loads(text) or {}, may_differ):
-                    what = f"process {i} was given other settings than process 0 ({differing})"
-                    raise UserError(what, where=self.given, remedy="start all processes alike")
+                    fault = f"process {i} was given other settings than process 0 ({differing})"
+                    raise UserError(fault, where=self.given, remedy="start all processes alike")
             return ""
 
         from_main(compare)
@@ -115,8 +115,8 @@ class RunFolder:
             self._lock_out_others()
             if json.dumps(self._look_again()) != self._seen:
                 self.close()
-                what = "another run has been here since this one was started"
-                raise UserError(what, where=self.given, remedy="give the command again")
+                fault = "another run has been here since this one was started"
+                raise UserError(fault, where=self.given, remedy="give the command again")
             if self._anew:
                 for file in (file for pattern in FILES for file in self.path.glob(pattern)):
                     shutil.rmtree(file) if file.is_dir() else file.unlink()
@@ -127,8 +127,8 @@ class RunFolder:
                 self.write("data.json", {"fingerprint": data or {}})
                 self.write("config.json", self.config)
         except OSError as error:
-            what = f"cannot write here ({error.strerror or error})"
-            raise UserError(what, where=self.given, remedy="give another `out`") from error
+            fault = f"cannot write here ({error.strerror or error})"
+            raise UserError(fault, where=self.given, remedy="give another `out`") from error
         return ""
 
     def _refuse_changed(self, data: Mapping[str, str] | None) -> None:
@@ -143,9 +143,9 @@ class RunFolder:
             raise UserError(f"cannot be read ({error})", where=file, remedy=remedy) from error
         if differing := sorted(n for n in data.keys() | before if data.get(n) != before.get(n)):
             self.close()
-            what = f"the data of this run have changed since it was begun: {', '.join(differing)}"
+            fault = f"the data of this run have changed since it was begun: {', '.join(differing)}"
             remedy = "bring them back, or start anew by `overwrite`"
-            raise UserError(what, where=self.given, remedy=remedy)
+            raise UserError(fault, where=self.given, remedy=remedy)
 
     def close(self) -> None:
         """Lets other processes continue the run."""
@@ -181,24 +181,24 @@ class RunFolder:
 
     def _look(self) -> dict[str, Any] | None:
         """Content of config.json if there is one; refuses what cannot become a run's folder."""
-        what, file = None, self.path / "config.json"
-        there = next(p for p in (self.path, *self.path.parents) if p.exists())
-        if not there.is_dir():
-            what = f"{there} is not a folder"
-        elif not os.access(there, os.W_OK):
-            what = "cannot write here"
+        fault, file = None, self.path / "config.json"
+        parent = next(p for p in (self.path, *self.path.parents) if p.exists())
+        if not parent.is_dir():
+            fault = f"{parent} is not a folder"
+        elif not os.access(parent, os.W_OK):
+            fault = "cannot write here"
         elif (
             not file.exists()
-            and there == self.path
+            and parent == self.path
             and any(
                 # A run that was killed when it began has left no more than this.
                 entry.suffix != ".partial" and entry.name not in (LOCK, "data.json")
                 for entry in self.path.iterdir()
             )
         ):
-            what = "this folder is not empty"
-        if what:
-            raise UserError(what, where=self.given, remedy="give another `out`")
+            fault = "this folder is not empty"
+        if fault:
+            raise UserError(fault, where=self.given, remedy="give another `out`")
         if not file.exists():
             return None
         try:
@@ -209,29 +209,29 @@ class RunFolder:
 
     def _compare(self, stored: Mapping[str, Any], may_differ: Collection[str]) -> None:
         """Refuses to continue a run of another configuration."""
-        what = None
+        fault = None
         config = self.config or {}
         stored = {**self._defaults, **stored}
         names = (stored.keys() ^ config.keys()) - {*may_differ}
         if not config or names:
-            what = f"this folder already holds a run of another kind ({', '.join(sorted(names))})"
+            fault = f"this folder already holds a run of another kind ({', '.join(sorted(names))})"
         elif differing := _differing(stored, config, may_differ):
-            what = f"this folder already holds a run of other settings ({differing})"
-        if what:
+            fault = f"this folder already holds a run of other settings ({differing})"
+        if fault:
             remedy = "give its settings to continue it, another `out`, or `overwrite` to start anew"
-            raise UserError(what, where=self.given, remedy=remedy)
+            raise UserError(fault, where=self.given, remedy=remedy)
 
     def _refuse_to_delete(self, stored: Mapping[str, Any]) -> None:
         """Refuses a folder that holds what none of our runs has written."""
         ours = {file for pattern in FILES for file in self.path.glob(pattern)}
         others = sorted(file.name for file in set(self.path.iterdir()) - ours - {self.path / LOCK})
-        what = None
+        fault = None
         if 2 * len(stored.keys() & self.config.keys()) <= len(self.config):
-            what = "the config.json in this folder is not of a run"
+            fault = "the config.json in this folder is not of a run"
         elif others:
-            what = f"this folder holds more than a run ({', '.join(others[:5])})"
-        if what:
-            raise UserError(what, where=self.given, remedy="move it away, or give another `out`")
+            fault = f"this folder holds more than a run ({', '.join(others[:5])})"
+        if fault:
+            raise UserError(fault, where=self.given, remedy="move it away, or give another `out`")
 
     def _lock_out_others(self) -> None:
         """Holds the folder until `close`, or until this process ends, however it does."""
@@ -243,12 +243,12 @@ class RunFolder:
         try:
             lock.acquire()
         except filelock.Timeout as error:
-            what, remedy = "another process is at this run", "wait for it, or give another `out`"
-            raise UserError(what, where=self.given, remedy=remedy) from error
+            fault, remedy = "another process is at this run", "wait for it, or give another `out`"
+            raise UserError(fault, where=self.given, remedy=remedy) from error
         except OSError as error:
-            what = f"cannot lock this file ({error.strerror or error})"
+            fault = f"cannot lock this file ({error.strerror or error})"
             remedy = "give another `out`, on a file system that has locks"
-            raise UserError(what, where=self.path / LOCK, remedy=remedy) from error
+            raise UserError(fault, where=self.path / LOCK, remedy=remedy) from error
         self._lock = lock
 
 

@@ -321,7 +321,7 @@ def _scalars(line: dict[str, Any]) -> dict[str, Any]:
 def _numbers(value: Any) -> Any:
     """Scores from JSON: lists are arrays, null is NaN."""
     if isinstance(value, dict):
-        return {name: _numbers(one) for name, one in value.items()}
+        return {name: _numbers(score) for name, score in value.items()}
     if isinstance(value, list):
         return np.array(value, dtype=float)
     return float("nan") if value is None else value

@@ -160,8 +160,8 @@ def make_train_step(
         def add(carry, part):
             batch_stats, gradient, task = carry
             number, batch = part
-            new, (batch_stats, one, *losses) = learn(state.params, batch_stats, batch, number)
-            return (batch_stats, jax.tree.map(jnp.add, gradient, new), task.merge(one)), losses
+            new, (batch_stats, sums, *losses) = learn(state.params, batch_stats, batch, number)
+            return (batch_stats, jax.tree.map(jnp.add, gradient, new), task.merge(sums)), losses
 
         split = jax.tree.map(lambda x: x.reshape(-1, parts, *x.shape[1:]).swapaxes(0, 1), batch)
         numbers = state.step * parts + jnp.arange(parts)

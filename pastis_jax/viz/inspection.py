@@ -62,7 +62,7 @@ def classes(
       path: PNG to write.
     """
     every = enumerate(dataset.nomenclature.classes)
-    known = [(n, one) for n, one in every if any(of.get(n) for of in counts.values())]
+    known = [(n, entry) for n, entry in every if any(of.get(n) for of in counts.values())]
     figure = Figure(figsize=(7, 0.32 * len(known) + 1.2), layout="constrained")
     axes = figure.subplots()
     folds = [fold for fold in dataset.folds if counts.get(fold)]
@@ -70,9 +70,9 @@ def classes(
     for place, fold in enumerate(folds):
         rows = np.arange(len(known)) + height * (place - (len(folds) - 1) / 2)
         values = [counts[fold].get(number, 0) for number, _ in known]
-        colours = [np.array(one.colour) / 255 for _, one in known]
+        colours = [np.array(entry.colour) / 255 for _, entry in known]
         axes.barh(rows, values, height, color=colours, edgecolor=GREY, linewidth=0.4)
-    axes.set_yticks(range(len(known)), [f"{one.name} ({one.code})" for _, one in known])
+    axes.set_yticks(range(len(known)), [f"{entry.name} ({entry.code})" for _, entry in known])
     for label in axes.get_yticklabels():
         label.set_parse_math(False)
     axes.invert_yaxis()
@@ -98,7 +98,7 @@ def patches(
     maps = [classes.lookup[labels] for _, _, labels in examples]
     columns = [*examples[0][1], "labels"]
     entries = legend_entries(classes.names, classes.colours, np.concatenate([*map(np.ravel, maps)]))
-    figure, grid = panel([one.shape for one in maps], columns, entries, dataset.name)
+    figure, grid = panel([classes.shape for classes in maps], columns, entries, dataset.name)
     for (title, observed, _), index, row in zip(examples, maps, grid, strict=True):
         row[0].set_ylabel(title, fontsize=SMALL, parse_math=False)
         for axes, (name, (values, _)) in zip(row, observed.items(), strict=False):

@@ -98,7 +98,7 @@ def panoptic_panel(
         }
         for row in rows
     ]
-    shown = np.concatenate([one.ravel() for pair in maps for one in pair.values()])
+    shown = np.concatenate([pictured.ravel() for pair in maps for pictured in pair.values()])
     shapes = [row.truth.shape for row in rows]
     figure, grid = panel(shapes, columns, legend_entries(names, colours, shown), title)
     for row, pair, axes_of_row in zip(rows, maps, grid, strict=True):
@@ -146,5 +146,5 @@ def _draw_centerness(axes: Axes, row: PanopticRow) -> None:
 
 def _count(instances: np.ndarray, void: np.ndarray) -> str:
     """How many instances there are, and how many of them are void."""
-    some, hidden = (len(np.unique(one[one > 0])) for one in (instances, instances[void]))
+    some, hidden = (len(np.unique(labels[labels > 0])) for labels in (instances, instances[void]))
     return f"{some} instances" + (f", {hidden} void" if hidden else "")

@@ -87,8 +87,8 @@ def class_map(index: np.ndarray, colours: Sequence[tuple[int, int, int]]) -> np.
       ValueError: If an index is no class and not void.
     """
     if index.size and not 0 <= index.min() <= index.max() <= len(colours):
-        found = f"{index.min()} to {index.max()}"
-        raise ValueError(f"class indices must be 0 to {len(colours)} (void), got {found}")
+        span = f"{index.min()} to {index.max()}"
+        raise ValueError(f"class indices must be 0 to {len(colours)} (void), got {span}")
     return np.array([*colours, _VOID_COLOUR], np.uint8)[index]
 
 

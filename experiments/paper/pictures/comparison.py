@@ -64,7 +64,7 @@ def comparison_panel(
     """
     if not rows:
         raise ValueError("a panel needs at least one row")
-    shown = np.concatenate([one.classes.ravel() for row in rows for one in row.maps.values()])
+    shown = np.concatenate([each.classes.ravel() for row in rows for each in row.maps.values()])
     shapes = [next(iter(row.maps.values())).classes.shape for row in rows]
     columns = [*rows[0].observations, *rows[0].maps]
     entries, circles = legend_entries(names, colours, shown), {CYAN: gained, MAGENTA: lost}
@@ -76,8 +76,8 @@ def comparison_panel(
             if column in row.observations:
                 draw(axes, row.observations[column], shape)
                 continue
-            one = row.maps[column]
-            draw_classes(axes, one.classes, one.instances, colours)
+            shown_map = row.maps[column]
+            draw_classes(axes, shown_map.classes, shown_map.instances, colours)
             for difference in row.differences:
                 axes.add_patch(_circle(difference, least=_LEAST_RADIUS * max(shape)))
             axes.set(xlim=(-0.5, shape[1] - 0.5), ylim=(shape[0] - 0.5, -0.5))

@@ -61,26 +61,26 @@ def right_parcels(predicted: ClassMap, truth: ClassMap, void: int) -> np.ndarray
 
 
 def differences(
-    one: np.ndarray, other: np.ndarray, parcels: np.ndarray, *, most: int
+    first: np.ndarray, other: np.ndarray, parcels: np.ndarray, *, most: int
 ) -> list[Difference]:
     """Returns the largest parcels that only one of two predictions gets right.
 
     Args:
-      one: Which parcels it gets right, ``n`` bool, as from `right_parcels`.
+      first: Which parcels it gets right, ``n`` bool, as from `right_parcels`.
       other: Likewise.
       parcels: ``h w``, number of the parcel, 0 for none.
-      most: Number of those that only `one`, and of those that only `other` gets right.
+      most: Number of those that only `first`, and of those that only `other` gets right.
     """
-    area = np.bincount(parcels.ravel(), minlength=len(one))
-    found = []
-    for gained, only in ((True, one & ~other), (False, other & ~one)):
+    area = np.bincount(parcels.ravel(), minlength=len(first))
+    largest = []
+    for gained, only in ((True, first & ~other), (False, other & ~first)):
         numbers = np.flatnonzero(only)
         for number in numbers[np.argsort(-area[numbers], kind="stable")][:most]:
             pixels = np.argwhere(parcels == number)
             distance = np.square(pixels - pixels.mean(0)).sum(1)
             row, column = pixels[distance.argmin()].tolist()
-            found.append(Difference(row, column, float(np.sqrt(len(pixels) / np.pi)), gained))
-    return found
+            largest.append(Difference(row, column, float(np.sqrt(len(pixels) / np.pi)), gained))
+    return largest
 
 
 def _right_by_majority(predicted, truth, void):
@@ -98,11 +98,11 @@ def _right_by_match(predicted, truth, void):
     seen, unseen = pixels
     removed = _match(unseen, unseen.sum(1), pixels.sum((0, 1)))[1:].any(0)
     seen = np.where(removed, 0, seen)
-    found, wanted = np.zeros(most[1], int), np.zeros(most[0], int)
-    found[predicted.instances] = predicted.classes
-    np.maximum.at(wanted, truth.instances, np.where(hidden, 0, truth.classes))
-    pairs = _match(seen, pixels[0].sum(1), seen.sum(0)) & (wanted[:, None] == found)
-    return pairs[:, 1:].any(1) & _numbers(truth) & (wanted > 0)
+    predicted_label, true_label = np.zeros(most[1], int), np.zeros(most[0], int)
+    predicted_label[predicted.instances] = predicted.classes
+    np.maximum.at(true_label, truth.instances, np.where(hidden, 0, truth.classes))
+    pairs = _match(seen, pixels[0].sum(1), seen.sum(0)) & (true_label[:, None] == predicted_label)
+    return pairs[:, 1:].any(1) & _numbers(truth) & (true_label > 0)
 
 
 def _match(common, area, predicted_area):

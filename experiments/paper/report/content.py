@@ -224,8 +224,8 @@ def _size(result):
     return int(np.sum(result["confusion"], dtype=np.int64))
 
 
-def _counted(number, what):
-    return f"{number} {what}" + "s" * (number != 1)
+def _counted(number, noun):
+    return f"{number} {noun}" + "s" * (number != 1)
 
 
 def _listed(values: Mapping[str, Sequence], unit: str = "") -> str:

@@ -135,11 +135,11 @@ def _shade(shade: int) -> str:
 
 def _legend() -> Markup:
     """What the colours mean."""
-    one, three, ten = STEPS
-    bounds = [f"{one} to {three}", f"{three} to {ten}", f"{ten} or more"]
+    single, three, ten = STEPS
+    bounds = [f"{single} to {three}", f"{three} to {ten}", f"{ten} or more"]
     labels = {
         **{-n: f"{bounds[n - 1]} below" for n in (3, 2, 1)},
-        0: f"less than {one}",
+        0: f"less than {single}",
         **{n: f"{bounds[n - 1]} above" for n in (1, 2, 3)},
     }
     items = [tag("li", text, class_=_shade(shade)) for shade, text in labels.items()]

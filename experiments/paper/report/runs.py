@@ -126,8 +126,8 @@ def read(root: pathlib.Path) -> Runs:
     for same in by_key.values():
         for first, second in itertools.pairwise(same):
             if first.place == second.place:
-                what = f"holds the same run as {first.folder}"
-                raise UserError(what, where=second.folder, remedy="move one of them elsewhere")
+                fault = f"holds the same run as {first.folder}"
+                raise UserError(fault, where=second.folder, remedy="move one of them elsewhere")
             _refuse_other_settings(first, second)
     failures = _failures(root)
     begun = (_name(root, path.parent) for path in root.glob("**/config.json"))
@@ -151,15 +151,15 @@ def _run(folder):
 
 def _refuse_lack(path, content, names):
     if lacking := sorted(names - content.keys()):
-        what = f"lacks {', '.join(lacking)}"
-        raise UserError(what, where=path, remedy="make it anew with this version")
+        fault = f"lacks {', '.join(lacking)}"
+        raise UserError(fault, where=path, remedy="make it anew with this version")
 
 
 def _refuse_mix(root, runs):
     kinds = {run.result["data"]: run.folder for run in runs}
     if len(kinds) > 1:
-        what = f"{kinds['simulated']} is of simulated data, {kinds['given']} of given data"
-        raise UserError(what, where=root, remedy="report them apart")
+        fault = f"{kinds['simulated']} is of simulated data, {kinds['given']} of given data"
+        raise UserError(fault, where=root, remedy="report them apart")
 
 
 def _refuse_other_settings(first, second):
@@ -168,8 +168,8 @@ def _refuse_other_settings(first, second):
     differing = sorted(n for n in names if first.config.get(n) != second.config.get(n))
     if differing:
         flags = ", ".join(flag(name) for name in differing)
-        what = f"differs in {flags} from {first.folder}, of the same model"
-        raise UserError(what, where=second.folder, remedy="report them apart")
+        fault = f"differs in {flags} from {first.folder}, of the same model"
+        raise UserError(fault, where=second.folder, remedy="report them apart")
 
 
 def _failures(root):

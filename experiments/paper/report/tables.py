@@ -216,9 +216,9 @@ def _lacking(runs: Runs, task: str, same: Sequence[Run], name: str) -> Iterator[
     if incomplete := {run.place[1] for run in same} - {*seeds}:
         text = ", ".join(map(str, sorted(incomplete)))
         yield f"without seed {text}, which lacks some of {len(folds)} folds"
-    for what, names in (("failed", runs.failures), ("not finished", runs.unfinished)):
+    for outcome, names in (("failed", runs.failures), ("not finished", runs.unfinished)):
         if count := sum(cell.startswith(name) for cell in names):
-            yield f"{count} {what}"
+            yield f"{count} {outcome}"
 
 
 def _without(runs: Runs, name: str) -> Entry:
@@ -258,8 +258,8 @@ def _count(runs: Runs, cell: TableCell) -> int | None:
     }
     if len(counts) > 1:
         listed = " and ".join(f"{count:,}" for count in sorted(counts))
-        what, remedy = f"{cell.model} has runs of {listed} parameters", "report them apart"
-        raise UserError(what, where=runs.root / cell.task, remedy=remedy)
+        fault, remedy = f"{cell.model} has runs of {listed} parameters", "report them apart"
+        raise UserError(fault, where=runs.root / cell.task, remedy=remedy)
     return next(iter(counts), None)
 
 

@@ -58,7 +58,7 @@ class Builder(folder_builder.FolderBuilder):
 
         ids = {"parcel_ids": image(np.int64, "ID_PARCEL of each pixel, 0 for none.")}
         space, classes = ["rows", "columns"], self._dataset.nomenclature.classes
-        names = ", ".join(f"{number} {one.name}" for number, one in enumerate(classes))
+        names = ", ".join(f"{number} {entry.name}" for number, entry in enumerate(classes))
         return {
             **{m: series_feature(self._dataset[m], space) for m in self._modalities},
             "semantic": image(np.int32, f"Number of the class: {names}."),

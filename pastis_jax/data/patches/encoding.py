@@ -67,23 +67,23 @@ class PatchEncoding:
             remedy = f"give 1 to {least}, the smaller side of the patches"
             raise ArgumentError(f"got {self.crop}", argument="crop", remedy=remedy)
         if self.turns and self.crop is None and self.size[0] != self.size[1]:
-            what = f"patches of {self.size[0]} x {self.size[1]} pixels cannot be turned"
-            raise ArgumentError(what, argument="turns", remedy="leave it out, or add `crop`")
+            fault = f"patches of {self.size[0]} x {self.size[1]} pixels cannot be turned"
+            raise ArgumentError(fault, argument="turns", remedy="leave it out, or add `crop`")
         if isinstance(self.date, str):
             try:
                 datetime.date.fromisoformat(self.date)
             except ValueError:
-                what, remedy = f"{self.date} is not a day", "write it as YYYY-MM-DD"
-                raise ArgumentError(what, argument="date", remedy=remedy) from None
+                fault, remedy = f"{self.date} is not a day", "write it as YYYY-MM-DD"
+                raise ArgumentError(fault, argument="date", remedy=remedy) from None
         if self.instances is not None:
             if self.instances < 1:
                 raise ValueError(f"panoptic targets need at least 1 slot, got {self.instances}")
             if self.classes.background is None:
-                what = "parcels cannot be told from the background, which is no class of its own"
+                fault = "parcels cannot be told from the background, which is no class of its own"
                 remedy = (
                     "leave it out of every group; a dataset without one has no panoptic targets"
                 )
-                raise ArgumentError(what, argument="class_mapping", remedy=remedy)
+                raise ArgumentError(fault, argument="class_mapping", remedy=remedy)
 
     def for_evaluation(self) -> PatchEncoding:
         """Returns the same encoding of whole patches as they are: every pixel once."""
@@ -181,7 +181,7 @@ class PatchEncoding:
             day = self.dataset.day(datetime.date.fromisoformat(self.date))
             return [min(range(len(days)), key=lambda i: (abs(days[i] - day), days[i]))]
         if not -len(days) <= self.date < len(days):
-            what = f"patch {patch} has {len(days)} dates of {modality}, none of number {self.date}"
+            fault = f"patch {patch} has {len(days)} dates of {modality}, none of number {self.date}"
             remedy = f"give {-len(days)} to {len(days) - 1}, or a day YYYY-MM-DD"
-            raise ArgumentError(what, argument="date", remedy=remedy)
+            raise ArgumentError(fault, argument="date", remedy=remedy)
         return [range(len(days))[self.date]]

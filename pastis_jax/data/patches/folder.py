@@ -167,8 +167,8 @@ class PatchFolder:
             if 0 in values.shape:
                 raise DataError("holds no pixel", where=file, remedy=RESTORE)
             if size is not None and values.shape[2:] != size:
-                what = f"{_by(values.shape[2:])} pixels where {self.modalities[0]} has {_by(size)}"
-                raise DataError(what, where=file, remedy=RESTORE)
+                fault = f"{_by(values.shape[2:])} pixels where {self.modalities[0]} has {_by(size)}"
+                raise DataError(fault, where=file, remedy=RESTORE)
             size = values.shape[2:]
             series[name] = (values, days)
         return series
@@ -186,8 +186,8 @@ class PatchFolder:
         file = self.file(patch, "TARGET")
         target = _integers(arrays.load_array(file), file)
         if target.ndim != 3 or len(target) != 3:
-            what = f"shape {target.shape} where (3, rows, columns) is expected"
-            raise DataError(what, where=file, remedy=RESTORE)
+            fault = f"shape {target.shape} where (3, rows, columns) is expected"
+            raise DataError(fault, where=file, remedy=RESTORE)
         labels, parcels, fine = target
         try:
             semantic = self.dataset.nomenclature.numbers(labels)
@@ -196,8 +196,8 @@ class PatchFolder:
             remedy = f"values of classes are {known}: correct it, or the dataset's nomenclature"
             raise DataError(f"unknown label {error}", where=file, remedy=remedy) from None
         if parcels.size and parcels.min() < 0:
-            what = f"parcel number {parcels.min()}"
-            raise DataError(what, where=file, remedy="number parcels from 1, and 0 for none")
+            fault = f"parcel number {parcels.min()}"
+            raise DataError(fault, where=file, remedy="number parcels from 1, and 0 for none")
         return semantic, parcels.astype(np.int64), fine.astype(np.int64)
 
     def annotations(self, patch: Patch) -> Annotations:
@@ -324,18 +324,18 @@ def check_layout(
         if inner is not None:
             raise DataError("not a patch folder itself", where=root, remedy=f"give {inner}")
         if (root / PARCEL_METADATA).exists():
-            what = f"this is the pixel-set folder of {dataset.name}, not the patch folder"
-            raise DataError(what, where=root, remedy=DOWNLOAD)
+            fault = f"this is the pixel-set folder of {dataset.name}, not the patch folder"
+            raise DataError(fault, where=root, remedy=DOWNLOAD)
         if layout.present_modalities(root, dataset):
-            what = "no folder of annotations"
-            raise DataError(what, where=root / ANNOTATIONS, remedy="add it from the archive")
+            fault = "no folder of annotations"
+            raise DataError(fault, where=root / ANNOTATIONS, remedy="add it from the archive")
     return layout.wanted_modalities(root, dataset, modalities, kind="patch", remedy=DOWNLOAD)
 
 
 def _integers(values: np.ndarray, file: pathlib.Path, *, remedy: str = RESTORE) -> np.ndarray:
     if values.dtype.kind not in "iu":
-        what = f"dtype {values.dtype} where integers are expected"
-        raise DataError(what, where=file, remedy=remedy)
+        fault = f"dtype {values.dtype} where integers are expected"
+        raise DataError(fault, where=file, remedy=remedy)
     return values
 
 
@@ -343,8 +343,8 @@ def _sized(
     values: np.ndarray, size: tuple[int, ...], file: pathlib.Path, *, remedy: str = RESTORE
 ) -> np.ndarray:
     if values.shape != size:
-        what = f"{_by(values.shape)} pixels where the patch has {_by(size)}"
-        raise DataError(what, where=file, remedy=remedy)
+        fault = f"{_by(values.shape)} pixels where the patch has {_by(size)}"
+        raise DataError(fault, where=file, remedy=remedy)
     return values
 
 

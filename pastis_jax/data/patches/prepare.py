@@ -96,7 +96,7 @@ def prepare_patches(
         paths["statistics"] = cache / f"patches-{name}-statistics.json"
     if not all(path.exists() for path in paths.values()):
         _examine(root, paths, assignment, progress=progress)
-    read = {what: _read(path) for what, path in paths.items()}
+    read = {fault: _read(path) for fault, path in paths.items()}
 
     facts, computed = read["facts"], None
     if compute_statistics:
@@ -332,9 +332,9 @@ def _examine(
             except BaseException:
                 pool.shutdown(wait=True, cancel_futures=True)
                 raise
-        for what, path in paths.items():
+        for fault, path in paths.items():
             staged = pathlib.Path(staging, path.name)
-            staged.write_text(json.dumps(getattr(summary, what)(), indent=1))
+            staged.write_text(json.dumps(getattr(summary, fault)(), indent=1))
             os.replace(staged, path)
 
 
@@ -342,5 +342,5 @@ def _read(path: pathlib.Path) -> dict[str, Any]:
     try:
         return json.loads(path.read_text())
     except (OSError, ValueError) as error:
-        what = f"not what was written ({error})"
-        raise DataError(what, where=path, remedy="delete it to have it made anew") from error
+        fault = f"not what was written ({error})"
+        raise DataError(fault, where=path, remedy="delete it to have it made anew") from error

@@ -44,7 +44,7 @@ class PatchSummary:
         numbers = self._folder.instance_numbers(patch, annotations)
         grown = ~self._folder.dataset.nomenclature.is_background(semantic)
         instances = len(np.unique(numbers[grown]))
-        moments = {m: one.moments(series[m][0]) for m, one in self._accumulators.items()}
+        moments = {m: sums.moments(series[m][0]) for m, sums in self._accumulators.items()}
         return semantic.shape, pixels, instances, moments
 
     def add(self, patch: Patch, measures: Measures) -> None:
@@ -56,14 +56,14 @@ class PatchSummary:
         size, pixels, instances, moments = measures
         first, expected = self._first = self._first or (patch, size)
         if size != expected:
-            what = f"{size[0]} x {size[1]} pixels where patch {first.id} has "
-            what += f"{expected[0]} x {expected[1]}"
+            fault = f"{size[0]} x {size[1]} pixels where patch {first.id} has "
+            fault += f"{expected[0]} x {expected[1]}"
             file = self._folder.file(patch, self._folder.modalities[0])
-            raise DataError(what, where=file, remedy="cut all patches to one size")
+            raise DataError(fault, where=file, remedy="cut all patches to one size")
         self._pixels[patch.fold] += pixels
         self._most_instances = max(self._most_instances, instances)
-        for modality, one in moments.items():
-            self._accumulators[modality].add_moments(patch.fold, one)
+        for modality, measured in moments.items():
+            self._accumulators[modality].add_moments(patch.fold, measured)
 
     def facts(self) -> dict[str, Any]:
         """Returns, as plain JSON, what all patches that were added have in common."""
@@ -83,4 +83,4 @@ class PatchSummary:
 
     def statistics(self) -> dict[str, Any]:
         """Returns the channel statistics by modality and fold as plain JSON."""
-        return statistics_to_json({m: one.compute() for m, one in self._accumulators.items()})
+        return statistics_to_json({m: sums.compute() for m, sums in self._accumulators.items()})

@@ -48,7 +48,7 @@ class Builder(folder_builder.FolderBuilder):
         return {
             **{name: series_feature(self._dataset[name], ["pixels"]) for name in self._modalities},
             "label": tfds.features.ClassLabel(
-                names=[one.name for one in classes], doc="Number of the class."
+                names=[entry.name for entry in classes], doc="Number of the class."
             ),
             "parcel": text_feature("ID_PARCEL."),
             "patch": text_feature("ID_PATCH of the patch the parcel lies in."),

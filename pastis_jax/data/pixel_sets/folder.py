@@ -113,8 +113,8 @@ class PixelSetFolder:
             modality, values = self.dataset[name], arrays.load_array(file)
             arrays.check_series_shape(values, _AXES, modality, len(days), file)
             if pixels is not None and values.shape[2] != pixels:
-                what = f"{values.shape[2]} pixels where {self.modalities[0]} has {pixels}"
-                raise DataError(what, where=file, remedy=RESTORE)
+                fault = f"{values.shape[2]} pixels where {self.modalities[0]} has {pixels}"
+                raise DataError(fault, where=file, remedy=RESTORE)
             pixels = values.shape[2]
             arrays.check_series_values(values, modality, file)
             series[name] = (arrays.as_stored(values, modality), days)
@@ -143,8 +143,8 @@ def check_layout(
         if inner is not None:
             raise DataError("not a pixel-set folder itself", where=root, remedy=f"give {inner}")
         if (root / "ANNOTATIONS").is_dir() or (root / "INSTANCE_ANNOTATIONS").is_dir():
-            what = f"this is the patch folder of {dataset.name}, not the pixel-set folder"
-            raise DataError(what, where=root, remedy=DOWNLOAD)
+            fault = f"this is the patch folder of {dataset.name}, not the pixel-set folder"
+            raise DataError(fault, where=root, remedy=DOWNLOAD)
         if layout.present_modalities(root, dataset):
             raise DataError("file not found", where=root / PARCEL_METADATA, remedy=RESTORE)
     return layout.wanted_modalities(root, dataset, modalities, kind="pixel-set", remedy=DOWNLOAD)

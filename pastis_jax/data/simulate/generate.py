@@ -96,9 +96,9 @@ def plan(*, parcels: int, patches: int, size: int, seed: int, knobs: Difficulty)
         seeds.append(images)
         labelled += int((~grounds[-1].void).sum())
         if len(grounds) > SCENES:
-            what = f"more than {SCENES:,} scenes of side {size} would be needed"
+            fault = f"more than {SCENES:,} scenes of side {size} would be needed"
             raise UserError(
-                what, where="--parcels", remedy="ask for fewer, or give a larger --size"
+                fault, where="--parcels", remedy="ask for fewer, or give a larger --size"
             )
 
     # Folds take turns, and each has the same mix of tiles.

@@ -119,12 +119,12 @@ def observe(
       Reflectance x 10000, -10000 where missing, `(t, 10, h, w)` int16.
     """
     size, t = len(region), len(days)
-    states = [growth(one, days) for one in traits]
-    ahead = np.stack([growth(one, days + 4.0)[0] for one in traits], 1)  # t n
+    states = [growth(trait, days) for trait in traits]
+    ahead = np.stack([growth(trait, days + 4.0)[0] for trait in traits], 1)  # t n
     green, dry, rough = (np.stack(x, 1) for x in zip(*states, strict=True))
-    leaves = np.stack([canopy(one, days, knobs) for one in traits], 2)  # t 10 n
-    bare = np.array([one.profile.bare for one in traits])
-    bright = np.array([one.soil for one in traits]) * soil
+    leaves = np.stack([canopy(trait, days, knobs) for trait in traits], 2)  # t 10 n
+    bare = np.array([trait.profile.bare for trait in traits])
+    bright = np.array([trait.soil for trait in traits]) * soil
     ground = _SOIL[:, None] * bright  # 10 n
     ground = np.where(built, _URBAN[:, None] * bright, np.where(wet, _WATER[:, None], ground))
     # Wet soil is darker, and so is freshly worked soil.

@@ -52,21 +52,21 @@ def observe(
       VV, VH and VV - VH in dB, `(t, 3, h, w)` float16.
     """
     size, t, n = len(region), len(days), len(traits)
-    states = [growth(one, days) for one in traits]
+    states = [growth(trait, days) for trait in traits]
     green, dry, rough = (np.stack(x, 1) for x in zip(*states, strict=True))  # t n
     standing = green + 0.6 * dry
-    depth = np.array([one.profile.depth for one in traits])
+    depth = np.array([trait.profile.depth for trait in traits])
     through = np.exp(-1.8 * depth * standing)
     # Rows seen across echo more than rows seen along, as long as the soil shows.
-    azimuth = np.array([one.azimuth for one in traits])
+    azimuth = np.array([trait.azimuth for trait in traits])
     rows = 1.5 * np.cos(2 * (azimuth - _LOOK[orbit])) * (0.3 + rough)
     soil = (
         -15.5 + 7.5 * moisture[:, None] + 2.5 * rough + rows,
         -22.5 + 5.5 * moisture[:, None] + 3.0 * rough + 0.3 * rows,
     )
     volume = (
-        _VV + knobs.radar * np.array([one.profile.vv - _VV for one in traits]),
-        _VH + knobs.radar * np.array([one.profile.vh - _VH for one in traits]),
+        _VV + knobs.radar * np.array([trait.profile.vv - _VV for trait in traits]),
+        _VH + knobs.radar * np.array([trait.profile.vh - _VH for trait in traits]),
     )
     drift = _drift(rng, days, n, knobs.radar_drift)
     incidence = _INCIDENCE[orbit] + tilt
@@ -77,7 +77,7 @@ def observe(
     for band in range(2):
         power = through * _power(soil[band]) + (1 - through) * _power(volume[band])
         level = 10 * np.log10(power) + knobs.radar * _echoes(traits, days, band)
-        level += np.array([one.offset[band] for one in traits]) + drift[band]
+        level += np.array([trait.offset[band] for trait in traits]) + drift[band]
         level = np.where(built | wet, fixed[band], level) + incidence
         speckle = rng.standard_gamma(knobs.looks, (t, size * size), dtype=np.float32) / knobs.looks
         pixels = level.astype(np.float32)[:, region.ravel()] + grain
@@ -94,10 +94,10 @@ def _power(level):
 def _echoes(traits, days, band):
     """Changes of structure, dB, `(t, n)`."""
     out = np.zeros((len(days), len(traits)))
-    for n, one in enumerate(traits):
-        for echo in one.profile.echoes:
+    for n, trait in enumerate(traits):
+        for echo in trait.profile.echoes:
             height = (echo.vv, echo.vh)[band]
-            out[:, n] += height * bump(days, echo.day + one.shift, echo.width)
+            out[:, n] += height * bump(days, echo.day + trait.shift, echo.width)
     return out
 
 

@@ -84,8 +84,8 @@ def image(scene: Scene, knobs: Difficulty) -> dict[str, np.ndarray]:
     profiles = [phenology.CROPS[int(label)] for label in scene.grown]
     profiles += [phenology.COVERS[name] for name in ground.covers]
     traits = [
-        phenology.draw(land, one, season=season, azimuth=ground.azimuth, knobs=knobs)
-        for one in profiles
+        phenology.draw(land, profile, season=season, azimuth=ground.azimuth, knobs=knobs)
+        for profile in profiles
     ]
     kind = np.array([""] * ground.parcels + list(ground.covers))
     water = moisture(sky, scene.tile)
