@@ -1,6 +1,6 @@
 """The fusion schemes by name, each made of the same parts. Another one is an entry more::
 
-SCHEMES.add("gated", Scheme(lambda parts: GatedFusion(parts.spatials, parts.temporals, ...)))
+SCHEMES.add("gated", Scheme(lambda parts: GatedFusion(parts.spatials, ...)))
 """
 
 from __future__ import annotations

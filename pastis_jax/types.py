@@ -19,7 +19,7 @@ class Series:
 
     Attributes:
       values: Pixel sets ``b t s c``, images ``b t h w c``, or a pytree of features with leading
-        ``b t`` or, packed, ``f``. Normalised, so without unit.
+        ``b t`` or, packed, ``f``. Normalised, so without unit, but for what `Run.predict` takes.
       days: ``b t``, int32, days since the start of the season; arbitrary where not valid.
       valid: ``b t``, True for a real, undropped acquisition.
       pixels: ``b s``, True for a real pixel of a pixel set; None for images and features.

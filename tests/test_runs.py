@@ -156,9 +156,90 @@ def test_what_a_run_cannot_predict_from_is_named(trained):
     run = pastis_jax.open_run(trained("parcel").out)
     with pytest.raises(ValueError, match="takes PS, NDVI, SAR; got nothing"):
         run.predict({})
-    one = {name: np.zeros((1, 2, 3, 5)) for name in run.modalities}
-    with pytest.raises(ValueError, match="PS has 4 channels, got values of 5"):
-        run.predict({name: Series(x, x, x) for name, x in one.items()})
+    with pytest.raises(ValueError, match="got ndarray"):
+        run.predict(np.zeros((1, 2)))
+    records = [dict(run.open_data().splits.sources["test"][i]) for i in range(2)]
+    sound = as_observed(records, run)
+    with pytest.raises(ValueError, match="got PS, NDVI, SAR, SR"):
+        run.predict({**sound, "SR": sound["SAR"]})
+    optical = sound["PS"]
+    for change, words in (
+        ({"values": optical.values[..., :3]}, "PS has 4 channels"),
+        ({"values": optical.values[..., None, :]}, "not b t s c"),
+        ({"values": optical.values / 10000}, "PS is not in reflectance x 10000"),
+        ({"values": np.full_like(optical.values, np.inf)}, "PS are not finite"),
+        ({"days": optical.days[:, :1]}, "days have shape"),
+        ({"days": optical.days + 20190101}, "not within -60 to 730"),
+        ({"pixels": None}, "pixels have shape"),
+        ({"valid": optical.valid[:1]}, "different numbers of samples"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            run.predict({**sound, "PS": optical.replace(**change)})
+
+
+def test_what_there_is_no_score_of_is_named(trained):
+    run = pastis_jax.open_run(trained("parcel").out)
+    for options, words in (
+        ({"split": "tset"}, ("`split`", "give train, val, test")),
+        ({"fold": 0}, ("`fold`", "got 0")),
+        ({"fold": 5}, ("`fold`", "got 5")),
+        ({"batch_size": 0}, ("`batch_size`", "got 0")),
+    ):
+        refused_in_a_line(partial(run.evaluate, **options), *words)
+
+
+def test_its_own_folder_is_scored_by_its_own_fold(trained, tmp_path):
+    """By name or not, and as a copy: what it was trained on is not tested on."""
+    given = trained("parcel")
+    folder = given.copy(tmp_path / "run")
+    edit(folder / "run.json", lambda content: content["records"].update(fold=3))
+    run, copy = pastis_jax.open_run(folder), tmp_path / "copy"
+    shutil.copytree(given.data, copy)
+    expected = run.dataset.split(3)
+    assert run.open_data(given.data).splits.folds == expected
+    assert run.open_data(copy, cache_dir=tmp_path / "cache").splits.folds == expected
+    assert run.open_data(given.data, fold=2).splits.folds == run.dataset.split(2)
+    edit(copy / "dataset.json", lambda content: content.update(name="Elsewhere"))
+    opened = run.open_data(copy, cache_dir=tmp_path / "cache")
+    assert opened.splits.folds == run.dataset.split(1)
+
+
+def test_targets_and_class_mappings_count_where_they_are_used(trained, tmp_path):
+    given = trained("semantic")
+    run, data = pastis_jax.open_run(given.out), tmp_path / "data"
+    plan = run.open_data().splits.plan
+    shutil.copytree(given.data, data)
+
+    def splits(**changes):
+        records = dataclasses.replace(given.config(data=data).records, **changes)
+        return run.task.open(records, data, run.task.spec, plan)
+
+    before = splits().fingerprint.parts
+    main(["instances", str(data)])
+    assert splits().fingerprint.parts == before
+    mappings = []
+    for members in (0, 1), (0, 2):
+        file, crops = tmp_path / "classes.json", run.dataset.nomenclature.crops
+        file.write_text(json.dumps({"Others": [crops[i].name for i in members]}))
+        mappings.append(splits(class_mapping=file).fingerprint.parts)
+    assert mappings[0] != mappings[1] != before
+
+
+def test_a_fold_of_void_alone_is_refused(trained, tmp_path):
+    given = trained("semantic")
+    run, data = pastis_jax.open_run(given.out), tmp_path / "data"
+    plan = run.open_data().splits.plan
+    shutil.copytree(given.data, data)
+    void = run.dataset.nomenclature.void
+    for patch in json.loads((data / "metadata.geojson").read_text())["features"]:
+        if str(patch["properties"]["Fold"]) == str(run.dataset.folds[-1]):
+            file = data / "ANNOTATIONS" / f"TARGET_{patch['properties']['ID_PATCH']}.npy"
+            target = np.load(file)
+            target[0] = void
+            np.save(file, target)
+    records = dataclasses.replace(given.config(data=data).records, cache_dir=tmp_path / "cache")
+    opened = partial(run.task.open, records, data, run.task.spec, plan)
+    refused_in_a_line(opened, "every pixel of test", str(run.dataset.folds[-1]))
 
 
 # Changed data
@@ -462,7 +543,7 @@ TASKS = "parcel, semantic, panoptic"
         ),
         (["-h"], 0, ["usage: pastis-jax COMMAND"]),
         (["predict"], 2, ["error: predict: no such command"]),
-        (["train"], 2, ["error: train: which task?", TASKS]),
+        (["train"], 2, ["error: train: no task is given", TASKS]),
         (["train", "--epochs"], 2, ["error: train: '--epochs' is no task", TASKS]),
         (["train", "regression"], 2, ["error: train: 'regression' is no task", TASKS]),
         (["train", "parcel", "--fold", "9"], 2, ["error: --fold: PASTIS-R has runs 1 to 5, got 9"]),

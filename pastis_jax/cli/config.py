@@ -372,6 +372,6 @@ def import_plugins(modules: Sequence[str]) -> None:
     for name in modules:
         try:
             importlib.import_module(name)
-        except ImportError as error:
+        except (ImportError, ValueError, TypeError) as error:
             remedy = "give modules that python can import from here"
             raise ArgumentError(f"{name}: {error}", argument="plugin", remedy=remedy) from error

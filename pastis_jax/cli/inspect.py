@@ -15,6 +15,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from pastis_jax.cli import console
+from pastis_jax.cli.config import import_plugins
 from pastis_jax.data import layout
 from pastis_jax.data.inspection import Finding, Inspection, inspect_data
 from pastis_jax.errors import UserError
@@ -28,8 +29,8 @@ MOST_FINDINGS = 20
 class Arguments:
     """Look at a folder of pixel sets or patches, or at a run: what is there, what is wrong with it.
 
-    All of the data are read. Ends with 0 if nothing is damaged, 1 if training or prediction would
-    refuse something, 2 if the folder is neither.
+    All of the data are read. Ends with 0 if nothing is damaged, 1 if a sample or the run is, 2 if
+    the folder is neither, or its metadata cannot be read.
     """
 
     folder: Annotated[pathlib.Path, tyro.conf.Positional]
@@ -38,6 +39,8 @@ class Arguments:
     """Folder for pictures of the data. Default: none are drawn."""
     all: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """List all findings, not only the first 20."""
+    plugin: tuple[str, ...] = ()
+    """Modules to import first, which add what a run was trained with."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -55,6 +58,7 @@ def run(given: Arguments) -> bool:
     Raises:
       UserError: If the folder is no data and no run.
     """
+    import_plugins(given.plugin)
     folder = layout.resolve(given.folder)
     if (folder / "run.json").exists() or (folder / "config.json").exists():
         return _inspect_run(folder, given.all)
@@ -162,6 +166,10 @@ def draw(inspection: Inspection, folder: pathlib.Path) -> None:
 def _inspect_run(folder: pathlib.Path, every: bool) -> bool:
     """Tells what a run is, and what keeps it from predicting or from being scored again."""
     findings, screen = [], _screen()
+    if not (folder / "run.json").exists() and not (folder / "result.json").exists():
+        text = f"{folder}: this run is not finished; its command, given again, continues it"
+        _tell(screen, [Finding(False, text)], every)
+        return False
     try:
         run = open_run(folder)
     except UserError as error:
@@ -171,6 +179,9 @@ def _inspect_run(folder: pathlib.Path, every: bool) -> bool:
         screen.print(_run(run))
     except UserError as error:
         findings.append(Finding(True, str(error)))
+    except (KeyError, TypeError, ValueError) as error:
+        fault = f"{run.folder / 'result.json'}: cannot be read ({type(error).__name__}: {error})"
+        findings.append(Finding(True, f"{fault}; copy the run again"))
     if wrong := [name for name, x in _leaves(run.variables) if not np.isfinite(x).all()]:
         findings.append(Finding(True, f"weights are not finite: {', '.join(wrong[:5])}"))
     try:

@@ -33,9 +33,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         return
     name, *rest = given
     if name == "train":
+        if rest and rest[0] in ("-h", "--help"):
+            print(f"usage: pastis-jax train {'|'.join(TASKS)} [...]\n\n--help tells those of each.")
+            return
         if not rest or rest[0] not in TASKS:
-            fault = f"{rest[0]!r} is no task" if rest else "which task?"
-            _end(f"train: {fault}; give {', '.join(TASKS)}")
+            fault = f"{rest[0]!r} is no task" if rest else "no task is given"
+            _end(f"train: {fault}; give {', '.join(TASKS)} first")
         from pastis_jax.cli import train
 
         train.main(rest[0], rest[1:])

@@ -99,14 +99,10 @@ def check_series_values(values: np.ndarray, modality: Modality, file: pathlib.Pa
         remedy = "replace them by measured values, or remove the item from the metadata"
         raise DataError("NaN or infinite values", where=file, remedy=remedy)
     low, high = float(low), float(high)
-    if modality.plausible is not None:
-        least, most = modality.plausible
-        if low < least or high > most:
-            fault = f"values from {low:g} to {high:g} are outside {least:g} to {most:g}"
-            remedy = f"correct them, or `plausible` of {modality.name} in the dataset"
-            raise DataError(fault, where=file, remedy=remedy)
-    elif fault := _IMPLAUSIBLE[modality.unit](wide, low, high, modality):
+    if fault := implausible(wide, modality):
         remedy = f"give {modality.name} in its unit, {modality.unit}"
+        if modality.plausible is not None:
+            remedy = f"correct them, or `plausible` of {modality.name} in the dataset"
         raise DataError(fault, where=file, remedy=remedy)
     if values.dtype != modality.dtype:
         integers = np.dtype(modality.dtype).kind in "iu"
@@ -114,6 +110,34 @@ def check_series_values(values: np.ndarray, modality: Modality, file: pathlib.Pa
         if low < float(limits.min) or high > float(limits.max):
             fault = f"values from {low:g} to {high:g} do not fit in {modality.dtype}"
             raise DataError(fault, where=file, remedy="correct them, or the dataset's dtype")
+        if integers and _rounding_matters(values, modality):
+            fault = f"values between the whole numbers of {modality.dtype}"
+            raise DataError(fault, where=file, remedy="correct them, or the dataset's dtype")
+
+
+def implausible(values: np.ndarray, modality: Modality) -> str | None:
+    """Tells what cannot have been measured in the modality's unit; None of what can.
+
+    Args:
+      values: Shape (t, c, ...), finite and not empty, none of them marked as missing.
+      modality: Their modality.
+    """
+    low, high = float(values.min()), float(values.max())
+    if modality.plausible is None:
+        return _IMPLAUSIBLE[modality.unit](values, low, high, modality)
+    least, most = modality.plausible
+    if low >= least and high <= most:
+        return None
+    return f"values from {low:g} to {high:g} are outside {least:g} to {most:g}"
+
+
+def _rounding_matters(values: np.ndarray, modality: Modality) -> bool:
+    """Whether whole numbers lose something: a hundredth of a percent of reflectance is nothing."""
+    rounded = np.rint(values)
+    changed = (rounded != values) & np.isfinite(values)
+    if modality.unit == "reflectance x 10000":
+        changed &= rounded == modality.nodata
+    return bool(changed.any())
 
 
 def _measured(values: np.ndarray, modality: Modality, file: pathlib.Path) -> np.ndarray:

@@ -10,7 +10,7 @@ import pathlib
 from collections.abc import Iterable, Mapping
 
 from pastis_jax.data.dataset import SPLITS, Dataset
-from pastis_jax.data.layout import resolve
+from pastis_jax.data.layout import resolve, unique
 from pastis_jax.data.metadata import Identifier, parse_identifier
 from pastis_jax.errors import DataError
 
@@ -38,7 +38,7 @@ class Assignment:
         """
         path = resolve(path)
         try:
-            content = json.loads(path.read_text(encoding="utf-8-sig"))
+            content = json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=unique)
         except FileNotFoundError:
             raise DataError("file not found", where=path, remedy=_FORM) from None
         except (OSError, ValueError, RecursionError) as error:
@@ -54,9 +54,10 @@ class Assignment:
                     identifier = parse_identifier(value)
                 except ValueError as error:
                     raise DataError(f"{name}: {error}", where=path, remedy=_FORM) from error
-                if (other := split.setdefault(identifier, name)) != name:
-                    fault = f"{identifier} is in {other} and in {name}"
+                if identifier in split:
+                    fault = f"{identifier} is in {split[identifier]} and in {name}"
                     raise DataError(fault, where=path, remedy="leave it in one of them")
+                split[identifier] = name
         return cls(path, split)
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import os
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from pastis_jax.data.dataset import CropClass, Nomenclature
-from pastis_jax.data.layout import resolve
+from pastis_jax.data.layout import resolve, unique
 from pastis_jax.errors import DataError
 
 _FORM = 'write {"Cereals": ["Soft winter wheat", 4], "Void": ["Orchard"]}, names or codes'
@@ -43,6 +44,12 @@ class ClassMapping:
         """Index of what counts for no class: the number of classes."""
         return len(self.names)
 
+    @property
+    def digest(self) -> str:
+        """Changes with the names of the classes and what each label counts for."""
+        text = json.dumps([self.names, self.lookup.tolist()])
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
     @classmethod
     def of(cls, nomenclature: Nomenclature) -> ClassMapping:
         """The classes of pixels: all but void, the background first."""
@@ -62,18 +69,25 @@ class ClassMapping:
           other: That of the labels; it may have fewer classes, or another order.
 
         Raises:
-          ValueError: If it has a class that is not in `own`, under the same code and name.
+          ValueError: If it has a class that is not in `own`, under the same code and name, or one
+            that is background or void in one of them alone.
         """
         numbers = {
             (str(entry.code), entry.name.casefold()): n for n, entry in enumerate(own.classes)
         }
         lookup = np.full(len(other.classes), self.void, np.int32)
         for number, entry in enumerate(other.classes):
-            if number == other.void_number:
-                continue
             known = numbers.get((str(entry.code), entry.name.casefold()))
+            if known is None and number == other.void_number:
+                continue
             if known is None:
                 raise ValueError(f"its class {entry.code}, {entry.name}, is none of the model's")
+            for role in ("background", "void"):
+                if (number == getattr(other, f"{role}_number")) != (
+                    known == getattr(own, f"{role}_number")
+                ):
+                    fault = f"its class {entry.code}, {entry.name}, is {role} here or there alone"
+                    raise ValueError(fault)
             lookup[number] = self.lookup[known]
         return dataclasses.replace(self, lookup=lookup)
 
@@ -95,7 +109,7 @@ class ClassMapping:
         """
         path = resolve(path)
         try:
-            groups = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_unique)
+            groups = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=unique)
         except FileNotFoundError:
             raise DataError("file not found", where=path, remedy=_FORM) from None
         except (OSError, ValueError) as error:
@@ -104,13 +118,6 @@ class ClassMapping:
             return _mapping(nomenclature, _groups(groups, nomenclature))
         except ValueError as error:
             raise DataError(str(error), where=path, remedy=_FORM) from error
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    content = dict(pairs)
-    if len(content) < len(pairs):
-        raise ValueError("a class is defined twice")
-    return content
 
 
 def _groups(content: Any, nomenclature: Nomenclature) -> dict[str, list[int]]:
@@ -140,14 +147,15 @@ def _groups(content: Any, nomenclature: Nomenclature) -> dict[str, list[int]]:
 
 def _number(member: Any, group: str, nomenclature: Nomenclature) -> int:
     names = {entry.name.casefold(): n for n, entry in enumerate(nomenclature.classes)}
-    if isinstance(member, str) and member.casefold() in names:
-        return names[member.casefold()]
-    if isinstance(member, bool) or not isinstance(member, int | str):
-        raise ValueError(f"unknown class {json.dumps(member)} in {group}")
     codes = {entry.code: n for n, entry in enumerate(nomenclature.classes)}
-    if member not in codes:
+    meant = set()
+    if isinstance(member, int | str) and not isinstance(member, bool):
+        meant = {names.get(str(member).casefold()), codes.get(member)} - {None}
+    if not meant:
         raise ValueError(f"unknown class {json.dumps(member)} in {group}")
-    return codes[member]
+    if len(meant) > 1:
+        raise ValueError(f"{json.dumps(member)} in {group} is a name of one class, code of another")
+    return meant.pop()
 
 
 def _is_void(name: str, nomenclature: Nomenclature) -> bool:
@@ -164,9 +172,9 @@ def _mapping(nomenclature: Nomenclature, groups: dict[str, list[int]]) -> ClassM
     order = sorted(range(len(classes)), key=lambda number: number != background)
     members: dict[str, list[int]] = {}
     for number in order:
-        name = owner.get(number, classes[number].name)
-        if number != nomenclature.void_number and not _is_void(name, nomenclature):
-            members.setdefault(name, []).append(number)
+        left_out = number in owner and _is_void(owner[number], nomenclature)
+        if number != nomenclature.void_number and not left_out:
+            members.setdefault(owner.get(number, classes[number].name), []).append(number)
     first: dict[str, CropClass] = {
         name: classes[groups.get(name, numbers)[0]] for name, numbers in members.items()
     }

@@ -22,6 +22,7 @@ from pastis_jax.data.dataset import (
     Picture,
     refuse,
 )
+from pastis_jax.data.layout import unique
 from pastis_jax.errors import DataError
 
 FILE = "dataset.json"
@@ -109,7 +110,8 @@ def read(file: str | os.PathLike[str]) -> Dataset:
     """
     file, remedy = pathlib.Path(file), "correct it; docs/data.md has an example"
     try:
-        return from_json(json.loads(file.read_text(encoding="utf-8-sig")))
+        text = file.read_text(encoding="utf-8-sig")
+        return from_json(json.loads(text, object_pairs_hook=unique))
     except FileNotFoundError:
         raise DataError("file not found", where=file, remedy=remedy) from None
     except (json.JSONDecodeError, UnicodeError, RecursionError) as error:
@@ -143,7 +145,7 @@ class _Fields:
         value = self._left.pop(name)
         if isinstance(value, bool) or not isinstance(value, kind):
             kinds = getattr(kind, "__args__", (kind,))
-            wanted = [_JSON[kind] for kind in kinds if kind is not int or float not in kinds]
+            wanted = [_JSON[each] for each in kinds if each is not int or float not in kinds]
             raise ValueError(f"{self._path}{name}: not {' or '.join(wanted)}")
         long = isinstance(value, int) and value.bit_length() > 64
         self.refuse(name, long, "has more than 64 bits")

@@ -16,6 +16,7 @@ import tqdm
 from pastis_jax.data import layout
 from pastis_jax.data.dataset import Dataset, Fold, Modality
 from pastis_jax.data.metadata import PARCEL_METADATA
+from pastis_jax.data.normalisation import SEASON
 from pastis_jax.data.pastis_r import describe
 from pastis_jax.data.patches.folder import PatchFolder
 from pastis_jax.data.pixel_sets.folder import PixelSetFolder
@@ -24,8 +25,6 @@ from pastis_jax.errors import DataError
 
 BRIGHT = 0.2
 """Reflectance of the bluest shown channel from which half of an image is cloud, or snow."""
-SEASON = -60, 730
-"""Days from the start of the season that acquisitions are expected in."""
 _WORKERS = 4
 _BLUEST = -1
 """Of the channels that a modality is shown by."""
@@ -40,7 +39,7 @@ class Finding:
     """Something that is wrong, or odd.
 
     Attributes:
-      damage: Whether training would refuse it.
+      damage: Whether a sample is damaged or missing; else it is odd, or matters to some runs alone.
       text: One line: what, where, and what to do.
     """
 
@@ -98,7 +97,7 @@ class Inspection:
 
     @property
     def damaged(self) -> bool:
-        """Whether training would refuse something."""
+        """Whether a sample is damaged or missing."""
         return any(finding.damage for finding in self.findings)
 
 

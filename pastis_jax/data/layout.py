@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pathlib
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from pastis_jax.data.arrays import RESTORE
 from pastis_jax.data.dataset import Dataset
@@ -15,6 +17,16 @@ from pastis_jax.errors import ArgumentError, DataError
 def resolve(path: str | os.PathLike[str]) -> pathlib.Path:
     """Returns `path`, absolute and with `~` replaced."""
     return pathlib.Path(os.path.expanduser(path)).resolve()
+
+
+def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Makes an object of JSON, as `object_pairs_hook`; a key that stands twice is refused."""
+    content: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in content:
+            raise ValueError(f"{json.dumps(name)} stands twice")
+        content[name] = value
+    return content
 
 
 def present_modalities(root: pathlib.Path, dataset: Dataset) -> tuple[str, ...]:
@@ -54,7 +66,8 @@ def wanted_modalities(
         raise DataError("file not found", where=root / PATCH_METADATA, remedy=RESTORE)
     if modalities is None:
         return present
-    if unknown := [name for name in modalities if name not in dataset.names] or not modalities:
+    unknown = [name for name in modalities if name not in dataset.names]
+    if unknown or not modalities:
         fault = f"{root} has no {', '.join(unknown)}" if modalities else "there is none"
         remedy = f"choose among {', '.join(present)}"
         raise ArgumentError(fault, argument="modalities", remedy=remedy)

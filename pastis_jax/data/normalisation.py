@@ -6,11 +6,15 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from pastis_jax.data.arrays import implausible
 from pastis_jax.data.dataset import Modality
 from pastis_jax.types import Series
 
 Statistics = Mapping[str, tuple[np.ndarray, np.ndarray]]
 """Mean and standard deviation per channel, (c,) float32 each in the stored unit, by modality."""
+
+SEASON = -60, 730
+"""Days from the start of the season that acquisitions are expected in."""
 
 
 def fill_missing(values: np.ndarray, missing: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -41,7 +45,8 @@ def normalise(series: Series, modality: Modality, moments: tuple[np.ndarray, np.
       moments: Mean and standard deviation of each channel.
 
     Raises:
-      ValueError: If a value at a valid date is neither finite nor marked as missing.
+      ValueError: If at a valid date a value is neither finite nor marked as missing, all values
+        together cannot be in the modality's unit, or the day is outside `SEASON`.
     """
     values, valid = np.asarray(series.values, np.float32), np.array(series.valid)
     b, t, *space, c = values.shape
@@ -57,8 +62,15 @@ def normalise(series: Series, modality: Modality, moments: tuple[np.ndarray, np.
     if series.pixels is not None:
         where = where & np.asarray(series.pixels)[:, None, :, None]
     mean, std = moments
-    values = np.where(where, (values - mean) / std, np.float32(0))
-    if not np.isfinite(values).all():
+    seen = values[np.broadcast_to(where[..., 0], values.shape[:-1])]
+    if not np.isfinite(seen).all():
         raise ValueError(f"values of {modality.name} are not finite at a valid date")
+    if seen.size and (fault := implausible(seen, modality)):
+        raise ValueError(f"{modality.name} is not in {modality.unit}: {fault}")
+    days = np.asarray(series.days)[valid]
+    if days.size and not SEASON[0] <= days.min() <= days.max() <= SEASON[1]:
+        fault = f"days from {days.min()} to {days.max()} are not within {SEASON[0]} to {SEASON[1]}"
+        raise ValueError(f"{modality.name}: {fault}, counted from the start of the season")
+    values = np.where(where, (values - mean) / std, np.float32(0))
     outline = None if series.geometric is None else np.log1p(np.asarray(series.geometric))
     return series.replace(values=values, valid=valid, geometric=outline)

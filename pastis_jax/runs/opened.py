@@ -16,12 +16,12 @@ import numpy as np
 from jaxtyping import Array, PyTree
 
 from pastis_jax import training
-from pastis_jax.data.cache import Fingerprint
 from pastis_jax.data.class_mapping import ClassMapping
-from pastis_jax.data.dataset import Dataset
+from pastis_jax.data.dataset import SPLITS, Dataset
 from pastis_jax.data.normalisation import normalise
+from pastis_jax.data.pastis_r import describe
 from pastis_jax.data.splits import BatchPlan, Splits
-from pastis_jax.errors import UserError
+from pastis_jax.errors import UserError, refuse
 from pastis_jax.runs import saved
 from pastis_jax.runs.training import Scorer, for_evaluation, model_for
 from pastis_jax.schemes import Model
@@ -107,7 +107,7 @@ class Run:
           NumPy arrays.
 
         Raises:
-          ValueError: If a modality is missing, or has another number of channels.
+          ValueError: If a modality is missing, or arrays have shapes that do not go together.
         """
         normalised = {
             name: normalise(series[name], self.dataset[name], self.saved.learned.statistics[name])
@@ -116,14 +116,32 @@ class Run:
         return jax.device_get(self._answer(self.variables, normalised))
 
     def _checked(self, series: Mapping[str, Series]) -> tuple[str, ...]:
+        if not isinstance(series, Mapping) or {*series} != {*self.modalities}:
+            given = ", ".join(series) if isinstance(series, Mapping) else type(series).__name__
+            wanted = ", ".join(self.modalities)
+            raise ValueError(f"this run takes {wanted}; got {given or 'nothing'}")
+        samples = {name: len(np.asarray(series[name].valid)) for name in self.modalities}
+        if len({*samples.values()}) > 1:
+            raise ValueError(f"there are different numbers of samples: {samples}")
         for name in self.modalities:
-            if name not in series:
-                given = ", ".join(series) or "nothing"
-                raise ValueError(f"this run takes {', '.join(self.modalities)}; got {given}")
-            channels, given = len(self.dataset[name].channels), np.shape(series[name].values)[-1]
-            if channels != given:
-                raise ValueError(f"{name} has {channels} channels, got values of {given}")
+            channels, given, shape = len(self.dataset[name].channels), series[name], self._axes
+            values = np.shape(given.values)
+            if values[-1:] != (channels,):
+                raise ValueError(f"{name} has {channels} channels, got values of shape {values}")
+            if len(values) != len(shape):
+                raise ValueError(f"{name}: values have shape {values}, not {' '.join(shape)}")
+            wanted = {"days": values[:2], "valid": values[:2]}
+            if "s" in shape:
+                wanted["pixels"] = (values[0], values[2])
+            for field, expected in wanted.items():
+                if (got := np.shape(getattr(given, field))) != expected:
+                    raise ValueError(f"{name}: {field} have shape {got}, not {expected}")
         return self.modalities
+
+    @property
+    def _axes(self) -> str:
+        """Letters of the axes of a series' values."""
+        return "btsc" if self.task.example()[self.modalities[0]].pixels is not None else "bthwc"
 
     @functools.cached_property
     def _answer(self) -> Any:
@@ -151,30 +169,33 @@ class Run:
         Args:
           data: A folder in the layout of the task, with the run's modalities and classes; None
             takes what the run was trained on, which must not have changed since.
-          fold: Run of cross-validation that tells the splits; None takes that of the run, or 1 of
-            other data.
+          fold: Run of cross-validation that tells the splits. None takes that of the run, with its
+            lists of samples, where the folder has the same classes, modalities and folds: none that
+            was trained on is then tested on. Of any other dataset None is 1.
           batch_size: Samples in a batch; None takes as many as in the run's own test.
           cache_dir: Where prepared data are kept; None takes where the run had them, or the
             default of other data.
           parallel: How a batch is spread over several devices.
 
         Raises:
-          UserError: If the data are not there, do not fit, or have changed.
+          UserError: If the data are not there, do not fit, or have changed; ArgumentError if there
+            is no such fold or the batch is empty.
         """
+        least = "give 1 or more"
+        refuse("fold", fold is not None and fold < 1, f"got {fold}", least)
+        refuse("batch_size", batch_size is not None and batch_size < 1, f"got {batch_size}", least)
         records = self._records(data, fold, cache_dir)
         placement = training.Placement(parallel=parallel)
-        size = batch_size or self.saved.batch_size
+        size = self.saved.batch_size if batch_size is None else batch_size
         rows = placement.rows(size)
         plan = BatchPlan(size, 0, rows, evaluation_size=size, evaluation_rows=rows)
         task = self._task(placement.axis_name)
         learned, own = self.saved.learned, data is None
         splits = task.open(records, records.data, task.spec, plan, learned, norms=own)
-        if own:
-            known = Fingerprint(splits.fingerprint.parts)
-            if differing := known.differing(self.saved.fingerprint):
-                fault = f"these data have changed since the run: {', '.join(differing)}"
-                remedy = "bring them back, or name the folder to score what it holds now"
-                raise UserError(fault, where=records.data, remedy=remedy)
+        if own and (differing := splits.fingerprint.differing(self.saved.fingerprint)):
+            fault = f"these data have changed since the run: {', '.join(differing)}"
+            remedy = "bring them back, or name the folder to score what it holds now"
+            raise UserError(fault, where=records.data, remedy=remedy)
         return OpenedData(self, task, splits, placement)
 
     def _records(self, data, fold, cache_dir) -> RecordOptions:
@@ -185,15 +206,21 @@ class Run:
             where, remedy = self.folder / saved.RUN, "copy the run again"
             raise UserError(f"records: {error}", where=where, remedy=remedy) from error
         cache = None if cache_dir is None else pathlib.Path(cache_dir)
+        if fold is not None:
+            own = dataclasses.replace(own, fold=fold)
         if data is None:
             if own.data is None or not own.data.exists():
                 fault, remedy = f"the data of this run, {own.data}, are not here", "name a folder"
                 raise UserError(fault, where=self.folder, remedy=remedy)
-            return dataclasses.replace(own, fold=fold or own.fold, cache_dir=cache or own.cache_dir)
-        folder = pathlib.Path(data)
-        return dataclasses.replace(
-            own, data=folder, fold=fold or 1, split_lists=None, cache_dir=cache
-        )
+            return dataclasses.replace(own, cache_dir=cache or own.cache_dir)
+        own = dataclasses.replace(own, data=pathlib.Path(data), cache_dir=cache)
+        described = describe(own.data)
+        if own.split_lists is not None:
+            folds = {"folds": self.dataset.folds, "splits": self.dataset.splits}
+            described = dataclasses.replace(described, **folds)
+        if described == self.dataset:
+            return own
+        return dataclasses.replace(own, fold=1 if fold is None else fold, split_lists=None)
 
     def evaluate(
         self, data: str | os.PathLike[str] | None = None, *, split: str = "test", **options: Any
@@ -204,7 +231,11 @@ class Run:
           data: See `open_data`.
           split: `train`, `val` or `test`.
           **options: Those of `open_data`.
+
+        Raises:
+          UserError: As `open_data`; ArgumentError if there is no such split.
         """
+        refuse("split", split not in SPLITS, f"got {split!r}", f"give {', '.join(SPLITS)}")
         return self.open_data(data, **options).evaluate(split=split)
 
 

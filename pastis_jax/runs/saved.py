@@ -144,7 +144,7 @@ def read(folder: pathlib.Path) -> Saved:
         if plugins:
             fault = f"{fault} (it was trained with these modules: {', '.join(map(str, plugins))})"
         raise UserError(fault, where=file, remedy=error.remedy) from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError) as error:
         fault = f"cannot be read ({type(error).__name__}: {error})"
         raise UserError(fault, where=file, remedy=_REMEDY) from error
 
@@ -216,7 +216,10 @@ def _fits(value: Any, hint: Any) -> bool:
     if origin is typing.Literal:
         return value in inner
     if origin is tuple:
-        return isinstance(value, tuple) and all(_fits(item, inner[0]) for item in value)
+        if not isinstance(value, tuple):
+            return False
+        hints = inner[:1] * len(value) if inner[-1] is Ellipsis else inner
+        return len(hints) == len(value) and all(map(_fits, value, hints))
     if hint is pathlib.Path:
         return isinstance(value, str)
     if isinstance(value, bool):
@@ -236,6 +239,8 @@ def _classes(content: Mapping[str, Any], described: Dataset) -> ClassMapping:
     sound = lookup.shape == (len(classes),) and 0 <= lookup.min() <= lookup.max() <= number
     if not sound or not len(content["colours"]) == len(content["codes"]) == number:
         raise ValueError("its classes are not those of its dataset")
+    if content["background"] not in (None, 0) or len({*content["names"]}) < number:
+        raise ValueError("its classes are not told apart")
     return ClassMapping(
         names=tuple(map(str, content["names"])),
         colours=tuple((int(r), int(g), int(b)) for r, g, b in content["colours"]),
@@ -258,4 +263,6 @@ def _statistics(
         shape = (len(described[name].channels),)
         if any(values.shape != shape or not np.isfinite(values).all() for values in moments):
             raise ValueError(f"its statistics of {name} are not one number per channel")
+        if (moments[1] <= 0).any():
+            raise ValueError(f"its standard deviations of {name} are not positive")
     return statistics

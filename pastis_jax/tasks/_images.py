@@ -11,13 +11,15 @@ import numpy as np
 
 from pastis_jax import viz
 from pastis_jax.data.assignment import Assignment
+from pastis_jax.data.cache import Fingerprint
 from pastis_jax.data.class_mapping import ClassMapping
-from pastis_jax.data.dataset import Dataset
+from pastis_jax.data.dataset import Dataset, Fold
 from pastis_jax.data.patches.capacity import frame_capacity
 from pastis_jax.data.patches.encoding import PatchEncoding
+from pastis_jax.data.patches.folder import ANNOTATIONS, INSTANCES
 from pastis_jax.data.patches.prepare import PreparedPatches, prepare_patches
 from pastis_jax.data.splits import BatchPlan, PatchSplits
-from pastis_jax.errors import refuse
+from pastis_jax.errors import DataError, refuse
 from pastis_jax.models.encoders import IMAGE_ENCODERS
 from pastis_jax.tasks._spec import ModelSpec, RecordOptions, folds_of
 from pastis_jax.tasks._task import Learned, Task, blank_series
@@ -187,13 +189,15 @@ class ImageTask(Task):
             date=options.date,
             instances=prepared.most_instances if targets else None,
         )
+        if like is None:
+            _check_labels(folds, prepared, classes)
         _check_size(options, spec, prepared)
         _check_date(options, spec, sources)
         return PatchSplits(
             prepared.root,
             dataset,
             folds,
-            prepared.fingerprint,
+            _fingerprint(cls.targets, options, prepared, classes),
             sources,
             encode,
             plan,
@@ -253,6 +257,31 @@ def _check_size(options: PatchRecords, spec: ImageModel, prepared: PreparedPatch
         f"{len(spec.encoder_widths)} stages need {least} pixels, the images have {side}",
         "give larger crops or fewer stages",
     )
+
+
+def _check_labels(
+    folds: Mapping[str, Sequence[Fold]], prepared: PreparedPatches, classes: ClassMapping
+) -> None:
+    """Refuses a split of which every pixel is void: its score would be 0."""
+    for split, names in folds.items():
+        labels = {number for fold in names for number in prepared.counts[fold]}
+        if all(classes.lookup[number] == classes.void for number in labels):
+            fault = f"every pixel of {split}, fold {', '.join(map(str, names))}, is void"
+            remedy = "choose another `fold`, or correct the labels"
+            raise DataError(fault, where=prepared.root / ANNOTATIONS, remedy=remedy)
+
+
+def _fingerprint(
+    targets: bool, options: PatchRecords, prepared: PreparedPatches, classes: ClassMapping
+) -> Fingerprint:
+    """Fingerprint of what a task learns from: panoptic targets count for their own task alone."""
+    identity = prepared.fingerprint
+    if not targets:
+        parts = {k: v for k, v in identity.parts.items() if not k.startswith(INSTANCES)}
+        identity = dataclasses.replace(identity, parts=parts)
+    if options.class_mapping is None:
+        return identity
+    return identity.adding({"class mapping": classes.digest})
 
 
 def _check_date(options: PatchRecords, spec: ImageModel, sources: Mapping) -> None:

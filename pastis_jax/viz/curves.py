@@ -39,6 +39,8 @@ def learning_curves(metrics: pathlib.Path, path: pathlib.Path, *, score: str = "
                 axes.plot(epochs, values, color=colour, marker="o", markersize=3, label=split)
         axes.set_xlabel("epoch")
         axes.set_ylabel(name)
+        if len(epochs) == 1:
+            axes.set_xlim(epochs[0] - 0.5, epochs[0] + 0.5)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)

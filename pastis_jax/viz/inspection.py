@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from pastis_jax.data.class_mapping import ClassMapping
 from pastis_jax.data.dataset import Dataset
@@ -151,10 +152,15 @@ def series(
         axes.grid(alpha=0.3)
     for unused in panels:
         unused.remove()
+    for axes in figure.axes[-columns:]:
+        axes.tick_params(labelbottom=True)
     low, high = np.nanpercentile(np.concatenate(drawn), (1, 80 if sensor.optical else 99))
     if high > low:  # Clouds would leave no room for crops.
         figure.axes[0].set_ylim(low - 0.5 * (high - low), high + 0.5 * (high - low))
     shown = ", ".join(sensor.shown.channels)
+    if len(inks) > 1:
+        lines = [Line2D([], [], color=ink) for ink in inks]
+        figure.legend(lines, sensor.shown.channels, loc="outside lower center", ncols=3, fontsize=8)
     figure.supylabel(f"{modality}: {shown} ({sensor.unit})", fontsize=9)
     save(figure, path)
 

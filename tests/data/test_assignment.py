@@ -133,7 +133,7 @@ def test_the_order_in_a_list_does_not_count(pixel_sets, cache, lists):
         return prepare_pixel_sets(pixel_sets, cache=cache, assignment=assignment, progress=False)
 
     first = prepare(PARCELS)
-    again = prepare({name: [*map(str, ids[::-1]), ids[0]] for name, ids in PARCELS.items()})
+    again = prepare({name: [*map(str, ids[::-1])] for name, ids in PARCELS.items()})
     assert (again.path, again.fingerprint) == (first.path, first.fingerprint)
     moved = prepare(PARCELS | {"val": PARCELS["val"][:1], "test": [10004000, 10001001]})
     assert moved.path != first.path
@@ -194,6 +194,8 @@ def test_unknown_samples(prepare, pixel_sets, patches, tmp_path, lists):
         ({"train": [1], "val": [2**63], "test": [3]}, "beyond 64 bits"),
         ({"train": [1], "val": [2], "test": [3, 1]}, "1 is in train and in test; leave it in one"),
         ({"train": [1], "val": [2], "test": ["2.0"]}, "2 is in val and in test; leave it in one"),
+        ({"train": [1, "1.0"], "val": [2], "test": [3]}, "1 is in train and in train"),
+        ('{"train": [1], "train": [2], "val": [3], "test": [4]}', '"train" stands twice'),
         ({"train": ["a"], "val": ["a"], "test": ["b"]}, "a is in train and in val"),
     ],
 )

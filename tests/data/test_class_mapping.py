@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from pastis_jax.data.class_mapping import ClassMapping
+from pastis_jax.data.dataset import CropClass, Nomenclature
 from pastis_jax.data.pastis_r import PASTIS_R
 from pastis_jax.errors import DataError
 
@@ -84,7 +85,7 @@ def test_everything_in_one_crop_class(read):
     [
         ("{", "not a JSON file"),
         ("", "not a JSON file"),
-        ('{"A": [1], "A": [2]}', "a class is defined twice"),
+        ('{"A": [1], "A": [2]}', '"A" stands twice'),
         ([1], "not an object of classes"),
         ({}, "not an object of classes"),
         ({"A": 3}, "class A is not a list"),
@@ -112,3 +113,50 @@ def test_refused(content, match, read):
 def test_missing_file(tmp_path):
     with pytest.raises(DataError, match="file not found; write"):
         ClassMapping.read(tmp_path / "nowhere.json", NOMENCLATURE)
+
+
+FIELDS = (
+    CropClass(0, "No field", (0, 0, 0)),
+    CropClass("a", "Maize", (1, 1, 1)),
+    CropClass("b", "Rice", (2, 2, 2)),
+    CropClass("c", "Soya", (3, 3, 3)),
+)
+VOID = CropClass("v", "Void", (9, 9, 9))
+
+
+def test_a_class_of_this_name_is_left_out_if_it_is_the_void():
+    classes, names = (*FIELDS, VOID), tuple(entry.name for entry in FIELDS)
+    assert ClassMapping.of(Nomenclature(classes, 0, None)).names == (*names, "Void")
+    assert ClassMapping.of(Nomenclature(classes, 0, "v")).names == names
+
+
+@pytest.mark.parametrize(
+    ("background", "void", "match"),
+    [
+        (None, "v", "0, No field, is background here or there alone"),
+        ("a", "v", "0, No field, is background here or there alone"),
+        (0, "a", "a, Maize, is void here or there alone"),
+        (0, None, "v, Void, is void here or there alone"),
+    ],
+)
+def test_labels_of_another_role_are_refused(background, void, match):
+    own = Nomenclature((*FIELDS, VOID), 0, "v")
+    other = Nomenclature((*FIELDS, VOID), background, void)
+    mapping = ClassMapping.of(own)
+    np.testing.assert_array_equal(mapping.of_other(own, own).lookup, mapping.lookup)
+    with pytest.raises(ValueError, match=match):
+        mapping.of_other(own, other)
+
+
+def test_a_name_that_is_the_code_of_another_class_is_refused(tmp_path):
+    classes = (CropClass("A", "B", (0, 0, 0)), CropClass("B", "D", (1, 1, 1)))
+    file = tmp_path / "classes.json"
+    file.write_text('{"G": ["B"]}')
+    with pytest.raises(DataError, match='"B" in G is a name of one class, code of another'):
+        ClassMapping.read(file, Nomenclature(classes, None, None))
+
+
+def test_the_digest_changes_with_the_groups(read):
+    digests = {read(groups).digest for groups in ({"G": [1, 2]}, {"G": [1, 3]}, {"H": [1, 2]})}
+    assert len(digests) == 3
+    assert read({"G": [1, 2]}).digest in digests

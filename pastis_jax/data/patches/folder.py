@@ -336,7 +336,10 @@ def _integers(values: np.ndarray, file: pathlib.Path, *, remedy: str = RESTORE) 
     if values.dtype.kind not in "iu":
         fault = f"dtype {values.dtype} where integers are expected"
         raise DataError(fault, where=file, remedy=remedy)
-    return values
+    if values.dtype == np.uint64 and values.size and values.max() > np.iinfo(np.int64).max:
+        fault = f"the number {values.max()} is beyond those of 64 bits with a sign"
+        raise DataError(fault, where=file, remedy=remedy)
+    return values.astype(np.int64) if values.dtype == np.uint64 else values
 
 
 def _sized(

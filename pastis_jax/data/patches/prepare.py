@@ -96,7 +96,7 @@ def prepare_patches(
         paths["statistics"] = cache / f"patches-{name}-statistics.json"
     if not all(path.exists() for path in paths.values()):
         _examine(root, paths, assignment, progress=progress)
-    read = {fault: _read(path) for fault, path in paths.items()}
+    read = {kind: _read(path) for kind, path in paths.items()}
 
     facts, computed = read["facts"], None
     if compute_statistics:
