@@ -163,6 +163,8 @@ def test_what_a_run_cannot_predict_from_is_named(trained):
     with pytest.raises(ValueError, match="got PS, NDVI, SAR, SR"):
         run.predict({**sound, "SR": sound["SAR"]})
     optical = sound["PS"]
+    with pytest.raises(ValueError, match="PS is no Series, but ndarray"):
+        run.predict({**sound, "PS": optical.values})
     for change, words in (
         ({"values": optical.values[..., :3]}, "PS has 4 channels"),
         ({"values": optical.values[..., None, :]}, "not b t s c"),
@@ -199,9 +201,10 @@ def test_its_own_folder_is_scored_by_its_own_fold(trained, tmp_path):
     assert run.open_data(given.data).splits.folds == expected
     assert run.open_data(copy, cache_dir=tmp_path / "cache").splits.folds == expected
     assert run.open_data(given.data, fold=2).splits.folds == run.dataset.split(2)
-    edit(copy / "dataset.json", lambda content: content.update(name="Elsewhere"))
+    edit(copy / "dataset.json", lambda content: content["folds"].reverse())
+    folds = run.dataset.folds
     opened = run.open_data(copy, cache_dir=tmp_path / "cache")
-    assert opened.splits.folds == run.dataset.split(1)
+    assert opened.splits.folds["test"] == folds[:1] != expected["test"]
 
 
 def test_targets_and_class_mappings_count_where_they_are_used(trained, tmp_path):

@@ -120,6 +120,8 @@ class Run:
             given = ", ".join(series) if isinstance(series, Mapping) else type(series).__name__
             wanted = ", ".join(self.modalities)
             raise ValueError(f"this run takes {wanted}; got {given or 'nothing'}")
+        if wrong := [name for name in self.modalities if not isinstance(series[name], Series)]:
+            raise ValueError(f"{wrong[0]} is no Series, but {type(series[wrong[0]]).__name__}")
         samples = {name: len(np.asarray(series[name].valid)) for name in self.modalities}
         if len({*samples.values()}) > 1:
             raise ValueError(f"there are different numbers of samples: {samples}")
@@ -169,9 +171,9 @@ class Run:
         Args:
           data: A folder in the layout of the task, with the run's modalities and classes; None
             takes what the run was trained on, which must not have changed since.
-          fold: Run of cross-validation that tells the splits. None takes that of the run, with its
-            lists of samples, where the folder has the same classes, modalities and folds: none that
-            was trained on is then tested on. Of any other dataset None is 1.
+          fold: Run of cross-validation that tells the splits. None takes that of the run
+            where the folder has the same folds, and the run's lists of samples where the dataset
+            has the same name: none that was trained on is then tested on. Elsewhere None is 1.
           batch_size: Samples in a batch; None takes as many as in the run's own test.
           cache_dir: Where prepared data are kept; None takes where the run had them, or the
             default of other data.
@@ -216,9 +218,12 @@ class Run:
         own = dataclasses.replace(own, data=pathlib.Path(data), cache_dir=cache)
         described = describe(own.data)
         if own.split_lists is not None:
-            folds = {"folds": self.dataset.folds, "splits": self.dataset.splits}
-            described = dataclasses.replace(described, **folds)
-        if described == self.dataset:
+            same = described.name == self.dataset.name
+        else:
+            same = all(
+                getattr(described, x) == getattr(self.dataset, x) for x in ("folds", "splits")
+            )
+        if same:
             return own
         return dataclasses.replace(own, fold=1 if fold is None else fold, split_lists=None)
 
