@@ -110,8 +110,8 @@ def check_series_values(values: np.ndarray, modality: Modality, file: pathlib.Pa
         if low < float(limits.min) or high > float(limits.max):
             fault = f"values from {low:g} to {high:g} do not fit in {modality.dtype}"
             raise DataError(fault, where=file, remedy="correct them, or the dataset's dtype")
-        if integers and _rounding_matters(values, modality):
-            fault = f"values between the whole numbers of {modality.dtype}"
+        if integers and (np.rint(values) == modality.nodata)[values != modality.nodata].any():
+            fault = f"values that would be rounded to the nodata mark {modality.nodata:g}"
             raise DataError(fault, where=file, remedy="correct them, or the dataset's dtype")
 
 
@@ -129,15 +129,6 @@ def implausible(values: np.ndarray, modality: Modality) -> str | None:
     if low >= least and high <= most:
         return None
     return f"values from {low:g} to {high:g} are outside {least:g} to {most:g}"
-
-
-def _rounding_matters(values: np.ndarray, modality: Modality) -> bool:
-    """Whether whole numbers lose something: a hundredth of a percent of reflectance is nothing."""
-    rounded = np.rint(values)
-    changed = (rounded != values) & np.isfinite(values)
-    if modality.unit == "reflectance x 10000":
-        changed &= rounded == modality.nodata
-    return bool(changed.any())
 
 
 def _measured(values: np.ndarray, modality: Modality, file: pathlib.Path) -> np.ndarray:

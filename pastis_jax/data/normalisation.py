@@ -65,7 +65,7 @@ def normalise(series: Series, modality: Modality, moments: tuple[np.ndarray, np.
     seen = values[np.broadcast_to(where[..., 0], values.shape[:-1])]
     if not np.isfinite(seen).all():
         raise ValueError(f"values of {modality.name} are not finite at a valid date")
-    if seen.size and (fault := implausible(seen, modality)):
+    if seen.size and (fault := _other_unit(seen, modality, mean)):
         raise ValueError(f"{modality.name} is not in {modality.unit}: {fault}")
     days = np.asarray(series.days)[valid]
     if days.size and not SEASON[0] <= days.min() <= days.max() <= SEASON[1]:
@@ -74,3 +74,19 @@ def normalise(series: Series, modality: Modality, moments: tuple[np.ndarray, np.
     values = np.where(where, (values - mean) / std, np.float32(0))
     outline = None if series.geometric is None else np.log1p(np.asarray(series.geometric))
     return series.replace(values=values, valid=valid, geometric=outline)
+
+
+def _other_unit(values: np.ndarray, modality: Modality, mean: np.ndarray) -> str | None:
+    """Tells why values (n, c) are not in the modality's unit; None if they may be.
+
+    A few pixels may be darker than any whole parcel: reflectance is judged by that of training.
+    """
+    if modality.plausible is not None or "reflectance" not in modality.unit:
+        # What the model was trained on may itself have been out of the ordinary.
+        return None if implausible(mean[None], modality) else implausible(values, modality)
+    trained, highest, middle = float(mean.max()), float(values.max()), float(np.median(values))
+    if highest < trained / 100:
+        return f"the largest value is {highest:g}, in training the mean was {trained:g}"
+    if middle > trained * 100:
+        return f"half of the values exceed {middle:g}, in training the mean was {trained:g}"
+    return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import pathlib
 
 import numpy as np
@@ -304,3 +305,10 @@ def test_values_that_fit_are_rounded(dtype, values, expected):
     stored = as_stored(values, sensor)
     assert stored.dtype == dtype
     np.testing.assert_array_equal(stored.ravel(), expected)
+
+
+def test_no_value_is_rounded_to_the_mark_of_what_is_missing():
+    sensor = dataclasses.replace(modality("none", "uint8"), nodata=0)
+    check_series_values(np.array([0.0, 0.6, 3.0])[:, None, None], sensor, FILE)
+    with pytest.raises(DataError, match="rounded to the nodata mark 0"):
+        check_series_values(np.array([0.0, 0.4, 3.0])[:, None, None], sensor, FILE)
