@@ -54,7 +54,7 @@ def untrained(out, data, cache, **given):
         learned=Learned(splits.dataset, splits.classes, splits.encode.statistics),
         context={},
         fingerprint=splits.fingerprint.parts,
-        records=train._records(config, splits),
+        records=train.records_of(config, splits),
         plugins=(),
     )
     saved.write(folder, run, state.variables)
