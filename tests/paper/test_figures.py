@@ -55,9 +55,10 @@ def untrained(out, data, cache, **given):
         context={},
         fingerprint=splits.fingerprint.parts,
         records=train.records_of(config, splits),
+        batch_size=2,
         plugins=(),
     )
-    saved.write(folder, run, state.variables)
+    saved.write(out, run, state.variables)
     iou = dict.fromkeys(["Background", *NAMES], 0.5)
     result = {"title": "Semantic segmentation, untrained", "task": "semantic", "data": "given"}
     result |= {"folder": str(data), "epochs": 0, "test": {"iou": iou}}
