@@ -457,6 +457,27 @@ def test_a_damaged_description_is_refused(trained, tmp_path):
     refused_in_a_line(lambda: pastis_jax.open_run(out), "no finished run here")
 
 
+@pytest.mark.parametrize(
+    "content", ["{", "[1]", "{}", '{"test": null, "fold": 1, "seed": 0}', '{"test": {"OA": 1}}']
+)
+def test_a_damaged_result_is_refused(trained, tmp_path, content, capsys):
+    folder = trained("parcel").copy(tmp_path / "run")
+    (folder / "result.json").write_text(content)
+    refused_in_a_line(lambda: pastis_jax.open_run(folder).result, "result.json: cannot be read")
+    with pytest.raises(SystemExit) as stopped:
+        main(["inspect", str(folder)])
+    assert stopped.value.code == 1
+    assert "damaged" in capsys.readouterr().out
+
+
+def test_an_unfinished_run_is_not_called_damaged(trained, tmp_path, capsys):
+    folder = trained("parcel").copy(tmp_path / "run", "run.json", "result.json")
+    main(["inspect", str(folder)])
+    out = " ".join(capsys.readouterr().out.split())
+    assert "not finished" in out
+    assert "0 damaged, 1 odd" in out
+
+
 def test_damaged_weights_are_refused(trained, tmp_path):
     given = trained("parcel")
     out = given.copy(tmp_path / "run", "checkpoints")
@@ -528,49 +549,3 @@ def test_a_run_with_a_scheme_of_ones_own(trained, tmp_path, monkeypatch, capsys)
     error = capsys.readouterr().err
     assert error.count("\n") == 1
     assert error.startswith("error: --plugin: no_schemes: ")
-
-
-# The command
-
-TASKS = "parcel, semantic, panoptic"
-
-
-@pytest.mark.parametrize(
-    ("arguments", "code", "words"),
-    [
-        ([], 2, ["usage: pastis-jax COMMAND"]),
-        (
-            ["--help"],
-            0,
-            ["train parcel|semantic|panoptic", "simulate --out FOLDER", "inspect", "instances"],
-        ),
-        (["-h"], 0, ["usage: pastis-jax COMMAND"]),
-        (["predict"], 2, ["error: predict: no such command"]),
-        (["train"], 2, ["error: train: no task is given", TASKS]),
-        (["train", "--epochs"], 2, ["error: train: '--epochs' is no task", TASKS]),
-        (["train", "regression"], 2, ["error: train: 'regression' is no task", TASKS]),
-        (["train", "parcel", "--fold", "9"], 2, ["error: --fold: PASTIS-R has runs 1 to 5, got 9"]),
-        (["train", "parcel", "--fusion", "no"], 2, ["error: --fusion: there is no 'no'"]),
-    ],
-    ids=lambda x: " ".join(x) if isinstance(x, list) else str(x),
-)
-def test_the_command(arguments, code, words, capsys):
-    with pytest.raises(SystemExit) as stopped:
-        main(arguments)
-    assert stopped.value.code == code
-    printed = capsys.readouterr()
-    for word in words:
-        assert word in (printed.err if words[0].startswith("error") else printed.out)
-    if words[0].startswith("error"):
-        assert printed.out == ""
-        assert printed.err.count("\n") == 1
-
-
-@pytest.mark.parametrize(
-    "command", ["simulate", "instances", "train parcel", "train semantic", "train panoptic"]
-)
-def test_every_command_explains_itself(command, capsys):
-    with pytest.raises(SystemExit) as stopped:
-        main([*command.split(), "--help"])
-    assert stopped.value.code == 0
-    assert f"usage: pastis-jax {command} [-h]" in capsys.readouterr().out

@@ -388,10 +388,7 @@ def curve_name(curve: dict[str, Any]) -> str:
 
 def main(argv: list[str] | None = None) -> None:
     """Command line."""
-    parse = functools.partial(
-        tyro.cli, Config, prog="python -m experiments.paper.cloud_cover", args=argv
-    )
-    config = parse()
+    config = tyro.cli(Config, prog="python -m experiments.paper.cloud_cover", args=argv)
     console.command(lambda: run(config))
 
 

@@ -356,10 +356,7 @@ def write_whole(path: pathlib.Path, write: Callable[[pathlib.Path], Any]) -> Non
 
 def main(argv: list[str] | None = None) -> None:
     """Command line."""
-    parse = functools.partial(
-        tyro.cli, Config, prog="python -m experiments.paper.figures", args=argv
-    )
-    config = parse()
+    config = tyro.cli(Config, prog="python -m experiments.paper.figures", args=argv)
     console.command(lambda: run(config))
 
 

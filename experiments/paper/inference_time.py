@@ -10,7 +10,6 @@ does it, on the device, so it is part of prediction.
 from __future__ import annotations
 
 import dataclasses
-import functools
 import math
 import pathlib
 import time
@@ -147,9 +146,7 @@ def predict(opened: OpenedData, splits: Splits) -> float:
 
 def main(argv: list[str] | None = None) -> None:
     """Command line."""
-    prog = "python -m experiments.paper.inference_time"
-    parse = functools.partial(tyro.cli, Config, prog=prog, args=argv)
-    config = parse()
+    config = tyro.cli(Config, prog="python -m experiments.paper.inference_time", args=argv)
     console.command(lambda: run(config))
 
 

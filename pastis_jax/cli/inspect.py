@@ -179,9 +179,6 @@ def _inspect_run(folder: pathlib.Path, every: bool) -> bool:
         screen.print(_run(run))
     except UserError as error:
         findings.append(Finding(True, str(error)))
-    except (KeyError, TypeError, ValueError) as error:
-        fault = f"{run.folder / 'result.json'}: cannot be read ({type(error).__name__}: {error})"
-        findings.append(Finding(True, f"{fault}; copy the run again"))
     if wrong := [name for name, x in _leaves(run.variables) if not np.isfinite(x).all()]:
         findings.append(Finding(True, f"weights are not finite: {', '.join(wrong[:5])}"))
     try:
@@ -194,7 +191,8 @@ def _inspect_run(folder: pathlib.Path, every: bool) -> bool:
 
 def _run(run: Run) -> Table:
     table, result, spec = _table(str(run.folder)), run.result, run.task.spec
-    scores = ", ".join(f"{name} {result['test'][name]:.3f}" for name in run.task.scores)
+    test = {name: result["test"][name] for name in run.task.scores}
+    scores = ", ".join(f"{k} {'undefined' if x is None else f'{x:.3f}'}" for k, x in test.items())
     number = sum(x.size for _, x in _leaves(run.variables["params"]))
     for name, text in (
         ("task", run.task.title),

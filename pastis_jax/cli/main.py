@@ -34,8 +34,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     name, *rest = given
     if name == "train":
         if rest and rest[0] in ("-h", "--help"):
-            print(f"usage: pastis-jax train {'|'.join(TASKS)} [...]\n\n--help tells those of each.")
-            return
+            print(f"usage: pastis-jax train {'|'.join(TASKS)} [...]")
+            print("\npastis-jax train TASK --help tells the flags of each.")
+            raise SystemExit(0)
         if not rest or rest[0] not in TASKS:
             fault = f"{rest[0]!r} is no task" if rest else "no task is given"
             _end(f"train: {fault}; give {', '.join(TASKS)} first")

@@ -99,7 +99,7 @@ def check_series_values(values: np.ndarray, modality: Modality, file: pathlib.Pa
         remedy = "replace them by measured values, or remove the item from the metadata"
         raise DataError("NaN or infinite values", where=file, remedy=remedy)
     low, high = float(low), float(high)
-    if fault := implausible(wide, modality):
+    if fault := implausible(wide, low, high, modality):
         remedy = f"give {modality.name} in its unit, {modality.unit}"
         if modality.plausible is not None:
             remedy = f"correct them, or `plausible` of {modality.name} in the dataset"
@@ -115,14 +115,15 @@ def check_series_values(values: np.ndarray, modality: Modality, file: pathlib.Pa
             raise DataError(fault, where=file, remedy="correct them, or the dataset's dtype")
 
 
-def implausible(values: np.ndarray, modality: Modality) -> str | None:
+def implausible(values: np.ndarray, low: float, high: float, modality: Modality) -> str | None:
     """Tells what cannot have been measured in the modality's unit; None of what can.
 
     Args:
       values: Shape (t, c, ...), finite and not empty, none of them marked as missing.
+      low: Their lowest.
+      high: Their highest.
       modality: Their modality.
     """
-    low, high = float(values.min()), float(values.max())
     if modality.plausible is None:
         return _IMPLAUSIBLE[modality.unit](values, low, high, modality)
     least, most = modality.plausible

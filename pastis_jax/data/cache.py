@@ -7,7 +7,7 @@ import dataclasses
 import hashlib
 import os
 import pathlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from pastis_jax.errors import DataError
 
@@ -46,6 +46,12 @@ class Fingerprint:
     def adding(self, parts: Mapping[str, str]) -> Fingerprint:
         """Returns the same with more parts."""
         return dataclasses.replace(self, parts={**self.parts, **parts})
+
+    def of_modalities(self, modalities: Collection[str]) -> Fingerprint:
+        """Returns the same without the arrays of other modalities."""
+        used = {f"DATA_{name}/{name}_*" for name in modalities}
+        parts = {k: v for k, v in self.parts.items() if not k.startswith("DATA_") or k in used}
+        return dataclasses.replace(self, parts=parts)
 
     def differing(self, other: Mapping[str, str]) -> list[str]:
         """Names the parts in which `other`, the parts of another one, differs."""

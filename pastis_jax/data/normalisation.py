@@ -62,7 +62,8 @@ def normalise(series: Series, modality: Modality, moments: tuple[np.ndarray, np.
     if series.pixels is not None:
         where = where & np.asarray(series.pixels)[:, None, :, None]
     mean, std = moments
-    seen = values[np.broadcast_to(where[..., 0], values.shape[:-1])]
+    counted = np.broadcast_to(where[..., 0], values.shape[:-1])
+    seen = values.reshape(-1, c) if counted.all() else values[counted]
     if not np.isfinite(seen).all():
         raise ValueError(f"values of {modality.name} are not finite at a valid date")
     if seen.size and (fault := _other_unit(seen, modality, mean)):
@@ -81,12 +82,13 @@ def _other_unit(values: np.ndarray, modality: Modality, mean: np.ndarray) -> str
 
     A few pixels may be darker than any whole parcel: reflectance is judged by that of training.
     """
+    low, high, trained = float(values.min()), float(values.max()), float(mean.max())
     if modality.plausible is not None or "reflectance" not in modality.unit:
         # What the model was trained on may itself have been out of the ordinary.
-        return None if implausible(mean[None], modality) else implausible(values, modality)
-    trained, highest, middle = float(mean.max()), float(values.max()), float(np.median(values))
-    if highest < trained / 100:
-        return f"the largest value is {highest:g}, in training the mean was {trained:g}"
-    if middle > trained * 100:
-        return f"half of the values exceed {middle:g}, in training the mean was {trained:g}"
+        odd = implausible(mean[None], float(mean.min()), trained, modality)
+        return None if odd else implausible(values, low, high, modality)
+    if high < trained / 100:
+        return f"the largest value is {high:g}, in training the mean was {trained:g}"
+    if (average := float(values.mean())) > trained * 100:
+        return f"the mean is {average:g}, in training it was {trained:g}"
     return None

@@ -395,7 +395,6 @@ def _refuse_other_models(tensors: Mapping[str, np.ndarray], file: pathlib.Path) 
         fault = "this is a panoptic model (U-TAE and PaPs)"
         raise UserError(fault, where=file, remedy="open it with load_paps")
     if not any(name.startswith("temporal_encoder.attention_heads.") for name in tensors):
-        fault = (
-            f"this is no U-TAE; its first tensors are {', '.join(sorted(tensors)[:3]) or 'none'}"
-        )
+        first = ", ".join(sorted(tensors)[:3]) or "none"
+        fault = f"this is no U-TAE; its first tensors are {first}"
         raise UserError(fault, where=file, remedy="give a U-TAE that train_semantic.py saved")

@@ -84,7 +84,12 @@ class Run:
         """
         file = self.folder / "result.json"
         try:
-            return dict(json.loads(file.read_text(encoding="utf-8")))
+            content = dict(json.loads(file.read_text(encoding="utf-8")))
+            if lacking := {"test", "fold", "seed"} - content.keys():
+                raise ValueError(f"it lacks {', '.join(sorted(lacking))}")
+            if lacking := {*self.task.scores} - dict(content["test"]).keys():
+                raise ValueError(f"its test lacks {', '.join(sorted(lacking))}")
+            return content
         except (OSError, ValueError, TypeError, RecursionError) as error:
             remedy = "copy the run again"
             raise UserError(f"cannot be read ({error})", where=file, remedy=remedy) from error
@@ -140,7 +145,7 @@ class Run:
                     raise ValueError(f"{name}: {field} have shape {got}, not {expected}")
         return self.modalities
 
-    @property
+    @functools.cached_property
     def _axes(self) -> str:
         """Letters of the axes of a series' values."""
         return "btsc" if self.task.example()[self.modalities[0]].pixels is not None else "bthwc"

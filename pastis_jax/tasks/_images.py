@@ -10,7 +10,6 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from pastis_jax import viz
-from pastis_jax.data.assignment import Assignment
 from pastis_jax.data.cache import Fingerprint
 from pastis_jax.data.class_mapping import ClassMapping
 from pastis_jax.data.dataset import Dataset, Fold
@@ -158,13 +157,12 @@ class ImageTask(Task):
     ) -> PatchSplits:
         """Prepares and opens patches; with panoptic targets where the task, or `targets`, wants."""
         targets = cls.targets if targets is None else targets
-        lists = None if options.split_lists is None else Assignment.read(options.split_lists)
         prepared = prepare_patches(
             root,
             modalities=spec.modalities,
             cache=options.cache_dir,
             compute_statistics=options.compute_statistics if norms else None,
-            assignment=lists,
+            assignment=options.assignment(),
         )
         dataset = prepared.dataset
         folds = folds_of(dataset, options.fold)

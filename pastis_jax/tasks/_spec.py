@@ -6,6 +6,7 @@ import dataclasses
 import pathlib
 from collections.abc import Callable
 
+from pastis_jax.data.assignment import Assignment
 from pastis_jax.data.dataset import Dataset, Fold
 from pastis_jax.errors import refuse
 from pastis_jax.models.encoders import Halves
@@ -104,6 +105,10 @@ class RecordOptions:
         refuse("fold", self.fold < 1, f"got {self.fold}", "give 1 or more")
         both = self.split_lists is not None and self.fold != 1
         refuse("fold", both, "lists of samples have no folds", "leave it out")
+
+    def assignment(self) -> Assignment | None:
+        """Reads the lists of samples, if there are any."""
+        return None if self.split_lists is None else Assignment.read(self.split_lists)
 
 
 def folds_of(dataset: Dataset, run: int) -> dict[str, tuple[Fold, ...]]:

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from pastis_jax.data.assignment import Assignment
 from pastis_jax.data.class_mapping import ClassMapping
 from pastis_jax.data.metadata import GEOMETRIC_FEATURES
 from pastis_jax.data.pixel_sets.encoding import PixelSetEncoding
@@ -104,13 +103,12 @@ class ParcelTask(Classifier):
         norms: bool = True,
     ) -> Splits:
         """Prepares and opens pixel sets."""
-        lists = None if options.split_lists is None else Assignment.read(options.split_lists)
         prepared = prepare_pixel_sets(
             root,
             modalities=spec.modalities,
             cache=options.cache_dir,
             compute_statistics=options.compute_statistics if norms else None,
-            assignment=lists,
+            assignment=options.assignment(),
         )
         dataset = prepared.dataset
         folds = folds_of(dataset, options.fold)

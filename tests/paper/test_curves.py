@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import functools
 
+import drawn
 import numpy as np
-import pytest
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from experiments.paper import pictures
 from experiments.paper.pictures import curves
@@ -17,16 +16,7 @@ NAMES = [crop.name for crop in CLASSES]
 COLOURS = [crop.colour for crop in CLASSES]
 
 
-@pytest.fixture
-def figure_of(monkeypatch):
-    def draw(function, *args, **texts):
-        figures = []
-        monkeypatch.setattr(curves, "save", lambda figure, path: figures.append(figure))
-        function(*args, "picture.png", **texts)
-        FigureCanvasAgg(figures[0]).draw()
-        return figures[0]
-
-    return draw
+figure_of = drawn.fixture(curves)
 
 
 def test_validation_curves_of_many_runs(figure_of):

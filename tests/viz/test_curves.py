@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import drawn
 import numpy as np
 import pytest
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from pastis_jax import viz
 from pastis_jax.data.pastis_r import PASTIS_R
@@ -15,16 +15,7 @@ NAMES = [crop.name for crop in CLASSES[:VOID]]
 COLOURS = [crop.colour for crop in CLASSES[:VOID]]
 
 
-@pytest.fixture
-def figure_of(monkeypatch):
-    def draw(function, *args, **texts):
-        figures = []
-        monkeypatch.setattr(curves, "save", lambda figure, path: figures.append(figure))
-        function(*args, "picture.png", **texts)
-        FigureCanvasAgg(figures[0]).draw()
-        return figures[0]
-
-    return draw
+figure_of = drawn.fixture(curves)
 
 
 @pytest.mark.parametrize("dtype", [np.int32, np.float64])

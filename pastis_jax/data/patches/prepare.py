@@ -101,7 +101,6 @@ def prepare_patches(
     facts, computed = read["facts"], None
     if compute_statistics:
         computed = statistics_from_json(read["statistics"], dataset)
-    used = {f"DATA_{m}/{m}_*" for m in modalities}
     return PreparedPatches(
         folder=folder,
         modalities=modalities,
@@ -114,9 +113,8 @@ def prepare_patches(
         },
         most_instances=max(facts["most_instances"], 1),
         fold_statistics=computed or published,
-        fingerprint=Fingerprint(
-            {k: v for k, v in identity.parts.items() if not k.startswith("DATA_") or k in used}
-            | dict(fingerprint(root, files=norms.values()).parts)
+        fingerprint=identity.of_modalities(modalities).adding(
+            fingerprint(root, files=norms.values()).parts
         ),
     )
 

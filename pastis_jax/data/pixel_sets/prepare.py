@@ -100,7 +100,6 @@ def prepare_pixel_sets(
     computed = None
     if compute_statistics:
         computed = statistics_from_json(info.metadata["statistics"], dataset)
-    used = {name: digest for name, digest in arrays.parts.items() if _is_of(name, modalities)}
     return PreparedPixelSets(
         root=root,
         dataset=dataset,
@@ -113,14 +112,11 @@ def prepare_pixel_sets(
         },
         geometric_features=info.metadata["geometric_features"],
         fold_statistics=computed or published,
-        fingerprint=Fingerprint({**used, **fingerprint(root, files=norms.values()).parts}),
+        fingerprint=arrays.of_modalities(modalities).adding(
+            fingerprint(root, files=norms.values()).parts
+        ),
         info=info,
     )
-
-
-def _is_of(part: str, modalities: Sequence[str]) -> bool:
-    """Whether a part of the fingerprint counts for a run of `modalities`."""
-    return not part.startswith("DATA_") or part.split("/")[0].removeprefix("DATA_") in modalities
 
 
 @dataclasses.dataclass(frozen=True)
