@@ -121,3 +121,14 @@ def test_what_is_neither_ends_with_code_2(tmp_path, what, capsys):
     error = capsys.readouterr().err
     assert error.startswith(f"error: {tmp_path / what}: ")
     assert error.count("\n") == 1
+
+
+def test_where_no_picture_can_be_written_is_told_before_all_is_read(pixel_sets, tmp_path, capsys):
+    file = tmp_path / "file"
+    file.write_text("mine")
+    assert look(pixel_sets, "--out", str(file)) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.startswith(f"error: --out: cannot write in {file}")
+    assert printed.err.count("\n") == 1
+    assert file.read_text() == "mine"

@@ -476,6 +476,12 @@ def test_an_unfinished_run_is_not_called_damaged(trained, tmp_path, capsys):
     out = " ".join(capsys.readouterr().out.replace("│", " ").split())
     assert "this run is not finished; its command, given again, continues it" in out
     assert "0 damaged, 1 odd" in out
+    with pytest.raises(SystemExit) as stopped:
+        main(["inspect", str(folder), "--out", str(tmp_path / "pictures")])
+    assert stopped.value.code == 2
+    assert capsys.readouterr().err.startswith(
+        "error: --out: the pictures of a run are in its folder"
+    )
 
 
 def test_damaged_weights_are_refused(trained, tmp_path):

@@ -18,7 +18,7 @@ from pastis_jax.cli import console
 from pastis_jax.cli.config import import_plugins
 from pastis_jax.data import layout
 from pastis_jax.data.inspection import Finding, Inspection, inspect_data
-from pastis_jax.errors import UserError
+from pastis_jax.errors import ArgumentError, UserError, refuse
 from pastis_jax.runs import Run, open_run
 from pastis_jax.viz import inspection as pictures
 
@@ -61,7 +61,15 @@ def run(given: Arguments) -> bool:
     import_plugins(given.plugin)
     folder = layout.resolve(given.folder)
     if (folder / "run.json").exists() or (folder / "config.json").exists():
+        drawn = "the pictures of a run are in its folder"
+        refuse("out", given.out is not None, drawn, "leave it out")
         return _inspect_run(folder, given.all)
+    if given.out is not None:
+        try:
+            given.out.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            fault, remedy = f"cannot write in {given.out} ({error.strerror})", "give another folder"
+            raise ArgumentError(fault, argument="out", remedy=remedy) from error
     inspection = inspect_data(folder)
     screen = _screen()
     screen.print(_overview(inspection))
@@ -144,12 +152,11 @@ def _tell(screen: Console, findings: Sequence[Finding], every: bool) -> None:
 
 
 def draw(inspection: Inspection, folder: pathlib.Path) -> None:
-    """Draws the pictures of an inspection into a folder.
+    """Draws the pictures of an inspection into a folder that is there.
 
     Raises:
       OSError: If they cannot be written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     counts = {name: sensed.months for name, sensed in inspection.sensed.items()}
     pictures.months(counts, sum(inspection.samples.values()), folder / "dates.png")
     pictures.classes(inspection.counts, inspection.dataset, inspection.unit, folder / "classes.png")
