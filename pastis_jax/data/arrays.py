@@ -4,51 +4,28 @@ from __future__ import annotations
 
 import functools
 import pathlib
-import threading
 
 import numpy as np
 
 from pastis_jax.data.dataset import Modality
 from pastis_jax.data.metadata import PATCH_METADATA
+from pastis_jax.data.npy import StoredArray
+from pastis_jax.data.reading import restore
 from pastis_jax.errors import DataError
 
-RESTORE = "copy the file again from the archive"
 _LARGEST_REFLECTANCE = np.iinfo(np.int16).max
 _LOUDEST = 100.0
 """Largest backscatter of a scene, dB."""
 _BRIGHTEST = 10.0
 """Largest mean backscatter of a scene, linear power."""
 
-# NumPy parses headers by ast.literal_eval, which up to Python 3.11.7 fails now and then when two
-# threads are in it (SystemError: AST constructor recursion depth mismatch).
-_one_thread = threading.Lock()
-
-
-def load_array(file: pathlib.Path, *, mapped: bool = False) -> np.ndarray:
-    """Reads one `.npy` array, and nothing else: no pickle, no archive.
-
-    Args:
-      file: The file.
-      mapped: Whether to map it into memory, so that only what is sliced out of it is read.
-
-    Raises:
-      DataError: If the file is missing, truncated or no array.
-    """
-    try:
-        if mapped:
-            with _one_thread:
-                return np.lib.format.open_memmap(file, mode="r")
-        with _one_thread, file.open("rb") as stream:
-            return np.lib.format.read_array(stream, allow_pickle=False)
-    except FileNotFoundError:
-        raise DataError("file not found", where=file, remedy=RESTORE) from None
-    except (OSError, ValueError, EOFError, SyntaxError) as error:
-        fault = f"not a readable .npy array, truncated perhaps ({error})"
-        raise DataError(fault, where=file, remedy=RESTORE) from error
-
 
 def check_series_shape(
-    values: np.ndarray, axes: tuple[str, ...], modality: Modality, dates: int, file: pathlib.Path
+    values: np.ndarray | StoredArray,
+    axes: tuple[str, ...],
+    modality: Modality,
+    dates: int,
+    file: pathlib.Path,
 ) -> None:
     """Refuses a series of another shape than the modality and the metadata say.
 
@@ -64,9 +41,9 @@ def check_series_shape(
     """
     if values.ndim != len(axes):
         fault = f"shape {values.shape} where ({', '.join(axes)}) is expected"
-        raise DataError(fault, where=file, remedy=RESTORE)
+        raise DataError(fault, where=file, remedy=restore(file))
     if values.dtype.kind not in "iuf":
-        raise DataError(f"dtype {values.dtype} is not numeric", where=file, remedy=RESTORE)
+        raise DataError(f"dtype {values.dtype} is not numeric", where=file, remedy=restore(file))
     if values.shape[1] != len(modality.channels):
         fault = f"{values.shape[1]} channels where {modality.name} has {len(modality.channels)}"
         remedy = f"store {', '.join(modality.channels)} on the second axis"

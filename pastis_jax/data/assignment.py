@@ -10,8 +10,9 @@ import pathlib
 from collections.abc import Iterable, Mapping
 
 from pastis_jax.data.dataset import SPLITS, Dataset
-from pastis_jax.data.layout import resolve, unique
+from pastis_jax.data.layout import resolve
 from pastis_jax.data.metadata import Identifier, parse_identifier
+from pastis_jax.data.reading import read_json
 from pastis_jax.errors import DataError
 
 _FORM = 'write {"train": [...], "val": [...], "test": [...]}, lists of identifiers'
@@ -37,12 +38,7 @@ class Assignment:
           DataError: If the file is missing, not of this form, or has a sample twice.
         """
         path = resolve(path)
-        try:
-            content = json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=unique)
-        except FileNotFoundError:
-            raise DataError("file not found", where=path, remedy=_FORM) from None
-        except (OSError, ValueError, RecursionError) as error:
-            raise DataError(f"not a JSON file ({error})", where=path, remedy=_FORM) from error
+        content = read_json(path, what="a JSON file", remedy=_FORM)
         if not isinstance(content, dict) or content.keys() != {*SPLITS}:
             raise DataError(f"not an object of {', '.join(SPLITS)}", where=path, remedy=_FORM)
         split: dict[Identifier, str] = {}

@@ -7,8 +7,10 @@ import dataclasses
 import hashlib
 import os
 import pathlib
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 
+from pastis_jax.data.reading import PLAIN, open_regular
 from pastis_jax.errors import DataError
 
 
@@ -77,7 +79,8 @@ def fingerprint(
       root: The folder.
       files: Its files whose contents count; one that is missing counts as such.
       folders: Its folders of arrays, and the word their files' names begin with, as in
-        ``<word>_<id>.npy``; other files in them do not count.
+        ``<word>_<id>.npy``; other files in them, copies that some program named say, do not
+        count.
       whole: The same for folders in which the whole content of every array counts.
 
     Raises:
@@ -86,8 +89,7 @@ def fingerprint(
     parts, total = {}, 0
     try:
         for name in files:
-            exists = (root / name).exists()
-            parts[name] = _digest((root / name).read_bytes()) if exists else "missing"
+            parts[name] = _of_file(root / name)
         for chosen, every in ((folders, False), (whole, True)):
             for folder, word in chosen:
                 parts[f"{folder}/{word}_*"], size = _of_arrays(root / folder, word, every=every)
@@ -98,34 +100,35 @@ def fingerprint(
     return Fingerprint(parts, total)
 
 
+def _of_file(file: pathlib.Path) -> str:
+    try:
+        with open_regular(file) as stream:
+            return hashlib.sha256(stream.readall()).hexdigest()[:16]
+    except FileNotFoundError:
+        return "missing"
+
+
 def _of_arrays(folder: pathlib.Path, word: str, *, every: bool) -> tuple[str, int]:
     """Digest of a folder of arrays, and about their size (B)."""
+    pattern = re.compile(rf"{re.escape(word)}_-?{PLAIN}\.npy")
     with os.scandir(folder) as entries:
-        names = sorted(
-            entry.name
-            for entry in entries
-            if entry.name.startswith(f"{word}_") and entry.name.endswith(".npy")
-        )
+        names = sorted(entry.name for entry in entries if pattern.fullmatch(entry.name))
     digest = hashlib.sha256("\n".join(names).encode())
     count = len(names) if every else min(SAMPLED, len(names))
-    sample, size = [names[number * len(names) // count] for number in range(count)], 0
+    sample, total = [names[number * len(names) // count] for number in range(count)], 0
     for name in sample:
-        with (folder / name).open("rb") as file:
-            end = file.seek(0, os.SEEK_END)
-            size += end
+        with open_regular(folder / name) as file:
+            size = file.seek(0, os.SEEK_END)
+            total += size
             file.seek(0)
-            digest.update(f"{name} {end}".encode())
-            if every or end <= 2 * _EDGE:
-                digest.update(file.read())
+            digest.update(f"{name} {size}".encode())
+            if every or size <= 2 * _EDGE:
+                digest.update(file.readall())
             else:
                 digest.update(file.read(_EDGE))
-                file.seek(end - _EDGE)
-                digest.update(file.read())
-    return digest.hexdigest()[:16], round(size * len(names) / max(count, 1))
-
-
-def _digest(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()[:16]
+                file.seek(size - _EDGE)
+                digest.update(file.readall())
+    return digest.hexdigest()[:16], round(total * len(names) / max(count, 1))
 
 
 @contextlib.contextmanager

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from pastis_jax.data.dataset import CropClass, Nomenclature
-from pastis_jax.data.layout import resolve, unique
+from pastis_jax.data.layout import resolve
+from pastis_jax.data.reading import read_json
 from pastis_jax.errors import DataError
 
 _FORM = 'write {"Cereals": ["Soft winter wheat", 4], "Void": ["Orchard"]}, names or codes'
@@ -108,12 +109,7 @@ class ClassMapping:
           DataError: If the file is missing, not of this form, or puts a class in two groups.
         """
         path = resolve(path)
-        try:
-            groups = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=unique)
-        except FileNotFoundError:
-            raise DataError("file not found", where=path, remedy=_FORM) from None
-        except (OSError, ValueError) as error:
-            raise DataError(f"not a JSON file ({error})", where=path, remedy=_FORM) from error
+        groups = read_json(path, what="a JSON file", remedy=_FORM)
         try:
             return _mapping(nomenclature, _groups(groups, nomenclature))
         except ValueError as error:

@@ -22,10 +22,10 @@ from pastis_jax.data.dataset import (
     Picture,
     refuse,
 )
-from pastis_jax.data.layout import unique
+from pastis_jax.data.reading import DATASET_FILE as FILE
+from pastis_jax.data.reading import read_json
 from pastis_jax.errors import DataError
 
-FILE = "dataset.json"
 FORMAT = 1
 """Version of the file's form."""
 
@@ -109,14 +109,10 @@ def read(file: str | os.PathLike[str]) -> Dataset:
       DataError: In one line, naming the file and the field.
     """
     file, remedy = pathlib.Path(file), "correct it; docs/data.md has an example"
+    content = read_json(file, what="JSON", remedy=remedy)
     try:
-        text = file.read_text(encoding="utf-8-sig")
-        return from_json(json.loads(text, object_pairs_hook=unique))
-    except FileNotFoundError:
-        raise DataError("file not found", where=file, remedy=remedy) from None
-    except (json.JSONDecodeError, UnicodeError, RecursionError) as error:
-        raise DataError(f"not JSON ({error})", where=file, remedy=remedy) from error
-    except (OSError, ValueError) as error:
+        return from_json(content)
+    except ValueError as error:
         raise DataError(str(error), where=file, remedy=remedy) from error
 
 

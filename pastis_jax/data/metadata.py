@@ -6,14 +6,12 @@ package knows how they are written.
 
 from __future__ import annotations
 
-import ast
 import collections
 import csv
 import dataclasses
 import datetime
 import functools
-import json
-import math
+import io
 import pathlib
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -22,6 +20,8 @@ from typing import Any
 import numpy as np
 
 from pastis_jax.data.dataset import Code, Dataset, Fold
+from pastis_jax.data.reading import PLAIN, integer, read_json, read_text, restore, shown
+from pastis_jax.data.reading import number as read_number
 from pastis_jax.errors import DataError
 
 PATCH_METADATA = "metadata.geojson"
@@ -30,7 +30,6 @@ PARCEL_COLUMNS = ("ID_PARCEL", "ID_PATCH", "Label", "Fold")
 GEOMETRIC_FEATURES = ("GF_perimeter", "GF_pixels", "GF_cover", "GF_ratio")
 """Columns that describe a parcel's outline; all of them or none."""
 
-_RESTORE = "restore the official file from the PASTIS-R archive"
 Identifier = int | str
 """Of a parcel or patch: a 64-bit integer, or text that can be part of a file's name."""
 
@@ -91,14 +90,13 @@ def read_patches(
         that is not the dataset's or a date that is not a calendar day.
     """
     modalities = tuple(modalities)
+    what, remedy = "a GeoJSON feature collection", restore(file)
+    content = read_json(file, what=what, remedy=remedy)
     try:
-        features = json.loads(file.read_text(encoding="utf-8"))["features"]
-        properties = [feature["properties"] for feature in features]
-    except FileNotFoundError:
-        raise DataError("file not found", where=file, remedy=_RESTORE) from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        fault = f"not a GeoJSON feature collection ({type(error).__name__}: {error})"
-        raise DataError(fault, where=file, remedy=_RESTORE) from error
+        properties = [feature["properties"] for feature in content["features"]]
+    except (KeyError, TypeError) as error:
+        fault = f"not {what} ({type(error).__name__}: {error})"
+        raise DataError(fault, where=file, remedy=remedy) from error
 
     start, patches = dataset.season_start.toordinal(), {}
     for entry in properties:
@@ -107,13 +105,13 @@ def read_patches(
             patch = Patch(
                 id=identifier,
                 fold=_fold(entry["Fold"], dataset, f"patch {identifier}", file),
-                tile=str(entry.get("TILE") or ""),
+                tile=_text(entry.get("TILE")),
                 days={m: parse_days(entry[f"dates-{m}"], start) for m in modalities},
             )
         except KeyError as error:
             fault = f"patch {_name(entry)} has no property {error}"
-            raise DataError(fault, where=file, remedy=_RESTORE) from error
-        except (ValueError, TypeError, AttributeError, SyntaxError) as error:
+            raise DataError(fault, where=file, remedy=remedy) from error
+        except (ValueError, TypeError, AttributeError) as error:
             fault = f"patch {_name(entry)} cannot be parsed ({error})"
             remedy = 'write dates as {"0": 20180924, ...}, identifiers as integers or plain text'
             raise DataError(fault, where=file, remedy=remedy) from error
@@ -130,7 +128,7 @@ def _fold(value: Any, dataset: Dataset, whose: str, file: pathlib.Path) -> Fold:
     except KeyError:
         known = ", ".join(map(str, dataset.folds))
         remedy = f"folds are {known}; correct it"
-        raise DataError(f"{whose} has fold {value}", where=file, remedy=remedy) from None
+        raise DataError(f"{whose} has fold {_said(value)}", where=file, remedy=remedy) from None
 
 
 def parse_identifier(value: Any) -> Identifier:
@@ -140,19 +138,19 @@ def parse_identifier(value: Any) -> Identifier:
       ValueError: If it is no 64-bit integer and no text that can be part of a file's name.
     """
     if isinstance(value, bool) or not isinstance(value, int | float | str):
-        raise ValueError(f"{value} is no identifier")
+        raise ValueError(f"{shown(value)} is no identifier")
     text = str(value).strip()
-    if re.fullmatch(r"-?(0|[1-9]\d*)(\.0+)?", text):
+    if re.fullmatch(r"-?(0|[1-9][0-9]{0,99})(\.0+)?", text):
         number = int(text.partition(".")[0])
         if not -(2**63) <= number < 2**63:
             raise ValueError(f"{text} is beyond 64 bits")
         return number
     if isinstance(value, float) or not _PLAIN.fullmatch(text):
-        raise ValueError(f"{text!r} is no identifier: letters, digits, dot, dash, underscore")
+        raise ValueError(f"{shown(text)} is no identifier: letters, digits, dot, dash, underscore")
     return text
 
 
-_PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
+_PLAIN = re.compile(PLAIN)
 
 
 def parse_days(dates: Mapping[str, int] | str, start: int) -> np.ndarray:
@@ -169,17 +167,36 @@ def parse_days(dates: Mapping[str, int] | str, start: int) -> np.ndarray:
       ValueError: If there is no date or one is not a calendar day.
     """
     if isinstance(dates, str):
-        dates = ast.literal_eval(dates)  # also reads JSON: keys and values are plain literals
+        dates = _listed(dates)
     if not isinstance(dates, Mapping) or not dates:
         raise ValueError("dates must be a non-empty dict")
-    return np.array([_ordinal(dates[key]) - start for key in sorted(dates, key=int)], np.int32)
+    numbers = {integer(key): key for key in dates}
+    if len(numbers) < len(dates):
+        raise ValueError("a number of a date stands twice")
+    return np.array([_ordinal(dates[numbers[n]]) - start for n in sorted(numbers)], np.int32)
+
+
+_WORD = r"""\s*("[^"]*"|'[^']*'|[^\s,:{}"']+)\s*"""
+_DATE = f"{_WORD}:{_WORD}"
+_DATES = re.compile(rf"\s*\{{{_DATE}(,{_DATE})*,?\s*\}}\s*")
+
+
+def _listed(text: str) -> dict[str, str]:
+    """Reads the text of a dict of dates, as Python or JSON writes it."""
+    if not _DATES.fullmatch(text):
+        raise ValueError(f"{shown(text)} is not a dict of dates")
+    pairs = [[word.strip("\"'") for word in pair] for pair in re.findall(_DATE, text)]
+    dates = dict(pairs)
+    if len(dates) < len(pairs):
+        raise ValueError("a number of a date stands twice")
+    return dates
 
 
 @functools.lru_cache(maxsize=4096)
 def _ordinal(date: int | str) -> int:
-    text = str(_integer(date))
+    text = str(integer(date))
     if len(text) != 8:
-        raise ValueError(f"date {date} is not YYYYMMDD")
+        raise ValueError(f"date {shown(date)} is not YYYYMMDD")
     return datetime.date(int(text[:4]), int(text[4:6]), int(text[6:])).toordinal()
 
 
@@ -201,28 +218,48 @@ def read_parcels(
         holds a label or fold that is not the dataset's, the background, a feature that is not
         finite or a patch that is not among `patches`.
     """
-    try:
-        with file.open(newline="", encoding="utf-8-sig") as stream:
-            reader = csv.DictReader(stream)
-            columns = reader.fieldnames or ()
-            rows = list(reader)
-    except FileNotFoundError:
-        raise DataError("file not found", where=file, remedy=_RESTORE) from None
-    except (OSError, ValueError, csv.Error) as error:
-        raise DataError(f"not a CSV file ({error})", where=file, remedy=_RESTORE) from error
+    columns, rows = _read_table(file)
     features = GEOMETRIC_FEATURES if {*columns} & {*GEOMETRIC_FEATURES} else ()
-    if absent := [name for name in (*PARCEL_COLUMNS, *features) if name not in columns]:
-        raise DataError(f"no column {', '.join(absent)}", where=file, remedy=_RESTORE)
+    wanted, remedy = (*PARCEL_COLUMNS, *features), restore(file)
+    if absent := [name for name in wanted if name not in columns]:
+        raise DataError(f"no column {', '.join(absent)}", where=file, remedy=remedy)
+    if twice := [name for name in wanted if columns.count(name) > 1]:
+        raise DataError(f"column {twice[0]} stands twice", where=file, remedy="remove one of them")
     if not rows:
-        raise DataError("lists no parcel", where=file, remedy=_RESTORE)
+        raise DataError("lists no parcel", where=file, remedy=remedy)
 
     shared = {"features": features, "file": file, "dataset": dataset, "patches": patches}
-    parcels = tuple(_parcel(row, number, **shared) for number, row in enumerate(rows, start=2))
+    parcels = tuple(_parcel(row, number, **shared) for number, row in rows)
     twice, count = collections.Counter(parcel.id for parcel in parcels).most_common(1)[0]
     if count > 1:
         fault = f"parcel {twice} is listed {count} times"
         raise DataError(fault, where=file, remedy="keep one line per parcel")
     return parcels
+
+
+def _read_table(file: pathlib.Path) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
+    """Reads the columns of a CSV file, and its rows with the numbers of their lines."""
+    what, remedy = "a CSV file", restore(file)
+    text = read_text(file, what=what, remedy=remedy)
+    try:
+        reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+        columns = next(reader, [])
+        rows = [(reader.line_num, row) for row in reader if row]
+    except csv.Error as error:
+        raise DataError(f"not {what} ({error})", where=file, remedy=remedy) from error
+    for other, name in ((";", "semicolons"), ("\t", "tabs")):
+        if len(columns) == 1 and PARCEL_COLUMNS[0] in columns[0].split(other)[:-1]:
+            fault = f"its columns are separated by {name}, not by commas"
+            remedy = "write it with commas between columns, and points in numbers"
+            raise DataError(fault, where=file, remedy=remedy)
+    for line, row in rows:
+        # With a field too many, values would stand under other columns.
+        if len(row) != len(columns):
+            whose = dict(zip(columns, row, strict=False)).get(PARCEL_COLUMNS[0], "?")
+            fault = f"{len(row)} fields where there are {len(columns)} columns"
+            fault = f"line {line}, parcel {_said(whose)}: cannot be parsed ({fault})"
+            raise DataError(fault, where=file, remedy="correct the line")
+    return columns, [(line, dict(zip(columns, row, strict=True))) for line, row in rows]
 
 
 def _parcel(
@@ -235,15 +272,15 @@ def _parcel(
     patches: Mapping[Identifier, Patch],
 ) -> Parcel:
     """Checks one line of the parcel table."""
-    whose = f"line {number}, parcel {row['ID_PARCEL']}"
+    whose = f"line {number}, parcel {_said(row['ID_PARCEL'])}"
 
     def error(fault: str, remedy: str) -> DataError:
         return DataError(f"{whose}: {fault}", where=file, remedy=remedy)
 
     try:
         identifier, patch = (parse_identifier(row[name]) for name in ("ID_PARCEL", "ID_PATCH"))
-        outline = np.array([float(row[name]) for name in features], np.float32)
-    except (ValueError, TypeError) as cause:
+        outline = np.array([read_number(row[name].strip()) for name in features])
+    except ValueError as cause:
         raise error(f"cannot be parsed ({cause})", "correct the line") from cause
     fold = _fold(row["Fold"], dataset, f"{whose}:", file)
     label = _label(row["Label"], dataset, error)
@@ -252,9 +289,9 @@ def _parcel(
     if patches[patch].fold != fold:
         fault = f"fold {fold}, but its patch has fold {patches[patch].fold}"
         raise error(fault, "correct one: a patch split over folds leaks into the test")
-    if not (np.isfinite(outline).all() and (outline >= 0).all()):
+    if not ((outline >= 0) & (outline <= np.finfo(np.float32).max)).all():
         raise error("geometric features are not finite or negative", "correct the GF_ columns")
-    return Parcel(identifier, patch, label, fold, outline)
+    return Parcel(identifier, patch, label, fold, outline.astype(np.float32))
 
 
 def _label(code: Code, dataset: Dataset, error: Callable[[str, str], DataError]) -> int:
@@ -267,28 +304,24 @@ def _label(code: Code, dataset: Dataset, error: Callable[[str, str], DataError])
             entry.code for entry in nomenclature.classes if entry.code != nomenclature.background
         ]
         remedy = f"labels are {', '.join(map(str, codes))}"
-        raise error(f"unknown label {code}", remedy) from None
+        raise error(f"unknown label {_said(code)}", remedy) from None
     if label == nomenclature.background_number:
         name = nomenclature.classes[label].name
         raise error(f"label {code} is {name}, which no parcel is", "correct the line")
     return label
 
 
-def _integer(value: Any) -> int:
-    """Reads 3, "3" and "3.0" alike (tables that went through floats keep the ".0")."""
-    if isinstance(value, bool):
-        raise ValueError(f"{value} is not an integer")
-    try:
-        return int(value) if not isinstance(value, float) else _whole(value)
-    except ValueError:
-        return _whole(float(value))
+def _text(value: Any) -> str:
+    """The name of a tile: text, a number or nothing."""
+    if not isinstance(value, str | int | float | None):
+        raise ValueError("TILE is no text")
+    return str(value or "")
 
 
-def _whole(value: float) -> int:
-    if not math.isfinite(value) or not value.is_integer():
-        raise ValueError(f"{value} is not an integer")
-    return int(value)
+def _said(value: Any) -> str:
+    """A value for a message, without quotes."""
+    return shown(value).strip("'")
 
 
 def _name(entry: Any) -> Any:
-    return entry.get("ID_PATCH", "?") if isinstance(entry, Mapping) else "?"
+    return _said(entry.get("ID_PATCH", "?")) if isinstance(entry, Mapping) else "?"

@@ -13,6 +13,7 @@ from pastis_jax.data.dataset import (
     Picture,
 )
 from pastis_jax.data.dataset_file import FILE, read
+from pastis_jax.data.reading import is_own
 from pastis_jax.errors import DataError
 
 _CLASSES = (
@@ -90,4 +91,4 @@ def describe(
     if not root.is_dir():
         fault = "not a folder" if root.exists() else "folder not found"
         raise DataError(fault, where=root, remedy=remedy)
-    return read(root / FILE) if (root / FILE).exists() else PASTIS_R
+    return read(root / FILE) if is_own(root) else PASTIS_R

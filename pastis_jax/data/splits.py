@@ -16,6 +16,7 @@ from pastis_jax.data.cache import Fingerprint
 from pastis_jax.data.class_mapping import ClassMapping
 from pastis_jax.data.dataset import Dataset, Fold
 from pastis_jax.data.metadata import Identifier
+from pastis_jax.data.npy import parts
 from pastis_jax.data.patches.encoding import PatchEncoding
 from pastis_jax.types import Batch
 
@@ -144,7 +145,7 @@ class PatchSplits(Splits):
         Of many dates, it shows neither clouds nor speckle. NaN where nothing was observed.
         """
         used = self.dates_in_use(record, modality)
-        chosen = record[modality]["values"][used].astype(np.float32)
+        chosen = np.stack([*parts(record[modality]["values"], used)]).astype(np.float32)
         missing = self.dataset[modality].missing(chosen)
         if missing is None or not missing.any():
             return np.median(chosen, axis=0).transpose(1, 2, 0)

@@ -8,13 +8,15 @@ enters.
 
 from __future__ import annotations
 
-import json
+import os
 import pathlib
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from pastis_jax.data.dataset import Dataset, Fold, Modality
+from pastis_jax.data.reading import read_json
 from pastis_jax.errors import DataError
 
 FoldStatistics = Mapping[Fold, tuple[np.ndarray, np.ndarray]]
@@ -90,20 +92,18 @@ def fold_statistics_from_norm(
         are not one finite mean and one positive standard deviation per channel.
     """
     channels = len(modality.channels)
+    if not os.path.lexists(file):
+        fault = f"no normalisation statistics of {modality.name}"
+        raise DataError(fault, where=file, remedy=_COMPUTE)
+    content = read_json(file, what="normalisation statistics", remedy=_COMPUTE)
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
         statistics = {
-            fold: tuple(
-                np.array(content[f"Fold_{fold}"][key], np.float64) for key in ("mean", "std")
-            )
+            fold: tuple(_numbers(content[f"Fold_{fold}"][key], key) for key in ("mean", "std"))
             for fold in folds
         }
-    except FileNotFoundError:
-        fault = f"no normalisation statistics of {modality.name}"
-        raise DataError(fault, where=file, remedy=_COMPUTE) from None
     except KeyError as error:
         raise DataError(f"lacks {error}", where=file, remedy=_COMPUTE) from error
-    except (OSError, ValueError, TypeError) as error:
+    except (ValueError, TypeError, OverflowError) as error:
         fault = f"not normalisation statistics ({error})"
         raise DataError(fault, where=file, remedy=_COMPUTE) from error
     for fold, (mean, std) in statistics.items():
@@ -114,6 +114,15 @@ def fold_statistics_from_norm(
             fault = f"Fold_{fold} holds a std that is not positive or a number that is not finite"
             raise DataError(fault, where=file, remedy=_COMPUTE)
     return statistics
+
+
+def _numbers(values: Any, name: str) -> np.ndarray:
+    plain = isinstance(values, list) and all(
+        isinstance(value, int | float) and not isinstance(value, bool) for value in values
+    )
+    if not plain:
+        raise ValueError(f"{name} is not a list of numbers")
+    return np.array(values, np.float64)
 
 
 def average_over_folds(

@@ -82,6 +82,11 @@ def test_stray_files_do_not_count(root, prepare):
     for folder in (root, *(path for path in root.iterdir() if path.is_dir())):
         for name in (".DS_Store", "notes.txt", "S2_notes.txt", "S2_1.npy.part", "._S2_1.npy"):
             (folder / name).write_text("stray")
+        for name in ("S2_1 copy.npy", "S2_1 (1).npy", "S2_.npy", "S2_.1.npy", "S2_\udcff.npy"):
+            (folder / name).write_text("stray")
+        (folder / ".ipynb_checkpoints").mkdir()
+        (folder / ".ipynb_checkpoints" / "S2_1-checkpoint.npy").write_text("stray")
+        os.mkfifo(folder / "S2_1.npy~")
     second, count = prepare(root)
     assert count == 1
     assert second.fingerprint == first.fingerprint
@@ -301,6 +306,7 @@ def test_a_prepared_folder_is_listed_and_not_looked_at_file_by_file(
     monkeypatch.setattr(os, "stat", counting(os.stat, asked))
     monkeypatch.setattr(os, "lstat", counting(os.lstat, asked))
     monkeypatch.setattr(io, "open", counting(io.open, opened))
+    monkeypatch.setattr(os, "open", counting(os.open, opened))
     prepare(root)
     monkeypatch.undo()
 

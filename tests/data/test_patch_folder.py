@@ -16,6 +16,7 @@ import patch_factory as factory
 import pytest
 
 from pastis_jax.data.class_mapping import ClassMapping
+from pastis_jax.data.npy import StoredArray
 from pastis_jax.data.pastis_r import PASTIS_R
 from pastis_jax.data.patches import prepare as module
 from pastis_jax.data.patches.encoding import PatchEncoding
@@ -50,8 +51,8 @@ def test_series_are_what_is_stored(root):
         assert list(opened) == list(checked) == ["S2", "S1A", "S1D"]
         for modality, (values, days) in opened.items():
             stored = np.load(folder.file(patch, modality))
-            assert isinstance(values, np.memmap)
-            assert not isinstance(checked[modality][0], np.memmap)
+            assert isinstance(values, StoredArray)
+            assert isinstance(checked[modality][0], np.ndarray)
             np.testing.assert_array_equal(np.array(values), stored, strict=True)
             np.testing.assert_array_equal(checked[modality][0], stored, strict=True)
             np.testing.assert_array_equal(days, patch.days[modality])
@@ -199,7 +200,7 @@ def test_source(in_memory, instances, root, cache):
             np.testing.assert_array_equal(record[modality]["values"], values)
             np.testing.assert_array_equal(record[modality]["days"], days, strict=True)
             assert source.dates[modality][i] == len(days)
-            assert isinstance(record[modality]["values"], np.memmap) is not in_memory
+            assert isinstance(record[modality]["values"], StoredArray) is not in_memory
             assert not record[modality]["values"].flags.writeable
             size += record[modality]["values"].nbytes
     assert source.nbytes == size

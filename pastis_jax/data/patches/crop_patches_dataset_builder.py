@@ -10,7 +10,6 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from pastis_jax.data import folder_builder
-from pastis_jax.data.arrays import RESTORE
 from pastis_jax.data.folder_builder import (
     array_feature,
     series_feature,
@@ -20,6 +19,7 @@ from pastis_jax.data.folder_builder import (
 from pastis_jax.data.metadata import Patch
 from pastis_jax.data.patches.folder import PatchFolder
 from pastis_jax.data.patches.summary import PatchSummary
+from pastis_jax.data.reading import restore
 from pastis_jax.errors import DataError
 
 PATCHES_PER_SHARD = 4  # about 120 MB, all of which TFDS keeps in memory while it writes a shard
@@ -95,7 +95,7 @@ class Builder(folder_builder.FolderBuilder):
                 del record["parcel_ids"]
             elif record["parcel_ids"] is None:
                 file = self._folder.file(patch, "ParcelIDs")
-                remedy = f"{RESTORE}, or give parcel_ids=False"
+                remedy = f"{restore(file)}, or give parcel_ids=False"
                 raise DataError("file not found", where=file, remedy=remedy)
             yield str(patch.id), record | {"patch": str(patch.id), "fold": str(patch.fold)}
             self._bar.update()

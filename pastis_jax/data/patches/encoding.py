@@ -13,6 +13,7 @@ from pastis_jax.data.class_mapping import ClassMapping
 from pastis_jax.data.dataset import Dataset
 from pastis_jax.data.metadata import Identifier
 from pastis_jax.data.normalisation import Statistics, fill_missing
+from pastis_jax.data.npy import parts
 from pastis_jax.data.patches.instances import (
     centerness,
     instances_from_parcels,
@@ -144,19 +145,19 @@ class PatchEncoding:
         )
 
     def _series(self, modality, record, view) -> Series:
-        values, days = view(record[modality]["values"]), record[modality]["days"]
+        values, days = record[modality]["values"], record[modality]["days"]
         mean, std = (moment[:, None, None] for moment in self.statistics[modality])
         sensor = self.dataset[modality]
         chosen = self.acquisitions(modality, days, record["patch"])
         length = self.lengths[modality] if self.date is None else 1
-        c, h, w = values.shape[1:]
+        c, h, w = values.shape[1], *(self.size if self.crop is None else (self.crop, self.crop))
         padded = np.zeros((length, h, w, c), np.float32)
         padded_days = np.zeros(length, np.int32)
         valid = np.zeros(length, bool)
         # Date by date: what is read, converted and normalised stays in the processor's cache.
-        for i, date in enumerate(chosen):
+        for i, (date, frame) in enumerate(zip(chosen, parts(values, chosen), strict=True)):
             padded_days[i] = days[date]
-            frame = values[date].astype(np.float32)
+            frame = view(frame).astype(np.float32)
             missing = sensor.missing(frame)
             if missing is not None and missing.any():
                 flat, observed = fill_missing(frame.reshape(1, c, -1), missing.reshape(1, c, -1))

@@ -8,8 +8,8 @@
     metadata.geojson                        fold and acquisition dates of each patch
     NORM_<modality>_patch.json              channel statistics of each fold
 
-t counts dates and varies from patch to patch. Series are mapped into memory, so that only what is
-sliced out of them is read: `check` reads a patch completely and refuses what cannot be right.
+t counts dates and varies from patch to patch. Of series only what is asked for is read: `check`
+reads a patch completely and refuses what cannot be right.
 """
 
 from __future__ import annotations
@@ -17,27 +17,28 @@ from __future__ import annotations
 import dataclasses
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from pastis_jax.data import arrays, layout
-from pastis_jax.data.arrays import RESTORE
 from pastis_jax.data.assignment import Assignment
-from pastis_jax.data.dataset import Dataset
+from pastis_jax.data.dataset import Dataset, Modality
 from pastis_jax.data.metadata import PARCEL_METADATA, PATCH_METADATA, Patch, read_patches
+from pastis_jax.data.npy import StoredArray, load_array
 from pastis_jax.data.pastis_r import describe
 from pastis_jax.data.patches.instances import centerness, instances_from_parcels
+from pastis_jax.data.reading import restore
 from pastis_jax.errors import DataError
 
 ANNOTATIONS, INSTANCES = "ANNOTATIONS", "INSTANCE_ANNOTATIONS"
 
 DOWNLOAD = "give the folder of the PASTIS-R patches (zenodo.org/record/5735646)"
-_RECOMPUTE = f"{RESTORE}, or remove {INSTANCES} to have it computed"
 _AXES = ("dates", "channels", "rows", "columns")
 
-StoredSeries = dict[str, tuple[np.ndarray, np.ndarray]]
-"""Values (t, c, h, w) and days since the start of the season (t,) int32 of each modality."""
+StoredSeries = dict[str, tuple[np.ndarray | StoredArray, np.ndarray]]
+"""Values (t, c, h, w), in memory or in a file, and days since the start of the season (t,) int32 of
+each modality."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -117,11 +118,12 @@ class PatchFolder:
                 if name in assignment.split
             }
         if not self.patches:
-            raise DataError("lists no patch", where=self.root / PATCH_METADATA, remedy=RESTORE)
-        remedy = f"copy it again from the archive, or remove the patch from {PATCH_METADATA}"
+            file = self.root / PATCH_METADATA
+            raise DataError("lists no patch", where=file, remedy=restore(file))
+        instead = f"remove the patch from {PATCH_METADATA}"
         for name in (*self.modalities, "TARGET") if complete else ():
             folder = ANNOTATIONS if name == "TARGET" else f"DATA_{name}"
-            layout.check_files(self.root / folder, name, self.patches, remedy=remedy)
+            layout.check_files(self.root / folder, name, self.patches, instead=instead)
         self._extras = layout.list_names(self.root / ANNOTATIONS)
         self._extras |= layout.list_names(self.root / INSTANCES)
 
@@ -146,15 +148,15 @@ class PatchFolder:
 
         Returns:
           For each modality its values, (t, c, h, w) in its dtype, and its days since the start of
-          the season, (t,) int32. Values are views of the file, not yet read, unless it holds
-          another dtype.
+          the season, (t,) int32. Values are in their file, not yet read, unless it holds another
+          dtype.
 
         Raises:
           DataError: If a file is unreadable or its shape disagrees with the metadata or with the
             other modalities.
         """
         return {
-            name: (arrays.as_stored(values, self.dataset[name]), days)
+            name: (_as_stored(values, self.dataset[name]), days)
             for name, (values, days) in self._open(patch).items()
         }
 
@@ -162,13 +164,13 @@ class PatchFolder:
         series, size = {}, None
         for name in self.modalities:
             file, days = self.file(patch, name), patch.days[name]
-            values = arrays.load_array(file, mapped=True)
+            values = StoredArray(file)
             arrays.check_series_shape(values, _AXES, self.dataset[name], len(days), file)
             if 0 in values.shape:
-                raise DataError("holds no pixel", where=file, remedy=RESTORE)
+                raise DataError("holds no pixel", where=file, remedy=restore(file))
             if size is not None and values.shape[2:] != size:
                 fault = f"{_by(values.shape[2:])} pixels where {self.modalities[0]} has {_by(size)}"
-                raise DataError(fault, where=file, remedy=RESTORE)
+                raise DataError(fault, where=file, remedy=restore(file))
             size = values.shape[2:]
             series[name] = (values, days)
         return series
@@ -184,10 +186,10 @@ class PatchFolder:
           DataError: If the file is unreadable, of another form, or holds unknown labels.
         """
         file = self.file(patch, "TARGET")
-        target = _integers(arrays.load_array(file), file)
+        target = _integers(load_array(file), file)
         if target.ndim != 3 or len(target) != 3:
             fault = f"shape {target.shape} where (3, rows, columns) is expected"
-            raise DataError(fault, where=file, remedy=RESTORE)
+            raise DataError(fault, where=file, remedy=restore(file))
         labels, parcels, fine = target
         try:
             semantic = self.dataset.nomenclature.numbers(labels)
@@ -209,7 +211,7 @@ class PatchFolder:
         semantic, parcels, fine = self.target(patch)
         ids, file = None, self.file(patch, "ParcelIDs")
         if file.name in self._extras:
-            ids = _integers(_sized(arrays.load_array(file), semantic.shape, file), file)
+            ids = _integers(_sized(load_array(file), semantic.shape, file), file)
             ids = ids.astype(np.int64)
         return Annotations(semantic=semantic, parcels=parcels, fine=fine, parcel_ids=ids)
 
@@ -228,9 +230,9 @@ class PatchFolder:
                 self._stored_numbers(patch, name, size) for name in ("INSTANCES", "ZONES")
             )
             file = self.file(patch, "HEATMAP")
-            heatmap = _sized(arrays.load_array(file), size, file, remedy=_RECOMPUTE)
+            heatmap = _sized(load_array(file), size, file, remedy=_recompute)
             if heatmap.dtype.kind != "f" or not (heatmap.min() >= 0 and heatmap.max() <= 1):
-                raise DataError("values are not 0 to 1", where=file, remedy=_RECOMPUTE)
+                raise DataError("values are not 0 to 1", where=file, remedy=_recompute(file))
         return Instances(
             instances=instances.astype(np.int32),
             zones=zones.astype(np.int32),
@@ -255,9 +257,9 @@ class PatchFolder:
 
     def _stored_numbers(self, patch: Patch, name: str, size: tuple[int, ...]) -> np.ndarray:
         file = self.file(patch, name)
-        numbers = _sized(arrays.load_array(file), size, file, remedy=_RECOMPUTE)
-        if _integers(numbers, file, remedy=_RECOMPUTE).min() < 0:
-            raise DataError(f"instance {numbers.min()}", where=file, remedy=_RECOMPUTE)
+        numbers = _sized(load_array(file), size, file, remedy=_recompute)
+        if _integers(numbers, file, remedy=_recompute).min() < 0:
+            raise DataError(f"instance {numbers.min()}", where=file, remedy=_recompute(file))
         return numbers
 
     def has_instances(self, patch: Patch) -> bool:
@@ -277,7 +279,7 @@ class PatchFolder:
         """
         series = {}
         for name, (values, days) in self._open(patch).items():
-            values = np.array(values)
+            values = np.asarray(values)
             arrays.check_series_values(values, self.dataset[name], self.file(patch, name))
             series[name] = (arrays.as_stored(values, self.dataset[name]), days)
         annotations = self.annotations(patch)
@@ -325,29 +327,45 @@ def check_layout(
             raise DataError("not a patch folder itself", where=root, remedy=f"give {inner}")
         if (root / PARCEL_METADATA).exists():
             fault = f"this is the pixel-set folder of {dataset.name}, not the patch folder"
-            raise DataError(fault, where=root, remedy=DOWNLOAD)
+            raise DataError(fault, where=root, remedy=layout.download(root, DOWNLOAD))
         if layout.present_modalities(root, dataset):
             fault = "no folder of annotations"
-            raise DataError(fault, where=root / ANNOTATIONS, remedy="add it from the archive")
-    return layout.wanted_modalities(root, dataset, modalities, kind="patch", remedy=DOWNLOAD)
+            raise DataError(fault, where=root / ANNOTATIONS, remedy=restore(root / ANNOTATIONS))
+    return layout.wanted_modalities(
+        root, dataset, modalities, kind="patch", remedy=layout.download(root, DOWNLOAD)
+    )
 
 
-def _integers(values: np.ndarray, file: pathlib.Path, *, remedy: str = RESTORE) -> np.ndarray:
+def _as_stored(values: StoredArray, modality: Modality) -> np.ndarray | StoredArray:
+    return values if values.dtype == modality.dtype else arrays.as_stored(values[:], modality)
+
+
+def _recompute(file: pathlib.Path) -> str:
+    return f"{restore(file)}, or remove {INSTANCES} to have it computed"
+
+
+def _integers(
+    values: np.ndarray, file: pathlib.Path, *, remedy: Callable[[pathlib.Path], str] = restore
+) -> np.ndarray:
     if values.dtype.kind not in "iu":
         fault = f"dtype {values.dtype} where integers are expected"
-        raise DataError(fault, where=file, remedy=remedy)
+        raise DataError(fault, where=file, remedy=remedy(file))
     if values.dtype == np.uint64 and values.size and values.max() > np.iinfo(np.int64).max:
         fault = f"the number {values.max()} is beyond those of 64 bits with a sign"
-        raise DataError(fault, where=file, remedy=remedy)
+        raise DataError(fault, where=file, remedy=remedy(file))
     return values.astype(np.int64) if values.dtype == np.uint64 else values
 
 
 def _sized(
-    values: np.ndarray, size: tuple[int, ...], file: pathlib.Path, *, remedy: str = RESTORE
+    values: np.ndarray,
+    size: tuple[int, ...],
+    file: pathlib.Path,
+    *,
+    remedy: Callable[[pathlib.Path], str] = restore,
 ) -> np.ndarray:
     if values.shape != size:
         fault = f"{_by(values.shape)} pixels where the patch has {_by(size)}"
-        raise DataError(fault, where=file, remedy=remedy)
+        raise DataError(fault, where=file, remedy=remedy(file))
     return values
 
 

@@ -228,8 +228,9 @@ class PatchSource:
     `days`, (t,) int32 since the start of the season; and with `number`, that of the record here,
     `semantic`, (h, w) int32 numbers of the classes, `parcels`, (h, w) int64 numbers within the
     patch, and `patch`, its identifier; on request with `instances`, (h, w) int32, those of
-    INSTANCE_ANNOTATIONS, or in the order of ParcelIDs, or else of `parcels`. Values are maps of the
-    files, read when sliced, unless kept in memory; they and the annotations are read-only.
+    INSTANCE_ANNOTATIONS, or in the order of ParcelIDs, or else of `parcels`. Values are in their
+    files, read when they are indexed or made an array, unless kept in memory; they and the
+    annotations are read-only.
 
     Attributes:
       dates: Number of dates of each record, (records,) int, by modality.
@@ -290,7 +291,8 @@ class PatchSource:
             semantic, parcels, _ = self._folder.target(patch)
             maps = {"semantic": semantic, "parcels": parcels}
         for array in (*maps.values(), *(item[m]["values"] for m in item)):
-            array.flags.writeable = False
+            if isinstance(array, np.ndarray):
+                array.flags.writeable = False
         return item | maps | {"patch": patch.id, "number": index}
 
     def identifier(self, number: int) -> Identifier:

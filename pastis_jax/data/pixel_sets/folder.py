@@ -21,7 +21,6 @@ from collections.abc import Sequence
 import numpy as np
 
 from pastis_jax.data import arrays, layout
-from pastis_jax.data.arrays import RESTORE
 from pastis_jax.data.assignment import Assignment
 from pastis_jax.data.dataset import Dataset
 from pastis_jax.data.metadata import (
@@ -31,7 +30,9 @@ from pastis_jax.data.metadata import (
     read_parcels,
     read_patches,
 )
+from pastis_jax.data.npy import load_array
 from pastis_jax.data.pastis_r import describe
+from pastis_jax.data.reading import restore
 from pastis_jax.errors import DataError
 
 DOWNLOAD = "give the folder of the PASTIS-R pixel sets (zenodo.org/record/5745151)"
@@ -84,10 +85,14 @@ class PixelSetFolder:
                 for parcel in self.parcels
                 if parcel.id in assignment.split
             )
-        remedy = f"copy it again from the archive, or remove its line from {PARCEL_METADATA}"
         for modality in self.modalities if complete else ():
             ids = (parcel.id for parcel in self.parcels)
-            layout.check_files(self.root / f"DATA_{modality}", modality, ids, remedy=remedy)
+            layout.check_files(
+                self.root / f"DATA_{modality}",
+                modality,
+                ids,
+                instead=f"remove its line from {PARCEL_METADATA}",
+            )
 
     def file(self, parcel: Parcel, modality: str) -> pathlib.Path:
         """Returns where the series of `parcel` lies."""
@@ -110,11 +115,11 @@ class PixelSetFolder:
         series, pixels = {}, None
         for name in self.modalities:
             file, days = self.file(parcel, name), self.patches[parcel.patch].days[name]
-            modality, values = self.dataset[name], arrays.load_array(file)
+            modality, values = self.dataset[name], load_array(file)
             arrays.check_series_shape(values, _AXES, modality, len(days), file)
             if pixels is not None and values.shape[2] != pixels:
                 fault = f"{values.shape[2]} pixels where {self.modalities[0]} has {pixels}"
-                raise DataError(fault, where=file, remedy=RESTORE)
+                raise DataError(fault, where=file, remedy=restore(file))
             pixels = values.shape[2]
             arrays.check_series_values(values, modality, file)
             series[name] = (arrays.as_stored(values, modality), days)
@@ -144,7 +149,13 @@ def check_layout(
             raise DataError("not a pixel-set folder itself", where=root, remedy=f"give {inner}")
         if (root / "ANNOTATIONS").is_dir() or (root / "INSTANCE_ANNOTATIONS").is_dir():
             fault = f"this is the patch folder of {dataset.name}, not the pixel-set folder"
-            raise DataError(fault, where=root, remedy=DOWNLOAD)
+            raise DataError(fault, where=root, remedy=layout.download(root, DOWNLOAD))
         if layout.present_modalities(root, dataset):
-            raise DataError("file not found", where=root / PARCEL_METADATA, remedy=RESTORE)
-    return layout.wanted_modalities(root, dataset, modalities, kind="pixel-set", remedy=DOWNLOAD)
+            raise DataError(
+                "file not found",
+                where=root / PARCEL_METADATA,
+                remedy=layout.found_instead(root, PARCEL_METADATA),
+            )
+    return layout.wanted_modalities(
+        root, dataset, modalities, kind="pixel-set", remedy=layout.download(root, DOWNLOAD)
+    )

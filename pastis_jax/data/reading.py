@@ -1,0 +1,147 @@
+"""How files of data are opened: regular ones alone, JSON and numbers strictly."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import pathlib
+import re
+import stat
+from typing import Any
+
+from pastis_jax.errors import DataError
+
+DATASET_FILE = "dataset.json"
+"""Says what a folder holds; a folder without it is PASTIS-R."""
+
+PLAIN = r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}"
+"""Text that can be part of a file's name: an identifier."""
+
+LARGEST_TEXT = 1 << 30
+"""Most bytes of a file of text; the published ones have up to 10 MB."""
+
+_INTEGER = re.compile(r"(-?[0-9]{1,30})(\.0{1,30})?")
+_NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?|[+-]?(nan|inf)", re.I)
+
+
+def restore(file: pathlib.Path) -> str:
+    """Says what to do about a file that is missing or damaged, of official or of other data.
+
+    Args:
+      file: In the folder of data, or in a folder of it.
+    """
+    if is_own(file.parent) or is_own(file.parent.parent):
+        return f"write it anew, as docs/data.md says, or correct {DATASET_FILE}"
+    return "copy the file again from the archive"
+
+
+def is_own(root: pathlib.Path) -> bool:
+    """Whether a folder says itself what it holds, rather than being official."""
+    return os.path.lexists(root / DATASET_FILE)
+
+
+def open_regular(file: str | os.PathLike[str]) -> io.FileIO:
+    """Opens a regular file to be read; another, a pipe say, is refused and never waited for.
+
+    Raises:
+      OSError: If it cannot be opened or is no regular file.
+    """
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    stream = io.FileIO(os.open(file, flags), "rb")
+    if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+        stream.close()
+        raise OSError(None, "not a regular file", os.fspath(file))
+    return stream
+
+
+def read_text(file: pathlib.Path, *, what: str, remedy: str) -> str:
+    """Returns the text of a file in UTF-8, with or without a mark of byte order.
+
+    Args:
+      file: The file.
+      what: What it should be, for the message.
+      remedy: What to do if it is not.
+
+    Raises:
+      DataError: If it is missing, cannot be read, is larger than `LARGEST_TEXT` or another text.
+    """
+    try:
+        with open_regular(file) as stream:
+            if (size := os.fstat(stream.fileno()).st_size) > LARGEST_TEXT:
+                raise ValueError(f"{size:,} bytes long")
+            content = stream.readall()
+        if content.startswith(b"SQLite format 3\0"):
+            raise ValueError("a database, of a GeoPackage perhaps")
+        return content.decode("utf-8-sig")
+    except FileNotFoundError:
+        raise DataError("file not found", where=file, remedy=remedy) from None
+    except (OSError, ValueError, MemoryError) as error:
+        raise DataError(f"not {what} ({_said(error)})", where=file, remedy=remedy) from error
+
+
+def read_json(file: pathlib.Path, *, what: str, remedy: str) -> Any:
+    """Returns the content of a JSON file, in which every key of an object is unique.
+
+    Args:
+      file: The file.
+      what: What it should be, for the message.
+      remedy: What to do if it is not.
+
+    Raises:
+      DataError: If it is missing, cannot be read, or is no such text.
+    """
+    text = read_text(file, what=what, remedy=remedy)
+    try:
+        content = json.loads(text, object_pairs_hook=_unique)
+        if "\\ud" in text or "\\uD" in text:  # half a character could be written nowhere
+            json.dumps(content, ensure_ascii=False).encode()
+    except (ValueError, RecursionError, MemoryError) as error:
+        raise DataError(f"not {what} ({_said(error)})", where=file, remedy=remedy) from error
+    return content
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"{json.dumps(twice)} stands twice")
+    return content
+
+
+def integer(value: Any) -> int:
+    """Reads 3, "3" and "3.0" alike (tables that went through floats), and nothing else.
+
+    Raises:
+      ValueError: If it is no integer in plain digits.
+    """
+    plain = isinstance(value, int | float | str) and not isinstance(value, bool)
+    if not plain or not (found := _INTEGER.fullmatch(str(value))):
+        raise ValueError(f"{shown(value)} is not an integer")
+    return int(found[1])
+
+
+def number(text: str) -> float:
+    """Reads a number in plain digits.
+
+    Raises:
+      ValueError: If it is none.
+    """
+    if not _NUMBER.fullmatch(text):
+        raise ValueError(f"{shown(text)} is not a number")
+    return float(text)
+
+
+def shown(value: Any) -> str:
+    """A value for a message, its beginning if it is long."""
+    text = repr(value) if isinstance(value, str) else str(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def _said(error: BaseException) -> str:
+    if isinstance(error, MemoryError):
+        return "too large for the memory"
+    if isinstance(error, RecursionError):
+        return "nested too deeply"
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
