@@ -8,6 +8,7 @@ import hashlib
 import os
 import pathlib
 import re
+import shutil
 from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from pastis_jax.data.reading import PLAIN, open_regular
@@ -129,6 +130,29 @@ def _of_arrays(folder: pathlib.Path, word: str, *, every: bool) -> tuple[str, in
                 file.seek(size - _EDGE)
                 digest.update(file.readall())
     return digest.hexdigest()[:16], round(total * len(names) / max(count, 1))
+
+
+def amount(size: float) -> str:
+    """A number of bytes for a reader."""
+    for unit, name in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+        if size >= unit:
+            return f"{size / unit:.1f} {name}"
+    return f"{size:.0f} B"
+
+
+def discard(path: pathlib.Path, why: object) -> None:
+    """Removes what was prepared and is damaged, and says so; it is made anew then.
+
+    Raises:
+      DataError: If it cannot be removed.
+    """
+    reason = " ".join(str(why).split())
+    print(f"What was prepared in {path} is damaged ({reason}): it is made anew.", flush=True)
+    with writing(path.parent):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

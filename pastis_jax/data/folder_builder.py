@@ -12,7 +12,7 @@ import abc
 import contextlib
 import functools
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -144,6 +144,22 @@ class _UncompressedWriter(ExampleWriter):
 
     def write(self, path, examples) -> None:
         writer = ArrayRecordWriter(os.fspath(path), "group_size:1,uncompressed")
-        with contextlib.closing(writer):  # also when reading an item fails halfway
+        try:
             for _, serialized in examples:
-                writer.write(serialized)
+                with _failing_as_files_do():
+                    writer.write(serialized)
+        except BaseException:  # also when reading an item fails halfway
+            with contextlib.suppress(RuntimeError):
+                writer.close()
+            raise
+        with _failing_as_files_do():
+            writer.close()
+
+
+@contextlib.contextmanager
+def _failing_as_files_do() -> Iterator[None]:
+    """ArrayRecord tells a full disk by a RuntimeError."""
+    try:
+        yield
+    except RuntimeError as error:
+        raise OSError(str(error)) from error

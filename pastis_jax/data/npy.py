@@ -184,6 +184,44 @@ def parts(values: np.ndarray | StoredArray, numbers: Iterable[int]) -> Iterator[
     return (values[number] for number in numbers)
 
 
+class Watched:
+    """Files, and what they were when they were first seen.
+
+    Args:
+      files: Some that are there already.
+
+    Attributes:
+      folder: Of the first one.
+    """
+
+    def __init__(self, files: Iterable[pathlib.Path] = ()):
+        self._stamps = {file: stamp_of(file.stat()) for file in files}
+
+    @property
+    def folder(self) -> pathlib.Path:
+        return next(iter(self._stamps)).parent
+
+    def see(self, file: pathlib.Path, stamp: Stamp) -> None:
+        """Remembers a file, or compares it.
+
+        Raises:
+          DataError: If it was changed since it was seen first.
+        """
+        if self._stamps.setdefault(file, stamp) != stamp:
+            raise changed(file)
+
+    def check(self) -> None:
+        """Looks at all files.
+
+        Raises:
+          DataError: If one was changed since it was seen first, or is gone.
+        """
+        for file, stamp in list(self._stamps.items()):
+            with _refusing(file):
+                if stamp_of(file.stat()) != stamp:
+                    raise _ChangedError
+
+
 def stamp_of(state: os.stat_result) -> Stamp:
     """What tells a file from another one, or from itself as it was before."""
     return state.st_size, state.st_mtime_ns
@@ -260,11 +298,11 @@ def _fields(text: str) -> tuple[str, bool, tuple[int, ...]]:
     fields, text = {}, text.strip()
     place = 1
     while text.startswith("{") and (found := _FIELD.match(text, place)):
-        name, place = found["name"], found.end()
+        name = found["name"]
         value = found[{"descr": "descr", "fortran_order": "order", "shape": "shape"}[name]]
         if value is None or name in fields:
             break
-        fields[name] = value
+        fields[name], place = value, found.end()
     shape = fields.get("shape", "")
     if text[place:].strip() != "}" or len(fields) < 3 or not _SHAPE.fullmatch(shape):
         raise ValueError("its header has another form")

@@ -48,11 +48,11 @@ def open_regular(file: str | os.PathLike[str]) -> io.FileIO:
       OSError: If it cannot be opened or is no regular file.
     """
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-    stream = io.FileIO(os.open(file, flags), "rb")
-    if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
-        stream.close()
+    descriptor = os.open(file, flags)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
         raise OSError(None, "not a regular file", os.fspath(file))
-    return stream
+    return io.FileIO(descriptor, "rb")
 
 
 def read_text(file: pathlib.Path, *, what: str, remedy: str) -> str:

@@ -30,6 +30,8 @@ class Source(Protocol):
 
     def identifier(self, number: int) -> Identifier: ...
 
+    def unchanged(self) -> None: ...
+
 
 @dataclasses.dataclass(frozen=True)
 class BatchPlan:
@@ -110,6 +112,15 @@ class Splits:
     def evaluation_encoding(self) -> Encoding:
         """How records of validation and test become arrays."""
         return self.encode
+
+    def unchanged(self) -> None:
+        """Compares the files that records were read from with what they were at first.
+
+        Raises:
+          DataError: If one of them was changed since.
+        """
+        for source in self.sources.values():
+            source.unchanged()
 
     @property
     def steps_per_epoch(self) -> int:

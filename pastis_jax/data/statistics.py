@@ -187,6 +187,23 @@ def statistics_to_json(
     }
 
 
+def check_moments(
+    statistics: Mapping[str, FoldStatistics],
+    modalities: Sequence[Modality],
+    folds: Sequence[Fold],
+) -> None:
+    """Compares computed statistics with what they should be of.
+
+    Raises:
+      ValueError: If a modality, fold or channel has none, or one that is not finite.
+    """
+    for modality in modalities:
+        for fold in folds:
+            moments = np.stack(statistics[modality.name][fold]).astype(np.float64)
+            if moments.shape != (2, len(modality.channels)) or not np.isfinite(moments).all():
+                raise ValueError(f"no statistics of {modality.name} in fold {fold}")
+
+
 def statistics_from_json(
     content: Mapping[str, Mapping], dataset: Dataset
 ) -> dict[str, FoldStatistics]:

@@ -200,6 +200,7 @@ def train(
       OSError: If something cannot be written.
     """
     watching = watching or Watching()
+    simulated = simulate.is_simulated(splits.root)  # now: it may be gone in the end
     data_seconds = time.perf_counter() - started
     rates, tested = drop_rates(task, recipe), for_evaluation(placement)
     build, most = model_for(
@@ -238,6 +239,11 @@ def train(
             ema=recipe.ema,
         )
 
+    def validate(state: TrainState) -> Outcome:
+        outcome = task.validate(scorer.of(state, "val"))
+        splits.unchanged()  # before a checkpoint of this epoch takes the place of the last one
+        return outcome
+
     warmup = min(warmup, max(0, recipe.epochs - 1))
     fit = training.fit(
         state,
@@ -246,7 +252,7 @@ def train(
         steps_per_epoch=splits.steps_per_epoch,
         step=step(model),
         empty=lambda: EpochMetrics.empty(task.empty(), recipe.batch_size),
-        validate=lambda state: task.validate(scorer.of(state, "val")),
+        validate=validate,
         checkpoints=training.Checkpoints(folder.path / "checkpoints", folder.config),
         folder=folder,
         placement=placement,
@@ -260,8 +266,9 @@ def train(
     )
     context = task.context(fit.best)
     test = task.test(scorer.of(fit.state, "test"), context)
+    splits.unchanged()
     result = {
-        **facts(task, splits, recipe, fold, fit, table),
+        **facts(task, splits, recipe, fold, fit, table, simulated),
         "seconds": {
             "data": data_seconds,
             "compile": fit.compile_seconds,
@@ -341,10 +348,10 @@ def facts(
     fold: int,
     fit: training.Fit,
     table: Mapping[str, int],
+    simulated: bool,
 ) -> dict[str, Any]:
     """What every result.json holds, whatever the task."""
     spec, root = task.spec, splits.root
-    simulated = simulate.is_simulated(root)
     return {
         "title": f"{task.title}, {spec.fusion} fusion of {' + '.join(spec.modalities)}, "
         f"fold {fold}, {'simulated data' if simulated else root.name}",

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 import pathlib
 import shutil
 import types
 
+import disk
 import numpy as np
 import pixel_set_factory as factory
 import pytest
 import refusal
-from refusal import with_value
+from refusal import refused_in_a_line, with_value
+from tiers import all_but
 
 from pastis_jax.data.pixel_sets.prepare import prepare_pixel_sets
 from pastis_jax.errors import DataError
@@ -367,7 +370,89 @@ def test_cache_that_cannot_be_written(root, tmp_path):
 
 def test_full_disk(root, tmp_path, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda _: types.SimpleNamespace(free=0))
-    refused(root, tmp_path, match="GB needed on its disk", names="cache")
+    match = r"cannot be written .\d+\.\d kB needed on its disk, which has 0 B.; name another"
+    refused(root, tmp_path, match=match, names="cache")
+
+
+@pytest.mark.parametrize("left", [0, 1000, 100_000])
+def test_disk_that_fills_up(left, root, tmp_path):
+    with disk.full_disk(left):
+        refused(root, tmp_path, match="cannot be written .*; name another", names="cache")
+
+
+def shard(data_dir):
+    return next(data_dir.glob("*fold_3*"))
+
+
+def drop_count(data_dir):
+    file = data_dir / "dataset_info.json"
+    content = json.loads(file.read_text())
+    content["splits"][0]["shardLengths"] = ["1"]
+    file.write_text(json.dumps(content))
+
+
+DAMAGE = {
+    "shard missing": lambda folder: shard(folder).unlink(),
+    "shard empty": lambda folder: shard(folder).write_bytes(b""),
+    "shard cut": lambda folder: shard(folder).write_bytes(shard(folder).read_bytes()[:-7]),
+    "shard of zeros": lambda folder: shard(folder).write_bytes(bytes(shard(folder).stat().st_size)),
+    "shard of another fold": lambda folder: next(folder.glob("*void*")).replace(shard(folder)),
+    "info missing": lambda folder: (folder / "dataset_info.json").unlink(),
+    "info empty": lambda folder: (folder / "dataset_info.json").write_text(""),
+    "info without content": lambda folder: (folder / "dataset_info.json").write_text("{}"),
+    "other counts": drop_count,
+    "metadata empty": lambda folder: (folder / "metadata.json").write_text(""),
+    "metadata without content": lambda folder: (folder / "metadata.json").write_text("{}"),
+    "features empty": lambda folder: (folder / "features.json").write_text(""),
+    "features without content": lambda folder: (folder / "features.json").write_text("{}"),
+    "folder empty": lambda folder: [file.unlink() for file in folder.iterdir()],
+}
+
+
+@pytest.mark.parametrize("damage", all_but(5, DAMAGE))
+def test_a_damaged_set_is_made_anew(damage, root, tmp_path, capsys):
+    cache = tmp_path / "cache"
+    before = prepare_pixel_sets(root, cache=cache, progress=False)
+    DAMAGE[damage](before.path)
+    after = prepare_pixel_sets(root, cache=cache, progress=False)
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith(f"What was prepared in {cache}")
+    assert "is damaged" in line
+    assert (after.path, after.counts) == (before.path, before.counts)
+    assert len(list(cache.iterdir())) == 1
+    source = after.source(range(1, 6))
+    assert len([source[i] for i in range(len(source))]) == sum(
+        n for counts in after.counts.values() for label, n in counts.items() if label != 19
+    )
+
+
+def test_a_file_in_place_of_the_set_is_replaced(root, tmp_path, capsys):
+    before = prepare_pixel_sets(root, cache=tmp_path / "cache", progress=False)
+    folder = before.path.parents[1]
+    shutil.rmtree(folder)
+    folder.write_text("stray")
+    prepare_pixel_sets(root, cache=tmp_path / "cache", progress=False)
+    assert "is damaged" in capsys.readouterr().out
+
+
+def test_a_damaged_record_ends_in_a_line(root, tmp_path):
+    prepared = prepare_pixel_sets(root, cache=tmp_path / "cache", progress=False)
+    file = shard(prepared.path)
+    content = bytearray(file.read_bytes())
+    content[200:300] = bytes(100)
+    file.write_bytes(content)
+    prepared = prepare_pixel_sets(root, cache=tmp_path / "cache", progress=False)
+    source = prepared.source([3])
+    words = ("a prepared record cannot be read", "delete it to have it made anew")
+    refused_in_a_line(lambda: [source[i] for i in range(len(source))], *words)
+
+
+def test_a_shard_that_changes_is_noticed(root, tmp_path):
+    prepared = prepare_pixel_sets(root, cache=tmp_path / "cache", progress=False)
+    source = prepared.source([3])
+    source.unchanged()
+    os.utime(shard(prepared.path))
+    refused_in_a_line(source.unchanged, str(shard(prepared.path)), "was changed while it is in use")
 
 
 def test_interrupt_leaves_nothing(root, tmp_path, monkeypatch):

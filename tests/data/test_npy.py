@@ -116,7 +116,7 @@ HEADERS = {
     "other types": header(descr="False", order="'<i2'"),
     "code": header(descr="__import__('os')"),
     "null byte": header() + "\0",
-    "not ASCII": header().replace("2", "２").encode(),
+    "not ASCII": header().replace("2", "\uff12").encode(),
     "dtype of fields": header(descr="[('a', '<i2')]"),
     "objects": header(descr="'|O'"),
     "i3": header(descr="'<i3'"),
@@ -189,7 +189,7 @@ def test_random_damage(tmp_path):
     for _ in range(1000):
         damaged = bytearray(sound)
         for _ in range(rng.randint(1, 4)):
-            place = rng.randrange(80)
+            place = rng.randrange(min(len(damaged), rng.choice((80, len(sound)))))
             match rng.randrange(4):
                 case 0:
                     damaged[place] = rng.randrange(256)
@@ -203,13 +203,12 @@ def test_random_damage(tmp_path):
         try:
             array = load_array(file)
         except DataError as error:
-            assert "\n" not in str(error)
-            outcomes["refused"] += 1
+            outcomes["refused"] += len(str(error).splitlines()) == 1
         else:
             assert array.nbytes <= len(damaged)
             outcomes["read"] += 1
-    assert outcomes["refused"] > 500
-    assert outcomes["read"] > 20
+    assert sum(outcomes.values()) == 1000
+    assert min(outcomes.values()) > 20
 
 
 def test_a_file_that_gets_shorter_or_changes_is_noticed(tmp_path):

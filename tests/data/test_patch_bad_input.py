@@ -272,13 +272,41 @@ def test_cache_that_cannot_be_written(root, tmp_path):
         prepare_patches(root, cache=tmp_path / "file" / "cache", progress=False)
 
 
-def test_spoilt_cache(root, tmp_path):
+DAMAGE = {
+    "cut": lambda content: "{",
+    "empty": lambda content: "",
+    "null": lambda content: "null",
+    "nothing": lambda content: "{}",
+    "a list": lambda content: "[]",
+    "another number": lambda content: content.replace("16", "17"),
+    "text": lambda content: content.replace("16", '"many"'),
+    "NaN": lambda content: content.replace("16", "NaN"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_damaged_cache_is_made_anew(damage, root, tmp_path, capsys):
     cache = tmp_path / "cache"
-    prepare_patches(root, cache=cache, progress=False)
+    before = prepare_patches(root, cache=cache, progress=False)
     (file,) = cache.iterdir()
-    file.write_text("{")
-    with pytest.raises(DataError, match="delete it to have it made anew"):
-        prepare_patches(root, cache=cache, progress=False)
+    sound = file.read_text()
+    file.write_text(DAMAGE[damage](sound))
+    assert prepare_patches(root, cache=cache, progress=False).counts == before.counts
+    assert file.read_text() == sound
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith(f"What was prepared in {file} is damaged (")
+
+
+@pytest.mark.parametrize("content", ["", "null", "{}", '{"S2": {}}', '{"S2": null}'])
+def test_damaged_statistics_are_made_anew(content, root, tmp_path, capsys):
+    cache, options = tmp_path / "cache", {"compute_statistics": True, "progress": False}
+    prepare_patches(root, cache=cache, **options)
+    (file,) = cache.glob("*-statistics.json")
+    sound = file.read_text()
+    file.write_text(content)
+    prepare_patches(root, cache=cache, **options)
+    assert file.read_text() == sound
+    assert "is damaged" in capsys.readouterr().out
 
 
 def test_interrupt_leaves_nothing(root, tmp_path, monkeypatch):

@@ -6,6 +6,7 @@ files.
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import json
 import os
@@ -20,9 +21,10 @@ import tqdm
 
 from pastis_jax.data import dataset_file, layout
 from pastis_jax.data.assignment import Assignment
-from pastis_jax.data.cache import Fingerprint, default_cache, fingerprint, writing
+from pastis_jax.data.cache import Fingerprint, default_cache, discard, fingerprint, writing
 from pastis_jax.data.dataset import Dataset, Fold
 from pastis_jax.data.metadata import PATCH_METADATA, Identifier, Patch
+from pastis_jax.data.npy import StoredArray, Watched
 from pastis_jax.data.patches.folder import (
     ANNOTATIONS,
     INSTANCES,
@@ -30,8 +32,10 @@ from pastis_jax.data.patches.folder import (
     check_layout,
 )
 from pastis_jax.data.patches.summary import PatchSummary
+from pastis_jax.data.reading import read_json
 from pastis_jax.data.statistics import (
     FoldStatistics,
+    check_moments,
     fold_statistics_from_norm,
     split_statistics,
     statistics_from_json,
@@ -55,9 +59,9 @@ def prepare_patches(
 
     What was found lies in `cache`, one small file under a fingerprint of the folder's contents
     (`cache.fingerprint`; of the labels, all count), so a copy of the folder elsewhere is known
-    again. A folder that changed is checked anew. Computed statistics lie in a second file. The
-    folder itself is never written to, and nothing stays in the cache when a patch is refused or the
-    check is interrupted.
+    again. A folder that changed is checked anew, and so is one whose file is damaged, with a line
+    that says so. Computed statistics lie in a second file. The folder itself is never written to,
+    and nothing stays in the cache when a patch is refused or the check is interrupted.
 
     Args:
       root: The folder.
@@ -94,9 +98,15 @@ def prepare_patches(
     paths = {"facts": cache / f"patches-{name}.json"}
     if compute_statistics:
         paths["statistics"] = cache / f"patches-{name}-statistics.json"
+    for kind, path in paths.items():
+        if os.path.lexists(path):
+            try:
+                _read(kind, path, folder)
+            except ValueError as error:
+                discard(path, error)
     if not all(path.exists() for path in paths.values()):
         _examine(root, paths, assignment, progress=progress)
-    read = {kind: _read(path) for kind, path in paths.items()}
+    read = {kind: _read(kind, path, folder) for kind, path in paths.items()}
 
     facts, computed = read["facts"], None
     if compute_statistics:
@@ -247,6 +257,7 @@ class PatchSource:
         instances: bool = False,
     ):
         self._folder, self._patches, self._instances = folder, tuple(patches), instances
+        self._files = Watched()
         self._kept: dict[int, dict[str, Any]] | None = {} if in_memory else None
         self.dates = {
             m: np.array([len(patch.days[m]) for patch in patches]) for m in folder.modalities
@@ -281,7 +292,10 @@ class PatchSource:
         patch = self._patches[index]
         item = {}
         for modality, (values, days) in self._folder.series(patch).items():
-            values = values if self._kept is None else np.array(values)
+            if self._kept is None and isinstance(values, StoredArray):
+                self._files.see(values.file, values.stamp)
+            else:
+                values = np.array(values)
             item[modality] = {"values": values, "days": days}
         if self._instances:
             annotations = self._folder.annotations(patch)
@@ -294,6 +308,16 @@ class PatchSource:
             if isinstance(array, np.ndarray):
                 array.flags.writeable = False
         return item | maps | {"patch": patch.id, "number": index}
+
+    def unchanged(self) -> None:
+        """Compares the files of series that were read with what they were when first read.
+
+        Files that are kept in memory are read once, and compared then.
+
+        Raises:
+          DataError: If one of them was changed since.
+        """
+        self._files.check()
 
     def identifier(self, number: int) -> Identifier:
         """Returns the identifier of the patch of this record."""
@@ -338,9 +362,45 @@ def _examine(
             os.replace(staged, path)
 
 
-def _read(path: pathlib.Path) -> dict[str, Any]:
+def _read(kind: str, path: pathlib.Path, folder: PatchFolder) -> dict[str, Any]:
+    """Reads what `_examine` wrote, and compares it with the metadata.
+
+    Raises:
+      ValueError: Telling what is damaged.
+    """
     try:
-        return json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        fault = f"not what was written ({error})"
-        raise DataError(fault, where=path, remedy="delete it to have it made anew") from error
+        content = read_json(path, what="what was written", remedy="delete it")
+    except DataError as error:
+        raise ValueError(error.fault) from error
+    try:
+        if kind == "statistics":
+            modalities = [folder.dataset[name] for name in content]
+            statistics = statistics_from_json(content, folder.dataset)
+            check_moments(statistics, modalities, folder.dataset.folds)
+            if not content.keys() >= {*folder.modalities}:
+                raise ValueError("other modalities")
+        else:
+            _check_facts(content, folder)
+    except (KeyError, TypeError, AttributeError, OverflowError) as error:
+        raise ValueError(f"{type(error).__name__}: {error}") from error
+    return content
+
+
+def _check_facts(facts: Mapping[str, Any], folder: PatchFolder) -> None:
+    """Raises a ValueError where facts contradict the metadata or each other."""
+    patches, dataset = folder.patches.values(), folder.dataset
+    for name in folder.modalities:
+        if facts["lengths"][name] != max(len(patch.days[name]) for patch in patches):
+            raise ValueError(f"another number of dates of {name}")
+    counts = collections.Counter(str(patch.fold) for patch in patches)
+    if facts["patches"] != {str(fold): counts[str(fold)] for fold in dataset.folds}:
+        raise ValueError("other numbers of patches")
+    rows, columns = map(int, facts["size"])
+    classes = len(dataset.nomenclature.classes)
+    for fold in dataset.folds:
+        pixels = facts["pixels"][str(fold)]
+        known = all(0 <= int(number) < classes for number in pixels)
+        if not known or sum(pixels.values()) != rows * columns * counts[str(fold)]:
+            raise ValueError(f"other numbers of pixels in fold {fold}")
+    if not 0 <= int(facts["most_instances"]) <= rows * columns:
+        raise ValueError("another number of instances")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import pathlib
@@ -13,11 +14,19 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 from array_record.python.array_record_data_source import ArrayRecordDataSource
+from array_record.python.array_record_module import ArrayRecordReader
 from tensorflow_datasets.proto import tf_example_pb2
 
 from pastis_jax.data import dataset_file, layout
 from pastis_jax.data.assignment import Assignment
-from pastis_jax.data.cache import Fingerprint, default_cache, fingerprint, writing
+from pastis_jax.data.cache import (
+    Fingerprint,
+    amount,
+    default_cache,
+    discard,
+    fingerprint,
+    writing,
+)
 from pastis_jax.data.dataset import Dataset, Fold
 from pastis_jax.data.folder_builder import split_name
 from pastis_jax.data.metadata import (
@@ -26,11 +35,13 @@ from pastis_jax.data.metadata import (
     Identifier,
     parse_identifier,
 )
+from pastis_jax.data.npy import Watched
 from pastis_jax.data.pastis_r import describe
 from pastis_jax.data.pixel_sets.crop_pixel_sets_dataset_builder import Builder
 from pastis_jax.data.pixel_sets.folder import DOWNLOAD, check_layout
 from pastis_jax.data.statistics import (
     FoldStatistics,
+    check_moments,
     fold_statistics_from_norm,
     split_statistics,
     statistics_from_json,
@@ -51,8 +62,9 @@ def prepare_pixel_sets(
 
     The dataset lies in `cache` under a fingerprint of the folder's contents (`cache.fingerprint`),
     so a copy of the folder elsewhere is known again. A folder that changed is prepared anew; what
-    was prepared from it before stays until deleted. The folder itself is never written to, and
-    nothing stays in the cache when preparation fails or is interrupted.
+    was prepared from it before stays until deleted. What was prepared and is damaged is made anew,
+    with a line that says so. The folder itself is never written to, and nothing stays in the cache
+    when preparation fails or is interrupted.
 
     Args:
       root: The folder.
@@ -93,10 +105,15 @@ def prepare_pixel_sets(
         dataset = assignment.dataset(dataset)
         arrays = arrays.adding({"lists of samples": assignment.digest})
     data_dir = cache / f"pixel_sets-{arrays.adding({'version': str(Builder.VERSION)}).name}"
-    if not data_dir.exists():
+    info = None
+    if os.path.lexists(data_dir):
+        try:
+            info = _open(data_dir, dataset, every)
+        except ValueError as error:
+            discard(data_dir, error)
+    if info is None:
         _write(root, data_dir, assignment, size=arrays.bytes, progress=progress)
-
-    info = tfds.builder_from_directory(data_dir / Builder.name / str(Builder.VERSION)).info
+        info = _open(data_dir, dataset, every)
     computed = None
     if compute_statistics:
         computed = statistics_from_json(info.metadata["statistics"], dataset)
@@ -157,7 +174,7 @@ class PreparedPixelSets:
         files = [
             file for fold in folds for file in self.info.splits[split_name(fold)].file_instructions
         ]
-        return PixelSetSource(ArrayRecordDataSource(files), self.dataset, self.modalities)
+        return PixelSetSource(files, self.dataset, self.modalities)
 
     def statistics(self, train_folds: Sequence[Fold]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         """Returns the channel statistics to normalise with when training on `train_folds`.
@@ -195,8 +212,9 @@ class PixelSetSource:
     modalities only, and with parcels of no pixel, which TFDS writes but cannot read.
     """
 
-    def __init__(self, records: ArrayRecordDataSource, dataset: Dataset, modalities: Sequence[str]):
-        self._records = records
+    def __init__(self, files: Sequence[Any], dataset: Dataset, modalities: Sequence[str]):
+        self._records = ArrayRecordDataSource(files)
+        self._files = Watched(pathlib.Path(file.filename) for file in files)
         self._layout = {
             m: (np.dtype(dataset[m].dtype), len(dataset[m].channels)) for m in modalities
         }
@@ -227,8 +245,57 @@ class PixelSetSource:
         """Returns the identifier of the parcel of this record."""
         return _identifier(self._fields(number)["parcel"])
 
+    def unchanged(self) -> None:
+        """Compares the files with what they were.
+
+        Raises:
+          DataError: If one of them was changed since this was made.
+        """
+        self._files.check()
+
     def _fields(self, index: int) -> Mapping[str, Any]:
-        return tf_example_pb2.Example.FromString(self._records[index]).features.feature
+        try:
+            record = self._records[index]
+        except (RuntimeError, ValueError, OSError) as error:  # ArrayRecord compares checksums
+            fault = f"a prepared record cannot be read ({error})"
+            folder, remedy = self._files.folder, "delete it to have it made anew"
+            raise DataError(fault, where=folder, remedy=remedy) from error
+        return tf_example_pb2.Example.FromString(record).features.feature
+
+
+def _open(
+    data_dir: pathlib.Path, dataset: Dataset, modalities: Sequence[str]
+) -> tfds.core.DatasetInfo:
+    """Opens what `_write` wrote, and compares its parts with each other.
+
+    Raises:
+      ValueError: Telling what is damaged.
+    """
+    try:
+        info = tfds.builder_from_directory(data_dir / Builder.name / str(Builder.VERSION)).info
+        facts = info.metadata
+        if list(facts["modalities"]) != list(modalities):
+            raise ValueError("other modalities")
+        if not all(int(facts["lengths"][name]) > 0 for name in modalities):
+            raise ValueError("no dates")
+        int(facts["geometric_features"])
+        statistics = statistics_from_json(facts["statistics"], dataset)
+        check_moments(statistics, [dataset[name] for name in modalities], dataset.folds)
+        void = dataset.nomenclature.void_number
+        for fold in dataset.folds:
+            counts = facts["counts"][str(fold)].items()
+            crops = sum(number for label, number in counts if int(label) != void)
+            split = info.splits.get(split_name(fold))
+            if crops != (split.num_examples if split else 0):
+                raise ValueError(f"other numbers of parcels in fold {fold}")
+        for split in info.splits.values():
+            for file in split.file_instructions:
+                with contextlib.closing(ArrayRecordReader(file.filename)) as reader:
+                    if reader.num_records() != file.examples_in_shard:
+                        raise ValueError(f"{os.path.basename(file.filename)} is not whole")
+    except Exception as error:  # TFDS and ArrayRecord raise whatever damaged files bring about
+        raise ValueError(f"{type(error).__name__}: {error}") from error
+    return info
 
 
 def _identifier(field: Any) -> Identifier:
@@ -246,8 +313,9 @@ def _write(
     """Writes the TFDS dataset of `root` under `data_dir`, entirely or not at all."""
     cache = data_dir.parent
     with writing(cache):
-        if shutil.disk_usage(cache).free < 1.05 * size:
-            raise OSError(f"{1.05 * size / 1e9:.1f} GB needed on its disk")
+        free = shutil.disk_usage(cache).free
+        if free < 1.05 * size:
+            raise OSError(f"{amount(1.05 * size)} needed on its disk, which has {amount(free)}")
         staging = tempfile.mkdtemp(prefix=".preparing-", dir=cache)
         try:
             staged, dataset = pathlib.Path(staging, "data"), describe(root, remedy=DOWNLOAD)

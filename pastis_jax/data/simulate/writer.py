@@ -12,6 +12,7 @@ import numpy as np
 from pastis_jax.data.metadata import GEOMETRIC_FEATURES
 from pastis_jax.data.pastis_r import PASTIS_R
 from pastis_jax.data.patches.instances import centerness, instances_from_parcels
+from pastis_jax.data.reading import read_json, restore
 from pastis_jax.data.simulate.scene import Scene
 
 NAME = "Simulated by pastis_jax"
@@ -167,5 +168,6 @@ def write_metadata(folder: Path, scenes: Iterable[Scene]) -> None:
 
 def is_simulated(folder: Path) -> bool:
     """Whether `folder`, of pixel sets or patches, was written by the simulator."""
-    collection = json.loads((folder / "metadata.geojson").read_text())
-    return collection.get("name") == NAME
+    file = folder / "metadata.geojson"
+    collection = read_json(file, what="a GeoJSON feature collection", remedy=restore(file))
+    return isinstance(collection, dict) and collection.get("name") == NAME
