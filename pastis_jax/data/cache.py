@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import hashlib
+import io
 import os
 import pathlib
 import re
 import shutil
 from collections.abc import Collection, Iterable, Iterator, Mapping
 
-from pastis_jax.data.reading import PLAIN, open_regular
+from pastis_jax.data.reading import LARGEST_TEXT, PLAIN, open_regular, restore
 from pastis_jax.errors import DataError
 
 
@@ -26,6 +27,7 @@ SAMPLED = 32
 """Most arrays of a folder whose contents count in its fingerprint, evenly spaced among all."""
 _EDGE = 1 << 16
 """Bytes that count at the beginning and at the end of such an array."""
+_LARGEST_ARRAY = 1 << 40
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,6 +97,9 @@ def fingerprint(
             for folder, word in chosen:
                 parts[f"{folder}/{word}_*"], size = _of_arrays(root / folder, word, every=every)
                 total += size
+    except FileNotFoundError as error:
+        where = pathlib.Path(error.filename)
+        raise DataError("file not found", where=where, remedy=restore(where)) from error
     except OSError as error:
         where, remedy = error.filename or root, "make the folder readable"
         raise DataError(f"cannot be read ({error.strerror})", where=where, remedy=remedy) from error
@@ -104,9 +109,19 @@ def fingerprint(
 def _of_file(file: pathlib.Path) -> str:
     try:
         with open_regular(file) as stream:
+            _end(stream, file, LARGEST_TEXT)
             return hashlib.sha256(stream.readall()).hexdigest()[:16]
     except FileNotFoundError:
         return "missing"
+
+
+def _end(stream: io.FileIO, file: pathlib.Path, most: int) -> int:
+    """Size of a file (B); a damaged one may pretend any."""
+    size = stream.seek(0, os.SEEK_END)
+    if size > most:
+        raise OSError(None, f"{size:,} bytes long", os.fspath(file))
+    stream.seek(0)
+    return size
 
 
 def _of_arrays(folder: pathlib.Path, word: str, *, every: bool) -> tuple[str, int]:
@@ -119,9 +134,8 @@ def _of_arrays(folder: pathlib.Path, word: str, *, every: bool) -> tuple[str, in
     sample, total = [names[number * len(names) // count] for number in range(count)], 0
     for name in sample:
         with open_regular(folder / name) as file:
-            size = file.seek(0, os.SEEK_END)
+            size = _end(file, folder / name, LARGEST_TEXT if every else _LARGEST_ARRAY)
             total += size
-            file.seek(0)
             digest.update(f"{name} {size}".encode())
             if every or size <= 2 * _EDGE:
                 digest.update(file.readall())

@@ -24,7 +24,7 @@ from pastis_jax.data.assignment import Assignment
 from pastis_jax.data.cache import Fingerprint, default_cache, discard, fingerprint, writing
 from pastis_jax.data.dataset import Dataset, Fold
 from pastis_jax.data.metadata import PATCH_METADATA, Identifier, Patch
-from pastis_jax.data.npy import StoredArray, Watched
+from pastis_jax.data.npy import StoredArray, Watched, stamp_of
 from pastis_jax.data.patches.folder import (
     ANNOTATIONS,
     INSTANCES,
@@ -291,6 +291,11 @@ class PatchSource:
     def _item(self, index: int) -> dict[str, Any]:
         patch = self._patches[index]
         item = {}
+        if self._kept is None:
+            for name in self._annotations(patch):
+                file = self._folder.file(patch, name)
+                if file.is_file():
+                    self._files.see(file, stamp_of(file.stat()))
         for modality, (values, days) in self._folder.series(patch).items():
             if self._kept is None and isinstance(values, StoredArray):
                 self._files.see(values.file, values.stamp)
@@ -309,8 +314,15 @@ class PatchSource:
                 array.flags.writeable = False
         return item | maps | {"patch": patch.id, "number": index}
 
+    def _annotations(self, patch: Patch) -> tuple[str, ...]:
+        """Names of the files that labels and instances of a patch are read from."""
+        if not self._instances:
+            return ("TARGET",)
+        numbers = "INSTANCES" if self._folder.has_instances(patch) else "ParcelIDs"
+        return ("TARGET", numbers)
+
     def unchanged(self) -> None:
-        """Compares the files of series that were read with what they were when first read.
+        """Compares the files that were read with what they were when first read.
 
         Files that are kept in memory are read once, and compared then.
 

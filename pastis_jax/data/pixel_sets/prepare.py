@@ -271,8 +271,12 @@ def _open(
     Raises:
       ValueError: Telling what is damaged.
     """
+    folder = data_dir / Builder.name / str(Builder.VERSION)
     try:
-        info = tfds.builder_from_directory(data_dir / Builder.name / str(Builder.VERSION)).info
+        # A pipe would be waited for.
+        if other := [file.name for file in folder.iterdir() if not file.is_file()]:
+            raise ValueError(f"{other[0]} is no regular file")
+        info = tfds.builder_from_directory(folder).info
         facts = info.metadata
         if list(facts["modalities"]) != list(modalities):
             raise ValueError("other modalities")
