@@ -27,7 +27,7 @@ def marked():
         yield pytest.param(case, id=name, marks=() if place in _KEPT else long)
 
 
-@pytest.mark.parametrize("case", marked())
+@pytest.mark.parametrize("case", [*marked()])
 def test_broken_folder(case, sound, tmp_path):
     check(case, sound[case.layout], tmp_path / "case")
 
