@@ -245,6 +245,21 @@ def test_parameters_and_times(document):
     ]
 
 
+def test_why_the_ratio_of_times_differs(document):
+    """By the multiply-adds that docs/reproduction.md shows."""
+    page = (pathlib.Path(__file__).parents[2] / "docs" / "reproduction.md").read_text()
+    row = r"^\| {} \| ([\d.]+) M \|[^|]*\|[^|]*\| (\d+) G"
+    early, late = (
+        [float(n) for n in re.search(row.format(name), page, re.MULTILINE).groups()]
+        for name in ("early", "late")
+    )
+    parcels, patches = (f"{b / a:.1f}" for a, b in zip(early, late, strict=True))
+    told = f"takes {parcels} times the multiply-adds of early fusion for parcels"
+    for text in (document.text, " ".join(page.split())):
+        assert told in text
+        assert f"{patches} times for patches" in text
+
+
 def test_markdown_has_the_same(pages, document):
     text = (pages / "report.md").read_text()
     rows = [line for line in text.splitlines() if line.startswith("| ")]
