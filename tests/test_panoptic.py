@@ -13,6 +13,7 @@ import reopened
 from tiers import all_but
 
 from experiments import panoptic
+from experiments.paper import pooled
 from pastis_jax.cli import train
 from pastis_jax.cli.config import configure
 from pastis_jax.data.class_mapping import ClassMapping
@@ -65,6 +66,13 @@ def test_it_trains_tests_and_reports(data, tmp_path, capsys, arguments):
     test = result["test"]
     assert all(0 <= test[name] <= 1 for name in ("SQ", "RQ", "PQ"))
     assert set(test["per_class"]["Corn"]) == {"SQ", "RQ", "PQ"}
+    rule = "legacy" if "--legacy-void" in arguments else "corrected"
+    for scores in (test, result["val"]):
+        assert set(scores["void_rules"]) == {"corrected", "legacy"}
+        own = scores["void_rules"][rule]
+        assert own == {name: scores[name] for name in ("SQ", "RQ", "PQ")}
+    assert result["counts_by_void_rule"][rule] == result["counts"]
+    assert pooled.pool([result])["void_rules"] == test["void_rules"]
     assert 0 <= result["min_confidence"] < 1
     if "--min-confidence" in arguments:
         assert result["min_confidence"] == 0.1

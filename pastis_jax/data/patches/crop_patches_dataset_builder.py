@@ -88,7 +88,10 @@ class Builder(folder_builder.FolderBuilder):
     def _examples(self, patches: Sequence[Patch]) -> Iterator[tuple[str, dict[str, Any]]]:
         for patch in patches:
             series, annotations = self._folder.check(patch)
-            self._summary.add(patch, self._summary.measure(patch, series, annotations))
+            measures = self._summary.measure(patch, series, annotations)
+            if wrong := [one for one in measures.contradictions if not one.absent]:
+                raise self._folder.contradicts(patch, wrong[0])
+            self._summary.add(patch, measures)
             record = {m: {"values": values, "days": days} for m, (values, days) in series.items()}
             record |= vars(annotations) | vars(self._folder.instances(patch))
             if not self._parcel_ids:

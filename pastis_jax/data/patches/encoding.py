@@ -132,7 +132,7 @@ class PatchEncoding:
         instances = instances_from_parcels(view(record["instances"]), grown)
         instances, dropped = largest(instances, self.instances)
         heatmap, zones = centerness(instances)
-        size, label_of = measure(instances, label, self.instances)
+        size, label_of = measure(instances, label, self.instances, self.classes.void)
         return PanopticTarget(
             heatmap=heatmap.astype(np.float32),
             instances=instances.astype(np.int32),
