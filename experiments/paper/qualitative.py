@@ -12,6 +12,7 @@ from experiments.paper import pictures
 from pastis_jax import runs, viz
 from pastis_jax.data.dataset import Modality
 from pastis_jax.data.metadata import Identifier
+from pastis_jax.data.patches.agreement import in_parcels
 from pastis_jax.data.patches.instances import instances_from_parcels
 from pastis_jax.data.splits import PatchSplits
 
@@ -95,8 +96,8 @@ def choose(
 def true_map(splits: PatchSplits, record: Mapping) -> pictures.ClassMap:
     """The true classes of a record, and its parcels."""
     parcels, semantic = record.get("instances", record["parcels"]), record["semantic"]
-    grown = ~splits.dataset.nomenclature.is_background(semantic)
-    instances = instances_from_parcels(parcels, grown)
+    inside = in_parcels(semantic, parcels, splits.dataset.nomenclature)
+    instances = instances_from_parcels(parcels, inside)
     return pictures.ClassMap(splits.classes.lookup[semantic], instances)
 
 

@@ -236,7 +236,9 @@ def test_void_and_background_are_apart(root, tmp_path):
 def test_instances_beyond_32_bits_are_refused(root, tmp_path):
     for number in (2**31, 2**32 + 1):
         change(root, "INSTANCES", lambda a, number=number: np.where(a == 1, number, a))
-        match = f"INSTANCES_10003.npy: instance {number}: they are numbered from 1, in 32 bits; "
+        match = (
+            f"INSTANCES_10003.npy: instance {number} is beyond 32 bits: they are numbered from 1; "
+        )
         with pytest.raises(DataError, match=match):
             prepared(root, tmp_path)
         change(root, "INSTANCES", lambda a, number=number: np.where(a == number, 1, a))

@@ -40,6 +40,21 @@ class Contradiction:
     absent: bool = False
 
 
+def in_parcels(semantic: np.ndarray, parcels: np.ndarray, nomenclature: Nomenclature) -> np.ndarray:
+    """Returns which pixels belong to a parcel, (h, w) bool.
+
+    Those that are not background and have a number; all where no class is the background.
+
+    Args:
+      semantic: Number of the class of each pixel, `(h, w)`.
+      parcels: Parcel or instance of each pixel, 0 for none, `(h, w)`.
+      nomenclature: The classes.
+    """
+    if nomenclature.background is None:
+        return np.ones(semantic.shape, bool)
+    return ~nomenclature.is_background(semantic) & (parcels != 0)
+
+
 def contradictions(
     semantic: np.ndarray,
     numberings: Mapping[str, np.ndarray],
@@ -57,27 +72,29 @@ def contradictions(
     """
     background = nomenclature.is_background(semantic)
     crop = ~background & ~nomenclature.is_void(semantic)
-    labels = semantic[crop]
-    inside = {name: numbers[crop] for name, numbers in numberings.items()}
-    if not inside["TARGET"].any():
+    total = int(crop.sum())
+    inside = {
+        name: in_parcels(semantic, numbers, nomenclature) for name, numbers in numberings.items()
+    }
+    if not (inside["TARGET"] & crop).any():
         if len(inside) > 1:
             del inside["TARGET"]
-        elif len(labels):
-            fault = f"its {len(labels):,} crop pixels are of no parcel, and there is no ParcelIDs"
+        elif total:
+            fault = f"its {total:,} crop pixels are of no parcel, and there is no ParcelIDs"
             yield Contradiction("TARGET", fault, absent=True)
             return
-    for name, numbers in inside.items():
-        numbered = numbers != 0
-        if lost := int((~numbered).sum()):
-            fault = f"{lost:,} of {len(numbers):,} crop pixels are of none of the {_THINGS[name]}"
+    for name, numbered in inside.items():
+        if lost := int((crop & ~numbered).sum()):
+            fault = f"{lost:,} of {total:,} crop pixels are of none of the {_THINGS[name]}"
             yield Contradiction(name, fault)
-        if mixed := _several(numbers[numbered], labels[numbered]):
+        grown = crop & numbered
+        if mixed := _several(numberings[name][grown], semantic[grown]):
             number, parcel, pair = mixed
             codes = " and ".join(str(nomenclature.classes[label].code) for label in pair)
             fault = f"{number} {_THINGS[name]} have several labels, the first is {parcel}: {codes}"
             yield Contradiction(name, fault)
     for one, other in itertools.combinations(inside, 2):
-        both = ~background & (numberings[one] != 0) & (numberings[other] != 0)
+        both = inside[one] & inside[other]
         for wholes, parts in ((other, one), (one, other)):
             if joined := _several(numberings[wholes][both], numberings[parts][both]):
                 number, whole, (first, second) = joined
@@ -182,5 +199,5 @@ def tell_shared(shared: Iterable[SharedParcels], between: str) -> str | None:
     named = ", ".join(map(str, examples)) + ", ..." * (number > len(examples))
     return (
         f"{number:,} parcels of ParcelIDs ({named}) have crop pixels in patches of {between}: "
-        "their scores are too good"
+        "scores are too good"
     )

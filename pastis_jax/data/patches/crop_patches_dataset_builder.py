@@ -33,8 +33,9 @@ class Builder(folder_builder.FolderBuilder):
 
     `info.metadata` holds `modalities`, `lengths` (most dates of a patch, by modality), `size` (rows
     and columns), `most_instances` (of a patch), `patches` (by fold), `pixels` (by fold and number
-    of the class) and `statistics` (by modality and fold, mean and std per channel computed from the
-    patches).
+    of the class), `contradictions` (by patch: that nothing numbers its parcels, all others are
+    refused), `shared_parcels` (of several folds) and `statistics` (by modality and fold, mean and
+    std per channel computed from the patches).
 
     Args:
       parcel_ids: Whether to write ID_PARCEL of each pixel; the folder must hold it then.

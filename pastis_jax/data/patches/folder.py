@@ -27,7 +27,7 @@ from pastis_jax.data.assignment import Assignment
 from pastis_jax.data.dataset import Dataset
 from pastis_jax.data.metadata import PARCEL_METADATA, PATCH_METADATA, Patch, read_patches
 from pastis_jax.data.pastis_r import describe
-from pastis_jax.data.patches.agreement import Contradiction, contradictions
+from pastis_jax.data.patches.agreement import Contradiction, contradictions, in_parcels
 from pastis_jax.data.patches.instances import centerness, instances_from_parcels
 from pastis_jax.errors import DataError
 
@@ -258,9 +258,10 @@ class PatchFolder:
         file = self.file(patch, name)
         numbers = _sized(arrays.load_array(file), size, file, remedy=_RECOMPUTE)
         numbers = _integers(numbers, file, remedy=_RECOMPUTE)
-        if numbers.min() < 0 or numbers.max() > np.iinfo(np.int32).max:
-            wrong = numbers.min() if numbers.min() < 0 else numbers.max()
-            fault = f"instance {wrong}: they are numbered from 1, in 32 bits"
+        if numbers.min() < 0:
+            raise DataError(f"instance {numbers.min()}", where=file, remedy=_RECOMPUTE)
+        if numbers.max() > np.iinfo(np.int32).max:
+            fault = f"instance {numbers.max()} is beyond 32 bits: they are numbered from 1"
             raise DataError(fault, where=file, remedy=_RECOMPUTE)
         return numbers
 
@@ -337,8 +338,8 @@ class PatchFolder:
 
     def _number(self, annotations: Annotations) -> np.ndarray:
         ids = annotations.parcels if annotations.parcel_ids is None else annotations.parcel_ids
-        grown = ~self.dataset.nomenclature.is_background(annotations.semantic)
-        return instances_from_parcels(ids, grown)
+        inside = in_parcels(annotations.semantic, ids, self.dataset.nomenclature)
+        return instances_from_parcels(ids, inside)
 
 
 def check_layout(

@@ -12,13 +12,12 @@ def instances_from_parcels(parcels: np.ndarray, grown: np.ndarray) -> np.ndarray
     in another order.
 
     Args:
-      parcels: Identifier of the parcel at each pixel, 0 for none, `(h, w)`.
-      grown: Pixels that belong to a parcel: all but the background, `(h, w)` bool.
+      parcels: Identifier of the parcel at each pixel, `(h, w)`.
+      grown: Pixels that belong to a parcel, `(h, w)` bool.
 
     Returns:
-      The instance of each pixel, 0 on the background and where there is no parcel, `(h, w)` int64.
+      The instance of each pixel, 0 where there is no parcel, `(h, w)` int64.
     """
-    grown = grown & (parcels != 0)
     ids = np.unique(parcels[grown])
     return np.where(grown, np.searchsorted(ids, parcels) + 1, 0)
 
@@ -43,7 +42,7 @@ def largest(instances: np.ndarray, most: int) -> tuple[np.ndarray, int]:
 
 
 def measure(
-    instances: np.ndarray, semantic: np.ndarray, slots: int, void: int
+    instances: np.ndarray, semantic: np.ndarray, slots: int, void: int = -1
 ) -> tuple[np.ndarray, np.ndarray]:
     """Measures each instance.
 

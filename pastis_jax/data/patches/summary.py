@@ -10,7 +10,12 @@ from typing import Any
 import numpy as np
 
 from pastis_jax.data.metadata import Patch
-from pastis_jax.data.patches.agreement import Contradiction, ParcelFolds, crop_parcels
+from pastis_jax.data.patches.agreement import (
+    Contradiction,
+    ParcelFolds,
+    crop_parcels,
+    in_parcels,
+)
 from pastis_jax.data.patches.folder import Annotations, PatchFolder, StoredSeries
 from pastis_jax.data.patches.instances import instances_from_parcels
 from pastis_jax.data.statistics import StatisticsAccumulator, statistics_to_json
@@ -67,11 +72,11 @@ class PatchSummary:
         semantic, nomenclature = annotations.semantic, self._folder.dataset.nomenclature
         pixels = np.bincount(semantic.ravel(), minlength=self._classes)
         numbers = self._folder.instance_numbers(patch, annotations)
-        grown = ~nomenclature.is_background(semantic)
+        inside = in_parcels(semantic, numbers, nomenclature)
         return Measures(
             size=semantic.shape,
             pixels=pixels,
-            instances=int(instances_from_parcels(numbers, grown).max()),
+            instances=int(instances_from_parcels(numbers, inside).max()),
             moments={m: sums.moments(series[m][0]) for m, sums in self._accumulators.items()},
             contradictions=self._folder.contradictions(patch, annotations),
             parcels=crop_parcels(semantic, annotations.parcel_ids, nomenclature),
