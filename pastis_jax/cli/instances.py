@@ -66,7 +66,7 @@ def write_instances(root: str | os.PathLike[str], *, overwrite: bool, progress: 
             for patch in bar:
                 annotations = folder.annotations(patch)
                 if wrong := folder.contradictions(patch, annotations, stored=False):
-                    raise folder.contradicts(patch, wrong[0])
+                    raise folder.refusal(patch, wrong[0])
                 arrays = folder.make_instances(annotations)
                 for name, array in zip(_NAMES, arrays, strict=True):
                     np.save(pathlib.Path(staging, folder.file(patch, name).name), array)

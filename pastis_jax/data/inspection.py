@@ -215,7 +215,7 @@ class _Agreement:
             if one.absent:
                 self._without += 1
             else:
-                yield Finding(True, str(self._folder.contradicts(patch, one)))
+                yield Finding(True, str(self._folder.refusal(patch, one)))
 
     def findings(self) -> Iterator[Finding]:
         """What is odd about all patches together."""

@@ -207,7 +207,7 @@ def test_void_and_background_are_apart(root, tmp_path):
 
     def some_void(target):
         rows, columns = np.nonzero(target[1] == 1)
-        target[0, rows[:3], columns[:3]] = 19  # in a parcel of a crop
+        target[0, rows[-3:], columns[-3:]] = 19  # in a parcel of a crop
         target[:2, -1, -1] = 19, 0  # of no parcel
         target[:2, -1, 0] = 0, 77  # a parcel that is background
         return target

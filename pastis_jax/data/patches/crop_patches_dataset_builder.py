@@ -91,7 +91,7 @@ class Builder(folder_builder.FolderBuilder):
             series, annotations = self._folder.check(patch)
             measures = self._summary.measure(patch, series, annotations)
             if wrong := [one for one in measures.contradictions if not one.absent]:
-                raise self._folder.contradicts(patch, wrong[0])
+                raise self._folder.refusal(patch, wrong[0])
             self._summary.add(patch, measures)
             record = {m: {"values": values, "days": days} for m, (values, days) in series.items()}
             record |= vars(annotations) | vars(self._folder.instances(patch))

@@ -297,7 +297,7 @@ class PatchFolder:
         wrong = any(one.name == "INSTANCES" for one in every)
         return [one for one in every if not (wrong and one.name == "ZONES")]
 
-    def contradicts(self, patch: Patch, contradiction: Contradiction, more: str = "") -> DataError:
+    def refusal(self, patch: Patch, contradiction: Contradiction, more: str = "") -> DataError:
         """Returns the error that tells a contradiction of `patch`, with `more` words on it."""
         remedy = "give each crop pixel its parcel, one label to a parcel, all files of one patch"
         if contradiction.name in ("INSTANCES", "ZONES"):

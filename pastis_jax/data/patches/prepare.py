@@ -255,7 +255,7 @@ class PreparedPatches:
         if not wrong:
             return None
         more = f" ({len(wrong):,} of {len(patches):,} patches; `pastis-jax inspect` lists all)"
-        return self.folder.contradicts(*wrong[0], more)
+        return self.folder.refusal(*wrong[0], more)
 
     def _check(self, folds: Sequence[Fold]) -> None:
         for fold in folds:
