@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import pathlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from pastis_jax import runs, training
@@ -15,6 +15,7 @@ from pastis_jax.cli.config import Config
 from pastis_jax.data import layout, simulate
 from pastis_jax.data.class_mapping import ClassMapping
 from pastis_jax.data.dataset import Dataset
+from pastis_jax.data.gaps import named
 from pastis_jax.data.pastis_r import PASTIS_R, describe
 from pastis_jax.data.splits import Splits
 from pastis_jax.errors import ArgumentError, UserError, refuse
@@ -227,11 +228,31 @@ def say_splits(splits: Splits, task: Task, config: Config) -> None:
         f"{train} {task.samples} to train, {val} to validate, {test} to test "
         f"(folds {dict(splits.folds)}), from {splits.root}"
     )
+    for line in gap_lines(splits, task):
+        console.say(line)
     if config.records.split_lists is not None and not config.records.compute_statistics:
         console.say("Channel statistics are of the samples to train: NORM files are of folds.")
     if getattr(config.records, "cache", False):
         total = sum(source.nbytes for source in splits.sources.values())
         console.say(f"--cache: up to {total / 1e9:.1f} GB of patches will be kept in memory.")
+
+
+def gap_lines(splits: Splits, task: Task) -> Iterator[str]:
+    """Tells what samples lack."""
+    total = sum(map(len, splits.sources.values()))
+    for name, count in splits.absent.items():
+        yield f"{count:,} of {total:,} {task.samples} have no {name}: masked."
+    for split in splits.sources:
+        if blind := splits.gaps.without_dates(task.spec.read, splits.folds[split]):
+            yield (
+                f"{len(blind):,} {task.samples} of {split} have no date at which every channel was "
+                f"observed, and count neither in loss nor in scores: {named(blind)}."
+            )
+    if skipped := splits.gaps.skipped:
+        yield (
+            f"{len(skipped):,} {task.samples} with implausible values are left out: "
+            f"{named(list(skipped))}; result.json lists them."
+        )
 
 
 def make_task(config: Config, dataset: Dataset, classes: ClassMapping) -> Task:
@@ -258,7 +279,7 @@ def records_of(config: Config, splits: Splits) -> dict[str, Any]:
 def _components(predict: Any, parcels: Splits) -> dict[str, Any]:
     from pastis_jax.tasks import components  # imports scipy
 
-    return {"test_components": components.score(lambda batch: predict(batch)[1], parcels)}
+    return {"test_components": components.score(predict, parcels)}
 
 
 def published_start(config: Config, splits: Splits) -> runs.Start:

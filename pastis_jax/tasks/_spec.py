@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 from pastis_jax.data.assignment import Assignment
 from pastis_jax.data.dataset import Dataset, Fold
-from pastis_jax.errors import refuse
+from pastis_jax.data.gaps import Gaps, named
+from pastis_jax.errors import DataError, refuse
 from pastis_jax.models.encoders import Halves
 from pastis_jax.schemes import SCHEMES, Model, Parts, Scheme
 
@@ -65,6 +66,12 @@ class ModelSpec:
         names = dataset.names if self.scheme.several else dataset.names[:1]
         return dataclasses.replace(self, modalities=self.modalities or names)
 
+    @property
+    def read(self) -> tuple[str, ...]:
+        """The modalities whose dates are read: without a valid one, a sample is unobserved."""
+        every = self.scheme.reads(self.modalities).values()
+        return tuple(name for name in self.modalities if any(name in names for names in every))
+
     def combine(self, halves: Halves, decoder: Callable[[], Model]) -> Model:
         """Combines encoders and decoders in the fusion scheme."""
         return self.scheme.build(
@@ -98,6 +105,9 @@ class RecordOptions:
     [...]}, identifiers of parcels or patches. Those in no list are left out."""
     compute_statistics: bool = False
     """Normalise with statistics computed from the data, not those of the NORM files."""
+    skip_implausible: bool = False
+    """Leave out samples with values that no sensor measures, in place of refusing the folder. They
+    are counted in a line, and listed in result.json."""
     cache_dir: pathlib.Path | None = None
     """Where prepared and simulated data are kept. Default: $PASTIS_JAX_CACHE or ~/.cache."""
 
@@ -109,6 +119,47 @@ class RecordOptions:
     def assignment(self) -> Assignment | None:
         """Reads the lists of samples, if there are any."""
         return None if self.split_lists is None else Assignment.read(self.split_lists)
+
+
+def check_gaps(
+    spec: ModelSpec,
+    gaps: Gaps,
+    folds: Mapping[str, Sequence[Fold]],
+    sizes: Mapping[str, int],
+    *,
+    samples: str,
+    root: pathlib.Path,
+) -> None:
+    """Refuses samples that a model cannot take, and splits that nothing is known of.
+
+    Args:
+      spec: The model.
+      gaps: What samples lack.
+      folds: Folds of each split.
+      sizes: Number of samples of each split.
+      samples: What they are, in plural.
+      root: Their folder.
+
+    Raises:
+      DataError: If samples lack a modality that the scheme cannot do without, or no sample of a
+        split has a valid date.
+    """
+    used, total = [fold for names in folds.values() for fold in names], sum(sizes.values())
+    for name in spec.modalities if not spec.scheme.masks else ():
+        if lacking := gaps.without(name, used):
+            fault = (
+                f"{len(lacking)} of {total} {samples} have no {name}, which {spec.fusion} fusion"
+            )
+            fault += f" needs: {named(lacking)}"
+            remedy = "leave them out by `split_lists`, or choose other `modalities`"
+            remedy += " or `fusion` late, which masks them" if spec.scheme.several else ""
+            raise DataError(fault, where=root, remedy=remedy)
+    for split, names in folds.items():
+        if len(gaps.without_dates(spec.read, names)) == sizes[split]:
+            fault = f"no date of {' or '.join(spec.read)} is valid in any of the {sizes[split]}"
+            fault += f" {samples} of {split}: at each one a channel was not observed"
+            remedy = "correct the data, or choose other `modalities`"
+            raise DataError(fault, where=root, remedy=remedy)
 
 
 def folds_of(dataset: Dataset, run: int) -> dict[str, tuple[Fold, ...]]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 import functools
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from pastis_jax.data.class_mapping import ClassMapping
+from pastis_jax.data.dataset import SPLITS
 from pastis_jax.data.metadata import GEOMETRIC_FEATURES
 from pastis_jax.data.pixel_sets.encoding import PixelSetEncoding
 from pastis_jax.data.pixel_sets.prepare import prepare_pixel_sets
@@ -20,7 +21,7 @@ from pastis_jax.losses import supervised_loss
 from pastis_jax.models import MLPDecoder
 from pastis_jax.models.encoders import PARCEL_ENCODERS
 from pastis_jax.schemes import Model
-from pastis_jax.tasks._spec import ModelSpec, RecordOptions, folds_of
+from pastis_jax.tasks._spec import ModelSpec, RecordOptions, check_gaps, folds_of
 from pastis_jax.tasks._task import Classifier, Learned, blank_series
 from pastis_jax.types import Batch, Prediction, Series
 
@@ -101,6 +102,7 @@ class ParcelTask(Classifier):
         like: Learned | None = None,
         *,
         norms: bool = True,
+        only: Sequence[str] = SPLITS,
     ) -> Splits:
         """Prepares and opens pixel sets."""
         prepared = prepare_pixel_sets(
@@ -109,6 +111,7 @@ class ParcelTask(Classifier):
             cache=options.cache_dir,
             compute_statistics=options.compute_statistics if norms else None,
             assignment=options.assignment(),
+            skip_implausible=options.skip_implausible,
         )
         dataset = prepared.dataset
         folds = folds_of(dataset, options.fold)
@@ -131,5 +134,17 @@ class ParcelTask(Classifier):
             pixels=options.pixels,
             geometric=spec.geometric,
         )
-        sources = {split: prepared.source(ids) for split, ids in folds.items()}
-        return Splits(prepared.root, dataset, folds, prepared.fingerprint, sources, encode, plan)
+        opened, gaps = {split: folds[split] for split in only}, prepared.gaps
+        sources = {split: prepared.source(ids) for split, ids in opened.items()}
+        sizes = {split: len(source) for split, source in sources.items()}
+        check_gaps(spec, gaps, opened, sizes, samples=cls.samples, root=prepared.root)
+        return Splits(
+            prepared.root,
+            dataset,
+            folds,
+            prepared.fingerprint,
+            sources,
+            encode,
+            plan,
+            gaps=gaps,
+        )

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import optax
 from flax import linen as nn
 from flax import struct
-from jaxtyping import Array, Float, Int, PyTree
+from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from pastis_jax import rng
 from pastis_jax.metrics import Mean
@@ -45,6 +45,8 @@ class EpochMetrics:
       task: The task's metric.
       failed_step: First step with a non-finite loss, -1 for none.
       failed: ``b``, numbers of the records in that step's batch, -1 for blank ones.
+      unobserved: Number of real samples without a valid date, which count neither in the loss nor
+        in the metric; None where nobody counts them.
     """
 
     loss: Mean
@@ -53,6 +55,7 @@ class EpochMetrics:
     task: Metric
     failed_step: Int[Array, ""]
     failed: Int[Array, " b"]
+    unobserved: Int[Array, ""] | None = None
 
     @classmethod
     def empty(cls, task: Metric, batch_size: int) -> EpochMetrics:
@@ -70,17 +73,23 @@ class EpochMetrics:
         step: Int[Array, ""],
         axis_name: str | None = None,
         gradient: Mean | None = None,
+        observed: Bool[Array, " b"] | None = None,
     ) -> EpochMetrics:
         """Adds one batch; the arguments are what loss and metric gave for it.
 
         With `axis_name`, for the samples of one device; the result is the same on all devices.
+        `observed`, the samples with a valid date, is needed where others are counted.
         """
-        mean, task, samples, total = sum_over(
+        blind = None
+        if self.unobserved is not None:
+            blind = (batch.real & ~observed).sum(dtype=jnp.int32)
+        mean, task, samples, total, blind = sum_over(
             (
                 Mean.from_batch(losses, weights),
                 task,
                 batch.real.sum(dtype=jnp.int32),
                 losses.sum(),
+                blind,
             ),
             axis_name,
         )
@@ -96,6 +105,7 @@ class EpochMetrics:
             task=self.task.merge(task),
             failed_step=jnp.where(first_failure, step, self.failed_step),
             failed=jnp.where(first_failure & real, numbers, self.failed),
+            unobserved=None if blind is None else self.unobserved + blind,
         )
 
 
@@ -240,7 +250,8 @@ def make_evaluation_step(
         prediction = model.apply(state.variables, series, **batch.given)
         losses, weights = loss(prediction, batch)
         task = metric(prediction, batch, **context)
-        return metrics.update(losses, weights, task, batch, state.step, axis)
+        observed = prediction.valid
+        return metrics.update(losses, weights, task, batch, state.step, axis, observed=observed)
 
     return placement.compiled(evaluation_step, ("whole", "whole", "batch", "whole"), donate=(1,))
 
