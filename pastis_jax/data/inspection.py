@@ -192,10 +192,8 @@ def _inspect(
         sensed[name].missing = missing / max(values, 1)
     for name, ids in lacking.items():
         if ids:
-            text = (
-                f"{len(ids)} of {len(items)} {kind} have no {name}: masked, but refused by single "
-            )
-            findings.append(Finding(False, f"{text}and early fusion: {named(ids)}"))
+            text = f"{len(ids)} of {len(items)} {kind} have no {name}, which single and early "
+            findings.append(Finding(False, f"{text}fusion of it need: {named(ids)}"))
     if unobserved:
         text = f"{len(unobserved)} of {len(items)} {kind} have no date at which every channel was "
         findings.append(Finding(False, f"{text}observed: {named(unobserved)}"))
