@@ -59,7 +59,7 @@ class Splits:
       dataset: What it holds.
       folds: The folds of each split.
       fingerprint: Of what the records are made from.
-      sources: Records of `train`, `val` and `test`, or of those that were opened.
+      sources: Records of `train`, `val` and `test`, or of those that have samples.
       encode: How training records become arrays.
       plan: Of the batches.
       gaps: What samples lack.

@@ -171,7 +171,7 @@ class Run:
         batch_size: int | None = None,
         cache_dir: str | os.PathLike[str] | None = None,
         parallel: training.Parallel = "jit",
-        only: Sequence[str] = SPLITS,
+        needed: Sequence[str] = SPLITS,
     ) -> OpenedData:
         """Opens data for this run: inputs as it was trained on, labels as classes of it.
 
@@ -185,7 +185,7 @@ class Run:
           cache_dir: Where prepared data are kept; None takes where the run had them, or the
             default of other data.
           parallel: How a batch is spread over several devices.
-          only: Splits to open; the others need no samples then.
+          needed: Splits that must have samples.
 
         Raises:
           UserError: If the data are not there, do not fit, or have changed; ArgumentError if there
@@ -201,7 +201,8 @@ class Run:
         plan = BatchPlan(size, 0, rows, evaluation_size=size, evaluation_rows=rows)
         task = self._task(placement.axis_name)
         learned, own = self.saved.learned, data is None
-        splits = task.open(records, records.data, task.spec, plan, learned, norms=own, only=only)
+        wanted = {"norms": own, "needed": needed}
+        splits = task.open(records, records.data, task.spec, plan, learned, **wanted)
         if own and (differing := splits.fingerprint.differing(self.saved.fingerprint)):
             fault = f"these data have changed since the run: {', '.join(differing)}"
             remedy = "bring them back, or name the folder to score what it holds now"
@@ -249,9 +250,7 @@ class Run:
           UserError: As `open_data`; ArgumentError if there is no such split.
         """
         refuse("split", split not in SPLITS, f"got {split!r}", f"give {', '.join(SPLITS)}")
-        # Batches of the run's own data are as large as they were.
-        only = SPLITS if data is None else (split,)
-        return self.open_data(data, only=only, **options).evaluate(split=split)
+        return self.open_data(data, needed=(split,), **options).evaluate(split=split)
 
 
 @dataclasses.dataclass(frozen=True)

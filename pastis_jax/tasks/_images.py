@@ -153,7 +153,7 @@ class ImageTask(Task):
         like: Learned | None = None,
         *,
         norms: bool = True,
-        only: Sequence[str] = SPLITS,
+        needed: Sequence[str] = SPLITS,
         targets: bool | None = None,
     ) -> PatchSplits:
         """Prepares and opens patches; with panoptic targets where the task, or `targets`, wants."""
@@ -168,13 +168,19 @@ class ImageTask(Task):
         )
         dataset = prepared.dataset
         folds = folds_of(dataset, options.fold)
-        opened, gaps = {split: folds[split] for split in only}, prepared.gaps
+        opened = {s: ids for s, ids in folds.items() if s in needed or prepared.holds(ids)}
         sources = {
             split: prepared.source(ids, in_memory=options.cache, instances=targets)
             for split, ids in opened.items()
         }
-        sizes = {split: len(source) for split, source in sources.items()}
-        check_gaps(spec, gaps, opened, sizes, samples=cls.samples, root=prepared.root)
+        check_gaps(
+            spec,
+            prepared.gaps,
+            {split: folds[split] for split in needed},
+            {split: len(sources[split]) for split in needed},
+            samples=cls.samples,
+            root=prepared.root,
+        )
         if like is None:
             classes = read_classes(options.class_mapping, dataset)
             statistics = prepared.statistics(folds["train"])
@@ -206,7 +212,7 @@ class ImageTask(Task):
             plan,
             size=prepared.size,
             most_instances=prepared.most_instances,
-            gaps=gaps,
+            gaps=prepared.gaps,
         )
 
     def example(self) -> dict[str, Series]:

@@ -200,7 +200,7 @@ class Task(abc.ABC):
         like: Learned | None = None,
         *,
         norms: bool = True,
-        only: Sequence[str] = SPLITS,
+        needed: Sequence[str] = SPLITS,
     ) -> Splits:
         """Prepares and opens the records in `root`.
 
@@ -211,7 +211,7 @@ class Task(abc.ABC):
           plan: Of the batches.
           like: What a trained model brings with it, in place of the folder's own.
           norms: Whether the folder's statistics are wanted, if only to know whether they changed.
-          only: Splits to open, of which there must be samples.
+          needed: Splits that must have samples; another is opened where it has.
         """
 
     def room(

@@ -102,7 +102,7 @@ class ParcelTask(Classifier):
         like: Learned | None = None,
         *,
         norms: bool = True,
-        only: Sequence[str] = SPLITS,
+        needed: Sequence[str] = SPLITS,
     ) -> Splits:
         """Prepares and opens pixel sets."""
         prepared = prepare_pixel_sets(
@@ -134,10 +134,16 @@ class ParcelTask(Classifier):
             pixels=options.pixels,
             geometric=spec.geometric,
         )
-        opened, gaps = {split: folds[split] for split in only}, prepared.gaps
+        opened = {s: ids for s, ids in folds.items() if s in needed or prepared.holds(ids)}
         sources = {split: prepared.source(ids) for split, ids in opened.items()}
-        sizes = {split: len(source) for split, source in sources.items()}
-        check_gaps(spec, gaps, opened, sizes, samples=cls.samples, root=prepared.root)
+        check_gaps(
+            spec,
+            prepared.gaps,
+            {split: folds[split] for split in needed},
+            {split: len(sources[split]) for split in needed},
+            samples=cls.samples,
+            root=prepared.root,
+        )
         return Splits(
             prepared.root,
             dataset,
@@ -146,5 +152,5 @@ class ParcelTask(Classifier):
             sources,
             encode,
             plan,
-            gaps=gaps,
+            gaps=prepared.gaps,
         )

@@ -115,7 +115,7 @@ def test_what_is_not_asked_for_is_not_looked_at(what, root, prepare):
         for file in (root / "DATA_S1D").iterdir():
             file.unlink() if what == "empty folder" else file.write_bytes(b"cut")
     assert prepare(root, modalities=["S2"]).modalities == ("S2",)
-    with pytest.raises(DataError, match="S1D|yesterday"):
+    with pytest.raises(DataError, match=r"S1D|yesterday"):
         prepare(root)
 
 

@@ -233,9 +233,13 @@ class PreparedPatches:
         modalities = [self.dataset[name] for name in self.modalities]
         return split_statistics(self.fold_statistics, modalities, train_folds, self.root)
 
+    def holds(self, folds: Sequence[Fold]) -> bool:
+        """Whether each of `folds` has a patch."""
+        return all(self.patches.get(fold) for fold in folds)
+
     def _check(self, folds: Sequence[Fold]) -> None:
         for fold in folds:
-            if not self.patches.get(fold):
+            if not self.holds([fold]):
                 raise DataError(
                     f"no patch in fold {fold}",
                     where=self.root / PATCH_METADATA,

@@ -200,10 +200,14 @@ class PreparedPixelSets:
         modalities = [self.dataset[name] for name in self.modalities]
         return split_statistics(self.fold_statistics, modalities, train_folds, self.root)
 
-    def _check(self, folds: Sequence[Fold]) -> None:
+    def holds(self, folds: Sequence[Fold]) -> bool:
+        """Whether each of `folds` has a crop parcel."""
         void = self.dataset.nomenclature.void_number
+        return all(any(label != void for label in self.counts.get(fold, ())) for fold in folds)
+
+    def _check(self, folds: Sequence[Fold]) -> None:
         for fold in folds:
-            if not any(label != void for label in self.counts.get(fold, ())):
+            if not self.holds([fold]):
                 raise DataError(
                     f"no crop parcel in fold {fold}",
                     where=self.root / PARCEL_METADATA,
