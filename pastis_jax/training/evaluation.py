@@ -8,12 +8,11 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
 from pastis_jax.errors import UserError
 from pastis_jax.training.sharding import Placement
 from pastis_jax.training.state import TrainState
-from pastis_jax.training.step import EpochMetrics, EvaluationStep
+from pastis_jax.training.step import EpochMetrics, EvaluationMetrics, EvaluationStep
 from pastis_jax.types import Batch
 
 Identify = Callable[[int], Any]
@@ -72,7 +71,7 @@ def evaluate(
     Raises:
       NonFiniteLossError: Naming the samples of the batch.
     """
-    metrics = empty().replace(unobserved=jnp.zeros((), jnp.int32))
+    metrics = EvaluationMetrics.of(empty())
     metrics, context = placement.whole(metrics), placement.whole(context or {})
     start = time.perf_counter()
     for batch in batches:

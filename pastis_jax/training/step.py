@@ -45,8 +45,6 @@ class EpochMetrics:
       task: The task's metric.
       failed_step: First step with a non-finite loss, -1 for none.
       failed: ``b``, numbers of the records in that step's batch, -1 for blank ones.
-      unobserved: Number of real samples without a valid date, which count neither in the loss nor
-        in the metric; None where nobody counts them.
     """
 
     loss: Mean
@@ -55,7 +53,6 @@ class EpochMetrics:
     task: Metric
     failed_step: Int[Array, ""]
     failed: Int[Array, " b"]
-    unobserved: Int[Array, ""] | None = None
 
     @classmethod
     def empty(cls, task: Metric, batch_size: int) -> EpochMetrics:
@@ -73,23 +70,17 @@ class EpochMetrics:
         step: Int[Array, ""],
         axis_name: str | None = None,
         gradient: Mean | None = None,
-        observed: Bool[Array, " b"] | None = None,
     ) -> EpochMetrics:
         """Adds one batch; the arguments are what loss and metric gave for it.
 
         With `axis_name`, for the samples of one device; the result is the same on all devices.
-        `observed`, the samples with a valid date, is needed where others are counted.
         """
-        blind = None
-        if self.unobserved is not None:
-            blind = (batch.real & ~observed).sum(dtype=jnp.int32)
-        mean, task, samples, total, blind = sum_over(
+        mean, task, samples, total = sum_over(
             (
                 Mean.from_batch(losses, weights),
                 task,
                 batch.real.sum(dtype=jnp.int32),
                 losses.sum(),
-                blind,
             ),
             axis_name,
         )
@@ -98,15 +89,38 @@ class EpochMetrics:
         numbers, real = (x[:kept] for x in join_over((batch.number, batch.real), axis_name))
         norm = 0.0 if gradient is None else gradient.total
         first_failure = (self.failed_step < 0) & ~jnp.isfinite(total + norm)
-        return EpochMetrics(
+        return self.replace(
             loss=self.loss.merge(mean),
             samples=self.samples + samples,
             gradient=self.gradient if gradient is None else self.gradient.merge(gradient),
             task=self.task.merge(task),
             failed_step=jnp.where(first_failure, step, self.failed_step),
             failed=jnp.where(first_failure & real, numbers, self.failed),
-            unobserved=None if blind is None else self.unobserved + blind,
         )
+
+
+@struct.dataclass
+class EvaluationMetrics(EpochMetrics):
+    """What a pass of validation or test gathers.
+
+    Attributes:
+      unobserved: Number of real samples without a valid date, which count neither in the loss nor
+        in the metric.
+    """
+
+    unobserved: Int[Array, ""]
+
+    @classmethod
+    def of(cls, metrics: EpochMetrics) -> EvaluationMetrics:
+        """Returns the same of no batch."""
+        return cls(**vars(metrics), unobserved=jnp.zeros((), jnp.int32))
+
+    def counting(
+        self, batch: Batch, valid: Bool[Array, " b"], axis_name: str | None = None
+    ) -> EvaluationMetrics:
+        """Counts the samples of one batch that are not `valid`; as `update`, of one device."""
+        unobserved = (batch.real & ~valid).sum(dtype=jnp.int32)
+        return self.replace(unobserved=self.unobserved + sum_over(unobserved, axis_name))
 
 
 TrainStep = Callable[[TrainState, EpochMetrics, Batch], tuple[TrainState, EpochMetrics]]
@@ -250,8 +264,10 @@ def make_evaluation_step(
         prediction = model.apply(state.variables, series, **batch.given)
         losses, weights = loss(prediction, batch)
         task = metric(prediction, batch, **context)
-        observed = prediction.valid
-        return metrics.update(losses, weights, task, batch, state.step, axis, observed=observed)
+        metrics = metrics.update(losses, weights, task, batch, state.step, axis)
+        if isinstance(metrics, EvaluationMetrics):
+            metrics = metrics.counting(batch, prediction.valid, axis)
+        return metrics
 
     return placement.compiled(evaluation_step, ("whole", "whole", "batch", "whole"), donate=(1,))
 
