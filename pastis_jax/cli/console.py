@@ -133,8 +133,7 @@ def show_result(result: dict[str, Any], *, scores: Sequence[str], per_class: str
     ):
         summary.add_row(name, text)
     if unobserved := result.get("unobserved"):
-        text = f"{unobserved:,} {result['samples']} without a valid date, which do not count"
-        summary.add_row("not scored", text)
+        summary.add_row(f"{result['samples']} not scored", f"{unobserved:,} without a valid date")
     if (memory := result["peak_memory_gb"]) is not None:
         summary.add_row("peak memory", f"{memory:.1f} GB")
     for share, removed in result.get("test_removed_optical", {}).items():

@@ -244,14 +244,15 @@ def gap_lines(splits: Splits, task: Task) -> Iterator[str]:
         yield f"{count:,} of {total:,} {task.samples} have no {name}: masked."
     for split in splits.sources:
         if blind := splits.gaps.without_dates(task.spec.read, splits.folds[split]):
+            count = f"{len(blind):,} of {len(splits.sources[split]):,} {task.samples} of {split}"
             yield (
-                f"{len(blind):,} {task.samples} of {split} have no date at which every channel was "
-                f"observed, and count neither in loss nor in scores: {named(blind)}."
+                f"{count} have no date at which every channel was observed, and do not count: "
+                f"{named(blind)}."
             )
     if skipped := splits.gaps.skipped:
         yield (
-            f"{len(skipped):,} {task.samples} with implausible values are left out: "
-            f"{named(list(skipped))}; result.json lists them."
+            f"{task.samples.capitalize()} left out for implausible values: {len(skipped):,} "
+            f"({named(list(skipped))}); result.json lists them."
         )
 
 

@@ -14,10 +14,11 @@ import pixel_set_factory
 import pytest
 from refusal import refused_in_a_line, with_value
 
-from pastis_jax.cli import config, train
+from pastis_jax.cli import config, inspect, train
 from pastis_jax.data.gaps import any_observed
 from pastis_jax.data.inspection import inspect_data
 from pastis_jax.data.pastis_r import PASTIS_R
+from pastis_jax.data.patches.capacity import frame_capacity
 from pastis_jax.data.patches.prepare import prepare_patches
 from pastis_jax.data.pixel_sets.prepare import prepare_pixel_sets
 from pastis_jax.errors import ArgumentError, DataError
@@ -295,9 +296,11 @@ def test_unobserved_and_skipped_samples_are_told(kind, tmp_path):
         kind, root, tmp_path, fusion="single", modalities=("S2",), skip_implausible=True
     )
     samples = "parcels" if kind.task == "parcel" else "patches"
-    assert lines[0].startswith(f"1 {samples} of train have no date at which every channel")
+    assert f"{samples} of train have no date at which every channel was observed" in lines[0]
+    assert lines[0].startswith("1 of ")
     assert f": {odd}." in lines[0]
-    assert lines[1].startswith(f"1 {samples} with implausible values are left out: {other};")
+    told = f"{samples.capitalize()} left out for implausible values: 1 ({other}); result.json lists"
+    assert lines[1].startswith(told)
     assert len(lines) == 2
 
 
@@ -341,6 +344,12 @@ def test_inspection_counts_what_is_lacking(kind, root, tmp_path):
     assert "have no date at which every channel was observed" in texts
     assert "DATA_S1A holds nothing: name the other modalities" in texts
     assert 0 in looked.sensed["S1D"].dates
+    inspect.draw(looked, tmp_path)
+    assert (tmp_path / "dates.png").stat().st_size > 5000
+
+
+def test_there_is_room_for_a_frame_where_no_sample_has_one():
+    assert frame_capacity(np.zeros(3), 2) == frame_capacity(np.zeros(3), 2, 0.6) == 1
 
 
 def test_the_table_of_parcels_is_not_needed_for_gaps_of_patches(tmp_path):
