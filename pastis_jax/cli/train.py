@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import pathlib
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from pastis_jax import runs, training
@@ -15,7 +15,6 @@ from pastis_jax.cli.config import Config
 from pastis_jax.data import layout, simulate
 from pastis_jax.data.class_mapping import ClassMapping
 from pastis_jax.data.dataset import Dataset
-from pastis_jax.data.gaps import named
 from pastis_jax.data.pastis_r import PASTIS_R, describe
 from pastis_jax.data.splits import Splits
 from pastis_jax.errors import ArgumentError, UserError, refuse
@@ -228,32 +227,13 @@ def say_splits(splits: Splits, task: Task, config: Config) -> None:
         f"{train} {task.samples} to train, {val} to validate, {test} to test "
         f"(folds {dict(splits.folds)}), from {splits.root}"
     )
-    for line in gap_lines(splits, task):
-        console.say(line)
+    for note in splits.notes:
+        console.say(f"Note: {note}")
     if config.records.split_lists is not None and not config.records.compute_statistics:
         console.say("Channel statistics are of the samples to train: NORM files are of folds.")
     if getattr(config.records, "cache", False):
         total = sum(source.nbytes for source in splits.sources.values())
         console.say(f"--cache: up to {total / 1e9:.1f} GB of patches will be kept in memory.")
-
-
-def gap_lines(splits: Splits, task: Task) -> Iterator[str]:
-    """Tells what samples lack."""
-    total = sum(map(len, splits.sources.values()))
-    for name, count in splits.absent.items():
-        yield f"{count:,} of {total:,} {task.samples} have no {name}: masked."
-    for split in splits.sources:
-        if blind := splits.gaps.without_dates(task.spec.read, splits.folds[split]):
-            count = f"{len(blind):,} of {len(splits.sources[split]):,} {task.samples} of {split}"
-            yield (
-                f"{count} have no date at which every channel was observed, and do not count: "
-                f"{named(blind)}."
-            )
-    if skipped := splits.gaps.skipped:
-        yield (
-            f"{task.samples.capitalize()} left out for implausible values: {len(skipped):,} "
-            f"({named(list(skipped))}); result.json lists them."
-        )
 
 
 def make_task(config: Config, dataset: Dataset, classes: ClassMapping) -> Task:

@@ -63,6 +63,7 @@ class Splits:
       encode: How training records become arrays.
       plan: Of the batches.
       gaps: What samples lack.
+      notes: What a reader should know of them, a line each.
     """
 
     root: pathlib.Path
@@ -73,6 +74,7 @@ class Splits:
     encode: Encoding
     plan: BatchPlan
     gaps: Gaps = dataclasses.field(default=Gaps(), kw_only=True)
+    notes: Sequence[str] = dataclasses.field(default=(), kw_only=True)
 
     @property
     def classes(self) -> ClassMapping:

@@ -20,7 +20,8 @@ from pastis_jax.data.patches.prepare import PreparedPatches, prepare_patches
 from pastis_jax.data.splits import BatchPlan, PatchSplits
 from pastis_jax.errors import DataError, refuse
 from pastis_jax.models.encoders import IMAGE_ENCODERS
-from pastis_jax.tasks._spec import ModelSpec, RecordOptions, check_gaps, folds_of
+from pastis_jax.tasks._gaps import check_gaps, gap_notes
+from pastis_jax.tasks._spec import ModelSpec, RecordOptions, folds_of
 from pastis_jax.tasks._task import Learned, Task, blank_series
 from pastis_jax.types import Series
 
@@ -173,14 +174,10 @@ class ImageTask(Task):
             split: prepared.source(ids, in_memory=options.cache, instances=targets)
             for split, ids in opened.items()
         }
-        check_gaps(
-            spec,
-            prepared.gaps,
-            {split: folds[split] for split in needed},
-            {split: len(sources[split]) for split in needed},
-            samples=cls.samples,
-            root=prepared.root,
-        )
+        gaps = {"gaps": prepared.gaps, "folds": folds, "samples": cls.samples}
+        sizes = {split: len(source) for split, source in sources.items()}
+        asked = {split: sizes[split] for split in needed}
+        check_gaps(spec, **gaps, sizes=asked, root=prepared.root)
         if like is None:
             classes = read_classes(options.class_mapping, dataset)
             statistics = prepared.statistics(folds["train"])
@@ -213,6 +210,7 @@ class ImageTask(Task):
             size=prepared.size,
             most_instances=prepared.most_instances,
             gaps=prepared.gaps,
+            notes=(*prepared.notes(folds), *gap_notes(spec, **gaps, sizes=sizes)),
         )
 
     def example(self) -> dict[str, Series]:

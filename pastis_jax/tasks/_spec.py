@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 
 from pastis_jax.data.assignment import Assignment
 from pastis_jax.data.dataset import Dataset, Fold
-from pastis_jax.data.gaps import Gaps, named
-from pastis_jax.errors import DataError, refuse
+from pastis_jax.errors import refuse
 from pastis_jax.models.encoders import Halves
 from pastis_jax.schemes import SCHEMES, Model, Parts, Scheme
 
@@ -119,47 +118,6 @@ class RecordOptions:
     def assignment(self) -> Assignment | None:
         """Reads the lists of samples, if there are any."""
         return None if self.split_lists is None else Assignment.read(self.split_lists)
-
-
-def check_gaps(
-    spec: ModelSpec,
-    gaps: Gaps,
-    folds: Mapping[str, Sequence[Fold]],
-    sizes: Mapping[str, int],
-    *,
-    samples: str,
-    root: pathlib.Path,
-) -> None:
-    """Refuses samples that a model cannot take, and splits that nothing is known of.
-
-    Args:
-      spec: The model.
-      gaps: What samples lack.
-      folds: Folds of each split.
-      sizes: Number of samples of each split.
-      samples: What they are, in plural.
-      root: Their folder.
-
-    Raises:
-      DataError: If samples lack a modality that the scheme cannot do without, or no sample of a
-        split has a valid date.
-    """
-    used, total = [fold for names in folds.values() for fold in names], sum(sizes.values())
-    for name in spec.modalities if not spec.scheme.masks else ():
-        if lacking := gaps.without(name, used):
-            fault = (
-                f"{len(lacking)} of {total} {samples} have no {name}, which {spec.fusion} fusion"
-            )
-            fault += f" needs: {named(lacking)}"
-            remedy = "leave them out by `split_lists`, or choose other `modalities`"
-            remedy += " or `fusion` late, which masks them" if spec.scheme.several else ""
-            raise DataError(fault, where=root, remedy=remedy)
-    for split, names in folds.items():
-        if len(gaps.without_dates(spec.read, names)) == sizes[split]:
-            fault = f"no date of {' or '.join(spec.read)} is valid in any of the {sizes[split]}"
-            fault += f" {samples} of {split}: at each one a channel was not observed"
-            remedy = "correct the data, or choose other `modalities`"
-            raise DataError(fault, where=root, remedy=remedy)
 
 
 def folds_of(dataset: Dataset, run: int) -> dict[str, tuple[Fold, ...]]:

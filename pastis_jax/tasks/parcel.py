@@ -21,7 +21,8 @@ from pastis_jax.losses import supervised_loss
 from pastis_jax.models import MLPDecoder
 from pastis_jax.models.encoders import PARCEL_ENCODERS
 from pastis_jax.schemes import Model
-from pastis_jax.tasks._spec import ModelSpec, RecordOptions, check_gaps, folds_of
+from pastis_jax.tasks._gaps import check_gaps, gap_notes
+from pastis_jax.tasks._spec import ModelSpec, RecordOptions, folds_of
 from pastis_jax.tasks._task import Classifier, Learned, blank_series
 from pastis_jax.types import Batch, Prediction, Series
 
@@ -136,14 +137,10 @@ class ParcelTask(Classifier):
         )
         opened = {s: ids for s, ids in folds.items() if s in needed or prepared.holds(ids)}
         sources = {split: prepared.source(ids) for split, ids in opened.items()}
-        check_gaps(
-            spec,
-            prepared.gaps,
-            {split: folds[split] for split in needed},
-            {split: len(sources[split]) for split in needed},
-            samples=cls.samples,
-            root=prepared.root,
-        )
+        gaps = {"gaps": prepared.gaps, "folds": folds, "samples": cls.samples}
+        sizes = {split: len(source) for split, source in sources.items()}
+        asked = {split: sizes[split] for split in needed}
+        check_gaps(spec, **gaps, sizes=asked, root=prepared.root)
         return Splits(
             prepared.root,
             dataset,
@@ -153,4 +150,5 @@ class ParcelTask(Classifier):
             encode,
             plan,
             gaps=prepared.gaps,
+            notes=tuple(gap_notes(spec, **gaps, sizes=sizes)),
         )
