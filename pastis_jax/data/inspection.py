@@ -15,6 +15,7 @@ import tqdm
 
 from pastis_jax.data import layout
 from pastis_jax.data.dataset import Dataset, Fold, Modality
+from pastis_jax.data.gaps import any_observed, named
 from pastis_jax.data.metadata import PARCEL_METADATA, Patch
 from pastis_jax.data.normalisation import SEASON
 from pastis_jax.data.pastis_r import describe
@@ -124,10 +125,13 @@ def inspect_data(root: str | os.PathLike[str], *, progress: bool = True) -> Insp
     root = layout.resolve(root)
     remedy = "give a folder of pixel sets or patches, or a run"
     dataset = describe(root, remedy=remedy)
+    present = layout.present_modalities(root, dataset)
+    # None has its own message.
+    held = [name for name in present if layout.list_names(root / f"DATA_{name}")] or None
     if (root / PARCEL_METADATA).exists():
-        folder = PixelSetFolder(root, complete=False)
+        folder = PixelSetFolder(root, held, complete=False)
         return _inspect(folder, dataset, "pixel sets", folder.parcels, _read_parcel, progress)
-    folder = PatchFolder(root, complete=False)
+    folder = PatchFolder(root, held, complete=False)
     return _inspect(
         folder, dataset, "patches", list(folder.patches.values()), _read_patch, progress
     )
@@ -157,6 +161,8 @@ def _inspect(
     sensed = {name: Sensed() for name in folder.modalities}
     totals = {name: np.zeros(4) for name in folder.modalities}  # bright, dates, missing, values
     findings, parcels, patches = [], collections.defaultdict(list), []
+    lacking = {name: [] for name in folder.modalities}
+    unobserved = []
 
     agreement = _Agreement(folder)
 
@@ -182,7 +188,11 @@ def _inspect(
                 totals[name] += _seen(values, dataset[name])
                 sensed[name].dates.append(len(days))
                 sensed[name].months.update(f"{dataset.date(day):%Y-%m}" for day in days)
+                if not len(days):
+                    lacking[name].append(item.id)
             findings += _odd_days(item, series)
+            if not any(any_observed(values, dataset[m]) for m, (values, _) in series.items()):
+                unobserved.append(item.id)
             if labels.ndim and len(patches) < PATCHES:
                 patches.append((f"patch {item.id}", series, labels))
             elif not labels.ndim and len(parcels[int(labels)]) < PARCELS:
@@ -191,6 +201,13 @@ def _inspect(
         if _tells_clouds(dataset[name]):
             sensed[name].bright = bright / max(dates, 1)
         sensed[name].missing = missing / max(values, 1)
+    for name, ids in lacking.items():
+        if ids:
+            text = f"{len(ids)} of {len(items)} {kind} have no {name}, which single and early "
+            findings.append(Finding(False, f"{text}fusion of it need: {named(ids)}"))
+    if unobserved:
+        text = f"{len(unobserved)} of {len(items)} {kind} have no date at which every channel was "
+        findings.append(Finding(False, f"{text}observed: {named(unobserved)}"))
     findings += agreement.findings()
     findings += _absent(folder, dataset, kind, samples, counts)
     findings.sort(key=lambda finding: not finding.damage)
@@ -262,7 +279,9 @@ def _absent(
     pattern = "NORM_PARCEL_{}_set.json" if kind == "pixel sets" else "NORM_{}_patch.json"
     for name in dataset.names:
         if name not in folder.modalities:
-            yield Finding(False, f"there is no DATA_{name}: name the other modalities to train")
+            empty = (folder.root / f"DATA_{name}").is_dir()
+            text = f"DATA_{name} holds nothing" if empty else f"there is no DATA_{name}"
+            yield Finding(False, f"{text}: name the other modalities to train")
             continue
         try:
             fold_statistics_from_norm(
