@@ -201,8 +201,8 @@ PATCHES = {
     "dates that call a function": Fault(
         _first_patch(dates="{'0': __import__('os')}"), words=_PARSED
     ),
-    "dates as a list": Fault(_first_patch(dates=[20190101]), words="non-empty dict"),
-    "no date": Fault(_first_patch(dates={}), words="non-empty dict"),
+    "dates as a list": Fault(_first_patch(dates=[20190101]), words="must be a dict"),
+    "no date": Fault(_first_patch(dates={}), words="its patch has no dates-"),
     "the date 2019_0101": Fault(_first_patch(dates={"0": "2019_0101"}), words=_PARSED),
     "the date 20190231": Fault(_first_patch(dates={"0": 20190231}), words=_PARSED),
     "a number of a date twice": Fault(
