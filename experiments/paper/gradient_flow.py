@@ -94,11 +94,11 @@ def run(config: Config) -> dict[str, Any]:
     late = training_command.for_data(late_fusion(config))
     others = [read(file) for file in config.beside]
     splits, _ = training_command.open_splits(late)
+    simulated = simulate.is_simulated(splits.root)
     epochs = []
     for epoch in train(late, splits):
         epochs.append(epoch)
         console.say(line(epoch, late.recipe.epochs))
-    simulated = simulate.is_simulated(splits.root)
     losses = f"{'with' if config.auxiliary else 'without'} auxiliary losses"
     of = "simulated data" if simulated else splits.root.name
     settings = ("modalities", "auxiliary", "fold", "seed", "batch_size", "learning_rate")
