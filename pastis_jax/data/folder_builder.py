@@ -22,7 +22,8 @@ from array_record.python.array_record_module import ArrayRecordWriter
 from tensorflow_datasets.core.writer import ExampleWriter
 
 from pastis_jax.data.assignment import Assignment
-from pastis_jax.data.dataset import Dataset, Fold, Modality
+from pastis_jax.data.dataset import Dataset, Fold
+from pastis_jax.data.modality import Modality
 
 
 class FolderBuilder(tfds.core.ShardBasedBuilder):

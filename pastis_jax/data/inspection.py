@@ -14,8 +14,9 @@ import numpy as np
 import tqdm
 
 from pastis_jax.data import layout
-from pastis_jax.data.dataset import Dataset, Fold, Modality
+from pastis_jax.data.dataset import Dataset, Fold
 from pastis_jax.data.metadata import PARCEL_METADATA
+from pastis_jax.data.modality import Modality
 from pastis_jax.data.normalisation import SEASON
 from pastis_jax.data.pastis_r import describe
 from pastis_jax.data.patches.folder import PatchFolder
@@ -193,7 +194,7 @@ def _tells_clouds(modality: Modality) -> bool:
 
 def _seen(values: np.ndarray, modality: Modality) -> np.ndarray:
     """Numbers of bright acquisitions, acquisitions, missing values and values."""
-    missing = modality.missing(values)
+    missing = modality.missing(values, range(1, values.ndim))
     gone = 0 if missing is None else int(missing.sum())
     bright = 0
     if _tells_clouds(modality) and values.size:

@@ -5,14 +5,9 @@ from __future__ import annotations
 import datetime
 import pathlib
 
-from pastis_jax.data.dataset import (
-    CropClass,
-    Dataset,
-    Modality,
-    Nomenclature,
-    Picture,
-)
+from pastis_jax.data.dataset import CropClass, Dataset, Nomenclature
 from pastis_jax.data.dataset_file import FILE, read
+from pastis_jax.data.modality import Modality, Picture
 from pastis_jax.errors import DataError
 
 _CLASSES = (

@@ -145,7 +145,7 @@ class PatchSplits(Splits):
         """
         used = self.dates_in_use(record, modality)
         chosen = record[modality]["values"][used].astype(np.float32)
-        missing = self.dataset[modality].missing(chosen)
+        missing = self.dataset[modality].missing(chosen, (1, 2, 3))
         if missing is None or not missing.any():
             return np.median(chosen, axis=0).transpose(1, 2, 0)
         with np.errstate(all="ignore"):

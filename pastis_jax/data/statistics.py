@@ -14,7 +14,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from pastis_jax.data.dataset import Dataset, Fold, Modality
+from pastis_jax.data.dataset import Dataset, Fold
+from pastis_jax.data.modality import Modality
 from pastis_jax.errors import DataError
 
 FoldStatistics = Mapping[Fold, tuple[np.ndarray, np.ndarray]]
@@ -53,7 +54,7 @@ class StatisticsAccumulator:
         if not values.size:
             return np.zeros((3, c))
         wide = values.reshape(t, c, -1).astype(np.float32)
-        missing = self._modality.missing(wide)
+        missing = self._modality.missing(wide, (1, 2))
         measured = True if missing is None else ~missing
         if np.all(measured):
             mean, std = wide.mean((0, 2)), wide.std((0, 2))
@@ -147,7 +148,8 @@ def split_statistics(
       root: The dataset's folder, for the message.
 
     Returns:
-      Mean and standard deviation, (c,) float32 each, of each modality in its stored unit.
+      Mean and standard deviation, (c,) float32 each, of each modality in its unit: the offset is
+      added to the mean.
 
     Raises:
       DataError: If a channel never varies in a fold.
@@ -162,7 +164,11 @@ def split_statistics(
                     where=root / f"DATA_{modality.name}",
                     remedy=f"give its measured values, or leave {modality.name} out",
                 )
-    return {m.name: average_over_folds(statistics[m.name], folds) for m in modalities}
+    averages = {m.name: average_over_folds(statistics[m.name], folds) for m in modalities}
+    return {
+        m.name: (mean + np.float32(m.offset), std)
+        for m, (mean, std) in zip(modalities, averages.values(), strict=True)
+    }
 
 
 def statistics_to_json(

@@ -136,7 +136,7 @@ def series(
     for number, axes in zip(present, panels, strict=False):
         for sample in examples[number]:
             values, days = sample[modality]
-            missing = sensor.missing(values)
+            missing = sensor.missing(values, range(1, values.ndim))
             seen = values.astype(np.float64)
             if missing is not None:
                 seen[missing] = np.nan
