@@ -229,7 +229,8 @@ def test_statistics_of_stored_values_get_the_offset():
 CHANNELS = {
     "two swapped": (lambda a: a[:, [1, 0, 2]], "VV-VH differs .* but is VH minus VV"),
     "all turned": (lambda a: np.stack((a[:, 1], a[:, 0], a[:, 1] - a[:, 0]), 1), "mean VV of -1"),
-    "the last first": (lambda a: a[:, [2, 0, 1]], "VV-VH differs from VV minus VH in"),
+    "the last first": (lambda a: a[:, [2, 0, 1]], "VV-VH differs from VV minus VH"),
+    "the last second": (lambda a: a[:, [0, 2, 1]], "mean VV of -1"),
     "a ratio of powers": (
         lambda a: np.stack((a[:, 0], a[:, 1], 10 ** (a[:, 2] / 10)), 1),
         "VV-VH differs from VV minus VH in",
