@@ -20,6 +20,9 @@ _LOUDEST = 100.0
 """Largest backscatter of a scene, dB."""
 _BRIGHTEST = 10.0
 """Largest mean backscatter of a scene, linear power."""
+_WEAKER = 1.0
+"""Backscatter (dB) by which cross-polarisation cannot lie above like polarisation: in PASTIS-R, no
+parcel has it less than 3 dB below."""
 _UNLIKE, _FEW = 0.1, 0.01
 """Least error (dB) of a channel that is no difference of two others, and share of values with it
 that is left unsaid."""
@@ -200,7 +203,8 @@ def contradiction(
             return f"{fault} in {off.mean():.0%} of the values"
     for like, crossed in modality.polarisations:
         means = [channel.mean(dtype=np.float64) for channel in seen(like, crossed) if channel.size]
-        if means and means[0] < means[1]:
+        decibels = means if modality.unit == "dB" else 10 * np.log10(np.maximum(means, 1e-12))
+        if len(means) and decibels[0] < decibels[1] - _WEAKER:
             return (
                 f"mean {names[like]} of {means[0]:.4g} is below mean {names[crossed]} of "
                 f"{means[1]:.4g}, which is the weaker one"

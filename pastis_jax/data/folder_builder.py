@@ -51,6 +51,7 @@ class FolderBuilder(tfds.core.ShardBasedBuilder):
         progress: bool = True,
         **kwargs: Any,
     ):
+        self._described = dataset
         self._dataset = dataset if assignment is None else assignment.dataset(dataset)
         self._modalities = tuple(m for m in dataset.names if modalities is None or m in modalities)
         self._assignment, self._progress = assignment, progress

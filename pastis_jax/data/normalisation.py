@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 
 from pastis_jax.data.arrays import contradiction, implausible
 from pastis_jax.data.modality import Modality
 from pastis_jax.types import Series
-
-Statistics = Mapping[str, tuple[np.ndarray, np.ndarray]]
-"""Mean and standard deviation per channel, (c,) float32 each in the unit (what is stored, with the
-offset added), by modality."""
 
 SEASON = -60, 730
 """Days from the start of the season that acquisitions are expected in."""

@@ -18,10 +18,14 @@ from pastis_jax.data.dataset import Dataset, Fold
 from pastis_jax.data.modality import Modality
 from pastis_jax.errors import DataError
 
-FoldStatistics = Mapping[Fold, tuple[np.ndarray, np.ndarray]]
-"""Mean and standard deviation, each (c,) float64, of each fold."""
+Statistics = Mapping[str, tuple[np.ndarray, np.ndarray]]
+"""Mean and standard deviation per channel, (c,) float32 each in the unit (what is stored, with the
+offset added), by modality."""
 
-_COMPUTE = "restore it, or add `compute_statistics` to compute them from the data"
+FoldStatistics = Mapping[Fold, tuple[np.ndarray, np.ndarray]]
+"""Mean and standard deviation of what is stored, each (c,) float64, of each fold."""
+
+COMPUTE = "restore it, or add `compute_statistics` to compute them from the data"
 
 
 class StatisticsAccumulator:
@@ -101,19 +105,19 @@ def fold_statistics_from_norm(
         }
     except FileNotFoundError:
         fault = f"no normalisation statistics of {modality.name}"
-        raise DataError(fault, where=file, remedy=_COMPUTE) from None
+        raise DataError(fault, where=file, remedy=COMPUTE) from None
     except KeyError as error:
-        raise DataError(f"lacks {error}", where=file, remedy=_COMPUTE) from error
+        raise DataError(f"lacks {error}", where=file, remedy=COMPUTE) from error
     except (OSError, ValueError, TypeError) as error:
         fault = f"not normalisation statistics ({error})"
-        raise DataError(fault, where=file, remedy=_COMPUTE) from error
+        raise DataError(fault, where=file, remedy=COMPUTE) from error
     for fold, (mean, std) in statistics.items():
         if mean.shape != (channels,) or std.shape != (channels,):
             fault = f"Fold_{fold} does not hold {channels} means and stds, one per channel"
-            raise DataError(fault, where=file, remedy=_COMPUTE)
+            raise DataError(fault, where=file, remedy=COMPUTE)
         if not (np.isfinite(mean).all() and np.isfinite(std).all() and (std > 0).all()):
             fault = f"Fold_{fold} holds a std that is not positive or a number that is not finite"
-            raise DataError(fault, where=file, remedy=_COMPUTE)
+            raise DataError(fault, where=file, remedy=COMPUTE)
     return statistics
 
 

@@ -7,7 +7,7 @@ import functools
 import json
 import os
 import pathlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -168,6 +168,8 @@ class Run:
         *,
         fold: int | None = None,
         batch_size: int | None = None,
+        nodata: Sequence[str] = (),
+        offset: Sequence[str] = (),
         cache_dir: str | os.PathLike[str] | None = None,
         parallel: training.Parallel = "jit",
     ) -> OpenedData:
@@ -180,6 +182,9 @@ class Run:
             where the folder has the same folds, and the run's lists of samples where the dataset
             has the same name: none that was trained on is then tested on. Elsewhere None is 1.
           batch_size: Samples in a batch; None takes as many as in the run's own test.
+          nodata: Marks of what is missing in other data, "S2=-9999" say, in place of those that
+            they declare; those of the run were of its own data alone.
+          offset: The same of what is added to their values, "S2=-1000" say.
           cache_dir: Where prepared data are kept; None takes where the run had them, or the
             default of other data.
           parallel: How a batch is spread over several devices.
@@ -192,6 +197,11 @@ class Run:
         refuse("fold", fold is not None and fold < 1, f"got {fold}", least)
         refuse("batch_size", batch_size is not None and batch_size < 1, f"got {batch_size}", least)
         records = self._records(data, fold, cache_dir)
+        if nodata or offset:
+            fault, remedy = "these are of other data, and none are named", "name a folder"
+            refuse("nodata`, `offset", data is None, fault, remedy)
+            declared = {"nodata": tuple(nodata), "offset": tuple(offset)}
+            records = dataclasses.replace(records, **declared)
         placement = training.Placement(parallel=parallel)
         size = self.saved.batch_size if batch_size is None else batch_size
         rows = placement.rows(size)
@@ -220,7 +230,9 @@ class Run:
                 fault, remedy = f"the data of this run, {own.data}, are not here", "name a folder"
                 raise UserError(fault, where=self.folder, remedy=remedy)
             return dataclasses.replace(own, cache_dir=cache or own.cache_dir)
-        own = dataclasses.replace(own, data=pathlib.Path(data), cache_dir=cache)
+        own = dataclasses.replace(
+            own, data=pathlib.Path(data), nodata=(), offset=(), cache_dir=cache
+        )
         described = describe(own.data)
         if own.split_lists is not None:
             same = described.name == self.dataset.name

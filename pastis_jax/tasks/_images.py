@@ -162,6 +162,7 @@ class ImageTask(Task):
             modalities=spec.modalities,
             cache=options.cache_dir,
             compute_statistics=options.compute_statistics if norms else None,
+            dataset=options.declared(root),
             assignment=options.assignment(),
         )
         dataset = prepared.dataset
@@ -175,6 +176,7 @@ class ImageTask(Task):
             statistics = prepared.statistics(folds["train"])
         else:
             classes, statistics = like.classes_of(dataset, prepared.root), like.statistics
+            prepared.check_statistics(statistics)
         encode = PatchEncoding(
             dataset=dataset,
             lengths={name: prepared.lengths[name] for name in spec.modalities},
@@ -201,6 +203,7 @@ class ImageTask(Task):
             plan,
             size=prepared.size,
             most_instances=prepared.most_instances,
+            notes=prepared.notes(folds, None if like is None else statistics),
         )
 
     def example(self) -> dict[str, Series]:

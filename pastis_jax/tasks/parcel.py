@@ -108,6 +108,7 @@ class ParcelTask(Classifier):
             modalities=spec.modalities,
             cache=options.cache_dir,
             compute_statistics=options.compute_statistics if norms else None,
+            dataset=options.declared(root),
             assignment=options.assignment(),
         )
         dataset = prepared.dataset
@@ -123,6 +124,7 @@ class ParcelTask(Classifier):
             statistics = prepared.statistics(folds["train"])
         else:
             classes, statistics = like.classes_of(dataset, root), like.statistics
+            prepared.check_statistics(statistics)
         encode = PixelSetEncoding(
             dataset=dataset,
             lengths={name: prepared.lengths[name] for name in spec.modalities},
@@ -132,4 +134,13 @@ class ParcelTask(Classifier):
             geometric=spec.geometric,
         )
         sources = {split: prepared.source(ids) for split, ids in folds.items()}
-        return Splits(prepared.root, dataset, folds, prepared.fingerprint, sources, encode, plan)
+        return Splits(
+            prepared.root,
+            dataset,
+            folds,
+            prepared.fingerprint,
+            sources,
+            encode,
+            plan,
+            notes=prepared.notes(folds, None if like is None else statistics),
+        )

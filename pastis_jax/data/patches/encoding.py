@@ -12,13 +12,14 @@ import numpy as np
 from pastis_jax.data.class_mapping import ClassMapping
 from pastis_jax.data.dataset import Dataset
 from pastis_jax.data.metadata import Identifier
-from pastis_jax.data.normalisation import Statistics, fill_missing
+from pastis_jax.data.normalisation import fill_missing
 from pastis_jax.data.patches.instances import (
     centerness,
     instances_from_parcels,
     largest,
     measure,
 )
+from pastis_jax.data.statistics import Statistics
 from pastis_jax.errors import ArgumentError
 from pastis_jax.types import Batch, PanopticTarget, Series
 

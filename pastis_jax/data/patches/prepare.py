@@ -18,13 +18,15 @@ from typing import Any
 import numpy as np
 import tqdm
 
-from pastis_jax.data import dataset_file, layout
+from pastis_jax.data import dataset_file, declared, layout, survey
 from pastis_jax.data.assignment import Assignment
 from pastis_jax.data.cache import Fingerprint, default_cache, fingerprint, writing
 from pastis_jax.data.dataset import Dataset, Fold
 from pastis_jax.data.metadata import PATCH_METADATA, Identifier, Patch
+from pastis_jax.data.pastis_r import check_labels, describe
 from pastis_jax.data.patches.folder import (
     ANNOTATIONS,
+    DOWNLOAD,
     INSTANCES,
     PatchFolder,
     check_layout,
@@ -32,13 +34,15 @@ from pastis_jax.data.patches.folder import (
 from pastis_jax.data.patches.summary import PatchSummary
 from pastis_jax.data.statistics import (
     FoldStatistics,
+    Statistics,
     fold_statistics_from_norm,
     split_statistics,
     statistics_from_json,
 )
+from pastis_jax.data.survey import Surveyed
 from pastis_jax.errors import DataError
 
-_VERSION = "3"
+_VERSION = "5"
 _WORKERS = 4  # each holds one patch, 100 to 200 MB
 
 
@@ -48,6 +52,7 @@ def prepare_patches(
     modalities: Sequence[str] | None = None,
     cache: str | os.PathLike[str] | None = None,
     compute_statistics: bool | None = False,
+    dataset: Dataset | None = None,
     assignment: Assignment | None = None,
     progress: bool = True,
 ) -> PreparedPatches:
@@ -67,6 +72,7 @@ def prepare_patches(
       compute_statistics: Whether to use channel statistics computed from the data instead of those
         of the `NORM_<modality>_patch.json` files; always so with an assignment, which these know
         nothing of. None: no statistics are needed.
+      dataset: What it holds, in place of what it says: with other marks of what is missing, say.
       assignment: Lists of patches that take the place of the folds.
       progress: Whether to draw a progress bar while checking.
 
@@ -76,10 +82,12 @@ def prepare_patches(
     Raises:
       ArgumentError: If a modality is none of the dataset's.
       DataError: If the folder is not a sound patch folder with these modalities and, unless
-        computed, their statistics, its patches differ in size, or the cache cannot be written.
+        computed, their statistics, these cannot be of its values, its patches differ in size, or
+        the cache cannot be written.
     """
     root = layout.resolve(root)
-    folder = PatchFolder(root, modalities, assignment=assignment)
+    described = dataset or describe(root, remedy=DOWNLOAD)
+    folder = PatchFolder(root, modalities, dataset=described, assignment=assignment)
     dataset, modalities = folder.dataset, folder.modalities
     if assignment is not None and compute_statistics is not None:
         compute_statistics = True
@@ -90,15 +98,19 @@ def prepare_patches(
     }
     cache = layout.resolve(cache or default_cache())
     identity = _fingerprint(folder, check_layout(root, dataset), assignment)
+    identity = identity.adding(declared.parts(described, root))
     name = identity.adding({"version": _VERSION}).name
     paths = {"facts": cache / f"patches-{name}.json"}
     if compute_statistics:
         paths["statistics"] = cache / f"patches-{name}-statistics.json"
     if not all(path.exists() for path in paths.values()):
-        _examine(root, paths, assignment, progress=progress)
+        _examine(root, paths, described, assignment, progress=progress)
     read = {kind: _read(path) for kind, path in paths.items()}
 
     facts, computed = read["facts"], None
+    measured = survey.from_json(facts["survey"], dataset)
+    survey.check_files(measured, published, root, norms)
+    check_labels(root, dataset, {int(n) for counts in facts["pixels"].values() for n in counts})
     if compute_statistics:
         computed = statistics_from_json(read["statistics"], dataset)
     return PreparedPatches(
@@ -112,6 +124,8 @@ def prepare_patches(
             for fold, labels in facts["pixels"].items()
         },
         most_instances=max(facts["most_instances"], 1),
+        survey={m: measured[m] for m in modalities},
+        published=published,
         fold_statistics=computed or published,
         fingerprint=identity.of_modalities(modalities).adding(
             fingerprint(root, files=norms.values()).parts
@@ -153,6 +167,8 @@ class PreparedPatches:
       counts: Number of pixels by fold and number of their class, background and void included.
       most_instances: Slots that hold the instances of any patch: the most of one patch, void ones
         included, and at least 1.
+      survey: What the values are like, by modality.
+      published: Statistics of the NORM files; nothing where they are not used.
       fold_statistics: Channel means and standard deviations by modality and fold.
       fingerprint: Of what these modalities' records and statistics are made from.
     """
@@ -164,6 +180,8 @@ class PreparedPatches:
     patches: Mapping[Fold, int]
     counts: Mapping[Fold, Mapping[int, int]]
     most_instances: int
+    survey: Mapping[str, Surveyed] = dataclasses.field(repr=False)
+    published: Mapping[str, FoldStatistics] = dataclasses.field(repr=False)
     fold_statistics: Mapping[str, FoldStatistics] = dataclasses.field(repr=False)
     fingerprint: Fingerprint = dataclasses.field(repr=False)
 
@@ -210,6 +228,29 @@ class PreparedPatches:
         self._check(train_folds)
         modalities = [self.dataset[name] for name in self.modalities]
         return split_statistics(self.fold_statistics, modalities, train_folds, self.root)
+
+    def check_statistics(self, statistics: Statistics) -> None:
+        """Refuses statistics of a run that cannot be used on these values.
+
+        Args:
+          statistics: Mean and standard deviation of each channel in its unit, by modality.
+
+        Raises:
+          DataError: Naming the channel, and what was measured of it.
+        """
+        survey.check_run(self.survey, statistics, self.root)
+
+    def notes(
+        self, folds: Mapping[str, Sequence[Fold]], run: Statistics | None = None
+    ) -> tuple[str, ...]:
+        """Returns what a reader should know of these splits, a line each.
+
+        Args:
+          folds: Folds of each split.
+          run: Statistics of a run that takes the place of the folder's own.
+        """
+        chosen = {fold for names in folds.values() for fold in names}
+        return survey.notes(self.survey, chosen, self.published, run)
 
     def _check(self, folds: Sequence[Fold]) -> None:
         for fold in folds:
@@ -301,6 +342,7 @@ class PatchSource:
 def _examine(
     root: pathlib.Path,
     paths: Mapping[str, pathlib.Path],
+    dataset: Dataset,
     assignment: Assignment | None,
     *,
     progress: bool,
@@ -308,7 +350,7 @@ def _examine(
     """Checks every patch of `root`, and writes what was found to `paths`."""
     cache = paths["facts"].parent
     with writing(cache), tempfile.TemporaryDirectory(prefix=".preparing-", dir=cache) as staging:
-        folder = PatchFolder(root, assignment=assignment)
+        folder = PatchFolder(root, dataset=dataset, assignment=assignment)
         summary = PatchSummary(folder, statistics="statistics" in paths)
         patches = list(folder.patches.values())
 

@@ -10,10 +10,12 @@ import numpy as np
 from pastis_jax.data.metadata import Patch
 from pastis_jax.data.patches.folder import Annotations, PatchFolder, StoredSeries
 from pastis_jax.data.statistics import StatisticsAccumulator, statistics_to_json
+from pastis_jax.data.survey import Survey
 from pastis_jax.errors import DataError
 
-Measures = tuple[tuple[int, int], np.ndarray, int, dict[str, np.ndarray]]
-"""Size h, w; pixels by number of the class; number of instances; moments of each modality."""
+Measures = tuple[tuple[int, int], np.ndarray, int, dict[str, np.ndarray], dict[str, Any]]
+"""Size h, w; pixels by number of the class; number of instances; moments of each modality; what
+`Survey.measure` gives."""
 
 
 class PatchSummary:
@@ -34,6 +36,7 @@ class PatchSummary:
             if statistics
         }
         self._pixels = {fold: np.zeros(self._classes, np.int64) for fold in dataset.folds}
+        self._survey = Survey([dataset[m] for m in folder.modalities], dataset.folds)
         self._first: tuple[Patch, tuple[int, int]] | None = None
         self._most_instances = 0
 
@@ -45,7 +48,7 @@ class PatchSummary:
         grown = ~self._folder.dataset.nomenclature.is_background(semantic)
         instances = len(np.unique(numbers[grown]))
         moments = {m: sums.moments(series[m][0]) for m, sums in self._accumulators.items()}
-        return semantic.shape, pixels, instances, moments
+        return semantic.shape, pixels, instances, moments, self._survey.measure(series)
 
     def add(self, patch: Patch, measures: Measures) -> None:
         """Counts one patch.
@@ -53,7 +56,7 @@ class PatchSummary:
         Raises:
           DataError: If it has another size than the first one.
         """
-        size, pixels, instances, moments = measures
+        size, pixels, instances, moments, survey = measures
         first, expected = self._first = self._first or (patch, size)
         if size != expected:
             fault = f"{size[0]} x {size[1]} pixels where patch {first.id} has "
@@ -62,6 +65,7 @@ class PatchSummary:
             raise DataError(fault, where=file, remedy="cut all patches to one size")
         self._pixels[patch.fold] += pixels
         self._most_instances = max(self._most_instances, instances)
+        self._survey.add(patch.fold, patch.id, survey)
         for modality, measured in moments.items():
             self._accumulators[modality].add_moments(patch.fold, measured)
 
@@ -73,6 +77,7 @@ class PatchSummary:
             "modalities": list(self._folder.modalities),
             "lengths": {m: max(len(p.days[m]) for p in patches) for m in self._folder.modalities},
             "size": list(self._first[1]),
+            "survey": self._survey.to_json(),
             "most_instances": self._most_instances,
             "patches": {str(fold): counts[fold] for fold in self._folds},
             "pixels": {

@@ -20,6 +20,7 @@ from pastis_jax.data.folder_builder import (
 from pastis_jax.data.metadata import GEOMETRIC_FEATURES, Parcel
 from pastis_jax.data.pixel_sets.folder import PixelSetFolder
 from pastis_jax.data.statistics import StatisticsAccumulator, statistics_to_json
+from pastis_jax.data.survey import Survey
 
 PARCELS_PER_SHARD = 512  # about 110 MB, all of which TFDS keeps in memory while it writes a shard
 
@@ -32,11 +33,11 @@ class Builder(folder_builder.FolderBuilder):
 
     `info.metadata` holds `modalities`, `lengths` (most dates of a parcel, by modality), `counts`
     (parcels by fold and number of their class, void included), `geometric_features` (their number)
-    and `statistics` (by modality and fold, mean and std per channel computed from the crop
-    parcels).
+    `survey` (of `pastis_jax.data.survey`) and `statistics` (by modality and fold, mean and std per
+    channel computed from the crop parcels).
     """
 
-    VERSION = tfds.core.Version("2.0.0")
+    VERSION = tfds.core.Version("2.1.0")
     MANUAL_DOWNLOAD_INSTRUCTIONS = """
     Give a folder in the layout of the pixel-set version of PASTIS-R as manual_dir: the one with
     metadata_parcel.csv. PASTIS-R itself is at https://zenodo.org/record/5745151.
@@ -59,7 +60,12 @@ class Builder(folder_builder.FolderBuilder):
         }
 
     def _open(self, root: os.PathLike[str]) -> int:
-        self._folder = PixelSetFolder(root, self._modalities, assignment=self._assignment)
+        self._folder = PixelSetFolder(
+            root, self._modalities, dataset=self._described, assignment=self._assignment
+        )
+        self._survey = Survey(
+            [self._dataset[name] for name in self._modalities], self._dataset.folds
+        )
         self._statistics = {
             name: StatisticsAccumulator(self._dataset[name], self._dataset.folds)
             for name in self._modalities
@@ -78,6 +84,7 @@ class Builder(folder_builder.FolderBuilder):
     def _examples(self, parcels: Sequence[Parcel]) -> Iterator[tuple[str, dict[str, Any]]]:
         for parcel in parcels:
             series = self._folder.read(parcel)
+            self._survey.add(parcel.fold, parcel.patch, self._survey.measure(series))
             if not self._is_void(parcel):
                 for modality, (values, _) in series.items():
                     self._statistics[modality].add(parcel.fold, values)
@@ -109,6 +116,7 @@ class Builder(folder_builder.FolderBuilder):
                 for fold, labels in counts.items()
             },
             "geometric_features": len(parcels[0].geometric_features),
+            "survey": self._survey.to_json(),
             "statistics": statistics_to_json(
                 {m: accumulator.compute() for m, accumulator in self._statistics.items()}
             ),

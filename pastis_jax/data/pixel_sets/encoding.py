@@ -10,7 +10,8 @@ import numpy as np
 
 from pastis_jax.data.class_mapping import ClassMapping
 from pastis_jax.data.dataset import Dataset
-from pastis_jax.data.normalisation import Statistics, fill_missing
+from pastis_jax.data.normalisation import fill_missing
+from pastis_jax.data.statistics import Statistics
 from pastis_jax.types import Batch, Series
 
 
