@@ -33,9 +33,10 @@ _FARTHEST, _WIDEST, _NARROWEST = 4.0, 8.0, 1 / 50
 _OFF, _SURE, _PATCHES = 0.15, 5.0, 10
 """Least difference of means that is told of, in standard deviations and in standard errors, and
 number of patches from which these are known."""
-_UNLIKE, _FLAT = 0.5, 0.2
-"""Largest correlation of channel means that are in another order, and least spread of these means,
-in standard deviations, that tells."""
+_UNLIKE, _ALIKE, _FLAT = 0.5, 0.8, 0.2
+"""Largest correlation of channel means that are in another order, least one of those that are in
+the same, and least spread of these means, in standard deviations, that tells. In small samples of
+PASTIS-R, folds correlate by 0.85 or more."""
 _SHIFT = 0.07, 0.13
 """Reflectance by which every channel lies above that of other folds where an offset of 0.1 was
 not taken away: as since processing baseline 04.00 of Sentinel-2."""
@@ -163,15 +164,18 @@ class Surveyed:
         """Folds whose channels seem to be in another order."""
         for fold, own in self.folds.items():
             others = [other for name, other in self.folds.items() if name != fold]
-            if others:
-                usual = np.median([other.mean for other in others], 0)
-                spread = np.median([other.spread for other in others], 0)
-                if (alike := _likeness(own.mean, usual, spread)) is not None:
-                    yield (
-                        f"{self.modality.name}: the channel means in fold {fold} run unlike those "
-                        f"of the other folds (correlation {alike:.2f}): are its channels in "
-                        "another order?"
-                    )
+            if len(others) < 2:
+                continue
+            usual = np.median([other.mean for other in others], 0)
+            spread = np.median([other.spread for other in others], 0)
+            # Where the others are not alike, that this one is not says nothing.
+            if any(_correlation(other.mean, usual) < _ALIKE for other in others):
+                continue
+            if (alike := _likeness(own.mean, usual, spread)) is not None:
+                yield (
+                    f"{self.modality.name}: the channel means in fold {fold} run unlike those of "
+                    f"the other folds (correlation {alike:.2f}): are its channels in another order?"
+                )
 
     def _of_others(self, statistics: FoldStatistics, own_data: bool) -> Iterator[str]:
         """Statistics that seem to be of other data, or of channels in another order."""
@@ -200,10 +204,14 @@ class Surveyed:
 
 def _likeness(means: np.ndarray, usual: np.ndarray, spread: np.ndarray) -> float | None:
     """Correlation of channel means, where it is low and says something."""
-    if len(means) < 4 or np.std(usual) < _FLAT * np.mean(spread) or np.std(means) == 0:
+    if len(means) < 4 or np.std(usual) < _FLAT * np.mean(spread):
         return None
-    correlation = float(np.corrcoef(means, usual)[0, 1])
+    correlation = _correlation(means, usual)
     return correlation if correlation < _UNLIKE else None
+
+
+def _correlation(one: np.ndarray, other: np.ndarray) -> float:
+    return 1.0 if not np.std(one) * np.std(other) else float(np.corrcoef(one, other)[0, 1])
 
 
 class Survey:
