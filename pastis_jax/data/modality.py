@@ -36,7 +36,7 @@ class Picture:
 
     Attributes:
       channels: Names of the three channels, or of one to be shown in grey.
-      ranges: Lowest and highest value of each, in the stored unit, that become 0 and 1; None
+      ranges: Lowest and highest value of each, in the unit, that become 0 and 1; None
         stretches from the 2nd to the 98th percentile of all of them together.
     """
 

@@ -249,7 +249,7 @@ class Survey:
         values = values.reshape(t, c, -1)
         blank = modality.blank(values, (1, 2)).reshape(t)
         step = max(1, t * values.shape[2] // _VALUES)
-        chosen = values[~blank][:, :, step // 2 :: step].astype(np.float32)
+        chosen = values[:, :, step // 2 :: step][~blank].astype(np.float32)
         missing = modality.missing(chosen)
         flat = chosen.swapaxes(0, 1).reshape(c, -1)
         if missing is not None and missing.any():

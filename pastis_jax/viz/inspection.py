@@ -137,7 +137,7 @@ def series(
         for sample in examples[number]:
             values, days = sample[modality]
             missing = sensor.missing(values, range(1, values.ndim))
-            seen = values.astype(np.float64)
+            seen = values.astype(np.float64) + sensor.offset
             if missing is not None:
                 seen[missing] = np.nan
             order = np.argsort(days)
