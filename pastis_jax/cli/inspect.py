@@ -197,7 +197,7 @@ def _inspect_run(folder: pathlib.Path, every: bool) -> bool:
     if wrong := [name for name, x in _leaves(run.variables) if not np.isfinite(x).all()]:
         findings.append(Finding(True, f"weights are not finite: {', '.join(wrong[:5])}"))
     try:
-        run.open_data()
+        findings += [Finding(False, note) for note in run.open_data().splits.notes]
     except UserError as error:
         findings.append(Finding(False, str(error)))
     _tell(screen, findings, every)

@@ -79,11 +79,11 @@ def _other_unit(values: np.ndarray, modality: Modality, mean: np.ndarray) -> str
 
     A few pixels may be darker than any whole parcel: reflectance is judged by that of training.
     """
-    if fault := contradiction(values, modality):
+    # What the model was trained on may itself have been out of the ordinary.
+    if not contradiction(mean[None], modality) and (fault := contradiction(values, modality)):
         return fault
     low, high, trained = float(values.min()), float(values.max()), float(mean.max())
     if modality.plausible is not None or "reflectance" not in modality.unit:
-        # What the model was trained on may itself have been out of the ordinary.
         odd = implausible(mean[None], float(mean.min()), trained, modality)
         return None if odd else implausible(values, low, high, modality)
     if high < trained / 100:
