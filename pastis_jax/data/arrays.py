@@ -105,7 +105,11 @@ def check_series_values(values: np.ndarray, modality: Modality, file: pathlib.Pa
     wide = _measured(wide, missing, modality, file)
     low, high = wide.min(), wide.max()  # NaN where a value is NaN
     if not np.isfinite(low) or not np.isfinite(high):
-        remedy = f"replace them by measured values, or {_declaring(modality, np.nan)}"
+        remedy = "replace them by measured values"
+        if np.isnan(low):
+            remedy += f", or {_declaring(modality, np.nan)}"
+        elif modality.nodata is not None:
+            remedy += f", or by {modality.nodata:g}, which marks what is missing"
         raise DataError("NaN or infinite values", where=file, remedy=remedy)
     low, high = float(low), float(high)
     _refuse_implausible(wide, low, high, modality, file)
@@ -139,15 +143,18 @@ def _refuse_implausible(
     if modality.plausible is not None:
         remedy = f"correct them, or `plausible` of {modality.name} in the dataset"
     elif "reflectance" in modality.unit and " are outside " in fault:
-        scale = 1 if modality.unit == "reflectance" else 10000
-        mark = (low if low < _DARKEST_REFLECTANCE / 10000 * scale else high) - offset
+        dark = low < _DARKEST_REFLECTANCE / (10000 if modality.unit == "reflectance" else 1)
+        mark = (low if dark else high) - offset
+        if dark and wide.dtype == np.int16:
+            remedy = f"{remedy} ({mark:g} is what 16 bits with a sign make of {mark + 65536:g})"
         remedy = f"{_declaring(modality, mark)}, or {remedy}"
     raise DataError(fault, where=file, remedy=remedy)
 
 
 def _declaring(modality: Modality, mark: float) -> str:
     """What to do where a value marks what is missing, but is not declared."""
-    remedy = f"declare the mark of what is missing by `nodata` {modality.name}={mark:g}"
+    text = f"{int(mark)}" if float(mark).is_integer() and abs(mark) < 1e15 else f"{mark:.9g}"
+    remedy = f"declare the mark of what is missing by `nodata` {modality.name}={text}"
     if modality.nodata is not None:
         remedy = f"write {modality.nodata:g}, which marks what is missing, or {remedy}"
     return remedy

@@ -48,12 +48,14 @@ class _Fold:
 
     Attributes:
       mean: Mean over parcels or patches of their channel means, (c,).
+      within: Standard deviation within a parcel or patch: root of their mean variance, (c,).
       spread: Standard deviation of all their values, (c,).
       median: Median of their medians, (c,).
       dark: Median of what a twentieth of their values is below, (c,).
     """
 
     mean: np.ndarray
+    within: np.ndarray
     spread: np.ndarray
     median: np.ndarray
     dark: np.ndarray
@@ -106,15 +108,16 @@ class Surveyed:
                 continue
             mean, std = statistics[fold]
             with np.errstate(all="ignore"):
-                off, width = (own.mean - mean) / std, own.spread / std
+                off, width = (own.mean - mean) / std, own.within / std
             wrong = ~(np.abs(off) <= _FARTHEST) | ~(width <= _WIDEST)
-            wrong |= (own.spread > 0) & (width < _NARROWEST)
+            # Of a height, say, parcels differ far more than their pixels do.
+            wrong |= (own.spread > 0) & (own.spread < _NARROWEST * std)
             if wrong.any():
                 i = int(wrong.argmax())
                 fault = (
                     f"{whose.format(fold)} gives {self.modality.channels[i]} a mean of "
                     f"{mean[i]:.4g} and a standard deviation of {std[i]:.4g}, measured are "
-                    f"{own.mean[i]:.4g} and {own.spread[i]:.4g}"
+                    f"{own.mean[i]:.4g} and {own.within[i]:.4g}"
                 )
                 raise DataError(fault, where=where, remedy=remedy)
 
@@ -278,8 +281,9 @@ class Survey:
         for fold, items in self._items[name].items():
             if items:
                 mean, std, median, dark = np.array(items, np.float64).swapaxes(0, 1)
-                spread = np.sqrt((std**2).mean(0) + mean.var(0))
-                own = (mean.mean(0), spread, np.median(median, 0), np.median(dark, 0))
+                variance = (std**2).mean(0)
+                spreads = np.sqrt(variance), np.sqrt(variance + mean.var(0))
+                own = (mean.mean(0), *spreads, np.median(median, 0), np.median(dark, 0))
                 folds[str(fold)] = [moment.tolist() for moment in own]
         means = np.array([np.mean(some, 0) for some in self._patches[name].values()], np.float64)
         error = None

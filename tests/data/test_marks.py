@@ -11,6 +11,7 @@ import pytest
 
 from pastis_jax.data.arrays import as_stored, check_series_values
 from pastis_jax.data.class_mapping import ClassMapping
+from pastis_jax.data.declared import declare
 from pastis_jax.data.modality import Modality
 from pastis_jax.data.normalisation import normalise
 from pastis_jax.data.pastis_r import PASTIS_R
@@ -59,6 +60,18 @@ def test_a_mark_that_is_not_declared(mark):
     assert "write -10000, which marks what is missing" in text
     reflectance = Modality("R", OPTICAL.channels, "float32", "reflectance")
     assert "are outside -0.2 to 3.2767" in refusal(values.astype("f4") / 10000, reflectance)
+
+
+def test_marks_are_named_as_they_are():
+    """So that the remedy, typed, is the remedy."""
+    wrapped = np.where(optical() > 3900, np.array(60000, np.uint16).astype(np.int16), optical())
+    assert "(-5536 is what 16 bits with a sign make of 60000)" in refusal(wrapped, OPTICAL)
+    lowest = float(np.finfo("f4").min)
+    for mark in (2**31 - 1, -(2**31), lowest, -1e20):
+        values = optical("f4" if abs(mark) > 1e10 else "i4")
+        values[2] = mark
+        text = refusal(values, OPTICAL).split("`nodata` S2=")[1].split(",")[0]
+        assert (values == declare(PASTIS_R, (f"S2={text}",), ())["S2"].nodata)[2].all()
 
 
 def test_declared_it_is_missing():

@@ -15,6 +15,7 @@ from refusal import refused_in_a_line
 
 from pastis_jax.data import survey
 from pastis_jax.data.inspection import inspect_data
+from pastis_jax.data.modality import Modality
 from pastis_jax.data.pastis_r import PASTIS_R
 from pastis_jax.data.patches import PatchFolder, prepare_patches
 from pastis_jax.data.pixel_sets import PixelSetFolder, prepare_pixel_sets
@@ -104,6 +105,23 @@ def test_statistics_of_a_run(prepared_before):
     offset = {"S2": dataclasses.replace(prepared.survey["S2"], modality=shifted)}
     with pytest.raises(DataError, match="the run gives B2"):  # in the unit, with the offset
         survey.check_run(offset, moments, prepared.root)
+
+
+def test_what_differs_between_parcels_alone():
+    """A height, say: by the published rule, its statistics are of what differs within a parcel."""
+    height = Modality("H", ("height",), "float32", "none")
+    rng, gathered = np.random.default_rng(0), Survey([height], PASTIS_R.folds)
+    for number in range(40):
+        values = rng.uniform(0, 900) + rng.normal(0, 0.5, (1, 1, 30))
+        fold = number % 5 + 1
+        gathered.add(fold, number, gathered.measure({"H": (values.astype("f4"), None)}))
+    dataset = dataclasses.replace(PASTIS_R, modalities=(height,))
+    own = survey.from_json(gathered.to_json(), dataset)["H"]
+    statistics = {fold: (one.mean, one.within) for fold, one in own.folds.items()}
+    own.check(statistics, where=FILE, whose="Fold_{}", remedy="")
+    tiny = {fold: (mean, std / 1e6) for fold, (mean, std) in statistics.items()}
+    with pytest.raises(DataError, match="Fold_1 gives height"):
+        own.check(tiny, where=FILE, whose="Fold_{}", remedy="")
 
 
 # Folds beside each other
