@@ -132,12 +132,17 @@ def show_result(result: dict[str, Any], *, scores: Sequence[str], per_class: str
         ("time", ", ".join(f"{k} {v:.0f} s" for k, v in result["seconds"].items())),
     ):
         summary.add_row(name, text)
+    if unobserved := result.get("unobserved"):
+        summary.add_row(f"{result['samples']} not scored", f"{unobserved:,} without a valid date")
     if (memory := result["peak_memory_gb"]) is not None:
         summary.add_row("peak memory", f"{memory:.1f} GB")
     for share, removed in result.get("test_removed_optical", {}).items():
         summary.add_row(
             f"test mIoU, {float(share):.0%} of optical dates removed", f"{removed['mIoU']:.3f}"
         )
+    if rules := test.get("void_rules"):
+        text = ", ".join(f"{rule} {own['PQ']:.3f}" for rule, own in rules.items())
+        summary.add_row("test PQ by each rule for void", text)
     if parts := result.get("test_components"):
         summary.add_row(
             "test PQ of connected components",
