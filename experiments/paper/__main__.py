@@ -175,12 +175,12 @@ def run(config: Config) -> bool:
         kept.run(workers=config.workers, shard=shard, environment=environment)
     statuses = [kept.status(cell) for cell in wanted]
     counts = {name: statuses.count(name) for name in ("done", "failed", "missing")}
-    print(
+    console.say(
         f"{len(wanted)} cells in {config.out}: " + ", ".join(f"{n} {k}" for k, n in counts.items())
     )
     if shard is None:
         draw(config)
-        print(f"Next: python -m experiments.paper.report --runs {config.out} --out report")
+        console.say(f"Next: python -m experiments.paper.report --runs {config.out} --out report")
     mine = (shard or Shard()).of(wanted)
     return all(kept.status(cell) == "done" for cell in mine)
 
@@ -327,7 +327,7 @@ def prepare(config: Config, wanted: Sequence[Cell]) -> None:
     for kind in sorted({kind_of(cell) for cell in wanted}):
         simulated, prepared = SETS[kind]
         root = folders.get(kind) or simulated(config.cache_dir)
-        print(f"Looking at {root}.", flush=True)
+        console.say(f"Looking at {root}.")
         prepared(
             root,
             modalities=PASTIS_R.names,
@@ -380,7 +380,7 @@ def _told() -> Iterator[None]:
     try:
         yield
     except UserError as error:
-        print(f"not drawn: {error}", flush=True)
+        console.say(f"not drawn: {error}")
 
 
 def main(argv: list[str] | None = None) -> None:

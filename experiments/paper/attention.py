@@ -56,6 +56,8 @@ class Config:
     """JSON file to write; the pictures get its name with _by_class.png and _by_head.png."""
     days: int = 10
     """Days in a bin."""
+    data: pathlib.Path | None = None
+    """Folder of the run's data. Default: where the run had them."""
     cache_dir: pathlib.Path | None = None
     """Where prepared and simulated data are kept. Default: as in the run."""
 
@@ -69,7 +71,7 @@ def run(config: Config) -> dict[str, Any]:
     console.check_out(config.out, ".json", kind=KIND)
     wrong = not 1 <= config.days <= MOST_DAYS
     refuse("days", wrong, f"must be 1 to {MOST_DAYS}", "give 10, say")
-    opened = finished.open_data(config.run, cache_dir=config.cache_dir)
+    opened = finished.open_data(config.run, data=config.data, cache_dir=config.cache_dir)
     result = report(config, opened, *measure(opened, config.days))
     training.write_json(config.out, {"kind": KIND, **result})
     pictures = draw(result, config.out)
@@ -259,6 +261,7 @@ def report(
     same = ("title", "task", "fusion", "modalities", "temporal_dropout", "auxiliary", "fold")
     return {
         "run": config.run,
+        "folder": opened.splits.root,
         **{name: opened.run.result[name] for name in (*same, "seed", "data", "samples")},
         "classes": opened.task.classes.names,
         "days": config.days,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import math
 import pathlib
+import textwrap
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -12,7 +13,7 @@ from matplotlib import colormaps
 from matplotlib.dates import DateFormatter, MonthLocator, date2num
 from matplotlib.figure import Figure
 
-from pastis_jax.viz.curves import GREY, INK, save
+from pastis_jax.viz.curves import GREY, INK, row_labels, save
 
 # Heights in inches: a row, the strip of acquisitions, what else the figure needs.
 _ROW, _STRIP, _REST = 0.165, 0.4, 0.9
@@ -46,8 +47,9 @@ def attention_calendar(
     figure = Figure(figsize=(8, count * (block + _STRIP) + _REST), layout="constrained")
     axes = figure.subplots(2 * count, 1, sharex=True, height_ratios=[_STRIP, block] * count)
     edges = date2num([*starts, starts[-1] + datetime.timedelta(days)])
-    most = 100 * max(np.nanmax(values) for values in attention.values())
-    most_dates = max(map(np.max, acquisitions.values()))
+    seen = np.concatenate([values[np.isfinite(values)] for values in attention.values()])
+    most = 100 * seen.max(initial=0) or 1
+    most_dates = max(map(np.max, acquisitions.values())) or 1
     colours = colormaps["magma_r"].with_extremes(bad="0.85")
     for i, (block_title, values) in enumerate(attention.items()):
         strip, calendar = axes[2 * i : 2 * i + 2]
@@ -61,7 +63,7 @@ def attention_calendar(
         picture = calendar.pcolormesh(
             edges, np.arange(len(rows) + 1), 100 * values, cmap=colours, vmin=0, vmax=most
         )
-        calendar.set_yticks(np.arange(len(rows)) + 0.5, rows, fontsize=7)
+        calendar.set_yticks(np.arange(len(rows)) + 0.5, row_labels(rows), fontsize=7)
         calendar.set_ylim(len(rows), 0)
         calendar.tick_params(left=False)
     axes[-1].xaxis.set_major_locator(MonthLocator())
@@ -71,5 +73,5 @@ def attention_calendar(
     bar = figure.colorbar(picture, ax=list(axes), shrink=0.6, aspect=30)
     bar.set_label(label, fontsize=8)
     bar.ax.tick_params(labelsize=7)
-    figure.suptitle(title, fontsize=10, color=INK)
+    figure.suptitle(textwrap.fill(title, 100), fontsize=10, color=INK)
     save(figure, path)

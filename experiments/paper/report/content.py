@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from experiments.paper import paper_numbers
-from experiments.paper.report import tables
+from experiments.paper.report import statements, tables
 from experiments.paper.report.runs import Runs
 from pastis_jax.data.pastis_r import PASTIS_R
 
@@ -118,7 +118,11 @@ def make(runs: Runs, curves: Mapping[str, pathlib.Path]) -> Page:
         title=f"{TITLE} on {_data(runs)}",
         warnings=list(_warnings(runs)),
         facts=_facts(runs),
-        tables=[*tables.paper_tables(runs), *([others] if others else [])],
+        tables=[
+            *tables.paper_tables(runs),
+            statements.statements(runs),
+            *([others] if others else []),
+        ],
         sections=[*_figures(runs), *_curves(curves)],
         failures=runs.failures,
     )
