@@ -25,7 +25,7 @@ import jax
 import tyro
 
 from experiments import cross_validation
-from experiments.paper import cloud_cover, figures
+from experiments.paper import cloud_cover, dataset_figures, figures
 from experiments.paper.cells import ROOT, Cell, Cells, Shard
 from pastis_jax.cli import console
 from pastis_jax.data import simulate
@@ -36,7 +36,7 @@ from pastis_jax.errors import UserError
 
 Part = Literal[
     *(f"table{number}" for number in range(1, 5)),
-    *(f"figure{number}" for number in range(5, 12)),
+    *(f"figure{number}" for number in (1, 4, *range(5, 12))),
     "attention",
 ]
 PARTS: tuple[str, ...] = Part.__args__
@@ -87,6 +87,8 @@ ROWS: dict[str, tuple[Row, ...]] = {
         *_rows("semantic", early="temporal_dropout", mid="both", late="both", decision="both"),
         *_rows("panoptic", **dict.fromkeys(("early", "mid", "late"), "temporal_dropout")),
     ),
+    "figure1": (),
+    "figure4": (),
     "figure5": _rows("parcel", S2="base", late="both"),
     "figure6": (),
     "figure8": _rows("semantic", S2="base", late="both"),
@@ -163,9 +165,10 @@ def run(config: Config) -> bool:
     Raises:
       UserError: For a mistake in the arguments or the data.
     """
-    check(config)
     out = config.out or pathlib.Path("runs/paper-smoke" if config.smoke else "runs/paper")
     config = dataclasses.replace(config, out=out.expanduser())
+    console.check_folder(config.out)  # The check of the data may simulate them.
+    check(config)
     shard = Shard.parse(config.shard) if config.shard else None
     wanted = cells(config)
     kept = Cells(config.out, wanted)
@@ -346,7 +349,7 @@ def draw(config: Config) -> None:
     """Draws what `config` asks for, and is there, into the folder `figures`."""
     parts, folder = set(config.only or PARTS), config.out / "figures"
     for part in parts:
-        for earlier in folder.glob(f"{part}*.png"):
+        for earlier in folder.glob(f"{part}[!0-9]*png"):
             earlier.unlink()
     only = tuple(figure.name for figure in figures.FIGURES if figure.name in parts)
     if only:
@@ -358,6 +361,20 @@ def draw(config: Config) -> None:
                     only=only,
                     fold=config.folds[0],
                     seed=config.seeds[0],
+                    cache_dir=config.cache_dir,
+                )
+            )
+    of_data = tuple(name for name in dataset_figures.NAMES if name in parts)
+    if of_data:
+        with _told():
+            if config.data and "patches" not in given(config):
+                fault, remedy = "figures 1 and 4 are of patches", "add their folder"
+                raise UserError(fault, where="--data", remedy=remedy)
+            dataset_figures.run(
+                dataset_figures.Config(
+                    out=folder,
+                    data=given(config).get("patches"),
+                    only=of_data,
                     cache_dir=config.cache_dir,
                 )
             )

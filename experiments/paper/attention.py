@@ -36,6 +36,7 @@ from pastis_jax.data.splits import Splits
 from pastis_jax.errors import UserError, refuse
 from pastis_jax.runs import OpenedData
 from pastis_jax.types import Batch
+from pastis_jax.viz.curves import row_labels
 
 MOST_DAYS = 730
 """Of a bin."""
@@ -285,14 +286,17 @@ def draw(result: Mapping[str, Any], out: pathlib.Path) -> list[pathlib.Path]:
         attention = np.array(own["attention"], float)  # null is NaN
         weight = np.array(own["weight"])
         present = weight > 0
-        heads = np.average(attention[:, present], axis=1, weights=weight[present])
-        share = f": {heads.sum(-1).mean():.0%} of the attention"
+        heads = np.full_like(attention[:, 0], np.nan)  # where all is void
+        if present.any():
+            heads = np.average(attention[:, present], axis=1, weights=weight[present])
+        share = f": {heads.sum(-1).mean():.0%} of the attention" * bool(present.any())
         block = modality + share * (result["fusion"] == "mid")
         by_class[block], by_head[block] = attention.mean(0), heads
         acquisitions[block] = np.array(own["acquisitions"])
     starts = [datetime.date.fromisoformat(day) for day in result["bins"]]
     most = np.max([own["weight"] for own in result["calendar"].values()], axis=0)
-    classes = [f"{n} ({int(w):,})" for n, w in zip(result["classes"], most, strict=True)]
+    names = row_labels(result["classes"])
+    classes = [f"{n} ({int(w):,})" for n, w in zip(names, most, strict=True)]
     names = [f"head {i + 1}" for i in range(len(heads))]
     pictures = []
     for name, rows, values in (("class", classes, by_class), ("head", names, by_head)):

@@ -13,7 +13,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
-import os
 import pathlib
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -146,10 +145,7 @@ def check(config: Config) -> None:
     refuse("patches", config.patches < 1, "must be at least 1", "give 3, say")
     fault = f"{config.runs} is no folder"
     refuse("runs", not config.runs.is_dir(), fault, "give one of runs")
-    out = config.out.absolute()
-    existing = next(path for path in (out, *out.parents) if path.exists())
-    closed = not existing.is_dir() or not os.access(existing, os.W_OK)
-    refuse("out", closed, f"cannot write to {existing}", "give another folder")
+    console.check_folder(config.out)
 
 
 def find_places(config: Config, task: str, model: str) -> dict[Place, pathlib.Path]:

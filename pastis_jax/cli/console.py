@@ -118,6 +118,24 @@ def check_out(
         raise UserError(fault, where=where, remedy="give another file")
 
 
+def check_folder(path: pathlib.Path, *, where: str = "`out`") -> None:
+    """Refuses a folder that cannot be written to, before work that would be in vain.
+
+    Args:
+      path: The folder; it need not exist, and is not made.
+      where: The argument.
+
+    Raises:
+      UserError: If it is refused.
+    """
+    path = path.expanduser().absolute()
+    existing = next(p for p in (path, *path.parents) if p.exists())
+    if not existing.is_dir():
+        raise UserError(f"{existing} is not a folder", where=where, remedy="give another folder")
+    if not os.access(existing, os.W_OK):
+        raise UserError(f"cannot write to {existing}", where=where, remedy="give another folder")
+
+
 def json_content(path: pathlib.Path) -> dict[str, Any]:
     """What a JSON file holds; nothing where it cannot be read or is no mapping."""
     try:

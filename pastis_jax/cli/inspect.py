@@ -72,6 +72,7 @@ def run(given: Arguments) -> bool:
     screen = console.screen()
     screen.print(_overview(inspection))
     screen.print(_sensors(inspection))
+    screen.print(_images(inspection))
     screen.print(_classes(inspection))
     _tell(screen, inspection.findings, given.all)
     if given.out is not None:
@@ -95,20 +96,33 @@ def _overview(inspection: Inspection) -> Table:
 
 
 def _sensors(inspection: Inspection) -> Table:
-    table = console.table(
-        "Modalities", "modality", "channels", "unit", "dates (least, most)", "bright", "missing"
-    )
+    """Images are counted as the paper counts them: one for each date of a patch."""
+    names = ("channels", "unit", "images", "dates (least, median, most)", "bright, partly")
+    table = console.table("Modalities", "modality", *names, "missing")
+    table.columns[2].no_wrap = True
     for name, sensed in inspection.sensed.items():
         modality, dates = inspection.dataset[name], sensed.dates or [0]
         table.add_row(
             console.cell(name),
             console.cell(" ".join(modality.channels)),
             modality.unit,
-            f"{np.mean(dates):.1f} ({min(dates)}, {max(dates)})",
-            "-" if sensed.bright is None else f"{sensed.bright:.0%}",
+            f"{sensed.images:,}",
+            f"{min(dates)}, {np.median(dates):g}, {max(dates)}",
+            "-" if sensed.bright is None else f"{sensed.bright:.0%}, {sensed.partly:.0%}",
             f"{sensed.missing:.1%}",
         )
     return table
+
+
+def _images(inspection: Inspection) -> str:
+    """The images of all modalities together, those that clouds hide first."""
+    optical = other = 0
+    for name, sensed in inspection.sensed.items():
+        if inspection.dataset[name].optical:
+            optical += sensed.images
+        else:
+            other += sensed.images
+    return f"{optical:,} optical images, {other:,} others."
 
 
 def _classes(inspection: Inspection) -> Table:

@@ -24,7 +24,9 @@ from pastis_jax.data.statistics import fold_statistics_from_norm
 from pastis_jax.errors import DataError
 
 BRIGHT = 0.2
-"""Reflectance of the bluest shown channel from which half of an image is cloud, or snow."""
+"""Reflectance of the bluest shown channel from which a pixel is cloud, or snow."""
+PARTLY = 0.1
+"""Share of such pixels from which an image is partly covered; from half on it mostly is."""
 _WORKERS = 4
 _BLUEST = -1
 """Of the channels that a modality is shown by."""
@@ -53,14 +55,18 @@ class Sensed:
 
     Attributes:
       dates: Acquisitions of each sample.
+      images: Acquisitions of all patches; those that parcels of one patch share count once.
       months: Acquisitions by month, ``2019-05`` say.
       bright: Share of the acquisitions that are mostly cloud or snow; None where it cannot be told.
+      partly: Share of the acquisitions that are at least partly cloud or snow; None likewise.
       missing: Share of the values that are marked as missing.
     """
 
     dates: list[int] = dataclasses.field(default_factory=list)
     months: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
+    images: int = 0
     bright: float | None = None
+    partly: float | None = None
     missing: float = 0.0
 
 
@@ -148,7 +154,8 @@ def _inspect(
     samples = collections.Counter(item.fold for item in items)
     counts: dict[Fold, collections.Counter[int]] = {f: collections.Counter() for f in dataset.folds}
     sensed = {name: Sensed() for name in folder.modalities}
-    totals = {name: np.zeros(4) for name in folder.modalities}  # bright, dates, missing, values
+    totals = {name: np.zeros(5) for name in folder.modalities}
+    seen: set[Any] = set()  # patches
     findings, parcels, patches = [], collections.defaultdict(list), []
 
     def look(item: Any) -> tuple[Observed, np.ndarray] | DataError:
@@ -167,18 +174,22 @@ def _inspect(
             series, labels = outcome
             numbers, pixels = np.unique(labels, return_counts=True)
             counts[item.fold].update(dict(zip(numbers.tolist(), pixels.tolist(), strict=True)))
+            patch = getattr(item, "patch", item.id)
             for name, (values, days) in series.items():
                 totals[name] += _seen(values, dataset[name])
                 sensed[name].dates.append(len(days))
+                sensed[name].images += len(days) * (patch not in seen)
                 sensed[name].months.update(f"{dataset.date(day):%Y-%m}" for day in days)
+            seen.add(patch)
             findings += _odd_days(item, series)
             if labels.ndim and len(patches) < PATCHES:
                 patches.append((f"patch {item.id}", series, labels))
             elif not labels.ndim and len(parcels[int(labels)]) < PARCELS:
                 parcels[int(labels)].append(series)
-    for name, (bright, dates, missing, values) in totals.items():
+    for name, (bright, partly, dates, missing, values) in totals.items():
         if _tells_clouds(dataset[name]):
             sensed[name].bright = bright / max(dates, 1)
+            sensed[name].partly = partly / max(dates, 1)
         sensed[name].missing = missing / max(values, 1)
     findings += _absent(folder, dataset, kind, samples, counts)
     findings.sort(key=lambda finding: not finding.damage)
@@ -192,16 +203,17 @@ def _tells_clouds(modality: Modality) -> bool:
 
 
 def _seen(values: np.ndarray, modality: Modality) -> np.ndarray:
-    """Numbers of bright acquisitions, acquisitions, missing values and values."""
+    """Numbers of mostly and of partly bright acquisitions, acquisitions, missing values, values."""
     missing = modality.missing(values)
     gone = 0 if missing is None else int(missing.sum())
-    bright = 0
+    bright = partly = 0
     if _tells_clouds(modality) and values.size:
         channel = modality.channels.index(modality.shown.channels[_BLUEST])
-        level = np.median(values[:, channel].reshape(len(values), -1), axis=1)
-        scale = 10000 if modality.unit == "reflectance x 10000" else 1
-        bright = int((level > BRIGHT * scale).sum())
-    return np.array([bright, len(values), gone, values.size])
+        blue = values[:, channel].reshape(len(values), -1)
+        limit = BRIGHT * (10000 if modality.unit == "reflectance x 10000" else 1)
+        bright = int((np.median(blue, axis=1) > limit).sum())
+        partly = int(((blue > limit).mean(1) >= PARTLY).sum())
+    return np.array([bright, partly, len(values), gone, values.size])
 
 
 def _odd_days(item: Any, series: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Iterator[Finding]:

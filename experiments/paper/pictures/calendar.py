@@ -13,7 +13,7 @@ from matplotlib import colormaps
 from matplotlib.dates import DateFormatter, MonthLocator, date2num
 from matplotlib.figure import Figure
 
-from pastis_jax.viz.curves import GREY, INK, row_labels, save
+from pastis_jax.viz.curves import GREY, INK, save
 
 # Heights in inches: a row, the strip of acquisitions, what else the figure needs.
 _ROW, _STRIP, _REST = 0.165, 0.4, 0.9
@@ -63,7 +63,7 @@ def attention_calendar(
         picture = calendar.pcolormesh(
             edges, np.arange(len(rows) + 1), 100 * values, cmap=colours, vmin=0, vmax=most
         )
-        calendar.set_yticks(np.arange(len(rows)) + 0.5, row_labels(rows), fontsize=7)
+        calendar.set_yticks(np.arange(len(rows)) + 0.5, rows, fontsize=7)
         calendar.set_ylim(len(rows), 0)
         calendar.tick_params(left=False)
     axes[-1].xaxis.set_major_locator(MonthLocator())

@@ -23,7 +23,7 @@ from experiments.paper.pictures import validation_curves
 from experiments.paper.report import content, markdown, page
 from experiments.paper.report.runs import SCORES, Runs, read
 from pastis_jax.cli import console
-from pastis_jax.errors import UserError, refuse
+from pastis_jax.errors import UserError
 from pastis_jax.files import write_whole
 
 PICTURES = "pictures"
@@ -45,9 +45,8 @@ def run(config: Config) -> None:
     Raises:
       UserError: If there is nothing to report, or it cannot be written.
     """
+    console.check_folder(config.out)
     runs = read(config.runs)
-    existing = next(p for p in (config.out, *config.out.absolute().parents) if p.exists())
-    refuse("out", not existing.is_dir(), f"{existing} is not a folder", "give another")
     with tempfile.TemporaryDirectory(prefix="pastis_jax-") as scratch:
         made = content.make(runs, draw_curves(runs, pathlib.Path(scratch)))
         pictures = {path.name: path for section in made.sections for path in section.pictures}

@@ -29,6 +29,14 @@ NARROW = 0.8
 """A model with less than this share of the paper's parameters is another one."""
 
 FIGURES = {
+    "figure1": (
+        "Figure 1: the dataset",
+        "Patches: an acquisition of each modality, the classes, the parcels.",
+    ),
+    "figure4": (
+        "Figure 4: a series",
+        "Acquisitions of each modality of one patch over the season, and its annotations.",
+    ),
     "figure5": (
         "Figure 5: IoU by class, parcels",
         "Late fusion with auxiliary supervision and temporal dropout against S2 alone.",
