@@ -184,7 +184,7 @@ def test_data_that_were_moved_are_given(runs, tmp_path, capsys):
     np.save(file, np.load(file) + 1)
     arguments = ["--run", str(run), "--cache-dir", cache, "--data", str(moved), "--repeats", "1"]
     inference_time.main([*arguments, "--out", str(tmp_path / "time.json")])
-    assert f"{moved} is not what {run} was trained on: S2" in capsys.readouterr().out
+    assert f"{moved} is not what {run} was trained on: DATA_S2" in capsys.readouterr().out
 
 
 def test_what_is_timed_is_what_was_tested(runs, opened):

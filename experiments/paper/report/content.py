@@ -14,6 +14,7 @@ from experiments.paper import paper_numbers
 from experiments.paper.report import statements, tables
 from experiments.paper.report.runs import Runs
 from pastis_jax.data.pastis_r import PASTIS_R
+from pastis_jax.text import plain
 
 TASKS = {
     "parcel": "parcels",
@@ -23,6 +24,8 @@ TASKS = {
 TITLE = "The paper's tables and figures"
 PAPER_EPOCHS, FOLDS = 100, 5
 """Paper, sections 4.1 to 4.3."""
+LONGEST = 1000
+"""Characters of a line of what runs and their data say."""
 SMOKE_EPOCHS = 2
 """Up to so many, nothing has been learnt."""
 NARROW = 0.8
@@ -124,15 +127,15 @@ def make(runs: Runs, curves: Mapping[str, pathlib.Path]) -> Page:
     others = tables.other_runs(runs)
     return Page(
         title=f"{TITLE} on {_data(runs)}",
-        warnings=list(_warnings(runs)),
-        facts=_facts(runs),
+        warnings=[plain(warning, LONGEST) for warning in _warnings(runs)],
+        facts={term: plain(text, LONGEST) for term, text in _facts(runs).items()},
         tables=[
             *tables.paper_tables(runs),
             statements.statements(runs),
             *([others] if others else []),
         ],
         sections=[*_figures(runs), *_curves(curves)],
-        failures=runs.failures,
+        failures={name: plain(error, LONGEST) for name, error in runs.failures.items()},
     )
 
 
