@@ -11,14 +11,13 @@ docs/reproduction.md has the scores and hours to expect.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import itertools
 import os
 import pathlib
 import re
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import jax
@@ -87,10 +86,8 @@ ROWS: dict[str, tuple[Row, ...]] = {
         *_rows("semantic", early="temporal_dropout", mid="both", late="both", decision="both"),
         *_rows("panoptic", **dict.fromkeys(("early", "mid", "late"), "temporal_dropout")),
     ),
-    "figure1": (),
-    "figure4": (),
+    **dict.fromkeys(("figure1", "figure4", "figure6"), ()),
     "figure5": _rows("parcel", S2="base", late="both"),
-    "figure6": (),
     "figure8": _rows("semantic", S2="base", late="both"),
     "figure9": _rows("panoptic", S2="base", late="temporal_dropout"),
     "figure10": _rows("panoptic", S2="base", late="temporal_dropout"),
@@ -353,7 +350,7 @@ def draw(config: Config) -> None:
             earlier.unlink()
     only = tuple(figure.name for figure in figures.FIGURES if figure.name in parts)
     if only:
-        with _told():
+        with console.told():
             figures.run(
                 figures.Config(
                     runs=config.out,
@@ -364,22 +361,12 @@ def draw(config: Config) -> None:
                     cache_dir=config.cache_dir,
                 )
             )
-    of_data = tuple(name for name in dataset_figures.NAMES if name in parts)
-    if of_data:
-        with _told():
-            if config.data and "patches" not in given(config):
-                fault, remedy = "figures 1 and 4 are of patches", "add their folder"
-                raise UserError(fault, where="--data", remedy=remedy)
-            dataset_figures.run(
-                dataset_figures.Config(
-                    out=folder,
-                    data=given(config).get("patches"),
-                    only=of_data,
-                    cache_dir=config.cache_dir,
-                )
-            )
+    if of_data := tuple(name for name in dataset_figures.NAMES if name in parts):
+        with console.told():
+            data, cache = _patches(config), config.cache_dir
+            dataset_figures.run(dataset_figures.Config(folder, data, of_data, cache_dir=cache))
     if "figure7" in parts:
-        with _told():
+        with console.told():
             cloud_cover.draw(config.out / "cloud_cover", folder / "figure7.png")
     place = f"fold{config.folds[0]}-seed{config.seeds[0]}"
     drawn = {f"figure6-{place}.png": config.out / "gradient_flow" / f"auxiliary-{place}.png"}
@@ -391,13 +378,12 @@ def draw(config: Config) -> None:
             shutil.copyfile(picture, folder / name)
 
 
-@contextlib.contextmanager
-def _told() -> Iterator[None]:
-    """Says why a figure is not drawn, and lets the others be."""
-    try:
-        yield
-    except UserError as error:
-        console.say(f"not drawn: {error}")
+def _patches(config: Config) -> pathlib.Path | None:
+    """The folder of patches; None for the default simulated one."""
+    folder = given(config).get("patches")
+    if config.data and folder is None:
+        raise UserError("no folder of patches", where="--data", remedy="add it for figures 1, 4")
+    return folder
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pathlib
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NoReturn
 
 import jax
@@ -72,6 +73,15 @@ def say(text: str) -> None:
     """Prints a line for the reader, at once; of several processes, the main one does."""
     if is_main():
         print(plain(text), flush=True)
+
+
+@contextlib.contextmanager
+def told() -> Iterator[None]:
+    """Says why a picture is not drawn, and lets the others be."""
+    try:
+        yield
+    except UserError as error:
+        say(f"not drawn: {error}")
 
 
 def screen() -> Console:
