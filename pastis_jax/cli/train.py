@@ -260,7 +260,7 @@ def records_of(config: Config, splits: Splits) -> dict[str, Any]:
 def _components(predict: Any, parcels: Splits) -> dict[str, Any]:
     from pastis_jax.tasks import components  # imports scipy
 
-    return {"test_components": components.score(lambda batch: predict(batch)[1], parcels)}
+    return {"test_components": components.score(predict, parcels)}
 
 
 def published_start(config: Config, splits: Splits) -> runs.Start:

@@ -15,6 +15,7 @@ import tqdm
 
 from pastis_jax.data import layout
 from pastis_jax.data.dataset import Dataset, Fold, Modality
+from pastis_jax.data.gaps import any_observed, named
 from pastis_jax.data.metadata import PARCEL_METADATA, Patch
 from pastis_jax.data.normalisation import SEASON
 from pastis_jax.data.pastis_r import describe
@@ -130,10 +131,13 @@ def inspect_data(root: str | os.PathLike[str], *, progress: bool = True) -> Insp
     root = layout.resolve(root)
     remedy = "give a folder of pixel sets or patches, or a run"
     dataset = describe(root, remedy=remedy)
+    present = layout.present_modalities(root, dataset)
+    # None has its own message.
+    held = [name for name in present if layout.list_names(root / f"DATA_{name}")] or None
     if (root / PARCEL_METADATA).exists():
-        folder = PixelSetFolder(root, complete=False)
+        folder = PixelSetFolder(root, held, complete=False)
         return _inspect(folder, dataset, "pixel sets", folder.parcels, _read_parcel, progress)
-    folder = PatchFolder(root, complete=False)
+    folder = PatchFolder(root, held, complete=False)
     return _inspect(
         folder, dataset, "patches", list(folder.patches.values()), _read_patch, progress
     )
@@ -164,6 +168,8 @@ def _inspect(
     totals = {name: np.zeros(5) for name in folder.modalities}
     seen: set[Any] = set()  # patches
     findings, parcels, patches = [], collections.defaultdict(list), []
+    lacking = {name: [] for name in folder.modalities}
+    unobserved = []
 
     agreement = _Agreement(folder)
 
@@ -191,8 +197,12 @@ def _inspect(
                 sensed[name].dates.append(len(days))
                 sensed[name].images += len(days) * (patch not in seen)
                 sensed[name].months.update(f"{dataset.date(day):%Y-%m}" for day in days)
+                if not len(days):
+                    lacking[name].append(item.id)
             seen.add(patch)
             findings += _odd_days(item, series)
+            if not any(any_observed(values, dataset[m]) for m, (values, _) in series.items()):
+                unobserved.append(item.id)
             if labels.ndim and len(patches) < PATCHES:
                 patches.append((f"patch {item.id}", series, labels))
             elif not labels.ndim and len(parcels[int(labels)]) < PARCELS:
@@ -202,6 +212,13 @@ def _inspect(
             sensed[name].bright = bright / max(dates, 1)
             sensed[name].partly = partly / max(dates, 1)
         sensed[name].missing = missing / max(values, 1)
+    for name, ids in lacking.items():
+        if ids:
+            text = f"{len(ids)} of {len(items)} {kind} have no {name}, which single and early "
+            findings.append(Finding(False, f"{text}fusion of it need: {named(ids)}"))
+    if unobserved:
+        text = f"{len(unobserved)} of {len(items)} {kind} have no date at which every channel was "
+        findings.append(Finding(False, f"{text}observed: {named(unobserved)}"))
     findings += agreement.findings()
     findings += _absent(folder, dataset, kind, samples, counts)
     findings.sort(key=lambda finding: not finding.damage)
@@ -274,7 +291,9 @@ def _absent(
     pattern = "NORM_PARCEL_{}_set.json" if kind == "pixel sets" else "NORM_{}_patch.json"
     for name in dataset.names:
         if name not in folder.modalities:
-            yield Finding(False, f"there is no DATA_{name}: name the other modalities to train")
+            empty = (folder.root / f"DATA_{name}").is_dir()
+            text = f"DATA_{name} holds nothing" if empty else f"there is no DATA_{name}"
+            yield Finding(False, f"{text}: name the other modalities to train")
             continue
         try:
             fold_statistics_from_norm(

@@ -172,12 +172,12 @@ class PatchEncoding:
         return Series(values=padded, days=padded_days, valid=valid)
 
     def acquisitions(self, modality: str, days: np.ndarray, patch: Identifier) -> Sequence[int]:
-        """Returns which acquisitions of `days` (t,) to keep, by number.
+        """Returns which acquisitions of `days` (t,) to keep, by number; none where there is none.
 
         Raises:
           ArgumentError: If the patch has none of the number `date`.
         """
-        if self.date is None:
+        if self.date is None or not len(days):
             return range(len(days))
         if isinstance(self.date, str):
             day = self.dataset.day(datetime.date.fromisoformat(self.date))
