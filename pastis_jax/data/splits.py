@@ -172,7 +172,7 @@ class PatchSplits(Splits):
         if not len(used):
             return np.full((*values.shape[2:], values.shape[1]), np.nan, np.float32)
         chosen = np.stack([*parts(values, used)]).astype(np.float32)
-        missing = self.dataset[modality].missing(chosen)
+        missing = self.dataset[modality].missing(chosen, (1, 2, 3))
         if missing is None or not missing.any():
             return np.median(chosen, axis=0).transpose(1, 2, 0)
         with np.errstate(all="ignore"):

@@ -6,7 +6,6 @@ files.
 
 from __future__ import annotations
 
-import collections
 import dataclasses
 import json
 import os
@@ -19,12 +18,11 @@ from typing import Any
 import numpy as np
 import tqdm
 
-from pastis_jax.data import dataset_file, layout
+from pastis_jax.data import dataset_file, declared, layout, survey
 from pastis_jax.data.assignment import Assignment
 from pastis_jax.data.cache import (
     Fingerprint,
     default_cache,
-    discard,
     fingerprint,
     known_as,
     writing,
@@ -34,25 +32,28 @@ from pastis_jax.data.gaps import Gaps
 from pastis_jax.data.layout import ImplausibleError
 from pastis_jax.data.metadata import PATCH_METADATA, Identifier, Patch
 from pastis_jax.data.npy import StoredArray, Watched, stamp_of
+from pastis_jax.data.pastis_r import check_labels, describe
+from pastis_jax.data.patches import facts as kept
 from pastis_jax.data.patches.agreement import Contradiction, SharedParcels, tell_shared
 from pastis_jax.data.patches.folder import (
     ANNOTATIONS,
+    DOWNLOAD,
     INSTANCES,
     PatchFolder,
     check_layout,
 )
 from pastis_jax.data.patches.summary import Measures, PatchSummary
-from pastis_jax.data.reading import read_json
 from pastis_jax.data.statistics import (
     FoldStatistics,
-    check_moments,
+    Statistics,
     fold_statistics_from_norm,
     split_statistics,
     statistics_from_json,
 )
+from pastis_jax.data.survey import Surveyed
 from pastis_jax.errors import DataError
 
-_VERSION = "5"
+_VERSION = "6"
 _WORKERS = 4  # each holds one patch, 100 to 200 MB
 
 
@@ -62,6 +63,7 @@ def prepare_patches(
     modalities: Sequence[str] | None = None,
     cache: str | os.PathLike[str] | None = None,
     compute_statistics: bool | None = False,
+    dataset: Dataset | None = None,
     assignment: Assignment | None = None,
     skip_implausible: bool = False,
     progress: bool = True,
@@ -83,6 +85,7 @@ def prepare_patches(
       compute_statistics: Whether to use channel statistics computed from the data instead of those
         of the `NORM_<modality>_patch.json` files; always so with an assignment, which these know
         nothing of. None: no statistics are needed.
+      dataset: What it holds, in place of what it says: with other marks of what is missing, say.
       assignment: Lists of patches that take the place of the folds.
       skip_implausible: Whether to leave out patches with values that no sensor measures, in place
         of refusing the folder; `gaps` of the result lists them.
@@ -94,10 +97,12 @@ def prepare_patches(
     Raises:
       ArgumentError: If a modality is none of the dataset's.
       DataError: If the folder is not a sound patch folder with these modalities and, unless
-        computed, their statistics, its patches differ in size, or the cache cannot be written.
+        computed, their statistics, these cannot be of its values, its patches differ in size, or
+        the cache cannot be written.
     """
     root = layout.resolve(root)
-    folder = PatchFolder(root, modalities, assignment=assignment)
+    described = dataset or describe(root, remedy=DOWNLOAD)
+    folder = PatchFolder(root, modalities, dataset=described, assignment=assignment)
     dataset, modalities = folder.dataset, folder.modalities
     if assignment is not None and compute_statistics is not None:
         compute_statistics = True
@@ -107,7 +112,7 @@ def prepare_patches(
         for m, file in norms.items()
     }
     cache = layout.resolve(cache or default_cache())
-    identity = _fingerprint(folder, assignment)
+    identity = _fingerprint(folder, assignment).adding(declared.parts(described, root))
     others = [name for name in check_layout(root, dataset) if name not in modalities]
     if skip_implausible:
         # What is left out for one modality would be missed in the others.
@@ -119,15 +124,18 @@ def prepare_patches(
         return {"facts": facts} | ({"statistics": statistics} if compute_statistics else {})
 
     def checked(known: Fingerprint) -> bool:
-        return all(_is_sound(kind, path, folder) for kind, path in places(known).items())
+        return all(kept.is_sound(kind, path, folder) for kind, path in places(known).items())
 
     known = known_as(identity, root, others, checked)
     paths = places(known)
     if not checked(known):
         _examine(folder, paths, skip_implausible=skip_implausible, progress=progress)
-    read = {kind: _read(kind, path, folder) for kind, path in paths.items()}
+    read = {kind: kept.read(kind, path, folder) for kind, path in paths.items()}
 
     facts, computed = read["facts"], None
+    measured = survey.from_json(facts["survey"], dataset)
+    survey.check_files(measured, published, root, norms)
+    check_labels(root, dataset, {int(n) for counts in facts["pixels"].values() for n in counts})
     if compute_statistics:
         computed = statistics_from_json(read["statistics"], dataset)
     return PreparedPatches(
@@ -142,9 +150,11 @@ def prepare_patches(
         },
         most_instances=max(facts["most_instances"], 1),
         gaps=Gaps.from_json(facts["gaps"], dataset),
+        survey={m: measured[m] for m in modalities},
+        published=published,
         fold_statistics=computed or published,
-        contradictions=_contradictions(facts),
-        shared_parcels=_shared_parcels(facts, dataset),
+        contradictions=kept.contradictions_of(facts),
+        shared_parcels=kept.shared_parcels_of(facts, dataset),
         fingerprint=identity.adding(fingerprint(root, files=norms.values()).parts),
     )
 
@@ -182,6 +192,8 @@ class PreparedPatches:
       most_instances: Slots that hold the instances of any patch: the most of one patch, void ones
         included, and at least 1.
       gaps: What patches lack.
+      survey: What the values are like, by modality.
+      published: Statistics of the NORM files; nothing where they are not used.
       fold_statistics: Channel means and standard deviations by modality and fold.
       contradictions: What the annotations of a patch say against each other, the first thing of
         each such patch, by its identifier as text.
@@ -197,6 +209,8 @@ class PreparedPatches:
     counts: Mapping[Fold, Mapping[int, int]]
     most_instances: int
     gaps: Gaps = dataclasses.field(repr=False)
+    survey: Mapping[str, Surveyed] = dataclasses.field(repr=False)
+    published: Mapping[str, FoldStatistics] = dataclasses.field(repr=False)
     fold_statistics: Mapping[str, FoldStatistics] = dataclasses.field(repr=False)
     contradictions: Mapping[str, Contradiction] = dataclasses.field(repr=False)
     shared_parcels: Sequence[SharedParcels] = dataclasses.field(repr=False)
@@ -249,15 +263,32 @@ class PreparedPatches:
         modalities = [self.dataset[name] for name in self.modalities]
         return split_statistics(self.fold_statistics, modalities, train_folds, self.root)
 
+    def check_statistics(self, statistics: Statistics) -> None:
+        """Refuses statistics of a run that cannot be used on these values.
+
+        Args:
+          statistics: Mean and standard deviation of each channel in its unit, by modality.
+
+        Raises:
+          DataError: Naming the channel, and what was measured of it.
+        """
+        survey.check_run(self.survey, statistics, self.root)
+
     def holds(self, folds: Sequence[Fold]) -> bool:
         """Whether each of `folds` has a patch."""
         return all(self.patches.get(fold) for fold in folds)
 
-    def notes(self, folds: Mapping[str, Sequence[Fold]]) -> tuple[str, ...]:
+    def notes(
+        self, folds: Mapping[str, Sequence[Fold]], run: Statistics | None = None
+    ) -> tuple[str, ...]:
         """Returns what a reader should know of these splits, a line each.
 
-        That is annotations that contradict each other, whatever is read of them, and parcels that
-        are trained on as well as scored.
+        That is annotations that contradict each other, whatever is read of them, parcels that are
+        trained on as well as scored, and what is odd about the values.
+
+        Args:
+          folds: Folds of each split.
+          run: Statistics of a run that takes the place of the folder's own.
         """
         chosen = {fold for names in folds.values() for fold in names}
         patches = [patch for patch in self.folder.patches.values() if patch.fold in chosen]
@@ -267,7 +298,8 @@ class PreparedPatches:
             some for some in self.shared_parcels if train & {*some.folds} and scored & {*some.folds}
         ]
         shared = tell_shared(leaking, "train and of val or test")
-        return tuple(str(note) for note in (first, shared) if note is not None)
+        odd = survey.notes(self.survey, chosen, self.published, run)
+        return (*(str(note) for note in (first, shared) if note is not None), *odd)
 
     def _first_contradiction(
         self, patches: Sequence[Patch], *, absent: bool = False
@@ -443,73 +475,3 @@ def _examine(
             staged = pathlib.Path(staging, path.name)
             staged.write_text(json.dumps(getattr(summary, fault)(), indent=1))
             os.replace(staged, path)
-
-
-def _is_sound(kind: str, path: pathlib.Path, folder: PatchFolder) -> bool:
-    """Whether there is what `_examine` wrote; what is damaged is removed."""
-    if not os.path.lexists(path):
-        return False
-    try:
-        _read(kind, path, folder)
-    except ValueError as error:
-        discard(path, error)
-        return False
-    return True
-
-
-def _contradictions(facts: Mapping[str, Any]) -> dict[str, Contradiction]:
-    return {name: Contradiction(**told) for name, told in facts["contradictions"].items()}
-
-
-def _shared_parcels(facts: Mapping[str, Any], dataset: Dataset) -> list[SharedParcels]:
-    return [
-        SharedParcels(tuple(map(dataset.fold, some["folds"])), some["number"], some["examples"])
-        for some in facts["shared_parcels"]
-    ]
-
-
-def _read(kind: str, path: pathlib.Path, folder: PatchFolder) -> dict[str, Any]:
-    """Reads what `_examine` wrote, and compares it with the metadata.
-
-    Raises:
-      ValueError: Telling what is damaged.
-    """
-    try:
-        content = read_json(path, what="what was written", remedy="delete it")
-    except DataError as error:
-        raise ValueError(error.fault) from error
-    try:
-        if kind == "statistics":
-            modalities = [folder.dataset[name] for name in content]
-            statistics = statistics_from_json(content, folder.dataset)
-            check_moments(statistics, modalities, folder.dataset.folds)
-            if not content.keys() >= {*folder.modalities}:
-                raise ValueError("other modalities")
-        else:
-            _check_facts(content, folder)
-    except (KeyError, TypeError, AttributeError, OverflowError) as error:
-        raise ValueError(f"{type(error).__name__}: {error}") from error
-    return content
-
-
-def _check_facts(facts: Mapping[str, Any], folder: PatchFolder) -> None:
-    """Raises a ValueError where facts contradict the metadata or each other."""
-    dataset = folder.dataset
-    skipped = Gaps.from_json(facts["gaps"], dataset).skipped
-    patches = [patch for patch in folder.patches.values() if patch.id not in skipped]
-    _contradictions(facts), _shared_parcels(facts, dataset)
-    for name in folder.modalities:
-        if facts["lengths"][name] != max(len(patch.days[name]) for patch in patches):
-            raise ValueError(f"another number of dates of {name}")
-    counts = collections.Counter(str(patch.fold) for patch in patches)
-    if facts["patches"] != {str(fold): counts[str(fold)] for fold in dataset.folds}:
-        raise ValueError("other numbers of patches")
-    rows, columns = map(int, facts["size"])
-    classes = len(dataset.nomenclature.classes)
-    for fold in dataset.folds:
-        pixels = facts["pixels"][str(fold)]
-        known = all(0 <= int(number) < classes for number in pixels)
-        if not known or sum(pixels.values()) != rows * columns * counts[str(fold)]:
-            raise ValueError(f"other numbers of pixels in fold {fold}")
-    if not 0 <= int(facts["most_instances"]) <= rows * columns:
-        raise ValueError("another number of instances")

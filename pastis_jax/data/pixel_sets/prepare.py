@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import os
 import pathlib
@@ -14,16 +13,14 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 from array_record.python.array_record_data_source import ArrayRecordDataSource
-from array_record.python.array_record_module import ArrayRecordReader
 from tensorflow_datasets.proto import tf_example_pb2
 
-from pastis_jax.data import dataset_file, layout
+from pastis_jax.data import dataset_file, declared, layout, survey
 from pastis_jax.data.assignment import Assignment
 from pastis_jax.data.cache import (
     Fingerprint,
     amount,
     default_cache,
-    discard,
     fingerprint,
     known_as,
     writing,
@@ -41,13 +38,15 @@ from pastis_jax.data.npy import Watched
 from pastis_jax.data.pastis_r import describe
 from pastis_jax.data.pixel_sets.crop_pixel_sets_dataset_builder import Builder
 from pastis_jax.data.pixel_sets.folder import DOWNLOAD, check_layout
+from pastis_jax.data.pixel_sets.written import is_sound, open_written
 from pastis_jax.data.statistics import (
     FoldStatistics,
-    check_moments,
+    Statistics,
     fold_statistics_from_norm,
     split_statistics,
     statistics_from_json,
 )
+from pastis_jax.data.survey import Surveyed
 from pastis_jax.errors import DataError
 
 
@@ -57,6 +56,7 @@ def prepare_pixel_sets(
     modalities: Sequence[str] | None = None,
     cache: str | os.PathLike[str] | None = None,
     compute_statistics: bool | None = False,
+    dataset: Dataset | None = None,
     assignment: Assignment | None = None,
     skip_implausible: bool = False,
     progress: bool = True,
@@ -78,6 +78,7 @@ def prepare_pixel_sets(
       compute_statistics: Whether to use channel statistics computed from the data instead of those
         of the `NORM_PARCEL_<modality>_set.json` files; always so with an assignment, which these
         know nothing of. None: no statistics are needed.
+      dataset: What it holds, in place of what it says: with other marks of what is missing, say.
       assignment: Lists of parcels that take the place of the folds.
       skip_implausible: Whether to leave out parcels with values that no sensor measures, in place
         of refusing the folder; `gaps` of the result lists them.
@@ -89,10 +90,10 @@ def prepare_pixel_sets(
     Raises:
       ArgumentError: If a modality is none of the dataset's.
       DataError: If the folder is not a sound pixel-set folder with these modalities and, unless
-        computed, their statistics, or the cache cannot be written.
+        computed, their statistics, these cannot be of its values, or the cache cannot be written.
     """
     root = layout.resolve(root)
-    dataset = describe(root, remedy=DOWNLOAD)
+    described = dataset = dataset or describe(root, remedy=DOWNLOAD)
     modalities = check_layout(root, dataset, modalities)
     if assignment is not None and compute_statistics is not None:
         compute_statistics = True
@@ -107,6 +108,7 @@ def prepare_pixel_sets(
         files=(dataset_file.FILE, PATCH_METADATA, PARCEL_METADATA),
         folders=[(f"DATA_{m}", m) for m in modalities],
     )
+    arrays = arrays.adding(declared.parts(described, root))
     if assignment is not None:
         dataset = assignment.dataset(dataset)
         arrays = arrays.adding({"lists of samples": assignment.digest})
@@ -119,7 +121,7 @@ def prepare_pixel_sets(
         return cache / f"pixel_sets-{identity.adding({'version': str(Builder.VERSION)}).name}"
 
     def prepared(identity: Fingerprint) -> bool:
-        return _is_sound(place(identity), dataset, modalities)
+        return is_sound(place(identity), dataset, modalities)
 
     known = known_as(arrays, root, others, prepared)
     data_dir = place(known)
@@ -127,6 +129,7 @@ def prepare_pixel_sets(
         _write(
             root,
             data_dir,
+            described,
             modalities,
             size=arrays.bytes,
             assignment=assignment,
@@ -134,8 +137,9 @@ def prepare_pixel_sets(
             progress=progress,
         )
 
-    info = _open(data_dir, dataset, modalities)
-    computed = None
+    info = open_written(data_dir, dataset, modalities)
+    measured, computed = survey.from_json(info.metadata["survey"], dataset), None
+    survey.check_files(measured, published, root, norms)
     if compute_statistics:
         computed = statistics_from_json(info.metadata["statistics"], dataset)
     return PreparedPixelSets(
@@ -150,6 +154,8 @@ def prepare_pixel_sets(
         },
         geometric_features=info.metadata["geometric_features"],
         gaps=Gaps.from_json(info.metadata["gaps"], dataset),
+        survey={m: measured[m] for m in modalities},
+        published=published,
         fold_statistics=computed or published,
         fingerprint=arrays.adding(fingerprint(root, files=norms.values()).parts),
         info=info,
@@ -169,6 +175,8 @@ class PreparedPixelSets:
       counts: Number of parcels by fold and number of their class, void included.
       geometric_features: Number of features of an outline.
       gaps: What parcels lack.
+      survey: What the values are like, by modality.
+      published: Statistics of the NORM files; nothing where they are not used.
       fold_statistics: Channel means and standard deviations by modality and fold.
       fingerprint: Of what these modalities' records and statistics are made from.
       info: The TFDS description: features, splits and metadata.
@@ -182,6 +190,8 @@ class PreparedPixelSets:
     counts: Mapping[Fold, Mapping[int, int]]
     geometric_features: int
     gaps: Gaps = dataclasses.field(repr=False)
+    survey: Mapping[str, Surveyed] = dataclasses.field(repr=False)
+    published: Mapping[str, FoldStatistics] = dataclasses.field(repr=False)
     fold_statistics: Mapping[str, FoldStatistics] = dataclasses.field(repr=False)
     fingerprint: Fingerprint = dataclasses.field(repr=False)
     info: tfds.core.DatasetInfo = dataclasses.field(repr=False)
@@ -210,6 +220,29 @@ class PreparedPixelSets:
         self._check(train_folds)
         modalities = [self.dataset[name] for name in self.modalities]
         return split_statistics(self.fold_statistics, modalities, train_folds, self.root)
+
+    def check_statistics(self, statistics: Statistics) -> None:
+        """Refuses statistics of a run that cannot be used on these values.
+
+        Args:
+          statistics: Mean and standard deviation of each channel in its unit, by modality.
+
+        Raises:
+          DataError: Naming the channel, and what was measured of it.
+        """
+        survey.check_run(self.survey, statistics, self.root)
+
+    def notes(
+        self, folds: Mapping[str, Sequence[Fold]], run: Statistics | None = None
+    ) -> tuple[str, ...]:
+        """Returns what a reader should know of these splits, a line each.
+
+        Args:
+          folds: Folds of each split.
+          run: Statistics of a run that takes the place of the folder's own.
+        """
+        chosen = {fold for names in folds.values() for fold in names}
+        return survey.notes(self.survey, chosen, self.published, run)
 
     def holds(self, folds: Sequence[Fold]) -> bool:
         """Whether each of `folds` has a crop parcel."""
@@ -289,58 +322,6 @@ class PixelSetSource:
         return tf_example_pb2.Example.FromString(record).features.feature
 
 
-def _is_sound(data_dir: pathlib.Path, dataset: Dataset, modalities: Sequence[str]) -> bool:
-    """Whether there is what `_write` wrote; what is damaged is removed."""
-    if not os.path.lexists(data_dir):
-        return False
-    try:
-        _open(data_dir, dataset, modalities)
-    except ValueError as error:
-        discard(data_dir, error)
-        return False
-    return True
-
-
-def _open(
-    data_dir: pathlib.Path, dataset: Dataset, modalities: Sequence[str]
-) -> tfds.core.DatasetInfo:
-    """Opens what `_write` wrote, and compares its parts with each other.
-
-    Raises:
-      ValueError: Telling what is damaged.
-    """
-    folder = data_dir / Builder.name / str(Builder.VERSION)
-    try:
-        # A pipe would be waited for.
-        if other := [file.name for file in folder.iterdir() if not file.is_file()]:
-            raise ValueError(f"{other[0]} is no regular file")
-        info = tfds.builder_from_directory(folder).info
-        facts = info.metadata
-        if not {*facts["modalities"]} >= {*modalities}:
-            raise ValueError("other modalities")
-        if not all(int(facts["lengths"][name]) >= 0 for name in modalities):
-            raise ValueError("no dates")
-        int(facts["geometric_features"])
-        Gaps.from_json(facts["gaps"], dataset)
-        statistics = statistics_from_json(facts["statistics"], dataset)
-        check_moments(statistics, [dataset[name] for name in modalities], dataset.folds)
-        void = dataset.nomenclature.void_number
-        for fold in dataset.folds:
-            counts = facts["counts"][str(fold)].items()
-            crops = sum(number for label, number in counts if int(label) != void)
-            split = info.splits.get(split_name(fold))
-            if crops != (split.num_examples if split else 0):
-                raise ValueError(f"other numbers of parcels in fold {fold}")
-        for split in info.splits.values():
-            for file in split.file_instructions:
-                with contextlib.closing(ArrayRecordReader(file.filename)) as reader:
-                    if reader.num_records() != file.examples_in_shard:
-                        raise ValueError(f"{os.path.basename(file.filename)} is not whole")
-    except Exception as error:  # TFDS and ArrayRecord raise whatever damaged files bring about
-        raise ValueError(f"{type(error).__name__}: {error}") from error
-    return info
-
-
 def _identifier(field: Any) -> Identifier:
     return parse_identifier(field.bytes_list.value[0].decode())
 
@@ -348,6 +329,7 @@ def _identifier(field: Any) -> Identifier:
 def _write(
     root: pathlib.Path,
     data_dir: pathlib.Path,
+    dataset: Dataset,
     modalities: Sequence[str],
     *,
     size: int,
@@ -358,6 +340,7 @@ def _write(
     Args:
       root: The folder.
       data_dir: Where to write.
+      dataset: What it holds.
       modalities: Modalities to write.
       size: Of their arrays (B).
       **options: What else the builder takes.
@@ -369,7 +352,7 @@ def _write(
             raise OSError(f"{amount(1.05 * size)} needed on its disk, which has {amount(free)}")
         staging = tempfile.mkdtemp(prefix=".preparing-", dir=cache)
         try:
-            staged, dataset = pathlib.Path(staging, "data"), describe(root, remedy=DOWNLOAD)
+            staged = pathlib.Path(staging, "data")
             builder = Builder(
                 data_dir=staged,
                 dataset=dataset,
