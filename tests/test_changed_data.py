@@ -115,7 +115,7 @@ def test_a_source_notices_what_it_read(instances, tmp_path):
         refused_in_a_line(source.unchanged, *words)
         refused_in_a_line(lambda source=source: source[0], *words)
         file.rename(root / "moved")
-        refused_in_a_line(source.unchanged, str(file), "file not found")
+        refused_in_a_line(source.unchanged, str(file), "cannot be read any more")
         (root / "moved").rename(file)
         kept.unchanged()
         np.testing.assert_array_equal(kept[0]["semantic"], source_again(prepared)["semantic"])

@@ -217,9 +217,12 @@ class Watched:
           DataError: If one was changed since it was seen first, or is gone.
         """
         for file, stamp in list(self._stamps.items()):
-            with _refusing(file):
-                if stamp_of(file.stat()) != stamp:
-                    raise _ChangedError
+            try:
+                now = stamp_of(file.stat())
+            except OSError as error:
+                raise changed(file, f"cannot be read any more ({error.strerror})") from error
+            if now != stamp:
+                raise changed(file)
 
 
 def stamp_of(state: os.stat_result) -> Stamp:
@@ -255,10 +258,10 @@ class _refusing:  # noqa: N801 - reads as a statement
         raise DataError(fault, where=self._file, remedy=remedy) from error
 
 
-def changed(file: pathlib.Path) -> DataError:
+def changed(file: pathlib.Path, fault: str = "was changed while it is in use") -> DataError:
     """What is raised about a file that was changed while it is used."""
     remedy = "let nothing write there meanwhile, and start the command again"
-    return DataError("was changed while it is in use", where=file, remedy=remedy)
+    return DataError(fault, where=file, remedy=remedy)
 
 
 def _read_header(stream: io.FileIO, *, size: int) -> _Header:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import json
 import os
@@ -436,6 +437,21 @@ def test_a_file_in_place_of_the_set_is_replaced(root, tmp_path, capsys):
     folder.write_text("stray")
     prepare_pixel_sets(root, cache=tmp_path / "cache", progress=False)
     assert "is damaged" in capsys.readouterr().out
+
+
+def test_a_set_that_cannot_be_read_is_left_alone(root, tmp_path, monkeypatch):
+    """Too many open files, say: it may be sound."""
+    prepared = prepare_pixel_sets(root, cache=tmp_path / "cache", progress=False)
+
+    def failing(file):
+        raise OSError(errno.EMFILE, "Too many open files", os.fspath(file))
+
+    monkeypatch.setattr("pastis_jax.data.pixel_sets.written.open_regular", failing)
+    refused_in_a_line(
+        lambda: prepare_pixel_sets(root, cache=tmp_path / "cache", progress=False),
+        "cannot be read (Too many open files); make it readable, or delete it",
+    )
+    assert shard(prepared.path).exists()
 
 
 def test_a_damaged_record_ends_in_a_line(root, tmp_path):

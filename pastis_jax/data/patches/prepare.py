@@ -6,6 +6,7 @@ files.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -390,7 +391,7 @@ class PatchSource:
         if self._kept is None:
             for name in self._annotations(patch):
                 file = self._folder.file(patch, name)
-                if file.is_file():
+                with contextlib.suppress(FileNotFoundError):
                     self._files.see(file, stamp_of(file.stat()))
         for modality, (values, days) in self._folder.series(patch).items():
             if self._kept is None and isinstance(values, StoredArray):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import pathlib
 from collections.abc import Sequence
@@ -16,7 +17,9 @@ from pastis_jax.data.dataset import Dataset
 from pastis_jax.data.folder_builder import split_name
 from pastis_jax.data.gaps import Gaps
 from pastis_jax.data.pixel_sets.crop_pixel_sets_dataset_builder import Builder
+from pastis_jax.data.reading import open_regular
 from pastis_jax.data.statistics import check_moments, statistics_from_json
+from pastis_jax.errors import DataError
 
 
 def is_sound(data_dir: pathlib.Path, dataset: Dataset, modalities: Sequence[str]) -> bool:
@@ -38,12 +41,12 @@ def open_written(
 
     Raises:
       ValueError: Telling what is damaged.
+      DataError: If a file cannot be read, sound as it may be.
     """
     folder = data_dir / Builder.name / str(Builder.VERSION)
     try:
-        # A pipe would be waited for.
-        if other := [file.name for file in folder.iterdir() if not file.is_file()]:
-            raise ValueError(f"{other[0]} is no regular file")
+        for file in folder.iterdir():
+            open_regular(file).close()
         info = tfds.builder_from_directory(folder).info
         facts = info.metadata
         if not {*facts["modalities"]} >= {*modalities}:
@@ -68,6 +71,12 @@ def open_written(
                 with contextlib.closing(ArrayRecordReader(file.filename)) as reader:
                     if reader.num_records() != file.examples_in_shard:
                         raise ValueError(f"{os.path.basename(file.filename)} is not whole")
+    except MemoryError:
+        raise
     except Exception as error:  # TFDS and ArrayRecord raise whatever damaged files bring about
+        if isinstance(error, OSError) and error.errno not in (None, errno.ENOENT, errno.ENOTDIR):
+            fault = f"cannot be read ({error.strerror})"
+            remedy = "make it readable, or delete it to have it made anew"
+            raise DataError(fault, where=error.filename or folder, remedy=remedy) from error
         raise ValueError(f"{type(error).__name__}: {error}") from error
     return info
