@@ -61,7 +61,7 @@ def stopped(command, arguments, out, capsys):
 
 
 @pytest.mark.parametrize(
-    ("name", "damage"),
+    "case",
     all_but(
         1,
         [
@@ -72,7 +72,8 @@ def stopped(command, arguments, out, capsys):
         ],
     ),
 )
-def test_patches_that_change(name, damage, after_an_epoch, tmp_path, capsys):
+def test_patches_that_change(case, after_an_epoch, tmp_path, capsys):
+    name, damage = case
     root = patch_factory.make_patches(tmp_path / "set", size=(8, 8), dates=(2, 3))
     after_an_epoch(lambda: damage(root / name))
     arguments = [*PATCHES, "--data", str(root), "--cache-dir", str(tmp_path / "cache")]
