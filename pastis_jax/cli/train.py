@@ -17,7 +17,7 @@ from pastis_jax.data.class_mapping import ClassMapping
 from pastis_jax.data.dataset import Dataset
 from pastis_jax.data.pastis_r import PASTIS_R, describe
 from pastis_jax.data.splits import Splits
-from pastis_jax.errors import ArgumentError, UserError, refuse
+from pastis_jax.errors import ArgumentError, refuse
 from pastis_jax.tasks import TASKS, Task, folds_of
 from pastis_jax.training import RunFolder, from_main, jsonable, main_first
 
@@ -136,9 +136,8 @@ def run_in(folder: RunFolder, task: str, work: Callable[[], Mapping[str, Any]]) 
 
 
 def _stopped_at(folder: RunFolder) -> str:
-    try:
-        facts = training.read_facts(folder.path / "checkpoints", "last")
-    except UserError:
+    facts = training.stopped_at(folder.path / "checkpoints")
+    if facts is None:
         return "from its beginning: it has no checkpoint yet"
     if facts["epoch"] == folder.config["epochs"]:
         return "after its last epoch"
