@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from pastis_jax.cli import console
+from pastis_jax.cli import console, flags
 from pastis_jax.cli.config import import_plugins
 from pastis_jax.data import layout
 from pastis_jax.data.inspection import Finding, Inspection, inspect_data
@@ -45,7 +45,7 @@ class Arguments:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command."""
-    given = tyro.cli(Arguments, prog="pastis-jax inspect", args=arguments)
+    given = flags.command_flags(Arguments, arguments, prog="pastis-jax inspect")
     damaged: list[bool] = []
     console.command(lambda: damaged.append(run(given)))
     if damaged[0]:

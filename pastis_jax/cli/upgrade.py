@@ -14,7 +14,7 @@ import tyro
 
 from pastis_jax import runs, training
 from pastis_jax.cli import config as configs
-from pastis_jax.cli import console, train
+from pastis_jax.cli import console, flags, train
 from pastis_jax.errors import UserError
 from pastis_jax.runs import saved
 from pastis_jax.tasks import TASKS, Learned
@@ -40,7 +40,7 @@ class Arguments:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command."""
-    given = tyro.cli(Arguments, prog="pastis-jax upgrade", args=arguments)
+    given = flags.command_flags(Arguments, arguments, prog="pastis-jax upgrade")
     console.command(lambda: run(given))
 
 
