@@ -6,23 +6,20 @@ import json
 import math
 import os
 import pathlib
-import re
 import stat
 from collections.abc import Iterator
 from typing import Any
 
 from pastis_jax.errors import UserError
+from pastis_jax.text import is_plain, plain
 
 MOST_BYTES = 32 << 20
 DEEPEST = 16
 """Objects and lists in each other; what a run writes has six at most."""
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-"""Controls, ends of lines, turns of the direction of reading, halves of characters."""
-
 
 def read_object(file: str | os.PathLike[str], *, remedy: str) -> dict[str, Any]:
-    """Reads a JSON object: plain, finite, of bounded size and depth, without control characters.
+    """Reads a JSON object: plain, finite, of bounded size and depth, of text that can be shown.
 
     Args:
       file: The file.
@@ -76,27 +73,11 @@ def parse_object(text: str) -> dict[str, Any]:
             fault = "has more than 64 bits"
         elif isinstance(value, float) and not math.isfinite(value):
             fault = "is not a finite number"
-        elif isinstance(value, str) and _CONTROL.search(value):
-            fault = "has control characters"
+        elif isinstance(value, str) and not is_plain(value):
+            fault = "holds what cannot be shown"
         if fault:
             raise ValueError(f"{place} {fault}")
     return content
-
-
-def refuse_control_characters(content: Any) -> None:
-    """Refuses texts and names, at any place of what JSON holds, that a terminal would obey.
-
-    Raises:
-      ValueError: Naming the place.
-    """
-    for place, value in _walk(content):
-        if isinstance(value, str) and _CONTROL.search(value):
-            raise ValueError(f"{place}: has control characters")
-
-
-def has_control_characters(text: str) -> bool:
-    """Whether a text holds what a terminal would obey, or take for the end of a line."""
-    return _CONTROL.search(text) is not None
 
 
 def _walk(content: Any) -> Iterator[tuple[str, Any]]:
@@ -112,7 +93,7 @@ def _walk(content: Any) -> Iterator[tuple[str, Any]]:
             raise ValueError(f"nested more than {DEEPEST} deep")
         if isinstance(value, dict):
             for name, inner in value.items():
-                shown = _CONTROL.sub("?", name)[:60]
+                shown = plain(name, 60)
                 yield f"a name below {place}" if place else "a name", name
                 left.append((f"{place}.{shown}" if place else shown, inner, depth + 1))
         elif isinstance(value, list):

@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 
 from tyro.conf import OmitArgPrefixes
 
-from pastis_jax import json_files, training
+from pastis_jax import training
 from pastis_jax.cli import flags
 from pastis_jax.errors import ArgumentError, UserError, refuse
 from pastis_jax.interop import PublishedModel, PublishedPanopticModel, load_paps, load_utae
@@ -31,6 +31,7 @@ from pastis_jax.tasks import (
     SemanticModel,
     SemanticRecipe,
 )
+from pastis_jax.text import is_plain
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,8 +113,7 @@ class Config:
             if isinstance(value, pathlib.Path):
                 # What a run writes down, no terminal may obey where it is read.
                 text = f"{value} {os.path.realpath(value)}"
-                wrong = json_files.has_control_characters(text)
-                refuse(name, wrong, "its path has control characters", "rename it")
+                refuse(name, not is_plain(text), "its path holds what cannot be shown", "rename it")
         refuse(
             "date",
             getattr(records, "date", None) is not None

@@ -12,10 +12,11 @@ import datetime
 import functools
 import math
 import re
-from collections.abc import Iterable
 from typing import Any, Literal, get_args
 
 import numpy as np
+
+from pastis_jax.data.fields import refuse, refuse_twice, refuse_unreadable
 
 Unit = Literal["reflectance x 10000", "reflectance", "dB", "linear power", "index", "none"]
 UNITS: tuple[str, ...] = get_args(Unit)
@@ -84,7 +85,9 @@ class Modality:
     def __post_init__(self):
         refuse("name", not _MODALITY.fullmatch(self.name), f"{self.name!r} is no plain word")
         refuse("name", self.name in _RESERVED, f"{self.name} has another meaning")
+        refuse_unreadable("name", self.name)
         refuse("channels", not self.channels, "there is none")
+        refuse_unreadable("channels", *self.channels)
         refuse_twice("channels", "name", self.channels)
         try:
             kind = np.dtype(self.dtype).kind
@@ -174,6 +177,8 @@ class CropClass:
     def __post_init__(self):
         text = str(self.code)
         refuse("code", not text or text != text.strip(), f"{text!r} is empty or has space around")
+        refuse_unreadable("code", text)
+        refuse_unreadable("name", self.name)
         if self.value is None and isinstance(self.code, int):
             object.__setattr__(self, "value", self.code)
         limits = np.iinfo(np.int64)
@@ -307,6 +312,7 @@ class Dataset:
 
     def __post_init__(self):
         refuse("name", not self.name.strip(), "it is empty")
+        refuse_unreadable("name", self.name)
         refuse("modalities", not self.modalities, "there is none")
         names = [modality.name.casefold() for modality in self.modalities]
         refuse_twice("modalities", "name", names)
@@ -314,6 +320,7 @@ class Dataset:
         refuse_twice("folds", "name", map(str, self.folds))
         for fold in self.folds:
             refuse("folds", not _FOLD.fullmatch(str(fold)), f"{fold!r} is no plain word")
+            refuse_unreadable("folds", str(fold))
         if self.splits is not None:
             used = [fold for folds in self.splits for fold in folds]
             for split, folds in zip(SPLITS, self.splits, strict=True):
@@ -375,18 +382,6 @@ class Dataset:
     def runs(self) -> int:
         """Number of runs that cross-validation has; 1 where the splits are fixed."""
         return len(self.folds) if self.splits is None else 1
-
-
-def refuse(field: str, wrong: Any, fault: str) -> None:
-    """Raises a ValueError that names the field, if it is wrong."""
-    if wrong:
-        raise ValueError(f"{field}: {fault}")
-
-
-def refuse_twice(field: str, noun: str, values: Iterable[Any]) -> None:
-    values = list(values)
-    for i, value in enumerate(values):
-        refuse(field, value in values[:i], f"the {noun} {value!r} stands twice")
 
 
 def _holds(dtype: str, value: float) -> bool:

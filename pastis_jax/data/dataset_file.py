@@ -21,10 +21,11 @@ from pastis_jax.data.dataset import (
     Modality,
     Nomenclature,
     Picture,
-    refuse,
 )
+from pastis_jax.data.fields import refuse
 from pastis_jax.data.layout import unique
 from pastis_jax.errors import DataError
+from pastis_jax.files import write_whole
 
 FILE = "dataset.json"
 FORMAT = 1
@@ -112,7 +113,6 @@ def read(file: str | os.PathLike[str]) -> Dataset:
     file, remedy = pathlib.Path(file), "correct it; docs/data.md has an example"
     try:
         content = json.loads(json_files.read_text(file), object_pairs_hook=unique)
-        json_files.refuse_control_characters(content)
         return from_json(content)
     except FileNotFoundError:
         raise DataError("file not found", where=file, remedy=remedy) from None
@@ -125,9 +125,7 @@ def read(file: str | os.PathLike[str]) -> Dataset:
 def write(dataset: Dataset, folder: str | os.PathLike[str]) -> pathlib.Path:
     """Writes `dataset.json` into `folder`, which must exist, as a whole; returns the file."""
     file = pathlib.Path(folder, FILE)
-    scratch = file.with_suffix(".partial")
-    scratch.write_text(json.dumps(to_json(dataset), indent=1, ensure_ascii=False) + "\n", "utf-8")
-    scratch.replace(file)
+    write_whole(file, json.dumps(to_json(dataset), indent=1, ensure_ascii=False) + "\n")
     return file
 
 

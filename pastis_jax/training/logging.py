@@ -16,7 +16,7 @@ import filelock
 import numpy as np
 
 from pastis_jax.errors import UserError
-from pastis_jax.files import naming, whole, write_whole
+from pastis_jax.files import LEFT, naming, whole, write_whole
 from pastis_jax.json_files import read_object
 from pastis_jax.training.processes import from_main, is_main, to_main
 
@@ -28,7 +28,7 @@ _WHOLE = (
 )
 FILES = (
     *FOLDERS,
-    *(f"{name}.????????.partial" for name in _WHOLE),
+    LEFT,
     # As earlier versions called what they were writing.
     *(f"{name.split('.')[0]}.partial" for name in _WHOLE),
     *_WHOLE,
