@@ -10,21 +10,14 @@ import sys
 import pytest
 
 PACKAGE = pathlib.Path(__file__).parent.parent / "pastis_jax"
-<<<<<<< HEAD
-EVERYWHERE = {"types", "errors", "files", "json_files", "rng", "_lazy"}
-=======
-EVERYWHERE = {"types", "errors", "files", "text", "rng", "_lazy"}
->>>>>>> b007931 (Names from data are text: what cannot be shown is refused in dataset.json and escaped in errors)
+EVERYWHERE = {"types", "errors", "files", "json_files", "text", "rng", "_lazy"}
 MAY_IMPORT = {
     "_lazy": set(),
     "types": set(),
     "errors": set(),
     "files": set(),
-<<<<<<< HEAD
     "json_files": set(),
-=======
     "text": set(),
->>>>>>> b007931 (Names from data are text: what cannot be shown is refused in dataset.json and escaped in errors)
     "rng": set(),
     "registry": set(),
     "machine": set(),
