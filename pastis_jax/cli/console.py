@@ -13,9 +13,11 @@ from typing import Any, NoReturn
 import jax
 from absl import flags
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from pastis_jax.errors import UserError
+from pastis_jax.text import plain
 from pastis_jax.training import NonFiniteLossError, is_main, leaving_on_failure
 
 
@@ -119,29 +121,29 @@ def show_result(result: dict[str, Any], *, scores: Sequence[str], per_class: str
         return
     console = Console(width=None if sys.stdout.isatty() else 100)
     test, val = result["test"], result["val"]
-    summary = Table(title=result["title"], show_header=False, title_justify="left")
+    summary = Table(title=_shown(result["title"]), show_header=False, title_justify="left")
     for name, text in (
-        *((f"test {name}", f"{test[name]:.3f}") for name in scores),
+        *((f"test {name}", _score(test[name])) for name in scores),
         (
             f"validation {scores[0]}",
-            f"{val[scores[0]]:.3f} (epoch {result['best_epoch']} of {result['epochs']})",
+            f"{_score(val[scores[0]])} (epoch {result['best_epoch']} of {result['epochs']})",
         ),
         ("parameters", f"{result['parameters']:,}"),
-        ("training", f"{result['throughput']['train']:,.1f} {result['samples']}/s"),
-        ("inference", f"{result['throughput']['inference']:,.1f} {result['samples']}/s"),
-        ("time", ", ".join(f"{k} {v:.0f} s" for k, v in result["seconds"].items())),
+        ("training", f"{result['throughput']['train']:,.1f} {_shown(result['samples'])}/s"),
+        ("inference", f"{result['throughput']['inference']:,.1f} {_shown(result['samples'])}/s"),
+        ("time", ", ".join(f"{_shown(k)} {v:.0f} s" for k, v in result["seconds"].items())),
     ):
         summary.add_row(name, text)
     if (memory := result["peak_memory_gb"]) is not None:
         summary.add_row("peak memory", f"{memory:.1f} GB")
     for share, removed in result.get("test_removed_optical", {}).items():
         summary.add_row(
-            f"test mIoU, {float(share):.0%} of optical dates removed", f"{removed['mIoU']:.3f}"
+            f"test mIoU, {float(share):.0%} of optical dates removed", _score(removed["mIoU"])
         )
     if parts := result.get("test_components"):
         summary.add_row(
             "test PQ of connected components",
-            f"{parts['PQ']:.3f} (of at least {parts['least_area']} pixels)",
+            f"{_score(parts['PQ'])} (of at least {parts['least_area']} pixels)",
         )
     console.print(summary)
     classes = Table(title=f"{per_class} per class (test)", title_justify="left")
@@ -149,11 +151,18 @@ def show_result(result: dict[str, Any], *, scores: Sequence[str], per_class: str
         classes.add_column("class")
         classes.add_column(per_class, justify="right")
     values = test.get("iou") or {name: row[per_class] for name, row in test["per_class"].items()}
-    cells = [
-        (name, "absent" if value is None else f"{value:.3f}") for name, value in values.items()
-    ]
+    cells = [(_shown(name), _score(value, "absent")) for name, value in values.items()]
     rows = -(-len(cells) // 3)
     cells += [("", "")] * (3 * rows - len(cells))
     for i in range(rows):
         classes.add_row(*(text for column in range(3) for text in cells[i + column * rows]))
     console.print(classes)
+
+
+def _score(value: float | None, absent: str = "undefined") -> str:
+    return absent if value is None else f"{value:.3f}"
+
+
+def _shown(text: str) -> str:
+    """A text from a file, of which rich takes nothing for markup."""
+    return escape(plain(text))

@@ -182,6 +182,7 @@ def _inspect_run(folder: pathlib.Path, every: bool) -> bool:
     except UserError as error:
         _tell(screen, [Finding(True, str(error))], every)
         return True
+    findings += [Finding(False, note) for note in run.notes]
     try:
         screen.print(_run(run))
     except UserError as error:

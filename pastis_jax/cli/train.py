@@ -18,8 +18,9 @@ from pastis_jax.data.dataset import Dataset
 from pastis_jax.data.pastis_r import PASTIS_R, describe
 from pastis_jax.data.splits import Splits
 from pastis_jax.errors import ArgumentError, refuse
+from pastis_jax.runs import results
 from pastis_jax.tasks import TASKS, Task, folds_of
-from pastis_jax.training import RunFolder, from_main, jsonable, main_first
+from pastis_jax.training import DELETE_RESULT, RunFolder, from_main, jsonable, main_first
 
 
 def main(task: str, arguments: Sequence[str] | None = None, *, prog: str | None = None) -> None:
@@ -109,6 +110,7 @@ def run_in(folder: RunFolder, task: str, work: Callable[[], Mapping[str, Any]]) 
     """
     result = folder.result
     if result is not None:
+        check_result(folder)
         console.say(f"{folder.given} holds this run, finished; --overwrite starts it anew.")
     else:
         if folder.continues:
@@ -133,6 +135,19 @@ def run_in(folder: RunFolder, task: str, work: Callable[[], Mapping[str, Any]]) 
         f"Everything of this run is in {folder.given}; --out {folder.given} shows it again."
     )
     return result
+
+
+def check_result(folder: RunFolder) -> None:
+    """Refuses a stored result that cannot be shown.
+
+    Raises:
+      UserError: Naming the field that is missing or of another type.
+    """
+    try:
+        results.check(folder.result, needed=(*results.NEEDED, *results.SHOWN))
+    except ValueError as error:
+        where = folder.path / results.FILE
+        raise UserError(f"cannot be read ({error})", where=where, remedy=DELETE_RESULT) from error
 
 
 def _stopped_at(folder: RunFolder) -> str:

@@ -179,10 +179,10 @@ def assemble_paps(
             remedy=f"put the {CONF} of the same run beside {file.name}",
         )
     tuned = tensors.get("min_confidence", options.get("min_confidence", 0.2))
+    if isinstance(tuned, np.ndarray) and tuned.size == 1:
+        tuned = tuned.item()
     shares = {
-        "min_confidence": tuned.item()
-        if isinstance(tuned, np.ndarray) and tuned.size == 1
-        else tuned,
+        "min_confidence": tuned,
         "min_remain": options.get("min_remain", 0.5),
         "mask_threshold": options.get("mask_threshold", 0.4),
     }

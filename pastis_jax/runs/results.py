@@ -143,6 +143,7 @@ _FIELDS: dict[str, Callable[[Any], bool]] = {
     "counts": lambda value: isinstance(value, dict),
     "parameters_by_module": _by_name(_is_count),
     "peak_memory_gb": _is_score,
+    "min_confidence": lambda value: is_number(value) and 0 <= value <= 1,
     "test_removed_optical": _is_removed,
     "test_components": _of_components,
 }

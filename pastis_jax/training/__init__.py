@@ -7,7 +7,7 @@ from pastis_jax.training.evaluation import (
     check_finite,
     evaluate,
 )
-from pastis_jax.training.logging import RunFolder, jsonable, write_arrays, write_json
+from pastis_jax.training.logging import DELETE_RESULT, RunFolder, jsonable, write_arrays, write_json
 from pastis_jax.training.loop import Batches, Fit, fit, stopped_at
 from pastis_jax.training.optimizer import Optimizer, Schedule, make_optimizer, make_schedule
 from pastis_jax.training.processes import (
@@ -33,6 +33,7 @@ from pastis_jax.training.watch import Events, Profile, parameter_table
 
 __all__ = [
     "AXIS",
+    "DELETE_RESULT",
     "Batches",
     "Checkpoints",
     "EpochMetrics",

@@ -11,12 +11,15 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from pastis_jax.files import whole
+
 GOLD, INK, GREY = "#c8901a", "#20507a", "#8a8a8a"
 
 
 def save(figure: Figure, path: str | os.PathLike[str]) -> None:
     """Writes a figure as PNG, 120 dots per inch."""
-    figure.savefig(path, dpi=120, bbox_inches="tight")
+    with whole(path) as file:
+        figure.savefig(file, format="png", dpi=120, bbox_inches="tight")
 
 
 def learning_curves(metrics: pathlib.Path, path: pathlib.Path, *, score: str = "mIoU") -> None:
@@ -29,13 +32,14 @@ def learning_curves(metrics: pathlib.Path, path: pathlib.Path, *, score: str = "
     """
     lines = [json.loads(line) for line in metrics.read_text().splitlines()]
     epochs = [line["epoch"] for line in lines]
-    best = max(lines, key=lambda line: line["val"][score])["epoch"]
+    known = [line for line in lines if line["val"][score] is not None]
+    best = max(known or lines[:1], key=lambda line: line["val"][score] or 0.0)["epoch"]
     figure = Figure(figsize=(9, 3.4), layout="constrained")
     losses, scores = figure.subplots(1, 2)
     for axes, name in ((losses, "loss"), (scores, score)):
         for split, colour in (("train", GREY), ("val", INK)):
             if name in lines[0][split]:
-                values = [line[split][name] for line in lines]
+                values = [np.nan if (x := line[split][name]) is None else x for line in lines]
                 axes.plot(epochs, values, color=colour, marker="o", markersize=3, label=split)
         axes.set_xlabel("epoch")
         axes.set_ylabel(name)
