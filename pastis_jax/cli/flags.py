@@ -19,8 +19,7 @@ from pastis_jax.errors import UserError
 Kind = TypeVar("Kind")
 _HELP = "{prog} --help tells what it takes"
 _STYLE = re.compile(r"\x1b\[[0-9;]*m")
-_BOX = "│╭╮╰╯|+ "
-_RULE = re.compile(r"[─-]{3,}")
+_RULE = re.compile(r"[╰╯─-]{3,}")
 
 
 def read(kind: type[Kind], arguments: Sequence[str] | None, *, prog: str, **options: Any) -> Any:
@@ -64,9 +63,10 @@ def _refuse_bare(kind: type, given: Sequence[str]) -> None:
     """Refuses flags of lists that are given without any value, which would mean the default."""
     lists = {f"--{name.replace('_', '-')}" for name in _lists(kind)}
     for word, following in itertools.pairwise([*given, "--"]):
-        if word.replace("_", "-") in lists and following.startswith("--"):
+        flag = word.replace("_", "-")
+        if flag in lists and following.startswith("--"):
             remedy = "give one or more, or leave it out"
-            raise UserError("there is no value", where=word, remedy=remedy)
+            raise UserError("there is no value", where=flag, remedy=remedy)
 
 
 def _lists(kind: type) -> Iterator[str]:
@@ -80,13 +80,13 @@ def _lists(kind: type) -> Iterator[str]:
 
 
 def _line(page: str) -> str:
-    """What stands in the box that tyro draws, up to its first rule or paragraph."""
+    """What stands below the title of the box that tyro draws, up to a rule or a paragraph."""
     words: list[str] = []
-    for line in _STYLE.sub("", page).splitlines():
-        text = line.strip().strip(_BOX)
-        if line.strip()[:1] in ("╭", "╰", "+"):
+    for line in _STYLE.sub("", page).splitlines()[1:]:
+        text = line.strip("│ ")
+        if _RULE.fullmatch(text) or not text:
+            if words:
+                break
             continue
-        if words and (not text or _RULE.fullmatch(text)):
-            break
         words += text.split()
     return " ".join(words).rstrip(".") or "its flags are wrong"

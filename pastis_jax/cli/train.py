@@ -17,7 +17,7 @@ from pastis_jax.data.class_mapping import ClassMapping
 from pastis_jax.data.dataset import Dataset
 from pastis_jax.data.pastis_r import PASTIS_R, describe
 from pastis_jax.data.splits import Splits
-from pastis_jax.errors import ArgumentError, refuse
+from pastis_jax.errors import ArgumentError, UserError, refuse
 from pastis_jax.runs import results
 from pastis_jax.tasks import TASKS, Task, folds_of
 from pastis_jax.training import DELETE_RESULT, RunFolder, from_main, jsonable, main_first

@@ -39,7 +39,7 @@ def read(folder: pathlib.Path, *, remedy: str, needed: Collection[str] = NEEDED)
         content = read_object(file, remedy=remedy)
         check(content, needed=needed)
     except FileNotFoundError:
-        raise UserError("file not found", where=file, remedy=remedy) from None
+        raise UserError("cannot be read (file not found)", where=file, remedy=remedy) from None
     except ValueError as error:
         raise UserError(f"cannot be read ({error})", where=file, remedy=remedy) from error
     return content

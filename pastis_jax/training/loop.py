@@ -98,7 +98,7 @@ class _Progress:
         if (best is None) != (values["best_epoch"] is None):
             odd.append("best")
         if best is not None:
-            whole = isinstance(best, dict) and best.keys() == {"scores", "samples", "seconds"}
+            whole = isinstance(best, dict) and best.keys() >= {"scores", "samples", "seconds"}
             scores = best["scores"] if whole and isinstance(best["scores"], dict) else {}
             value = scores.get(score)
             if not whole or (value is not None and not _is(value, float, least=None)):
