@@ -61,6 +61,8 @@ class Scheme:
       several: Whether it takes several modalities; else exactly one.
       auxiliary: Whether modalities can be supervised by themselves.
       separate_temporal: Whether that can have temporal encoders of its own.
+      masks: Whether it takes a sample that lacks one of several modalities, whose series is masked
+        then.
       averages: Whether it averages what several decoders give, which must be logits then.
       reads: The modalities whose dates each temporal encoder reads, by its name among the
         parameters; takes the names of the modalities.
@@ -70,6 +72,7 @@ class Scheme:
     several: bool = True
     auxiliary: bool = True
     separate_temporal: bool = False
+    masks: bool = True
     averages: bool = False
     reads: Callable[[tuple[str, ...]], dict[str, tuple[str, ...]]] = lambda names: {
         f"temporal_{name}": (name,) for name in names
@@ -109,8 +112,11 @@ def _decision(parts: Parts) -> nn.Module:
     return fusion.decision(parts.spatials, temporal, decoder, auxiliary=parts.auxiliary)
 
 
-SCHEMES.add("single", Scheme(_single, several=False, auxiliary=False))
-SCHEMES.add("early", Scheme(_early, auxiliary=False, reads=lambda names: {"temporal": names[:1]}))
+SCHEMES.add("single", Scheme(_single, several=False, auxiliary=False, masks=False))
+SCHEMES.add(
+    "early",
+    Scheme(_early, auxiliary=False, masks=False, reads=lambda names: {"temporal": names[:1]}),
+)
 SCHEMES.add("mid", Scheme(_mid, separate_temporal=True, reads=lambda names: {"temporal": names}))
 SCHEMES.add("late", Scheme(_late))
 SCHEMES.add("decision", Scheme(_decision, averages=True))

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import pathlib
+from functools import partial
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import patch_factory as factory
@@ -13,6 +16,7 @@ import reopened
 from tiers import all_but
 
 from experiments import panoptic
+from experiments.paper import pooled
 from pastis_jax.cli import train
 from pastis_jax.cli.config import configure
 from pastis_jax.data.class_mapping import ClassMapping
@@ -20,13 +24,41 @@ from pastis_jax.data.pastis_r import PASTIS_R
 from pastis_jax.metrics import Mean
 from pastis_jax.panoptic import PanopticLoss
 from pastis_jax.tasks import panoptic as panoptic_task
-from pastis_jax.types import Batch, Prediction
+from pastis_jax.training import count_parameters
+from pastis_jax.types import Batch, Prediction, Series
 
+COUNTS = [
+    ({"fusion": "single"}, 1_244_541),
+    ({"fusion": "single", "modalities": ("S1A",)}, 1_240_509),
+    ({"fusion": "early"}, 1_247_997),
+    ({"fusion": "mid"}, 2_457_213),
+    ({"fusion": "late"}, 4_406_269),
+]
 SIZES = ["--encoder-widths", "8", "8", "--decoder-widths", "8", "8", "--heads", "2"]
 SIZES += ["--model-features", "8", "--batch-size", "2", "--epochs", "2", "--warmup", "1"]
 SIZES += ["--max-instances", "24", "--shape-size", "4"]
 WEIGHTS = ["--modalities", "S2", "S1A", "--loss-weights", "0.5", "2", "1", "1"]
 EMA = ["--optimizer", "adamw", "--ema", "0.9"]
+
+
+@pytest.mark.parametrize(("arguments", "expected"), COUNTS, ids=str)
+def test_parameters(arguments, expected):
+    """Full size, by shape alone; docs/parameters.md holds the same numbers."""
+    # Full size, though nothing is read of this folder.
+    config = configure("panoptic", data=pathlib.Path("unused"), **arguments)
+    config = train.for_data(config.replaced(data=None))
+
+    def series(channels):
+        days = jnp.zeros((1, 2), int)
+        return Series(jnp.zeros((1, 2, 32, 32, channels)), days, days == 0)
+
+    inputs = {m: series(10 if m == "S2" else 3) for m in config.model.modalities}
+    model = train.make_task(config, PASTIS_R, ClassMapping.of(PASTIS_R.nomenclature)).model()
+    rngs = {name: jax.random.key(0) for name in ("params", "dropout")}
+    shapes = jax.eval_shape(partial(model.init, train=True), rngs, inputs)
+    assert count_parameters(shapes["params"]) == expected
+    page = pathlib.Path(__file__).parent.parent / "docs" / "parameters.md"
+    assert f"{expected:,}" in page.read_text()
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +97,13 @@ def test_it_trains_tests_and_reports(data, tmp_path, capsys, arguments):
     test = result["test"]
     assert all(0 <= test[name] <= 1 for name in ("SQ", "RQ", "PQ"))
     assert set(test["per_class"]["Corn"]) == {"SQ", "RQ", "PQ"}
+    rule = "legacy" if "--legacy-void" in arguments else "corrected"
+    for scores in (test, result["val"]):
+        assert set(scores["void_rules"]) == {"corrected", "legacy"}
+        own = scores["void_rules"][rule]
+        assert own == {name: scores[name] for name in ("SQ", "RQ", "PQ")}
+    assert result["counts_by_void_rule"][rule] == result["counts"]
+    assert pooled.pool([result])["void_rules"] == test["void_rules"]
     assert 0 <= result["min_confidence"] < 1
     if "--min-confidence" in arguments:
         assert result["min_confidence"] == 0.1
@@ -108,6 +147,8 @@ def test_parts_of_the_loss_are_weighted(monkeypatch):
 
     assert loss(1.0, 1.0, 1.0, 1.0) == [[555.5] * 3, [1, 1, 0]]
     assert loss(2.0, 0.0, 1.0, 3.0) == [[1.0 + 50 + 1500] * 3, [1, 1, 0]]
+    prediction = Prediction(output=None, valid=jnp.array([True, False, True]))
+    assert loss(1.0, 1.0, 1.0, 1.0)[1] == [1, 0, 0]
 
 
 REFUSED = [
@@ -135,6 +176,28 @@ def test_mistakes_end_in_one_line_and_code_2(data, arguments, named, tmp_path, c
     assert error.startswith("error: ")
     assert named in error
     assert not out.exists()
+
+
+def test_annotations_that_contradict_stop_panoptic_runs_and_are_noted_in_others(tmp_path, capsys):
+    root, cache = factory.make_patches(tmp_path / "set"), tmp_path / "cache"
+    for patch in (10002, 10004):
+        file = root / "ANNOTATIONS" / f"ParcelIDs_{patch}.npy"
+        np.save(file, np.load(root / "ANNOTATIONS" / "ParcelIDs_10001.npy").T)
+    flags = ["--data", str(root), "--cache-dir", str(cache), "--fusion", "single"]
+    with pytest.raises(SystemExit) as stopped:
+        panoptic.main([*flags, "--out", str(tmp_path / "run")])
+    assert stopped.value.code == 2
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert line.startswith(f"error: {root}/ANNOTATIONS/ParcelIDs_10002.npy: ")
+    assert "(1 of 3 patches; `pastis-jax inspect` lists all)" in line
+    assert not (tmp_path / "run").exists()
+    config = train.for_data(configure("semantic", data=root, cache_dir=cache))
+    splits, _ = train.open_splits(config)
+    train.say_splits(splits, train.make_task(config, splits.dataset, splits.classes), config)
+    notes = [one for one in capsys.readouterr().out.splitlines() if one.startswith("Note: ")]
+    assert notes[0].startswith(f"Note: {root}/ANNOTATIONS/ParcelIDs_10002.npy: ")
+    assert "(2 of 5 patches" in notes[0]
+    assert "3 parcels of ParcelIDs (4970, 4980, 4990) have crop pixels in" in notes[1]
 
 
 def test_a_flag_of_another_task_ends_with_code_2(capsys):

@@ -241,6 +241,8 @@ def say_splits(splits: Splits, task: Task, config: Config) -> None:
         f"{train} {task.samples} to train, {val} to validate, {test} to test "
         f"(folds {dict(splits.folds)}), from {splits.root}"
     )
+    for note in splits.notes:
+        console.say(f"Note: {note}")
     if config.records.split_lists is not None and not config.records.compute_statistics:
         console.say("Channel statistics are of the samples to train: NORM files are of folds.")
     if getattr(config.records, "cache", False):
@@ -272,7 +274,7 @@ def records_of(config: Config, splits: Splits) -> dict[str, Any]:
 def _components(predict: Any, parcels: Splits) -> dict[str, Any]:
     from pastis_jax.tasks import components  # imports scipy
 
-    return {"test_components": components.score(lambda batch: predict(batch)[1], parcels)}
+    return {"test_components": components.score(predict, parcels)}
 
 
 def published_start(config: Config, splits: Splits) -> runs.Start:

@@ -15,6 +15,7 @@ from pastis_jax.data.batches import Encoding, evaluation_batches, training_batch
 from pastis_jax.data.cache import Fingerprint
 from pastis_jax.data.class_mapping import ClassMapping
 from pastis_jax.data.dataset import Dataset, Fold
+from pastis_jax.data.gaps import Gaps
 from pastis_jax.data.metadata import Identifier
 from pastis_jax.data.patches.encoding import PatchEncoding
 from pastis_jax.types import Batch
@@ -58,9 +59,11 @@ class Splits:
       dataset: What it holds.
       folds: The folds of each split.
       fingerprint: Of what the records are made from.
-      sources: Records of `train`, `val` and `test`.
+      sources: Records of `train`, `val` and `test`, or of those that have samples.
       encode: How training records become arrays.
       plan: Of the batches.
+      gaps: What samples lack.
+      notes: What a reader should know of them, a line each.
     """
 
     root: pathlib.Path
@@ -70,11 +73,20 @@ class Splits:
     sources: Mapping[str, Source]
     encode: Encoding
     plan: BatchPlan
+    gaps: Gaps = dataclasses.field(default=Gaps(), kw_only=True)
+    notes: Sequence[str] = dataclasses.field(default=(), kw_only=True)
 
     @property
     def classes(self) -> ClassMapping:
         """Classes of the labels."""
         return self.encode.classes
+
+    @property
+    def absent(self) -> dict[str, int]:
+        """Number of samples that lack a modality, by its name, where some do."""
+        folds = [fold for split in self.sources for fold in self.folds[split]]
+        counts = {name: len(self.gaps.without(name, folds)) for name in self.encode.lengths}
+        return {name: count for name, count in counts.items() if count}
 
     def training(self) -> Any:
         """Endless training batches, a Grain iterator."""
@@ -145,6 +157,8 @@ class PatchSplits(Splits):
         """
         used = self.dates_in_use(record, modality)
         chosen = record[modality]["values"][used].astype(np.float32)
+        if not len(chosen):
+            return np.full((*chosen.shape[2:], chosen.shape[1]), np.nan, np.float32)
         missing = self.dataset[modality].missing(chosen)
         if missing is None or not missing.any():
             return np.median(chosen, axis=0).transpose(1, 2, 0)
@@ -155,7 +169,7 @@ class PatchSplits(Splits):
     def dates_in_use(self, record: Mapping[str, Any], modality: str) -> np.ndarray:
         """Numbers of the acquisitions of a record that are used."""
         days = record[modality]["days"]
-        return np.asarray(self.encode.acquisitions(modality, days, record["patch"]))
+        return np.asarray(self.encode.acquisitions(modality, days, record["patch"]), int)
 
     @property
     def steps_per_epoch(self) -> int:

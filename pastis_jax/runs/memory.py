@@ -20,8 +20,10 @@ TOLD = 0.25
 
 def batch_bytes(splits: Splits) -> int:
     """Bytes of the larger of a training batch and one of validation, as this process holds it."""
-    plan, record = splits.plan, splits.sources["train"][0]
-    sizes = []
+    plan, sizes = splits.plan, []
+    record = next((source[0] for source in splits.sources.values() if len(source)), None)
+    if record is None:
+        return 0
     for encode, rows in (
         (splits.encode, plan.rows),
         (splits.evaluation_encoding, plan.evaluation_rows),

@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import os
 import pathlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -113,7 +113,8 @@ class Run:
         """Predicts from series as they were observed; no dataset is needed.
 
         Compiled once for each shape. Padding dates, other samples in the batch and the order of
-        dates change nothing; a sample without any valid date has an arbitrary result.
+        dates change nothing. Of a sample without a valid date nothing is known: its probabilities
+        are NaN; its map has no parcel, and confidences of NaN.
 
         Args:
           series: By modality, values ``b t s c`` of pixel sets (with `pixels`) or ``b t h w c`` of
@@ -183,6 +184,7 @@ class Run:
         batch_size: int | None = None,
         cache_dir: str | os.PathLike[str] | None = None,
         parallel: training.Parallel = "jit",
+        needed: Sequence[str] = SPLITS,
     ) -> OpenedData:
         """Opens data for this run: inputs as it was trained on, labels as classes of it.
 
@@ -196,6 +198,7 @@ class Run:
           cache_dir: Where prepared data are kept; None takes the default, not where the run had
             them: nothing is written where a run says.
           parallel: How a batch is spread over several devices.
+          needed: Splits that must have samples.
 
         Raises:
           UserError: If the data are not there, do not fit, or have changed; ArgumentError if there
@@ -211,7 +214,8 @@ class Run:
         plan = BatchPlan(size, 0, rows, evaluation_size=size, evaluation_rows=rows)
         task = self._task(placement.axis_name)
         learned, own = self.saved.learned, data is None
-        splits = task.open(records, records.data, task.spec, plan, learned, norms=own)
+        wanted = {"norms": own, "needed": needed}
+        splits = task.open(records, records.data, task.spec, plan, learned, **wanted)
         memory.check_batches(splits, task.samples, lambda _: None)
         if own and (differing := splits.fingerprint.differing(self.saved.fingerprint)):
             fault = f"these data have changed since the run: {', '.join(differing)}"
@@ -259,7 +263,7 @@ class Run:
           UserError: As `open_data`; ArgumentError if there is no such split.
         """
         refuse("split", split not in SPLITS, f"got {split!r}", f"give {', '.join(SPLITS)}")
-        return self.open_data(data, **options).evaluate(split=split)
+        return self.open_data(data, needed=(split,), **options).evaluate(split=split)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -283,7 +287,8 @@ class OpenedData:
         """The model as batches of validation and test need it."""
         size = self.splits.plan.evaluation_size
         tested = for_evaluation(self.placement)
-        build, _ = model_for(self.task, self.splits, "val", "test", size=size, placement=tested)
+        names = [name for name in self.splits.sources if name != "train"] or ["train"]
+        build, _ = model_for(self.task, self.splits, *names, size=size, placement=tested)
         return build()
 
     @functools.cached_property

@@ -112,6 +112,7 @@ def _is_test(value: Any) -> bool:
     if not isinstance(value, dict):
         return False
     inner = {"iou": _by_name(_is_score), "per_class": _by_name(_of_a_class)}
+    inner["void_rules"] = _by_name(lambda own: _by_name(_is_score)(own) and "PQ" in own)
     return all(inner.get(name, _is_score)(score) for name, score in value.items())
 
 
@@ -135,6 +136,7 @@ _FIELDS: dict[str, Callable[[Any], bool]] = {
     ),
     **dict.fromkeys(("temporal_dropout", "auxiliary"), _is_truth),
     **dict.fromkeys(("fold", "seed", "epochs", "best_epoch", "parameters"), _is_count),
+    "unobserved": _is_count,
     **dict.fromkeys(("seconds", "throughput"), _by_name(is_number)),
     **dict.fromkeys(("test", "val"), _is_test),
     "task": lambda value: _is_text(value) and value in TASKS,

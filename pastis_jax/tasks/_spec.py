@@ -65,6 +65,12 @@ class ModelSpec:
         names = dataset.names if self.scheme.several else dataset.names[:1]
         return dataclasses.replace(self, modalities=self.modalities or names)
 
+    @property
+    def read(self) -> tuple[str, ...]:
+        """The modalities whose dates are read: without a valid one, a sample is unobserved."""
+        every = self.scheme.reads(self.modalities).values()
+        return tuple(name for name in self.modalities if any(name in names for names in every))
+
     def combine(self, halves: Halves, decoder: Callable[[], Model]) -> Model:
         """Combines encoders and decoders in the fusion scheme."""
         return self.scheme.build(
@@ -98,6 +104,9 @@ class RecordOptions:
     [...]}, identifiers of parcels or patches. Those in no list are left out."""
     compute_statistics: bool = False
     """Normalise with statistics computed from the data, not those of the NORM files."""
+    skip_implausible: bool = False
+    """Leave out samples with values that no sensor measures, in place of refusing the folder. They
+    are counted in a line, and listed in result.json."""
     cache_dir: pathlib.Path | None = None
     """Where prepared and simulated data are kept. Default: $PASTIS_JAX_CACHE or ~/.cache."""
 

@@ -10,29 +10,37 @@ import jax
 import numpy as np
 
 from pastis_jax.data.splits import PatchSplits
-from pastis_jax.panoptic import PanopticQuality, connected_components
-from pastis_jax.types import Batch
+from pastis_jax.panoptic import VoidRules, connected_components
+from pastis_jax.types import Batch, Prediction
 
 LEAST_AREAS = 1, 2, 4, 8, 16, 32, 64
 
 
-def score(predict: Callable[[Batch], jax.Array], data: PatchSplits) -> dict[str, Any]:
+def score(
+    predict: Callable[[Batch], tuple[Prediction, jax.Array]], data: PatchSplits
+) -> dict[str, Any]:
     """Panoptic quality on the test folds, of components of the least area best for validation.
 
     Args:
-      predict: Class of each pixel ``b h w`` of a batch; compiled.
+      predict: Prediction and class of each pixel ``b h w`` of a batch; compiled.
       data: Patches with instances.
 
     Returns:
-      `SQ`, `RQ`, `PQ`, `per_class` by name, and `least_area` in pixels.
+      `SQ`, `RQ`, `PQ` by the corrected rule for void, `void_rules` with both, `per_class` by name,
+      and `least_area` in pixels.
     """
     classes = data.classes.names
 
     def maps(split):
         # Without the series, which would fill the memory.
         return [
-            (np.asarray(predict(batch)), batch.panoptic.instances, batch.label, batch.real)
+            (
+                np.asarray(output),
+                *(batch.panoptic.instances, batch.label),
+                batch.real & np.asarray(prediction.valid),
+            )
             for batch in data.alone(split)
+            for prediction, output in [predict(batch)]
         ]
 
     val, test = maps("val"), maps("test")
@@ -40,7 +48,7 @@ def score(predict: Callable[[Batch], jax.Array], data: PatchSplits) -> dict[str,
     most = max(int(components.max()) for components in each)
     count = jax.jit(
         functools.partial(
-            PanopticQuality.from_batch,
+            VoidRules.from_batch,
             classes=len(classes),
             most_predicted=most,
             most_true=data.most_instances,
@@ -48,7 +56,7 @@ def score(predict: Callable[[Batch], jax.Array], data: PatchSplits) -> dict[str,
     )
 
     def quality(split, least_area):
-        total = PanopticQuality.empty(len(classes))
+        total = VoidRules.empty(len(classes))
         for images, *truth in split:
             predicted = [connected_components(image, least_area=least_area) for image in images]
             total = total.merge(count(np.stack(predicted), images, *truth))

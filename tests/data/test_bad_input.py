@@ -197,11 +197,15 @@ def test_geojson_not_text(root, tmp_path):
 @pytest.mark.parametrize(
     ("properties", "match"),
     [
-        ({"dates-S2": None}, "patch 10002 has no property 'dates-S2'"),
         ({"dates-S2": {"0": 20181301}}, "patch 10002 cannot be parsed"),
         ({"dates-S2": {"0": "yesterday"}}, "patch 10002 cannot be parsed"),
         ({"dates-S2": {"0": 180924}}, "date 180924 is not YYYYMMDD"),
-        ({"dates-S2": {}}, "dates must be a non-empty dict"),
+        (
+            {"dates-S2": None},
+            "a series, but its patch has no dates-S2 in metadata.geojson .3 are so",
+        ),
+        ({"dates-S2": {}}, "a series, but its patch has no dates-S2 in metadata.geojson"),
+        ({"dates-S2": 3}, "patch 10002 cannot be parsed .dates must be a dict"),
         ({"dates-S2": "{'0': __import__('os')}"}, "patch 10002 cannot be parsed"),
         ({"dates-S2": "{'0': 2018"}, "patch 10002 cannot be parsed"),
         ({"Fold": 6}, "patch 10002 has fold 6"),

@@ -218,7 +218,7 @@ def test_metadata_not_parseable(content, match, root, tmp_path):
 @pytest.mark.parametrize(
     ("properties", "match"),
     [
-        ({"dates-S1A": None}, "patch 10003 has no property 'dates-S1A'"),
+        ({"dates-S1A": None}, "a series, but its patch has no dates-S1A in metadata.geojson"),
         ({"dates-S2": {"0": 20181301}}, "patch 10003 cannot be parsed"),
         ({"dates-S2": "{'0': 2018"}, "patch 10003 cannot be parsed"),
         ({"Fold": 6}, "patch 10003 has fold 6"),
@@ -227,6 +227,7 @@ def test_metadata_not_parseable(content, match, root, tmp_path):
         ({"ID_PATCH": "a/b"}, "patch a/b cannot be parsed .*no identifier"),
         ({"ID_PATCH": True}, "True is no identifier"),
         ({"ID_PATCH": 0.5}, "'0.5' is no identifier"),
+        ({"ID_PATCH": 2.0**53}, "beyond the integers that floats tell apart"),
         ({"ID_PATCH": 10001}, "patch 10001 is listed twice"),
     ],
 )

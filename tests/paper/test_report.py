@@ -5,14 +5,16 @@ from __future__ import annotations
 import html.parser
 import itertools
 import json
+import pathlib
 import re
 
 import pytest
 from refusal import refused_in_a_line
 
+from experiments.paper import full_size
 from experiments.paper.pictures import validation_curves
 from experiments.paper.report import __main__ as report
-from experiments.paper.report import tables
+from experiments.paper.report import content, tables
 
 ENHANCEMENTS = {
     "base": (False, False),
@@ -175,7 +177,8 @@ def test_says_what_it_is(document):
     assert "The paper's tables and figures on simulated data" in document.text
     assert "Smoke run: 2 epochs at most" in document.text
     assert "say nothing about real crops" in document.text
-    assert "Models for semantic segmentation and panoptic segmentation are smaller" in document.text
+    names = "parcels and semantic segmentation and panoptic segmentation"
+    assert f"Models for {names} are smaller than at full size" in document.text
     assert "these over 2 folds (parcels); 1 fold (semantic" in document.text
     assert "9 runs finished, 1 not finished; 2 cells failed" in document.text
     for fact in ("4.5 hours", "1 x cpu", "0.1.0, 0123456789"):
@@ -243,6 +246,21 @@ def test_parameters_and_times(document):
     ]
 
 
+def test_why_the_ratio_of_times_differs(document):
+    """By the multiply-adds that docs/reproduction.md shows."""
+    page = (pathlib.Path(__file__).parents[2] / "docs" / "reproduction.md").read_text()
+    row = r"^\| {} \| ([\d.]+) M \|[^|]*\|[^|]*\| (\d+) G"
+    early, late = (
+        [float(n) for n in re.search(row.format(name), page, re.MULTILINE).groups()]
+        for name in ("early", "late")
+    )
+    parcels, patches = (f"{b / a:.1f}" for a, b in zip(early, late, strict=True))
+    told = f"takes {parcels} times the multiply-adds of early fusion for parcels"
+    for text in (document.text, " ".join(page.split())):
+        assert told in text
+        assert f"{patches} times for patches" in text
+
+
 def test_markdown_has_the_same(pages, document):
     text = (pages / "report.md").read_text()
     rows = [line for line in text.splitlines() if line.startswith("| ")]
@@ -285,6 +303,37 @@ def test_given_data_are_named(tmp_path):
     report.main(["--runs", str(tmp_path), "--out", str(tmp_path / "out")])
     text = (tmp_path / "out/report.md").read_text()
     assert "several folders: data/PASTIS-R, data/mine" in text
+
+
+@pytest.mark.parametrize(
+    ("task", "model", "enhancement", "parameters", "told"),
+    [
+        ("semantic", "early", "base", 1_090_716, False),  # The paper's: 1602k.
+        ("panoptic", "late", "temporal_dropout", 4_406_268, True),  # The paper's: 2390k.
+        ("parcel", "late", "both", 368_296, False),
+        ("parcel", "late of S2 + S1A", "base", 9, False),
+    ],
+)
+def test_models_that_are_not_full_size_are_told(
+    tmp_path, task, model, enhancement, parameters, told
+):
+    other = {"fusion": "late", "modalities": ["S2", "S1A"]} if " of " in model else {}
+    add_run(tmp_path, task, model, enhancement, parameters=parameters, **other)
+    report.main(["--runs", str(tmp_path), "--out", str(tmp_path / "out")])
+    text = (tmp_path / "out/report.md").read_text()
+    assert (f"Models for {content.TASKS[task]} are smaller than at full size" in text) == told
+
+
+def test_full_sizes_are_those_of_the_documentation():
+    """Tests of each task hold that page to the models."""
+    page = (pathlib.Path(__file__).parents[2] / "docs" / "parameters.md").read_text()
+    _, *sections = re.split(r"^## (?:Parcels|Patches|Panoptic)", page, flags=re.MULTILINE)
+    for (task, counts), section in zip(full_size.PARAMETERS.items(), sections, strict=True):
+        rows = dict(re.findall(r"^\| ([^|]+) \| ([0-9,]+) \|", section, re.MULTILINE))
+        orbits = rows.pop("S1A or S1D")
+        rows |= {"S1A": orbits, "S1D": orbits}
+        shown = {name: n for name, n in rows.items() if "auxiliary" not in name}
+        assert shown == {name: f"{n:,}" for name, n in counts.items()}, task
 
 
 def test_memory_is_told_where_it_was_measured(tmp_path):
@@ -341,6 +390,25 @@ def test_other_tests_are_not_compared_with_the_papers(tmp_path):
     assert cell(document, "Table 3", "S2", "PQ")[0] == "not run"
     assert cell(document, "Other runs", "panoptic, S2, corrected void, base", "PQ")[0] == "40.0"
     assert "Smoke run of panoptic segmentation: 2 epochs at most" in document.text
+
+
+def test_the_score_by_the_other_rule_for_void_is_told(tmp_path):
+    def add(root, legacy_void):
+        by_rule = {
+            rule: result("panoptic", "S2", "base", hits=hits)["counts"]
+            for rule, hits in (("corrected", 7), ("legacy", 5))
+        }
+        folder = add_run(root, "panoptic", "S2", "base", hits=5, counts_by_void_rule=by_rule)
+        write(folder / "config.json", {"legacy_void": legacy_void})
+        report.main(["--runs", str(root), "--out", str(root / "out")])
+        return Document((root / "out/report.html").read_text())
+
+    assert "56.0 by the corrected rule for void" in cell(
+        add(tmp_path / "paper", True), "Table 3", "S2", "PQ"
+    )
+    other = add(tmp_path / "other", False)
+    found = cell(other, "Other runs", "panoptic, S2, corrected void, base", "PQ")
+    assert "40.0 by the legacy rule for void" in found
 
 
 def wrong_out(root):

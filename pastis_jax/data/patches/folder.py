@@ -27,6 +27,7 @@ from pastis_jax.data.assignment import Assignment
 from pastis_jax.data.dataset import Dataset
 from pastis_jax.data.metadata import PARCEL_METADATA, PATCH_METADATA, Patch, read_patches
 from pastis_jax.data.pastis_r import describe
+from pastis_jax.data.patches.agreement import Contradiction, contradictions, in_parcels
 from pastis_jax.data.patches.instances import centerness, instances_from_parcels
 from pastis_jax.errors import DataError
 
@@ -34,6 +35,7 @@ ANNOTATIONS, INSTANCES = "ANNOTATIONS", "INSTANCE_ANNOTATIONS"
 
 DOWNLOAD = "give the folder of the PASTIS-R patches (zenodo.org/record/5735646)"
 _RECOMPUTE = f"{RESTORE}, or remove {INSTANCES} to have it computed"
+_COPY = f"copy it again from the archive, or remove the patch from {PATCH_METADATA}"
 _AXES = ("dates", "channels", "rows", "columns")
 
 StoredSeries = dict[str, tuple[np.ndarray, np.ndarray]]
@@ -118,12 +120,25 @@ class PatchFolder:
             }
         if not self.patches:
             raise DataError("lists no patch", where=self.root / PATCH_METADATA, remedy=RESTORE)
-        remedy = f"copy it again from the archive, or remove the patch from {PATCH_METADATA}"
-        for name in (*self.modalities, "TARGET") if complete else ():
-            folder = ANNOTATIONS if name == "TARGET" else f"DATA_{name}"
-            layout.check_files(self.root / folder, name, self.patches, remedy=remedy)
+        if complete:
+            self._check_series()
+            self.check_annotations()
         self._extras = layout.list_names(self.root / ANNOTATIONS)
         self._extras |= layout.list_names(self.root / INSTANCES)
+
+    def _check_series(self) -> None:
+        for name in self.modalities:
+            dated = [patch.id for patch in self.patches.values() if len(patch.days[name])]
+            undated = [patch.id for patch in self.patches.values() if not len(patch.days[name])]
+            layout.check_series(self.root, name, dated, undated, remedy=_COPY)
+
+    def check_annotations(self) -> None:
+        """Refuses a folder without the `TARGET` of a patch.
+
+        Raises:
+          DataError: Naming the first file that is missing.
+        """
+        layout.check_files(self.root / ANNOTATIONS, "TARGET", self.patches, remedy=_COPY)
 
     def file(self, patch: Patch, name: str) -> pathlib.Path:
         """Returns where an array of `patch` lies.
@@ -146,8 +161,8 @@ class PatchFolder:
 
         Returns:
           For each modality its values, (t, c, h, w) in its dtype, and its days since the start of
-          the season, (t,) int32. Values are views of the file, not yet read, unless it holds
-          another dtype.
+          the season, (t,) int32; t = 0 of a modality that the patch lacks. Values are views of the
+          file, not yet read, unless it holds another dtype.
 
         Raises:
           DataError: If a file is unreadable or its shape disagrees with the metadata or with the
@@ -162,16 +177,25 @@ class PatchFolder:
         series, size = {}, None
         for name in self.modalities:
             file, days = self.file(patch, name), patch.days[name]
+            if not len(days):
+                if file.exists():
+                    raise layout.without_dates(file, name)
+                continue
             values = arrays.load_array(file, mapped=True)
             arrays.check_series_shape(values, _AXES, self.dataset[name], len(days), file)
             if 0 in values.shape:
                 raise DataError("holds no pixel", where=file, remedy=RESTORE)
             if size is not None and values.shape[2:] != size:
-                fault = f"{_by(values.shape[2:])} pixels where {self.modalities[0]} has {_by(size)}"
+                fault = f"{_by(values.shape[2:])} pixels where {next(iter(series))} has {_by(size)}"
                 raise DataError(fault, where=file, remedy=RESTORE)
             size = values.shape[2:]
             series[name] = (values, days)
-        return series
+        if size is None:
+            size = arrays.load_array(self.file(patch, "TARGET"), mapped=True).shape[-2:]
+        return {
+            name: series.get(name) or layout.empty_series(self.dataset[name], size)
+            for name in self.modalities
+        }
 
     def target(self, patch: Patch) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Reads `TARGET` of one patch.
@@ -256,14 +280,53 @@ class PatchFolder:
     def _stored_numbers(self, patch: Patch, name: str, size: tuple[int, ...]) -> np.ndarray:
         file = self.file(patch, name)
         numbers = _sized(arrays.load_array(file), size, file, remedy=_RECOMPUTE)
-        if _integers(numbers, file, remedy=_RECOMPUTE).min() < 0:
+        numbers = _integers(numbers, file, remedy=_RECOMPUTE)
+        if numbers.min() < 0:
             raise DataError(f"instance {numbers.min()}", where=file, remedy=_RECOMPUTE)
+        if numbers.max() > np.iinfo(np.int32).max:
+            fault = f"instance {numbers.max()} is beyond 32 bits: they are numbered from 1"
+            raise DataError(fault, where=file, remedy=_RECOMPUTE)
         return numbers
 
     def has_instances(self, patch: Patch) -> bool:
         """Whether the panoptic targets of `patch` are stored, not only computable."""
         files = (self.file(patch, name) for name in ("INSTANCES", "ZONES", "HEATMAP"))
         return all(file.name in self._extras for file in files)
+
+    def contradictions(
+        self, patch: Patch, annotations: Annotations, *, stored: bool = True
+    ) -> list[Contradiction]:
+        """Returns what the annotations of one patch, read before, say against each other.
+
+        Args:
+          patch: One of `patches`.
+          annotations: Its annotations.
+          stored: Whether stored instances count too.
+
+        Raises:
+          DataError: If stored instances are unreadable, of another form or size, or out of range.
+        """
+        numberings, zones = {"TARGET": annotations.parcels}, None
+        if annotations.parcel_ids is not None:
+            numberings["ParcelIDs"] = annotations.parcel_ids
+        if stored and self.has_instances(patch):
+            size = annotations.semantic.shape
+            numberings["INSTANCES"], zones = (
+                self._stored_numbers(patch, name, size) for name in ("INSTANCES", "ZONES")
+            )
+        nomenclature = self.dataset.nomenclature
+        every = list(contradictions(annotations.semantic, numberings, nomenclature, zones))
+        # Zones are made from instances: where these are wrong, it says no more that zones are.
+        wrong = any(one.name == "INSTANCES" for one in every)
+        return [one for one in every if not (wrong and one.name == "ZONES")]
+
+    def refusal(self, patch: Patch, contradiction: Contradiction, more: str = "") -> DataError:
+        """Returns the error that tells a contradiction of `patch`, with `more` words on it."""
+        remedy = "give each crop pixel its parcel, one label to a parcel, all files of one patch"
+        if contradiction.name in ("INSTANCES", "ZONES"):
+            remedy = _RECOMPUTE
+        file = self.file(patch, contradiction.name)
+        return DataError(contradiction.fault + more, where=file, remedy=remedy)
 
     def check(self, patch: Patch) -> tuple[StoredSeries, Annotations]:
         """Reads one patch completely.
@@ -272,13 +335,14 @@ class PatchFolder:
           Its series, in memory, and its annotations.
 
         Raises:
-          DataError: If anything about it is unreadable, disagrees with the metadata or among its
-            files, or is implausible.
+          ImplausibleError: If values are none that a sensor measures.
+          DataError: If anything about it is unreadable, or disagrees with the metadata or among its
+            files.
         """
         series = {}
         for name, (values, days) in self._open(patch).items():
             values = np.array(values)
-            arrays.check_series_values(values, self.dataset[name], self.file(patch, name))
+            layout.check_values(values, self.dataset[name], self.file(patch, name))
             series[name] = (arrays.as_stored(values, self.dataset[name]), days)
         annotations = self.annotations(patch)
         size = series[self.modalities[0]][0].shape[2:]
@@ -298,8 +362,8 @@ class PatchFolder:
 
     def _number(self, annotations: Annotations) -> np.ndarray:
         ids = annotations.parcels if annotations.parcel_ids is None else annotations.parcel_ids
-        grown = ~self.dataset.nomenclature.is_background(annotations.semantic)
-        return instances_from_parcels(ids, grown)
+        inside = in_parcels(annotations.semantic, ids, self.dataset.nomenclature)
+        return instances_from_parcels(ids, inside)
 
 
 def check_layout(

@@ -17,9 +17,16 @@ from tensorflow_datasets.proto import tf_example_pb2
 
 from pastis_jax.data import dataset_file, layout
 from pastis_jax.data.assignment import Assignment
-from pastis_jax.data.cache import Fingerprint, default_cache, fingerprint, writing
+from pastis_jax.data.cache import (
+    Fingerprint,
+    default_cache,
+    fingerprint,
+    known_as,
+    writing,
+)
 from pastis_jax.data.dataset import Dataset, Fold
 from pastis_jax.data.folder_builder import split_name
+from pastis_jax.data.gaps import Gaps
 from pastis_jax.data.metadata import (
     PARCEL_METADATA,
     PATCH_METADATA,
@@ -45,6 +52,7 @@ def prepare_pixel_sets(
     cache: str | os.PathLike[str] | None = None,
     compute_statistics: bool | None = False,
     assignment: Assignment | None = None,
+    skip_implausible: bool = False,
     progress: bool = True,
 ) -> PreparedPixelSets:
     """Checks a folder of pixel sets and writes it as a TFDS dataset, or reuses what it wrote.
@@ -56,13 +64,16 @@ def prepare_pixel_sets(
 
     Args:
       root: The folder.
-      modalities: Modalities to serve, by default all that it holds; all are prepared.
+      modalities: Modalities to prepare, by default all that it holds. Others are not looked at;
+        what was prepared with others too is used again.
       cache: Where to write; by default `$PASTIS_JAX_CACHE`, else `pastis_jax` in
         `$XDG_CACHE_HOME` or `~/.cache`.
       compute_statistics: Whether to use channel statistics computed from the data instead of those
         of the `NORM_PARCEL_<modality>_set.json` files; always so with an assignment, which these
         know nothing of. None: no statistics are needed.
       assignment: Lists of parcels that take the place of the folds.
+      skip_implausible: Whether to leave out parcels with values that no sensor measures, in place
+        of refusing the folder; `gaps` of the result lists them.
       progress: Whether to draw a progress bar while writing.
 
     Returns:
@@ -83,18 +94,34 @@ def prepare_pixel_sets(
         m: fold_statistics_from_norm(root / file, dataset[m], dataset.folds)
         for m, file in norms.items()
     }
-    cache, every = layout.resolve(cache or default_cache()), check_layout(root, dataset)
+    cache, others = layout.resolve(cache or default_cache()), check_layout(root, dataset)
     arrays = fingerprint(
         root,
         files=(dataset_file.FILE, PATCH_METADATA, PARCEL_METADATA),
-        folders=[(f"DATA_{m}", m) for m in every],
+        folders=[(f"DATA_{m}", m) for m in modalities],
     )
     if assignment is not None:
         dataset = assignment.dataset(dataset)
         arrays = arrays.adding({"lists of samples": assignment.digest})
-    data_dir = cache / f"pixel_sets-{arrays.adding({'version': str(Builder.VERSION)}).name}"
+    others = [name for name in others if name not in modalities]
+    if skip_implausible:
+        # What is left out for one modality would be missed in the others.
+        arrays, others = arrays.adding({"implausible samples": "left out"}), ()
+
+    def place(identity: Fingerprint) -> pathlib.Path:
+        return cache / f"pixel_sets-{identity.adding({'version': str(Builder.VERSION)}).name}"
+
+    data_dir = place(known_as(arrays, root, others, lambda identity: place(identity).exists()))
     if not data_dir.exists():
-        _write(root, data_dir, assignment, size=arrays.bytes, progress=progress)
+        _write(
+            root,
+            data_dir,
+            modalities,
+            size=arrays.bytes,
+            assignment=assignment,
+            skip_implausible=skip_implausible,
+            progress=progress,
+        )
 
     info = tfds.builder_from_directory(data_dir / Builder.name / str(Builder.VERSION)).info
     computed = None
@@ -111,10 +138,9 @@ def prepare_pixel_sets(
             for fold, labels in info.metadata["counts"].items()
         },
         geometric_features=info.metadata["geometric_features"],
+        gaps=Gaps.from_json(info.metadata["gaps"], dataset),
         fold_statistics=computed or published,
-        fingerprint=arrays.of_modalities(modalities).adding(
-            fingerprint(root, files=norms.values()).parts
-        ),
+        fingerprint=arrays.adding(fingerprint(root, files=norms.values()).parts),
         info=info,
     )
 
@@ -131,6 +157,7 @@ class PreparedPixelSets:
       lengths: Most dates of a parcel, by modality.
       counts: Number of parcels by fold and number of their class, void included.
       geometric_features: Number of features of an outline.
+      gaps: What parcels lack.
       fold_statistics: Channel means and standard deviations by modality and fold.
       fingerprint: Of what these modalities' records and statistics are made from.
       info: The TFDS description: features, splits and metadata.
@@ -143,6 +170,7 @@ class PreparedPixelSets:
     lengths: Mapping[str, int]
     counts: Mapping[Fold, Mapping[int, int]]
     geometric_features: int
+    gaps: Gaps = dataclasses.field(repr=False)
     fold_statistics: Mapping[str, FoldStatistics] = dataclasses.field(repr=False)
     fingerprint: Fingerprint = dataclasses.field(repr=False)
     info: tfds.core.DatasetInfo = dataclasses.field(repr=False)
@@ -172,10 +200,14 @@ class PreparedPixelSets:
         modalities = [self.dataset[name] for name in self.modalities]
         return split_statistics(self.fold_statistics, modalities, train_folds, self.root)
 
-    def _check(self, folds: Sequence[Fold]) -> None:
+    def holds(self, folds: Sequence[Fold]) -> bool:
+        """Whether each of `folds` has a crop parcel."""
         void = self.dataset.nomenclature.void_number
+        return all(any(label != void for label in self.counts.get(fold, ())) for fold in folds)
+
+    def _check(self, folds: Sequence[Fold]) -> None:
         for fold in folds:
-            if not any(label != void for label in self.counts.get(fold, ())):
+            if not self.holds([fold]):
                 raise DataError(
                     f"no crop parcel in fold {fold}",
                     where=self.root / PARCEL_METADATA,
@@ -189,7 +221,8 @@ class PixelSetSource:
     An item is a dict with, for each modality, a dict of `values`, (t, c, s) in its dtype, and
     `days`, (t,) int32 since the start of the season; and with `number`, that of the record here,
     `label` (number of the class), `parcel` and `patch` (identifiers) and `geometric_features`, (g,)
-    float32. Arrays are read-only views of the record; s = 0 in a parcel without pixels.
+    float32. Arrays are read-only views of the record; s = 0 in a parcel without pixels, t = 0 of a
+    modality that a parcel lacks.
 
     Reads what TFDS would, five times as fast: without its generic nesting and for the wanted
     modalities only, and with parcels of no pixel, which TFDS writes but cannot read.
@@ -197,12 +230,10 @@ class PixelSetSource:
 
     def __init__(self, records: ArrayRecordDataSource, dataset: Dataset, modalities: Sequence[str]):
         self._records = records
-        self._layout = {
-            m: (np.dtype(dataset[m].dtype), len(dataset[m].channels)) for m in modalities
-        }
+        self._dtypes = {m: np.dtype(dataset[m].dtype) for m in modalities}
 
     def __repr__(self) -> str:  # without an address: Grain compares it when it restores a state
-        return f"PixelSetSource({len(self)} parcels, {', '.join(self._layout)})"
+        return f"PixelSetSource({len(self)} parcels, {', '.join(self._dtypes)})"
 
     def __len__(self) -> int:
         return len(self._records)
@@ -210,10 +241,11 @@ class PixelSetSource:
     def __getitem__(self, index: int) -> dict[str, Any]:
         number = range(len(self))[index]  # which ends an iteration
         record, item = self._fields(number), {}
-        for modality, (dtype, channels) in self._layout.items():
+        for modality, dtype in self._dtypes.items():
             days = np.frombuffer(record[f"{modality}/days"].bytes_list.value[0], np.int32)
             values = np.frombuffer(record[f"{modality}/values/value"].bytes_list.value[0], dtype)
-            item[modality] = {"values": values.reshape(len(days), channels, -1), "days": days}
+            shape = record[f"{modality}/values/shape"].int64_list.value
+            item[modality] = {"values": values.reshape(shape), "days": days}
         features = record["geometric_features"].bytes_list.value[0]
         return item | {
             "number": number,
@@ -238,12 +270,20 @@ def _identifier(field: Any) -> Identifier:
 def _write(
     root: pathlib.Path,
     data_dir: pathlib.Path,
-    assignment: Assignment | None,
+    modalities: Sequence[str],
     *,
     size: int,
-    progress: bool,
+    **options: Any,
 ) -> None:
-    """Writes the TFDS dataset of `root` under `data_dir`, entirely or not at all."""
+    """Writes the TFDS dataset of `root` under `data_dir`, entirely or not at all.
+
+    Args:
+      root: The folder.
+      data_dir: Where to write.
+      modalities: Modalities to write.
+      size: Of their arrays (B).
+      **options: What else the builder takes.
+    """
     cache = data_dir.parent
     with writing(cache):
         if shutil.disk_usage(cache).free < 1.05 * size:
@@ -254,9 +294,8 @@ def _write(
             builder = Builder(
                 data_dir=staged,
                 dataset=dataset,
-                modalities=check_layout(root, dataset),
-                assignment=assignment,
-                progress=progress,
+                modalities=modalities,
+                **options,
             )
             builder.download_and_prepare(
                 download_dir=pathlib.Path(staging, "downloads"),  # nothing, but TFDS wants a place
