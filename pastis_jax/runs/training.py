@@ -17,7 +17,7 @@ from pastis_jax.data import simulate
 from pastis_jax.data.splits import BatchPlan, Splits
 from pastis_jax.nn import reference_initialisation
 from pastis_jax.rng import fold_in_name
-from pastis_jax.runs import saved
+from pastis_jax.runs import memory, saved
 from pastis_jax.schemes import Model
 from pastis_jax.tasks import Learned, Task
 from pastis_jax.temporal_dropout import temporal_dropout
@@ -208,6 +208,7 @@ def train(
       OSError: If something cannot be written.
     """
     watching = watching or Watching()
+    memory.check_batches(splits, task.samples, say)
     data_seconds = time.perf_counter() - started
     rates, tested = drop_rates(task, recipe), for_evaluation(placement)
     build, most = model_for(
@@ -255,7 +256,7 @@ def train(
         step=step(model),
         empty=lambda: EpochMetrics.empty(task.empty(), recipe.batch_size),
         validate=lambda state: task.validate(scorer.of(state, "val")),
-        checkpoints=training.Checkpoints(folder.path / "checkpoints", folder.config),
+        checkpoints=training.Checkpoints(folder.path / "checkpoints", folder.config, say=say),
         folder=folder,
         placement=placement,
         score=task.scores[0],
