@@ -78,7 +78,8 @@ def test_what_is_no_run_is_not_upgraded(tmp_path, capsys):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_run_is_inspected(tmp_path, capsys):
+def test_a_run_is_inspected(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "400")  # No line is wrapped, wherever the run lies.
     assert exit_code(lambda: inspect.main([str(RUNS / "format1")])) == 0
     printed = " ".join(capsys.readouterr().out.split())
     assert "late fusion of S2, S1A, utae" in printed

@@ -24,8 +24,8 @@ class PixelSetEncoding:
       statistics: Mean and standard deviation per channel, by modality, of the train folds.
       classes: Classes of the labels.
       pixels: Number of pixels ``s`` drawn per parcel.
-      geometric: Keep the geometric features, as log(1 + x). Differs from the reference, which joins
-        them as they are.
+      geometric: Keep the geometric features, as log(1 + x). Differs from the reference, which
+        standardises them.
     """
 
     dataset: Dataset
@@ -73,7 +73,7 @@ def draw_pixels(count: int, size: int, rng: np.random.Generator) -> tuple[np.nda
     """Draws `size` of `count` pixels without replacement.
 
     A smaller parcel gives all its pixels, its last one repeated and masked; an empty parcel gives
-    one zero pixel.
+    one zero pixel. Differs from the reference, which draws for each modality anew.
 
     Returns:
       Indices ``s`` and the mask of real pixels ``s``.
