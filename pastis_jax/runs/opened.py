@@ -302,7 +302,10 @@ class OpenedData:
         return self.task.test(score, self.run.saved.context)
 
     def predict(self, batch: Batch) -> PyTree[Array]:
-        """What the model gives out for a batch: classes or a map, ``b ...``; does not wait."""
+        """What the model gives out for a batch: classes or a map, ``b ...``; does not wait.
+
+        Of a sample without a valid date, classes are arbitrary.
+        """
         context = {name: jnp.float32(x) for name, x in self.run.saved.context.items()}
         step, where = self._prediction_step, self.placement
         return step(self.state, where.batch(batch.series), where.whole(context))

@@ -41,7 +41,7 @@ from pastis_jax.data.statistics import (
 )
 from pastis_jax.errors import DataError
 
-_VERSION = "5"
+_VERSION = "6"
 _WORKERS = 4  # each holds one patch, 100 to 200 MB
 
 

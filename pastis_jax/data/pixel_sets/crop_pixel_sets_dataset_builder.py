@@ -36,7 +36,7 @@ class Builder(folder_builder.FolderBuilder):
     `gaps` (what crop parcels lack, and the parcels that were left out).
     """
 
-    VERSION = tfds.core.Version("2.2.0")
+    VERSION = tfds.core.Version("2.3.0")
     MANUAL_DOWNLOAD_INSTRUCTIONS = """
     Give a folder in the layout of the pixel-set version of PASTIS-R as manual_dir: the one with
     metadata_parcel.csv. PASTIS-R itself is at https://zenodo.org/record/5745151.
