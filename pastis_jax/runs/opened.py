@@ -172,6 +172,7 @@ class Run:
         cache_dir: str | os.PathLike[str] | None = None,
         parallel: training.Parallel = "jit",
         needed: Sequence[str] = SPLITS,
+        skip_implausible: bool | None = None,
     ) -> OpenedData:
         """Opens data for this run: inputs as it was trained on, labels as classes of it.
 
@@ -186,6 +187,8 @@ class Run:
             default of other data.
           parallel: How a batch is spread over several devices.
           needed: Splits that must have samples.
+          skip_implausible: Of other data, whether to leave out samples with values that no sensor
+            measures; None as in the run.
 
         Raises:
           UserError: If the data are not there, do not fit, or have changed; ArgumentError if there
@@ -195,6 +198,10 @@ class Run:
         refuse("fold", fold is not None and fold < 1, f"got {fold}", least)
         refuse("batch_size", batch_size is not None and batch_size < 1, f"got {batch_size}", least)
         records = self._records(data, fold, cache_dir)
+        if skip_implausible is not None:
+            fault = "the run's own data are what it was trained beside"
+            refuse("skip_implausible", data is None, fault, "leave it out, or name the folder")
+            records = dataclasses.replace(records, skip_implausible=skip_implausible)
         placement = training.Placement(parallel=parallel)
         size = self.saved.batch_size if batch_size is None else batch_size
         rows = placement.rows(size)
