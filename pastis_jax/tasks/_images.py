@@ -164,6 +164,7 @@ class ImageTask(Task):
             modalities=spec.modalities,
             cache=options.cache_dir,
             compute_statistics=options.compute_statistics if norms else None,
+            dataset=options.declared(root),
             assignment=options.assignment(),
             skip_implausible=options.skip_implausible,
         )
@@ -183,6 +184,7 @@ class ImageTask(Task):
             statistics = prepared.statistics(folds["train"])
         else:
             classes, statistics = like.classes_of(dataset, prepared.root), like.statistics
+            prepared.check_statistics(statistics)
         encode = PatchEncoding(
             dataset=dataset,
             lengths={name: prepared.lengths[name] for name in spec.modalities},
@@ -210,7 +212,10 @@ class ImageTask(Task):
             size=prepared.size,
             most_instances=prepared.most_instances,
             gaps=prepared.gaps,
-            notes=(*prepared.notes(folds), *gap_notes(spec, **gaps, sizes=sizes)),
+            notes=(
+                *prepared.notes(folds, None if like is None else statistics),
+                *gap_notes(spec, **gaps, sizes=sizes),
+            ),
         )
 
     def example(self) -> dict[str, Series]:

@@ -14,8 +14,9 @@ from foreign import DATASET
 from refusal import refused_in_a_line
 
 from pastis_jax.data import dataset_file
-from pastis_jax.data.dataset import CropClass, Modality, Nomenclature, Picture
+from pastis_jax.data.dataset import CropClass, Modality, Nomenclature
 from pastis_jax.data.dataset_file import from_json, to_json
+from pastis_jax.data.modality import Picture
 from pastis_jax.data.pastis_r import PASTIS_R
 
 FIXED = dataclasses.replace(DATASET, splits=(("north", "west"), ("south",), ("east",)))
@@ -165,6 +166,10 @@ BROKEN = {
     ),
     # The dataset.
     "blank name": (("name",), "  ", "name: it is empty"),
+    "name that steers": (("name",), "a\x1b[2J", "name: 'a\\x1b[2J' holds what cannot be shown"),
+    "name of two lines": (("name",), "a\nb", "name: 'a\\nb' holds what cannot be shown"),
+    "half a character": (("name",), "a\ud800", "name: 'a\\ud800' holds what cannot be shown"),
+    "long name": (("name",), "a" * 201, "is longer than 200 characters"),
     "no day": (("season_start",), "2023-02-29", "season_start: '2023-02-29' is not a day"),
     "day the other way": (("season_start",), "01/07/2023", "season_start: '01/07/2023' is not a"),
     "no size": (("pixel_size",), 0, "pixel_size: must be"),
@@ -179,6 +184,7 @@ BROKEN = {
     ),
     "fold as number and text": (("folds",), [1, 2, "1"], "folds: the name '1' stands twice"),
     "fold that is a path": (("folds", 0), "../a", "folds: '../a' is no plain word"),
+    "long fold": (("folds", 0), "a" * 201, "folds: 'aaa"),
     "empty split": (("splits", "val"), [], "splits.val: there is no fold"),
     "unknown fold": (("splits", "val"), ["up"], "splits: there is no fold 'up'"),
     "fold in two splits": (("splits", "val"), ["east"], "splits: the fold 'east' stands twice"),
@@ -191,6 +197,8 @@ BROKEN = {
     "name of a field": ((*PS, "name"), "label", "modalities[0].name: label has another meaning"),
     "name of a file": ((*PS, "name"), "TARGET", "modalities[0].name: TARGET has another meaning"),
     "no channel": ((*NDVI, "channels"), [], "modalities[1].channels: there is none"),
+    "long modality": ((*PS, "name"), "a" * 201, "aaa… is longer than 200 characters"),
+    "channel that steers": ((*PS, "channels", 1), "a\x07", "channels: 'a\\x07' holds what cannot"),
     "channel twice": ((*PS, "channels", 0), "red", "modalities[0].channels: the name 'red' stands"),
     "dtype of text": ((*PS, "dtype"), "U5", "modalities[0].dtype: 'U5' is no NumPy type of"),
     "dtype of truth": ((*PS, "dtype"), "bool", "modalities[0].dtype: 'bool' is no NumPy type of"),
@@ -232,6 +240,15 @@ BROKEN = {
     "empty code": ((*CLASS, "code"), "", "nomenclature.classes[0].code: '' is empty or"),
     "name twice": ((*CLASS, "name"), "MISCANTHUS ", "classes: the name 'miscanthus' stands twice"),
     "blank class": ((*CLASS, "name"), " ", "nomenclature.classes: a name is empty"),
+    "class that steers": ((*CLASS, "name"), "\x9b2J", "classes[0].name: '\\x9b2J' holds what"),
+    "half a letter": ((*CLASS, "name"), "\udce9", "classes[0].name: '\\udce9' holds what cannot"),
+    "turned class": ((*CLASS, "name"), "\u202ea", "classes[0].name: '\\u202ea' holds what cannot"),
+    "long class": ((*CLASS, "name"), "a" * 201, "is longer than 200 characters"),
+    "code that steers": (
+        (*CLASS, "code"),
+        "a\x00b",
+        "classes[0].code: 'a\\x00b' holds what",
+    ),
     "value twice": ((*CLASS, "value"), 7, "nomenclature.classes: the value 7 stands twice"),
     "value of another code": ((*CLASS, "value"), 23, "nomenclature.classes: the value 23 stands"),
     "value too long": ((*CLASS, "value"), 2**63, "nomenclature.classes[0].value: 9223372036854775"),
@@ -286,6 +303,7 @@ def test_equality_knows_nan_and_every_field():
         "plausible": (0.0, 1.0),
         "drop_rate": 0.1,
         "picture": Picture(("red",)),
+        "offset": -1000.0,
     }
     assert changes.keys() == {field.name for field in dataclasses.fields(Modality)}
     for name, value in changes.items():

@@ -181,7 +181,7 @@ def test_samples_without_an_observed_date_are_found(kind, root, prepare):
 @pytest.mark.parametrize("number", [0, -1])
 def test_implausible_samples_are_left_out_on_request(number, kind, root, prepare):
     sample = kind.samples[number]
-    change(root, "S1A", sample, lambda a: with_value(a, np.nan))
+    change(root, "S1A", sample, lambda a: with_value(a, np.inf))
     refused_in_a_line(lambda: prepare(root), f"S1A_{sample}.npy: NaN", "`skip_implausible`")
     before = prepare(root, modalities=["S2"])
     kept = prepare(root, modalities=["S2"], skip_implausible=True)

@@ -120,8 +120,8 @@ def test_changed_folder_is_prepared_anew(what, root, cache):
 def test_statistics_of_train_folds(root, cache):
     prepared = prepare_pixel_sets(root, cache=cache, progress=False)
     mean, std = prepared.statistics((1, 2, 3))["S1D"]
-    np.testing.assert_allclose(mean, [200.0] * 3)
-    np.testing.assert_allclose(std, [20.0] * 3)
+    np.testing.assert_allclose(mean, [-10.5, -17.5, 7.5])
+    np.testing.assert_allclose(std, [1.25] * 3)
 
 
 def test_computed_statistics(root, cache):
