@@ -187,6 +187,7 @@ class Run:
         cache_dir: str | os.PathLike[str] | None = None,
         parallel: training.Parallel = "jit",
         needed: Sequence[str] = SPLITS,
+        skip_implausible: bool | None = None,
     ) -> OpenedData:
         """Opens data for this run: inputs as it was trained on, labels as classes of it.
 
@@ -204,6 +205,8 @@ class Run:
             them: nothing is written where a run says.
           parallel: How a batch is spread over several devices.
           needed: Splits that must have samples.
+          skip_implausible: Of other data, whether to leave out samples with values that no sensor
+            measures; None as in the run.
 
         Raises:
           UserError: If the data are not there, do not fit, or have changed; ArgumentError if there
@@ -214,6 +217,10 @@ class Run:
         refuse("batch_size", batch_size is not None and batch_size < 1, f"got {batch_size}", least)
         declared = {"nodata": nodata, "offset": offset}
         records = self._records(data, fold, cache_dir, declared)
+        if skip_implausible is not None:
+            fault = "the run's own data are what it was trained beside"
+            refuse("skip_implausible", data is None, fault, "leave it out, or name the folder")
+            records = dataclasses.replace(records, skip_implausible=skip_implausible)
         placement = training.Placement(parallel=parallel)
         size = self.saved.batch_size if batch_size is None else batch_size
         rows = placement.rows(size)
@@ -330,7 +337,10 @@ class OpenedData:
         return self.task.test(score, self.run.saved.context)
 
     def predict(self, batch: Batch) -> PyTree[Array]:
-        """What the model gives out for a batch: classes or a map, ``b ...``; does not wait."""
+        """What the model gives out for a batch: classes or a map, ``b ...``; does not wait.
+
+        Of a sample without a valid date, classes are arbitrary.
+        """
         context = {name: jnp.float32(x) for name, x in self.run.saved.context.items()}
         step, where = self._prediction_step, self.placement
         return step(self.state, where.batch(batch.series), where.whole(context))

@@ -259,6 +259,11 @@ class ImageTask(Task):
         }
 
 
+def patch_title(record: Mapping, observed: bool) -> str:
+    """Title of a patch in a panel; without a valid date, its prediction says nothing."""
+    return f"patch {record['patch']}" + ("" if observed else ", never observed")
+
+
 def read_classes(file: pathlib.Path | None, dataset: Dataset) -> ClassMapping:
     """The classes of a dataset, grouped by a file if there is one."""
     if file is None:
