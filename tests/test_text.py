@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from pastis_jax.cli import console
 from pastis_jax.errors import UserError
 from pastis_jax.text import fault_of_name, is_plain, plain
 
@@ -47,3 +48,26 @@ def test_an_error_is_one_line_of_text_and_no_longer_than_can_be_read():
     assert text.startswith(r"b\udce9 c: a\x1b[31m fault xxx")
     assert text.endswith("…; d e")
     assert len(text) < 1100
+
+
+def test_the_table_of_a_run_shows_names_as_they_are_and_what_has_no_score(capsys):
+    hostile = "[/x] :dog: my[v2]$data"
+    console.show_result(
+        {
+            "title": f"{hostile}\x1b[2J",
+            "test": {"OA": None, "mIoU": None, "iou": {hostile: None, "Corn": 0.5}},
+            "val": {"mIoU": None},
+            **{"best_epoch": 1, "epochs": 1, "parameters": 10, "samples": "parcels"},
+            "throughput": {"train": 1.0, "inference": 1.0},
+            "seconds": {"total": 1.0},
+            "peak_memory_gb": None,
+        },
+        scores=("mIoU", "OA"),
+        per_class="IoU",
+    )
+    printed = capsys.readouterr().out
+    assert printed.count(hostile) == 2
+    assert r"\x1b[2J" in printed
+    assert "\x1b" not in printed
+    assert printed.count("undefined") == 3
+    assert "absent" in printed

@@ -134,14 +134,27 @@ def shown_modalities(splits: PatchSplits) -> tuple[Modality | None, Modality | N
 
 
 def _observations(splits, record):
-    """One clear optical date and the radar date next to it, and their dates, by column."""
+    """One clear optical date and the radar date next to it, and their dates, by column.
+
+    A modality that the patch lacks is black.
+    """
     optical, radar = shown_modalities(splits)
-    day = clear_day(splits, record, optical)
+    used = {m.name: splits.dates_in_use(record, m.name) for m in (optical, radar)}
+    if len(used[optical.name]):
+        day = clear_day(splits, record, optical)
+    else:
+        middle = used[radar.name][len(used[radar.name]) // 2 :][:1]
+        day = int(record[radar.name]["days"][middle].sum())
     shown, dates = {}, {}
     for modality in (optical, radar):
+        column = f"{modality.name} observation"
+        if not len(used[modality.name]):
+            nothing = np.full((*splits.size, len(modality.channels)), np.nan, np.float32)
+            shown[column], dates[column] = viz.picture(nothing, modality), "no date"
+            continue
         image, observed_day = observation(splits, record, modality, day)
-        shown[f"{modality.name} observation"] = viz.picture(image, modality)
-        dates[f"{modality.name} observation"] = f"{splits.dataset.date(observed_day):%d %b %Y}"
+        shown[column] = viz.picture(image, modality)
+        dates[column] = f"{splits.dataset.date(observed_day):%d %b %Y}"
     return shown, dates
 
 
@@ -165,13 +178,23 @@ def clear_day(splits: PatchSplits, record: Mapping, optical: Modality) -> int:
     months = [splits.dataset.date(day).month for day in days[used]]
     summer = used[np.isin(months, SUMMER)]
     candidates = summer if len(summer) else used
-    blue = values[candidates, optical.channels.index(optical.shown.channels[-1])]
-    missing = optical.missing(blue)
+    return int(days[candidates[clearest(values[candidates], optical)]])
+
+
+def clearest(values: np.ndarray, optical: Modality) -> int:
+    """Number of the clearest acquisition, as `clear_day` tells it.
+
+    Args:
+      values: ``t c h w``, at least one acquisition, in the stored unit.
+      optical: What observed it.
+    """
+    blue = values[:, optical.channels.index(optical.shown.channels[-1])]
+    missing = optical.missing(blue, (1, 2))
     blue = blue.astype(np.float32)
     if missing is not None:
         blue = np.where(missing, np.inf, blue)
-    brightness = np.percentile(blue.reshape(len(candidates), -1), 90, axis=1, method="higher")
-    return int(days[candidates[brightness.argmin()]])
+    brightness = np.percentile(blue.reshape(len(blue), -1), 90, axis=1, method="higher")
+    return int(brightness.argmin())
 
 
 def observation(

@@ -22,9 +22,10 @@ from array_record.python.array_record_module import ArrayRecordWriter
 from tensorflow_datasets.core.writer import ExampleWriter
 
 from pastis_jax.data.assignment import Assignment
-from pastis_jax.data.dataset import Dataset, Fold, Modality
+from pastis_jax.data.dataset import Dataset, Fold
 from pastis_jax.data.gaps import GapFinder
 from pastis_jax.data.layout import ImplausibleError
+from pastis_jax.data.modality import Modality
 
 
 class FolderBuilder(tfds.core.ShardBasedBuilder):
@@ -55,6 +56,7 @@ class FolderBuilder(tfds.core.ShardBasedBuilder):
         progress: bool = True,
         **kwargs: Any,
     ):
+        self._described = dataset
         self._dataset = dataset if assignment is None else assignment.dataset(dataset)
         self._modalities = tuple(m for m in dataset.names if modalities is None or m in modalities)
         self._assignment, self._progress = assignment, progress

@@ -78,7 +78,7 @@ def any_observed(values: np.ndarray, modality: Modality) -> bool:
       values: Shape (t, c, ...), in the stored unit.
       modality: What observed them.
     """
-    missing = modality.missing(values)
+    missing = modality.missing(values, range(1, values.ndim))
     if missing is None or not values.size:
         return len(values) > 0
     seen = ~missing.all(tuple(range(2, missing.ndim)))

@@ -159,7 +159,7 @@ class PatchSplits(Splits):
         chosen = record[modality]["values"][used].astype(np.float32)
         if not len(chosen):
             return np.full((*chosen.shape[2:], chosen.shape[1]), np.nan, np.float32)
-        missing = self.dataset[modality].missing(chosen)
+        missing = self.dataset[modality].missing(chosen, (1, 2, 3))
         if missing is None or not missing.any():
             return np.median(chosen, axis=0).transpose(1, 2, 0)
         with np.errstate(all="ignore"):

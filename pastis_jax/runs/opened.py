@@ -182,9 +182,12 @@ class Run:
         *,
         fold: int | None = None,
         batch_size: int | None = None,
+        nodata: Sequence[str] | None = None,
+        offset: Sequence[str] | None = None,
         cache_dir: str | os.PathLike[str] | None = None,
         parallel: training.Parallel = "jit",
         needed: Sequence[str] = SPLITS,
+        skip_implausible: bool | None = None,
     ) -> OpenedData:
         """Opens data for this run: inputs as it was trained on, labels as classes of it.
 
@@ -195,10 +198,15 @@ class Run:
             where the folder has the same folds, and the run's lists of samples where the dataset
             has the same name: none that was trained on is then tested on. Elsewhere None is 1.
           batch_size: Samples in a batch; None takes as many as in the run's own test.
+          nodata: Marks of what is missing in a folder that is named, "S2=-9999" say, in place of
+            those that it declares. They must be given, or be (), where the run had some.
+          offset: The same of what is added to its values, "S2=-1000" say.
           cache_dir: Where prepared data are kept; None takes the default, not where the run had
             them: nothing is written where a run says.
           parallel: How a batch is spread over several devices.
           needed: Splits that must have samples.
+          skip_implausible: Of other data, whether to leave out samples with values that no sensor
+            measures; None as in the run.
 
         Raises:
           UserError: If the data are not there, do not fit, or have changed; ArgumentError if there
@@ -207,7 +215,12 @@ class Run:
         least = "give 1 or more"
         refuse("fold", fold is not None and fold < 1, f"got {fold}", least)
         refuse("batch_size", batch_size is not None and batch_size < 1, f"got {batch_size}", least)
-        records = self._records(data, fold, cache_dir)
+        declared = {"nodata": nodata, "offset": offset}
+        records = self._records(data, fold, cache_dir, declared)
+        if skip_implausible is not None:
+            fault = "the run's own data are what it was trained beside"
+            refuse("skip_implausible", data is None, fault, "leave it out, or name the folder")
+            records = dataclasses.replace(records, skip_implausible=skip_implausible)
         placement = training.Placement(parallel=parallel)
         size = self.saved.batch_size if batch_size is None else batch_size
         rows = placement.rows(size)
@@ -223,12 +236,21 @@ class Run:
             raise UserError(fault, where=records.data, remedy=remedy)
         return OpenedData(self, task, splits, placement)
 
-    def _records(self, data, fold, cache_dir) -> RecordOptions:
+    def _records(self, data, fold, cache_dir, declared) -> RecordOptions:
         """How records are made: as in the run, of its own data or of others."""
         cache = None if cache_dir is None else pathlib.Path(cache_dir)
         own = dataclasses.replace(self.saved.record_options(), cache_dir=cache)
         if fold is not None:
             own = dataclasses.replace(own, fold=fold)
+        for name, given in declared.items():
+            if data is None:
+                refuse(name, given is not None, "the run has that of its own data", "leave it out")
+                continue
+            had = " ".join(getattr(own, name))
+            unsaid = given is None and had
+            remedy = "give what these data need, or () for nothing"
+            refuse(name, unsaid, f"the run had {had}, which may not be that of {data}", remedy)
+            own = dataclasses.replace(own, **{name: tuple(given or ())})
         if data is None:
             if own.data is None or not own.data.exists():
                 fault, remedy = f"the data of this run, {own.data}, are not here", "name a folder"
@@ -315,7 +337,10 @@ class OpenedData:
         return self.task.test(score, self.run.saved.context)
 
     def predict(self, batch: Batch) -> PyTree[Array]:
-        """What the model gives out for a batch: classes or a map, ``b ...``; does not wait."""
+        """What the model gives out for a batch: classes or a map, ``b ...``; does not wait.
+
+        Of a sample without a valid date, classes are arbitrary.
+        """
         context = {name: jnp.float32(x) for name, x in self.run.saved.context.items()}
         step, where = self._prediction_step, self.placement
         return step(self.state, where.batch(batch.series), where.whole(context))

@@ -168,6 +168,7 @@ class ImageTask(Task):
             modalities=spec.modalities,
             cache=options.cache_dir,
             compute_statistics=options.compute_statistics if norms else None,
+            dataset=options.declared(root),
             assignment=options.assignment(),
             skip_implausible=options.skip_implausible,
         )
@@ -187,6 +188,7 @@ class ImageTask(Task):
             statistics = prepared.statistics(folds["train"])
         else:
             classes, statistics = like.classes_of(dataset, prepared.root), like.statistics
+            prepared.check_statistics(statistics)
         encode = PatchEncoding(
             dataset=dataset,
             lengths={name: prepared.lengths[name] for name in spec.modalities},
@@ -214,7 +216,10 @@ class ImageTask(Task):
             size=prepared.size,
             most_instances=prepared.most_instances,
             gaps=prepared.gaps,
-            notes=(*prepared.notes(folds), *gap_notes(spec, **gaps, sizes=sizes)),
+            notes=(
+                *prepared.notes(folds, None if like is None else statistics),
+                *gap_notes(spec, **gaps, sizes=sizes),
+            ),
         )
 
     def example(self) -> dict[str, Series]:
@@ -252,6 +257,11 @@ class ImageTask(Task):
             for modality in shown
             if modality is not None
         }
+
+
+def patch_title(record: Mapping, observed: bool) -> str:
+    """Title of a patch in a panel; without a valid date, its prediction says nothing."""
+    return f"patch {record['patch']}" + ("" if observed else ", never observed")
 
 
 def read_classes(file: pathlib.Path | None, dataset: Dataset) -> ClassMapping:

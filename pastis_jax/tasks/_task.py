@@ -16,8 +16,8 @@ from jaxtyping import Array, Float, PyTree
 from pastis_jax import viz
 from pastis_jax.data.class_mapping import ClassMapping
 from pastis_jax.data.dataset import SPLITS, Dataset
-from pastis_jax.data.normalisation import Statistics
 from pastis_jax.data.splits import BatchPlan, Splits
+from pastis_jax.data.statistics import Statistics
 from pastis_jax.errors import DataError
 from pastis_jax.metrics import ConfusionMatrix
 from pastis_jax.schemes import Model

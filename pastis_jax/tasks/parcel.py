@@ -111,6 +111,7 @@ class ParcelTask(Classifier):
             modalities=spec.modalities,
             cache=options.cache_dir,
             compute_statistics=options.compute_statistics if norms else None,
+            dataset=options.declared(root),
             assignment=options.assignment(),
             skip_implausible=options.skip_implausible,
         )
@@ -127,6 +128,7 @@ class ParcelTask(Classifier):
             statistics = prepared.statistics(folds["train"])
         else:
             classes, statistics = like.classes_of(dataset, root), like.statistics
+            prepared.check_statistics(statistics)
         encode = PixelSetEncoding(
             dataset=dataset,
             lengths={name: prepared.lengths[name] for name in spec.modalities},
@@ -150,5 +152,8 @@ class ParcelTask(Classifier):
             encode,
             plan,
             gaps=prepared.gaps,
-            notes=tuple(gap_notes(spec, **gaps, sizes=sizes)),
+            notes=(
+                *prepared.notes(folds, None if like is None else statistics),
+                *gap_notes(spec, **gaps, sizes=sizes),
+            ),
         )

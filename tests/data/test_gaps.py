@@ -15,6 +15,7 @@ import pytest
 from refusal import refused_in_a_line, with_value
 
 from pastis_jax.cli import config, inspect, train
+from pastis_jax.cli.instances import write_instances
 from pastis_jax.data.gaps import any_observed
 from pastis_jax.data.inspection import inspect_data
 from pastis_jax.data.pastis_r import PASTIS_R
@@ -180,7 +181,7 @@ def test_samples_without_an_observed_date_are_found(kind, root, prepare):
 @pytest.mark.parametrize("number", [0, -1])
 def test_implausible_samples_are_left_out_on_request(number, kind, root, prepare):
     sample = kind.samples[number]
-    change(root, "S1A", sample, lambda a: with_value(a, np.nan))
+    change(root, "S1A", sample, lambda a: with_value(a, np.inf))
     refused_in_a_line(lambda: prepare(root), f"S1A_{sample}.npy: NaN", "`skip_implausible`")
     before = prepare(root, modalities=["S2"])
     kept = prepare(root, modalities=["S2"], skip_implausible=True)
@@ -349,6 +350,16 @@ def test_inspection_counts_what_is_lacking(kind, root, tmp_path):
 
 def test_there_is_room_for_a_frame_where_no_sample_has_one():
     assert frame_capacity(np.zeros(3), 2) == frame_capacity(np.zeros(3), 2, 0.6) == 1
+
+
+def test_instances_are_made_without_looking_at_series(tmp_path):
+    root = patch_factory.make_patches(tmp_path / "data")
+    (root / "DATA_S1D" / "S1D_10002.npy").unlink()
+    assert write_instances(root, overwrite=False, progress=False) == 5
+    (root / "ANNOTATIONS" / "TARGET_10002.npy").unlink()
+    refused_in_a_line(
+        lambda: write_instances(root, overwrite=True, progress=False), "TARGET_10002.npy"
+    )
 
 
 def test_the_table_of_parcels_is_not_needed_for_gaps_of_patches(tmp_path):

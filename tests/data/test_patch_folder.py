@@ -168,8 +168,8 @@ def test_prepared(root, cache):
     labels = np.concatenate([folder.target(p)[0].ravel() for p in patches if p.fold == 3])
     assert prepared.counts[3] == dict(zip(*np.unique(labels, return_counts=True), strict=True))
     mean, std = prepared.statistics((1, 2, 3))["S1D"]
-    np.testing.assert_allclose(mean, [200.0] * 3)
-    np.testing.assert_allclose(std, [20.0] * 3)
+    np.testing.assert_allclose(mean, [-10.5, -17.5, 7.5])
+    np.testing.assert_allclose(std, [1.25] * 3)
 
 
 @pytest.mark.parametrize("in_memory", [False, True])

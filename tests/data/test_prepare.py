@@ -75,7 +75,7 @@ def test_tfds_reads_the_same(root, cache):
         for key in ("parcel", "patch"):
             assert str(item[key]) == expected[key].decode()
         assert expected["fold"].decode() == str(item["patch"] - 10000)
-    assert (opened.name, str(opened.version)) == ("crop_pixel_sets", "2.2.0")
+    assert (opened.name, str(opened.version)) == ("crop_pixel_sets", "2.3.0")
     assert opened.info.features["label"].int2str(3) == "Corn"
     void = [row[0].encode() for row in factory.read_rows(root) if row[2] == "19"]
     assert [item["parcel"] for item in opened.as_data_source("void")] == void
@@ -120,8 +120,8 @@ def test_changed_folder_is_prepared_anew(what, root, cache):
 def test_statistics_of_train_folds(root, cache):
     prepared = prepare_pixel_sets(root, cache=cache, progress=False)
     mean, std = prepared.statistics((1, 2, 3))["S1D"]
-    np.testing.assert_allclose(mean, [200.0] * 3)
-    np.testing.assert_allclose(std, [20.0] * 3)
+    np.testing.assert_allclose(mean, [-10.5, -17.5, 7.5])
+    np.testing.assert_allclose(std, [1.25] * 3)
 
 
 def test_computed_statistics(root, cache):

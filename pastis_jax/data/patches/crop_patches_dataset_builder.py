@@ -74,7 +74,9 @@ class Builder(folder_builder.FolderBuilder):
         }
 
     def _open(self, root: os.PathLike[str]) -> int:
-        self._folder = PatchFolder(root, self._modalities, assignment=self._assignment)
+        self._folder = PatchFolder(
+            root, self._modalities, dataset=self._described, assignment=self._assignment
+        )
         self._summary = PatchSummary(self._folder, statistics=True, gaps=self._gaps)
         return len(self._folder.patches)
 

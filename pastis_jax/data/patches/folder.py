@@ -26,7 +26,7 @@ from pastis_jax.data.arrays import RESTORE
 from pastis_jax.data.assignment import Assignment
 from pastis_jax.data.dataset import Dataset
 from pastis_jax.data.metadata import PARCEL_METADATA, PATCH_METADATA, Patch, read_patches
-from pastis_jax.data.pastis_r import describe
+from pastis_jax.data.pastis_r import check_official, describe
 from pastis_jax.data.patches.agreement import Contradiction, contradictions, in_parcels
 from pastis_jax.data.patches.instances import centerness, instances_from_parcels
 from pastis_jax.errors import DataError
@@ -82,6 +82,7 @@ class PatchFolder:
     Args:
       root: The folder.
       modalities: Modalities that must be there; None takes those that are.
+      dataset: What it holds, in place of what it says.
       assignment: Lists of patches that take the place of the folds.
       complete: Whether every file must be there; else `read` or `check` refuses what is missing.
 
@@ -103,13 +104,15 @@ class PatchFolder:
         root: str | os.PathLike[str],
         modalities: Sequence[str] | None = None,
         *,
+        dataset: Dataset | None = None,
         assignment: Assignment | None = None,
         complete: bool = True,
     ):
         self.root = layout.resolve(root)
-        self.dataset = describe(self.root, remedy=DOWNLOAD)
+        self.dataset = dataset or describe(self.root, remedy=DOWNLOAD)
         self.modalities = check_layout(self.root, self.dataset, modalities)
         self.patches = read_patches(self.root / PATCH_METADATA, self.dataset, self.modalities)
+        check_official(self.root, self.patches)
         if assignment is not None:
             assignment.check(self.patches, "patches")
             self.dataset = assignment.dataset(self.dataset)

@@ -20,6 +20,7 @@ from pastis_jax.data.patches.agreement import (
 from pastis_jax.data.patches.folder import Annotations, PatchFolder, StoredSeries
 from pastis_jax.data.patches.instances import instances_from_parcels
 from pastis_jax.data.statistics import StatisticsAccumulator, statistics_to_json
+from pastis_jax.data.survey import Survey
 from pastis_jax.errors import DataError
 
 
@@ -35,6 +36,7 @@ class Measures:
       contradictions: What its annotations say against each other.
       parcels: `ParcelIDs` of its crop pixels, (n,).
       unobserved: Modalities without an observed date.
+      survey: What `Survey.measure` gives.
     """
 
     size: tuple[int, int]
@@ -44,6 +46,7 @@ class Measures:
     contradictions: list[Contradiction]
     parcels: np.ndarray
     unobserved: tuple[str, ...]
+    survey: Mapping[str, Any]
 
 
 class PatchSummary:
@@ -69,6 +72,7 @@ class PatchSummary:
             if statistics
         }
         self._pixels = {fold: np.zeros(self._classes, np.int64) for fold in dataset.folds}
+        self._survey = Survey([dataset[m] for m in folder.modalities], dataset.folds)
         self._first: tuple[Patch, tuple[int, int]] | None = None
         self._most_instances = 0
         self.gaps = gaps or GapFinder(dataset)
@@ -89,6 +93,7 @@ class PatchSummary:
             contradictions=self._folder.contradictions(patch, annotations),
             parcels=crop_parcels(semantic, annotations.parcel_ids, nomenclature),
             unobserved=tuple(self.gaps.unobserved(series)),
+            survey=self._survey.measure(series),
         )
 
     def add(self, patch: Patch, measures: Measures) -> None:
@@ -107,6 +112,7 @@ class PatchSummary:
         self._pixels[patch.fold] += measures.pixels
         self._most_instances = max(self._most_instances, measures.instances)
         self.gaps.add(patch.id, patch.fold, patch.days, measures.unobserved)
+        self._survey.add(patch.fold, patch.id, measures.survey)
         for modality, measured in measures.moments.items():
             self._accumulators[modality].add_moments(patch.fold, measured)
         if measures.contradictions:
@@ -131,6 +137,7 @@ class PatchSummary:
                 m: max([1, *(len(p.days[m]) for p in patches)]) for m in self._folder.modalities
             },
             "size": list(self._first[1]),
+            "survey": self._survey.to_json(),
             "most_instances": self._most_instances,
             "patches": {str(fold): counts[fold] for fold in self._folds},
             "pixels": {

@@ -20,6 +20,7 @@ from pastis_jax.data.folder_builder import (
 from pastis_jax.data.metadata import GEOMETRIC_FEATURES, Parcel
 from pastis_jax.data.pixel_sets.folder import PixelSetFolder
 from pastis_jax.data.statistics import StatisticsAccumulator, statistics_to_json
+from pastis_jax.data.survey import Survey
 
 PARCELS_PER_SHARD = 512  # about 110 MB, all of which TFDS keeps in memory while it writes a shard
 
@@ -32,11 +33,12 @@ class Builder(folder_builder.FolderBuilder):
 
     `info.metadata` holds `modalities`, `lengths` (most dates of a parcel, by modality), `counts`
     (parcels by fold and number of their class, void included), `geometric_features` (their number),
-    `statistics` (by modality and fold, mean and std per channel computed from the crop parcels) and
-    `gaps` (what crop parcels lack, and the parcels that were left out).
+    `statistics` (by modality and fold, mean and std per channel computed from the crop parcels),
+    `gaps` (what crop parcels lack, and the parcels that were left out) and `survey` (what the
+    values are like).
     """
 
-    VERSION = tfds.core.Version("2.2.0")
+    VERSION = tfds.core.Version("2.3.0")
     MANUAL_DOWNLOAD_INSTRUCTIONS = """
     Give a folder in the layout of the pixel-set version of PASTIS-R as manual_dir: the one with
     metadata_parcel.csv. PASTIS-R itself is at https://zenodo.org/record/5745151.
@@ -59,7 +61,12 @@ class Builder(folder_builder.FolderBuilder):
         }
 
     def _open(self, root: os.PathLike[str]) -> int:
-        self._folder = PixelSetFolder(root, self._modalities, assignment=self._assignment)
+        self._folder = PixelSetFolder(
+            root, self._modalities, dataset=self._described, assignment=self._assignment
+        )
+        self._survey = Survey(
+            [self._dataset[name] for name in self._modalities], self._dataset.folds
+        )
         self._statistics = {
             name: StatisticsAccumulator(self._dataset[name], self._dataset.folds)
             for name in self._modalities
@@ -79,6 +86,7 @@ class Builder(folder_builder.FolderBuilder):
             series = self._read(parcel, self._folder.read)
             if series is None:
                 continue
+            self._survey.add(parcel.fold, parcel.patch, self._survey.measure(series))
             if not self._folder.is_void(parcel):
                 for modality, (values, _) in series.items():
                     self._statistics[modality].add(parcel.fold, values)
@@ -113,6 +121,7 @@ class Builder(folder_builder.FolderBuilder):
                 for fold, labels in counts.items()
             },
             "geometric_features": len(self._folder.parcels[0].geometric_features),
+            "survey": self._survey.to_json(),
             "statistics": statistics_to_json(
                 {m: accumulator.compute() for m, accumulator in self._statistics.items()}
             ),

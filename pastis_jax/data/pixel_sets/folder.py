@@ -31,7 +31,7 @@ from pastis_jax.data.metadata import (
     read_parcels,
     read_patches,
 )
-from pastis_jax.data.pastis_r import describe
+from pastis_jax.data.pastis_r import check_labels, check_official, describe
 from pastis_jax.errors import DataError
 
 DOWNLOAD = "give the folder of the PASTIS-R pixel sets (zenodo.org/record/5745151)"
@@ -46,6 +46,7 @@ class PixelSetFolder:
     Args:
       root: The folder.
       modalities: Modalities that must be there; None takes those that are.
+      dataset: What it holds, in place of what it says.
       assignment: Lists of parcels that take the place of the folds.
       complete: Whether every file must be there; else `read` or `check` refuses what is missing.
 
@@ -68,14 +69,17 @@ class PixelSetFolder:
         root: str | os.PathLike[str],
         modalities: Sequence[str] | None = None,
         *,
+        dataset: Dataset | None = None,
         assignment: Assignment | None = None,
         complete: bool = True,
     ):
         self.root = layout.resolve(root)
-        self.dataset = describe(self.root, remedy=DOWNLOAD)
+        self.dataset = dataset or describe(self.root, remedy=DOWNLOAD)
         self.modalities = check_layout(self.root, self.dataset, modalities)
         self.patches = read_patches(self.root / PATCH_METADATA, self.dataset, self.modalities)
+        check_official(self.root, self.patches)
         self.parcels = read_parcels(self.root / PARCEL_METADATA, self.dataset, self.patches)
+        check_labels(self.root, self.dataset, {parcel.label for parcel in self.parcels})
         if assignment is not None:
             assignment.check((parcel.id for parcel in self.parcels), "parcels")
             self.dataset = assignment.dataset(self.dataset)

@@ -15,15 +15,9 @@ import tensorflow_datasets as tfds
 from array_record.python.array_record_data_source import ArrayRecordDataSource
 from tensorflow_datasets.proto import tf_example_pb2
 
-from pastis_jax.data import dataset_file, layout
+from pastis_jax.data import dataset_file, declared, layout, survey
 from pastis_jax.data.assignment import Assignment
-from pastis_jax.data.cache import (
-    Fingerprint,
-    default_cache,
-    fingerprint,
-    known_as,
-    writing,
-)
+from pastis_jax.data.cache import Fingerprint, default_cache, fingerprint, known_as, writing
 from pastis_jax.data.dataset import Dataset, Fold
 from pastis_jax.data.folder_builder import split_name
 from pastis_jax.data.gaps import Gaps
@@ -38,10 +32,12 @@ from pastis_jax.data.pixel_sets.crop_pixel_sets_dataset_builder import Builder
 from pastis_jax.data.pixel_sets.folder import DOWNLOAD, check_layout
 from pastis_jax.data.statistics import (
     FoldStatistics,
+    Statistics,
     fold_statistics_from_norm,
     split_statistics,
     statistics_from_json,
 )
+from pastis_jax.data.survey import Surveyed
 from pastis_jax.errors import DataError
 
 
@@ -51,6 +47,7 @@ def prepare_pixel_sets(
     modalities: Sequence[str] | None = None,
     cache: str | os.PathLike[str] | None = None,
     compute_statistics: bool | None = False,
+    dataset: Dataset | None = None,
     assignment: Assignment | None = None,
     skip_implausible: bool = False,
     progress: bool = True,
@@ -71,6 +68,7 @@ def prepare_pixel_sets(
       compute_statistics: Whether to use channel statistics computed from the data instead of those
         of the `NORM_PARCEL_<modality>_set.json` files; always so with an assignment, which these
         know nothing of. None: no statistics are needed.
+      dataset: What it holds, in place of what it says: with other marks of what is missing, say.
       assignment: Lists of parcels that take the place of the folds.
       skip_implausible: Whether to leave out parcels with values that no sensor measures, in place
         of refusing the folder; `gaps` of the result lists them.
@@ -82,10 +80,10 @@ def prepare_pixel_sets(
     Raises:
       ArgumentError: If a modality is none of the dataset's.
       DataError: If the folder is not a sound pixel-set folder with these modalities and, unless
-        computed, their statistics, or the cache cannot be written.
+        computed, their statistics, these cannot be of its values, or the cache cannot be written.
     """
     root = layout.resolve(root)
-    dataset = describe(root, remedy=DOWNLOAD)
+    described = dataset = dataset or describe(root, remedy=DOWNLOAD)
     modalities = check_layout(root, dataset, modalities)
     if assignment is not None and compute_statistics is not None:
         compute_statistics = True
@@ -100,6 +98,7 @@ def prepare_pixel_sets(
         files=(dataset_file.FILE, PATCH_METADATA, PARCEL_METADATA),
         folders=[(f"DATA_{m}", m) for m in modalities],
     )
+    arrays = arrays.adding(declared.parts(described, root))
     if assignment is not None:
         dataset = assignment.dataset(dataset)
         arrays = arrays.adding({"lists of samples": assignment.digest})
@@ -116,6 +115,7 @@ def prepare_pixel_sets(
         _write(
             root,
             data_dir,
+            described,
             modalities,
             size=arrays.bytes,
             assignment=assignment,
@@ -124,7 +124,8 @@ def prepare_pixel_sets(
         )
 
     info = tfds.builder_from_directory(data_dir / Builder.name / str(Builder.VERSION)).info
-    computed = None
+    measured, computed = survey.from_json(info.metadata["survey"], dataset), None
+    survey.check_files(measured, published, root, norms)
     if compute_statistics:
         computed = statistics_from_json(info.metadata["statistics"], dataset)
     return PreparedPixelSets(
@@ -139,6 +140,8 @@ def prepare_pixel_sets(
         },
         geometric_features=info.metadata["geometric_features"],
         gaps=Gaps.from_json(info.metadata["gaps"], dataset),
+        survey={m: measured[m] for m in modalities},
+        published=published,
         fold_statistics=computed or published,
         fingerprint=arrays.adding(fingerprint(root, files=norms.values()).parts),
         info=info,
@@ -158,6 +161,8 @@ class PreparedPixelSets:
       counts: Number of parcels by fold and number of their class, void included.
       geometric_features: Number of features of an outline.
       gaps: What parcels lack.
+      survey: What the values are like, by modality.
+      published: Statistics of the NORM files; nothing where they are not used.
       fold_statistics: Channel means and standard deviations by modality and fold.
       fingerprint: Of what these modalities' records and statistics are made from.
       info: The TFDS description: features, splits and metadata.
@@ -171,6 +176,8 @@ class PreparedPixelSets:
     counts: Mapping[Fold, Mapping[int, int]]
     geometric_features: int
     gaps: Gaps = dataclasses.field(repr=False)
+    survey: Mapping[str, Surveyed] = dataclasses.field(repr=False)
+    published: Mapping[str, FoldStatistics] = dataclasses.field(repr=False)
     fold_statistics: Mapping[str, FoldStatistics] = dataclasses.field(repr=False)
     fingerprint: Fingerprint = dataclasses.field(repr=False)
     info: tfds.core.DatasetInfo = dataclasses.field(repr=False)
@@ -199,6 +206,29 @@ class PreparedPixelSets:
         self._check(train_folds)
         modalities = [self.dataset[name] for name in self.modalities]
         return split_statistics(self.fold_statistics, modalities, train_folds, self.root)
+
+    def check_statistics(self, statistics: Statistics) -> None:
+        """Refuses statistics of a run that cannot be used on these values.
+
+        Args:
+          statistics: Mean and standard deviation of each channel in its unit, by modality.
+
+        Raises:
+          DataError: Naming the channel, and what was measured of it.
+        """
+        survey.check_run(self.survey, statistics, self.root)
+
+    def notes(
+        self, folds: Mapping[str, Sequence[Fold]], run: Statistics | None = None
+    ) -> tuple[str, ...]:
+        """Returns what a reader should know of these splits, a line each.
+
+        Args:
+          folds: Folds of each split.
+          run: Statistics of a run that takes the place of the folder's own.
+        """
+        chosen = {fold for names in folds.values() for fold in names}
+        return survey.notes(self.survey, chosen, self.published, run)
 
     def holds(self, folds: Sequence[Fold]) -> bool:
         """Whether each of `folds` has a crop parcel."""
@@ -270,6 +300,7 @@ def _identifier(field: Any) -> Identifier:
 def _write(
     root: pathlib.Path,
     data_dir: pathlib.Path,
+    dataset: Dataset,
     modalities: Sequence[str],
     *,
     size: int,
@@ -280,6 +311,7 @@ def _write(
     Args:
       root: The folder.
       data_dir: Where to write.
+      dataset: What it holds.
       modalities: Modalities to write.
       size: Of their arrays (B).
       **options: What else the builder takes.
@@ -290,7 +322,7 @@ def _write(
             raise OSError(f"{1.05 * size / 1e9:.1f} GB needed on its disk")
         staging = tempfile.mkdtemp(prefix=".preparing-", dir=cache)
         try:
-            staged, dataset = pathlib.Path(staging, "data"), describe(root, remedy=DOWNLOAD)
+            staged = pathlib.Path(staging, "data")
             builder = Builder(
                 data_dir=staged,
                 dataset=dataset,
