@@ -23,16 +23,11 @@ def resolve(path: str | os.PathLike[str]) -> pathlib.Path:
     """Returns `path`, absolute and with `~` replaced.
 
     Raises:
-      DataError: If no file can lie there: links that lead in a circle, a name that is too long or
-        not in UTF-8, which no run could be written with.
+      DataError: If no file can lie there: links that lead in a circle, a name that is too long.
     """
     try:
-        os.fspath(path).encode()
         resolved = pathlib.Path(os.path.expanduser(path)).resolve()
         resolved.exists()
-    except UnicodeEncodeError:
-        shown = os.fspath(path).encode(errors="backslashreplace").decode()
-        raise DataError("not a path in UTF-8", where=shown, remedy="rename it") from None
     except (OSError, RuntimeError, ValueError) as error:
         fault = f"not a path ({getattr(error, 'strerror', None) or error})"
         raise DataError(fault, where=path, remedy="give another") from error

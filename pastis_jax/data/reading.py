@@ -49,9 +49,11 @@ def open_regular(file: str | os.PathLike[str]) -> io.FileIO:
     """
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     descriptor = os.open(file, flags)
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+    mode = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(mode):
         os.close(descriptor)
-        raise OSError(None, "not a regular file", os.fspath(file))
+        kind = "a directory, " if stat.S_ISDIR(mode) else ""
+        raise OSError(None, f"{kind}not a regular file", os.fspath(file))
     return io.FileIO(descriptor, "rb")
 
 
@@ -93,12 +95,9 @@ def read_json(file: pathlib.Path, *, what: str, remedy: str) -> Any:
     """
     text = read_text(file, what=what, remedy=remedy)
     try:
-        content = json.loads(text, object_pairs_hook=_unique)
-        if "\\ud" in text or "\\uD" in text:  # half a character could be written nowhere
-            json.dumps(content, ensure_ascii=False).encode()
+        return json.loads(text, object_pairs_hook=_unique)
     except (ValueError, RecursionError, MemoryError) as error:
         raise DataError(f"not {what} ({_said(error)})", where=file, remedy=remedy) from error
-    return content
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

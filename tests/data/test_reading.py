@@ -57,7 +57,6 @@ FAULTS = {
     "not UTF-8": b'{"\xff": 1}',
     "a key twice": b'{"a": 1, "a": 2}',
     "an integer of 5000 digits": b'{"a": ' + b"9" * 5000 + b"}",
-    "half a character": rb'{"a": "\ud800"}',
     "a GeoPackage": b"SQLite format 3\0" + bytes(100),
 }
 
@@ -224,9 +223,9 @@ def test_paths_that_lead_nowhere(tmp_path):
         (tmp_path / "loop", "not a path"),
         (tmp_path / ("x" * 300), "not a path"),
         (pathlib.Path("a\0b"), "not a path"),
-        (tmp_path / "caf\udce9", "not a path in UTF-8"),
     ):
         refused_in_a_line(lambda path=path: resolve(path), fault)
+    assert resolve(tmp_path / "caf\udce9") == tmp_path / "caf\udce9"  # as Linux has them
 
 
 def test_a_dataset_file_that_leads_nowhere_is_not_taken_for_none(root):
