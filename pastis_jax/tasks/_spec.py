@@ -11,6 +11,7 @@ from pastis_jax.data.dataset import Dataset, Fold
 from pastis_jax.errors import refuse
 from pastis_jax.models.encoders import Halves
 from pastis_jax.schemes import SCHEMES, Model, Parts, Scheme
+from pastis_jax.types import Outside
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,6 +33,10 @@ class ModelSpec:
     separate_temporal: bool = False
     """With mid fusion and auxiliary supervision: a temporal encoder of its own for each auxiliary
     decoder."""
+    outside: Outside = "extrapolate"
+    """With early fusion, at dates of the first modality before the first or after the last of
+    another: go on along the line through the outermost two (extrapolate, as published, without
+    bound), hold the nearest observed value (hold), or mask the date (mask)."""
 
     def __post_init__(self):
         object.__setattr__(self, "modalities", tuple(dict.fromkeys(self.modalities)))
@@ -54,6 +59,12 @@ class ModelSpec:
             "this is for the auxiliary decoders of mid fusion",
             "add `auxiliary` with `fusion` mid, or leave it out",
         )
+        refuse(
+            "outside",
+            self.outside != "extrapolate" and not scheme.resamples,
+            f"{self.fusion} fusion resamples nothing",
+            "leave it out, or choose early",
+        )
 
     @property
     def scheme(self) -> Scheme:
@@ -75,6 +86,7 @@ class ModelSpec:
                 decoder=decoder,
                 auxiliary=self.auxiliary,
                 separate_temporal=self.separate_temporal,
+                outside=self.outside,
             )
         )
 
