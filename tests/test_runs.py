@@ -22,6 +22,7 @@ import pastis_jax
 from pastis_jax.cli import train
 from pastis_jax.cli.config import configure
 from pastis_jax.cli.main import main
+from pastis_jax.errors import DaysWarning
 from pastis_jax.runs import saved
 from pastis_jax.schemes import SCHEMES
 from pastis_jax.types import Series
@@ -245,6 +246,31 @@ def test_a_fold_of_void_alone_is_refused(trained, tmp_path):
     refused_in_a_line(opened, "every pixel of test", str(run.dataset.folds[-1]))
 
 
+# Days
+
+
+def test_days_that_a_run_was_not_trained_on(trained, tmp_path, recwarn):
+    """Another season, as new series and as a folder; what it was trained on is not told of."""
+    given = trained("parcel")
+    run, data = pastis_jax.open_run(given.out), tmp_path / "data"
+    opened = run.open_data()
+    trained_on = [days["PS"] for days in opened.splits.observed("train")]
+    span = run.saved.days["PS"]
+    assert span.first == min(days.min() for days in trained_on)
+    assert span.last == max(days.max() for days in trained_on)
+    assert [*run.saved.days] == [*run.modalities]
+    series = as_observed([dict(opened.splits.sources["train"][0])], run)
+    run.predict(series)
+    assert not recwarn.list
+    later = {name: one.replace(days=one.days + 365) for name, one in series.items()}
+    with pytest.warns(DaysWarning, match="acquisitions of PS .* lie more than 30 days outside"):
+        run.predict(later)
+    shutil.copytree(given.data, data)
+    edit(data / "dataset.json", lambda content: content.update(season_start="2022-07-01"))
+    with pytest.warns(DaysWarning, match="about a year later than in training.* season_start"):
+        run.open_data(data, cache_dir=tmp_path / "cache")
+
+
 # Changed data
 
 
@@ -448,11 +474,9 @@ def test_a_damaged_description_is_refused(trained, tmp_path):
         if run is not None:
             assert run.task == "panoptic"
             harmless.append({k for k in content if json.loads(one).get(k) != content[k]})
-    # What other parts need is checked where it is used.
-    assert all(
-        parts <= {"options", "records", "code", "plugins", "context", "fingerprint", "batch_size"}
-        for parts in harmless
-    )
+    # What other parts need is checked where it is used; runs that came before them lack days.
+    used = {"options", "records", "code", "plugins", "context", "fingerprint", "batch_size"}
+    assert all(parts <= {*used, "days"} for parts in harmless)
     (out / "run.json").unlink()
     refused_in_a_line(lambda: pastis_jax.open_run(out), "no finished run here")
 

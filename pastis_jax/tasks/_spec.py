@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+from pastis_jax.data import calendar
 from pastis_jax.data.assignment import Assignment
+from pastis_jax.data.calendar import Days
 from pastis_jax.data.dataset import Dataset, Fold
 from pastis_jax.errors import refuse
 from pastis_jax.models.encoders import Halves
 from pastis_jax.schemes import SCHEMES, Model, Parts, Scheme
 from pastis_jax.types import Outside
+
+_OUTSIDE = {
+    "extrapolate": "lines through the outermost two dates go on there without bound, which "
+    "`outside` hold or mask does not let them",
+    "hold": "the outermost values hold there",
+    "mask": "dates outside are masked",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,6 +84,22 @@ class ModelSpec:
         """Returns the same with modalities that are named: by default those of `dataset`."""
         names = dataset.names if self.scheme.several else dataset.names[:1]
         return dataclasses.replace(self, modalities=self.modalities or names)
+
+    def not_enclosed(self, observed: Sequence[Days]) -> str | None:
+        """Tells in a line what resampling has to make up, of patches observed on these days.
+
+        Args:
+          observed: Days of each patch, of all modalities.
+
+        Returns:
+          The line; None where there is nothing to tell.
+        """
+        if not self.scheme.resamples:
+            return None
+        first, *others = self.modalities
+        masked = self.outside == "mask"
+        line = calendar.not_enclosed(observed, first, others, masked=masked)
+        return line and f"{line}: {_OUTSIDE[self.outside]}"
 
     def combine(self, halves: Halves, decoder: Callable[[], Model]) -> Model:
         """Combines encoders and decoders in the fusion scheme."""
