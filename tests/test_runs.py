@@ -24,6 +24,7 @@ from pastis_jax.cli.config import configure
 from pastis_jax.cli.main import main
 from pastis_jax.errors import DaysWarning
 from pastis_jax.runs import saved
+from pastis_jax.runs.training import remarks
 from pastis_jax.schemes import SCHEMES
 from pastis_jax.types import Series
 
@@ -266,9 +267,32 @@ def test_days_that_a_run_was_not_trained_on(trained, tmp_path, recwarn):
     with pytest.warns(DaysWarning, match="acquisitions of PS .* lie more than 30 days outside"):
         run.predict(later)
     shutil.copytree(given.data, data)
-    edit(data / "dataset.json", lambda content: content.update(season_start="2022-07-01"))
+    start = {"season_start": "2022-07-01"}
+    edit(data / "dataset.json", lambda content: content.update(start))
     with pytest.warns(DaysWarning, match="about a year later than in training.* season_start"):
         run.open_data(data, cache_dir=tmp_path / "cache")
+
+
+def test_days_far_from_the_start_of_the_season(trained, tmp_path):
+    """They are told of when a run is trained on them; it predicts from such days."""
+    given = trained("parcel")
+    run = pastis_jax.open_run(given.out)
+    series = as_observed([dict(run.open_data().splits.sources["train"][0])], run)
+    expected, folder = run.predict(series), given.copy(tmp_path / "run")
+
+    def four_years(content):
+        for span in content["days"].values():
+            span.update({name: day + 1461 for name, day in span.items()})
+
+    edit(folder / "run.json", four_years)
+    moved = pastis_jax.open_run(folder)
+    later = {name: one.replace(days=one.days + 1461) for name, one in series.items()}
+    with pytest.raises(ValueError, match="not within -60 to 730"):
+        run.predict(later)
+    assert moved.predict(later).shape == expected.shape
+    lines = remarks(run.task, run.open_data().splits, moved.saved.days)
+    assert lines[0].startswith("days count from season_start 2023-07-01, and go far from it (PS ")
+    assert lines[1].startswith("val: 11 of 11 acquisitions of PS")
 
 
 # Changed data

@@ -13,7 +13,7 @@ Days = Mapping[str, np.ndarray]
 TOLERANCE = 30
 """Days outside of a range that are not told of: five revisits of Sentinel-1 or -2. Between tiles of
 one season, the first and last acquisitions differ by up to three weeks."""
-_YEAR, _ABOUT = 365, 45
+YEAR, _ABOUT = 365, 45
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,7 +56,7 @@ def not_trained_on(
     Returns:
       The line; None where none lies more than `TOLERANCE` days outside.
     """
-    parts, shifts = [], set()
+    parts, shifts = [], []
     for modality, span in trained.items():
         days = _together(observed, modality)
         beyond = _beyond(days, span)
@@ -65,15 +65,15 @@ def not_trained_on(
                 f"{count:,} of {len(days):,} acquisitions of {modality} (by up to "
                 f"{beyond.max()} days; trained on {span.first} to {span.last})"
             )
-            shifts.add(_years(float(np.median(days)) - span.median))
+            shifts.append(float(np.median(days)) - span.median)
     if not parts:
         return None
     remedy = "check their dates, and season_start in dataset.json, which days count from"
-    if len(shifts) == 1 and (years := shifts.pop()):
+    if years := _years(float(np.median(shifts))):
         far = "a year" if abs(years) == 1 else f"{abs(years)} years"
         when = "later" if years > 0 else "earlier"
         remedy = (
-            f"all is about {far} {when} than in training: days count from season_start in "
+            f"they are about {far} {when} than in training: days count from season_start in "
             "dataset.json, give these data that of their own season"
         )
     outside = f"more than {TOLERANCE} days outside of the days trained on"
@@ -130,5 +130,5 @@ def _beyond(days: np.ndarray, span: Span) -> np.ndarray:
 
 def _years(shift: float) -> int:
     """The number of years that a shift (days) is about; 0 for none."""
-    years = round(shift / _YEAR)
-    return years if abs(shift - years * _YEAR) <= _ABOUT else 0
+    years = round(shift / YEAR)
+    return years if abs(shift - years * YEAR) <= _ABOUT else 0

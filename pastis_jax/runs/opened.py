@@ -18,10 +18,10 @@ import numpy as np
 from jaxtyping import Array, PyTree
 
 from pastis_jax import training
-from pastis_jax.data.calendar import Days, not_trained_on
+from pastis_jax.data.calendar import YEAR, Days, not_trained_on
 from pastis_jax.data.class_mapping import ClassMapping
 from pastis_jax.data.dataset import SPLITS, Dataset
-from pastis_jax.data.normalisation import normalise
+from pastis_jax.data.normalisation import SEASON, normalise
 from pastis_jax.data.pastis_r import describe
 from pastis_jax.data.splits import BatchPlan, Splits
 from pastis_jax.errors import DaysWarning, UserError, refuse
@@ -121,8 +121,11 @@ class Run:
         Raises:
           ValueError: If a modality is missing, or arrays have shapes that do not go together.
         """
+        statistics = self.saved.learned.statistics
         normalised = {
-            name: normalise(series[name], self.dataset[name], self.saved.learned.statistics[name])
+            name: normalise(
+                series[name], self.dataset[name], statistics[name], season=self._season(name)
+            )
             for name in self._checked(series)
         }
         observed = [
@@ -131,6 +134,13 @@ class Run:
         ]
         self._warn_of(observed, "these series")
         return jax.device_get(self._answer(self.variables, normalised))
+
+    def _season(self, name: str) -> tuple[int, int]:
+        """Days that a modality may be of; where it was trained on others, those and a year more."""
+        (first, last), span = SEASON, self.saved.days.get(name)
+        if span is None or first <= span.first <= span.last <= last:
+            return SEASON
+        return min(first, span.first - YEAR), max(last, span.last + YEAR)
 
     def _warn_of(self, observed: Sequence[Days], name: str) -> None:
         """Warns of days that the run was not made for."""

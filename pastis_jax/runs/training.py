@@ -15,6 +15,7 @@ from jaxtyping import PyTree
 
 from pastis_jax import machine, training, viz
 from pastis_jax.data import calendar, simulate
+from pastis_jax.data.normalisation import SEASON
 from pastis_jax.data.splits import BatchPlan, Splits
 from pastis_jax.nn import reference_initialisation
 from pastis_jax.rng import fold_in_name
@@ -311,7 +312,16 @@ def remarks(task: Task, splits: Splits, trained: Mapping[str, calendar.Span]) ->
       trained: The days that it is trained on, by modality.
     """
     observed = {split: splits.observed(split) for split in splits.sources}
-    lines = [
+    (first, last), start = SEASON, splits.dataset.season_start
+    far = [
+        f"{name} {span.first} to {span.last}"
+        for name, span in trained.items()
+        if not first <= span.first <= span.last <= last
+    ]
+    season = f"days count from season_start {start}, and go far from it ({', '.join(far)}); give "
+    season += "the data their own in dataset.json"
+    lines = [season] * bool(far)
+    lines += [
         calendar.not_trained_on(days, trained, name=split)
         for split, days in observed.items()
         if split != "train"

@@ -193,13 +193,12 @@ class PatchEncoding:
         order = sorted(
             range(len(days)), key=lambda i: (i != wanted, abs(days[i] - days[wanted]), days[i])
         )
-        sensor = self.dataset[modality]
+        return [next((i for i in order if self.shows(modality, values[i])), wanted)]
 
-        def shows(place: int) -> bool:
-            missing = sensor.missing(values[place])
-            return missing is None or not missing.all((1, 2)).any()
-
-        return [next(filter(shows, order), wanted)]
+    def shows(self, modality: str, values: np.ndarray) -> bool:
+        """Whether every channel of an acquisition (c, h, w) was observed at some pixel."""
+        missing = self.dataset[modality].missing(values)
+        return missing is None or not missing.all((1, 2)).any()
 
     def wanted(self, modality: str, days: np.ndarray, patch: Identifier) -> int:
         """Returns the place of the acquisition that `date` names among `days` (t,), in any order.
