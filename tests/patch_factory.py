@@ -56,7 +56,8 @@ def make_patches(
         target = target.astype(np.uint8 if number % 2 == 0 else np.int16)
         np.save(root / "ANNOTATIONS" / f"TARGET_{patch}.npy", target)
         if extras:
-            ids = np.where(target[1] > 0, 5000 - 10 * target[1].astype(np.int32), 0)
+            first = 5000 + 100 * number  # a parcel lies in one patch
+            ids = np.where(target[1] > 0, first - 10 * target[1].astype(np.int32), 0)
             np.save(root / "ANNOTATIONS" / f"ParcelIDs_{patch}.npy", ids.astype(np.int32))
     document = {"type": "FeatureCollection", "features": features}
     (root / "metadata.geojson").write_text(json.dumps(document))

@@ -8,7 +8,7 @@ import foreign
 import jax
 import numpy as np
 import pytest
-from tiers import all_but
+from tiers import all_but, long
 
 import pastis_jax
 from pastis_jax.cli import train
@@ -163,6 +163,7 @@ def test_modalities_are_the_folders(pixel_sets, tmp_path, capsys):
     assert "has no S2; choose among PS, NDVI, SAR" in line
 
 
+@long
 def test_it_is_learnt(pixel_sets, tmp_path):
     """The classes of the foreign dataset can be told apart, and are."""
     flags = ["--fusion", "late", "--epochs", "20", "--batch-size", "8", "--learning-rate", "3e-3"]

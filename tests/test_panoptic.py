@@ -13,6 +13,7 @@ import reopened
 from tiers import all_but
 
 from experiments import panoptic
+from experiments.paper import pooled
 from pastis_jax.cli import train
 from pastis_jax.cli.config import configure
 from pastis_jax.data.class_mapping import ClassMapping
@@ -65,6 +66,13 @@ def test_it_trains_tests_and_reports(data, tmp_path, capsys, arguments):
     test = result["test"]
     assert all(0 <= test[name] <= 1 for name in ("SQ", "RQ", "PQ"))
     assert set(test["per_class"]["Corn"]) == {"SQ", "RQ", "PQ"}
+    rule = "legacy" if "--legacy-void" in arguments else "corrected"
+    for scores in (test, result["val"]):
+        assert set(scores["void_rules"]) == {"corrected", "legacy"}
+        own = scores["void_rules"][rule]
+        assert own == {name: scores[name] for name in ("SQ", "RQ", "PQ")}
+    assert result["counts_by_void_rule"][rule] == result["counts"]
+    assert pooled.pool([result])["void_rules"] == test["void_rules"]
     assert 0 <= result["min_confidence"] < 1
     if "--min-confidence" in arguments:
         assert result["min_confidence"] == 0.1
@@ -135,6 +143,28 @@ def test_mistakes_end_in_one_line_and_code_2(data, arguments, named, tmp_path, c
     assert error.startswith("error: ")
     assert named in error
     assert not out.exists()
+
+
+def test_annotations_that_contradict_stop_panoptic_runs_and_are_noted_in_others(tmp_path, capsys):
+    root, cache = factory.make_patches(tmp_path / "set"), tmp_path / "cache"
+    for patch in (10002, 10004):
+        file = root / "ANNOTATIONS" / f"ParcelIDs_{patch}.npy"
+        np.save(file, np.load(root / "ANNOTATIONS" / "ParcelIDs_10001.npy").T)
+    flags = ["--data", str(root), "--cache-dir", str(cache), "--fusion", "single"]
+    with pytest.raises(SystemExit) as stopped:
+        panoptic.main([*flags, "--out", str(tmp_path / "run")])
+    assert stopped.value.code == 2
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert line.startswith(f"error: {root}/ANNOTATIONS/ParcelIDs_10002.npy: ")
+    assert "(1 of 3 patches; `pastis-jax inspect` lists all)" in line
+    assert not (tmp_path / "run").exists()
+    config = train.for_data(configure("semantic", data=root, cache_dir=cache))
+    splits, _ = train.open_splits(config)
+    train.say_splits(splits, train.make_task(config, splits.dataset, splits.classes), config)
+    notes = [one for one in capsys.readouterr().out.splitlines() if one.startswith("Note: ")]
+    assert notes[0].startswith(f"Note: {root}/ANNOTATIONS/ParcelIDs_10002.npy: ")
+    assert "(2 of 5 patches" in notes[0]
+    assert "3 parcels of ParcelIDs (4970, 4980, 4990) have crop pixels in" in notes[1]
 
 
 def test_a_flag_of_another_task_ends_with_code_2(capsys):

@@ -13,7 +13,7 @@ import numpy as np
 import pixel_set_factory as factory
 import pytest
 import reopened
-from tiers import all_but
+from tiers import all_but, long
 
 from experiments import parcel
 from pastis_jax.cli import train
@@ -191,6 +191,7 @@ def test_broken_data_leaves_nothing_behind(tmp_path, capsys):
     assert [path.name for path in tmp_path.iterdir()] == ["set"]
 
 
+@long
 def test_flags_change_training(data, tmp_path):
     """Temporal dropout and auxiliary supervision are not only written down."""
     base = [*data, "--fusion", "mid", "--seed", "3"]  # As above: what is compiled is used again.

@@ -29,7 +29,7 @@ from pastis_jax.cli import console
 from pastis_jax.data.metadata import Identifier
 from pastis_jax.errors import UserError, refuse
 from pastis_jax.metrics import ConfusionMatrix
-from pastis_jax.panoptic import PanopticQuality
+from pastis_jax.panoptic import VoidRules
 from pastis_jax.runs import OpenedData
 from pastis_jax.tasks import TASKS
 from pastis_jax.training import write_json
@@ -183,7 +183,7 @@ def optical_modalities(opened: OpenedData) -> tuple[str, ...]:
 
 def test(
     opened: OpenedData, removals: Iterable[Removal], *, seed: int
-) -> dict[Removal, ConfusionMatrix | PanopticQuality]:
+) -> dict[Removal, ConfusionMatrix | VoidRules]:
     """Tests on the test fold under each of `removals`.
 
     Every batch is loaded once, and one compiled program scores it under all of them.

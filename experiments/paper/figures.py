@@ -16,7 +16,7 @@ import json
 import os
 import pathlib
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -200,9 +200,13 @@ def per_class(
         for seed in seeds
         for fold in folds
     }
-    read = {key: finished.read_run(folder)[0] for key, folder in used.items()}
+    read, configs = {}, []
+    for key, folder in used.items():
+        read[key], config_of_run = finished.read_run(folder)
+        configs.append(config_of_run)
     results = list(read.values())
     check_alike(results)
+    common_rule(configs)
     scores = {
         model: np.stack(
             [summed(figure.task, [read[model, fold, seed] for fold in folds]) for seed in seeds]
@@ -269,6 +273,18 @@ def check_alike(results: Sequence[Mapping[str, Any]]) -> None:
             raise UndrawableError(f"its runs are not all of {PASTIS_R.name}, one is of {name}")
 
 
+def common_rule(configs: Iterable[Mapping[str, Any]]) -> bool:
+    """Whether the runs of these config.json are scored by the earlier rule for void parcels.
+
+    Raises:
+      UndrawableError: If some are and some are not.
+    """
+    rules = {bool(config.get("legacy_void")) for config in configs}
+    if len(rules) > 1:
+        raise UndrawableError("some of its runs are of --legacy-void, some are not")
+    return rules.pop()
+
+
 def maps(
     config: Config, figure: PaperFigure, predictions: Callable
 ) -> tuple[Callable[[pathlib.Path], None], dict[str, Any]]:
@@ -292,8 +308,9 @@ def maps(
         models = " and ".join(f"{figure.task}/{model}" for model in figure.models.values())
         raise UndrawableError(f"{models} are not all finished for {asked}")
     (fold, seed), folders = next(iter(places.items()))
-    results = [finished.read_run(folder)[0] for folder in folders.values()]
+    results, configs = zip(*map(finished.read_run, folders.values()), strict=True)
     check_alike(results)
+    legacy_void = common_rule(configs)
     predicted_by = {name: predictions(folder) for name, folder in folders.items()}
     if len({tuple(maps_of) for _, maps_of in predicted_by.values()}) > 1:
         raise UndrawableError("its runs were tested on different patches")
@@ -306,6 +323,7 @@ def maps(
         compared=(S2, LATE),
         number=config.patches,
         observed=figure.observed,
+        legacy_void=legacy_void,
     )
     draw = functools.partial(
         pictures.comparison_panel,
@@ -322,6 +340,8 @@ def maps(
         "parcels_only_late_gets_right": examples.gained,
         "parcels_only_s2_gets_right": examples.lost,
     }
+    if figure.task == "panoptic":
+        facts["void_rule"] = "legacy" if legacy_void else "corrected"
     return draw, facts
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from pastis_jax.metrics import ConfusionMatrix
-from pastis_jax.panoptic.metric import PanopticQuality
+from pastis_jax.panoptic import PanopticQuality, VoidRules
 
 SHARED = ("task", "fusion", "modalities", "temporal_dropout", "auxiliary", "data", "seed")
 """What the folds of one model and seed have in common in their result.json."""
@@ -68,8 +68,13 @@ def count(task: str, tests: Sequence[Any]) -> ConfusionMatrix | PanopticQuality:
     return PanopticQuality(**fields, beyond=np.zeros((), np.int64))
 
 
-def counts(metric: ConfusionMatrix | PanopticQuality) -> Any:
-    """What a test has counted, as result.json holds it; `count` is the inverse."""
+def counts(metric: ConfusionMatrix | PanopticQuality | VoidRules) -> Any:
+    """What a test has counted, as result.json holds it; `count` is the inverse.
+
+    Of both rules for void, by that which the test's scores are by.
+    """
+    if isinstance(metric, VoidRules):
+        metric = metric.scored
     if isinstance(metric, ConfusionMatrix):
         return metric.counts
     return {k: v for k, v in dataclasses.asdict(metric).items() if k != "beyond"}
@@ -83,8 +88,9 @@ def pool(results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
     Returns:
       For parcels and semantic segmentation `OA`, `mIoU` and `iou` by class; for panoptic
-      segmentation `SQ`, `RQ`, `PQ` and `per_class`, the same three by class. Fractions; NaN for a
-      class that occurs in no fold.
+      segmentation `SQ`, `RQ`, `PQ` and `per_class`, the same three by class, and `void_rules`, the
+      same by each rule for void if every result has both. Fractions; NaN for a class that occurs in
+      no fold.
 
     Raises:
       ValueError: If there is no result, if they differ in model, data, seed or classes, or if a
@@ -99,7 +105,14 @@ def pool(results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     if len({*folds}) < len(folds):
         raise ValueError(f"a fold is there twice: {sorted(folds)}")
     if results[0]["task"] == "panoptic":
-        return _panoptic([result["counts"] for result in results], classes)
+        scores = _panoptic([result["counts"] for result in results], classes)
+        both = [result.get("counts_by_void_rule") for result in results]
+        if not all(both):  # an earlier version's
+            return scores
+        rules = {rule: _panoptic([own[rule] for own in both], classes) for rule in both[0]}
+        for of_rule in rules.values():
+            del of_rule["per_class"]
+        return scores | {"void_rules": rules}
     matrix = count(results[0]["task"], [result["confusion"] for result in results])
     if matrix.counts.shape != (len(classes), len(classes)):
         raise ValueError(f"{len(classes)} classes, but counts of {matrix.counts.shape}")

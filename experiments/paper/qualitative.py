@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -11,6 +12,7 @@ from experiments.paper import pictures
 from pastis_jax import runs, viz
 from pastis_jax.data.dataset import Modality
 from pastis_jax.data.metadata import Identifier
+from pastis_jax.data.patches.agreement import in_parcels
 from pastis_jax.data.patches.instances import instances_from_parcels
 from pastis_jax.data.splits import PatchSplits
 
@@ -61,6 +63,7 @@ def choose(
     compared: tuple[str, str],
     number: int,
     observed: bool,
+    legacy_void: bool = False,
 ) -> Examples:
     """Chooses the patches with most parcels that one of the `compared` runs alone gets right.
 
@@ -72,36 +75,38 @@ def choose(
       compared: Names of two of these runs.
       number: How many patches; all that there are, if fewer.
       observed: Whether to show an optical and a radar observation too.
+      legacy_void: The rule for void that the runs are scored by: parcels are judged by the same.
     """
-    void, by_difference = splits.classes.void, []
+    right = functools.partial(
+        pictures.right_parcels, void=splits.classes.void, legacy_void=legacy_void
+    )
+    by_difference = []
     gained = lost = 0
     for i, record in enumerate(splits.sources["test"]):
         truth = true_map(splits, record)
-        first, second = (
-            pictures.right_parcels(maps[name][record["patch"]], truth, void) for name in compared
-        )
+        first, second = (right(maps[name][record["patch"]], truth) for name in compared)
         better, worse = (second & ~first).sum(), (first & ~second).sum()
         gained, lost = gained + int(better), lost + int(worse)
         by_difference.append((-int(better + worse), i))
     chosen = [splits.sources["test"][i] for _, i in sorted(by_difference)[:number]]
-    rows = [_row(splits, record, maps, compared, observed) for record in chosen]
+    rows = [_row(splits, record, maps, compared, observed, right) for record in chosen]
     return Examples(rows, [record["patch"] for record in chosen], gained, lost)
 
 
 def true_map(splits: PatchSplits, record: Mapping) -> pictures.ClassMap:
     """The true classes of a record, and its parcels."""
     parcels, semantic = record.get("instances", record["parcels"]), record["semantic"]
-    grown = ~splits.dataset.nomenclature.is_background(semantic)
-    instances = instances_from_parcels(parcels, grown)
+    inside = in_parcels(semantic, parcels, splits.dataset.nomenclature)
+    instances = instances_from_parcels(parcels, inside)
     return pictures.ClassMap(splits.classes.lookup[semantic], instances)
 
 
-def _row(splits, record, maps, compared, observed):
-    truth, void = true_map(splits, record), splits.classes.void
+def _row(splits, record, maps, compared, observed, judge):
+    truth = true_map(splits, record)
     predicted = {name: own[record["patch"]] for name, own in maps.items()}
-    right = {name: pictures.right_parcels(own, truth, void) for name, own in predicted.items()}
+    right = {name: judge(own, truth) for name, own in predicted.items()}
     first, second = (right[name] for name in compared)
-    total = int(pictures.counted_parcels(truth, void).sum())
+    total = int(pictures.counted_parcels(truth, splits.classes.void).sum())
     notes = {name: f"{int(own.sum())} of {total} parcels right" for name, own in right.items()}
     outlined = any(own.instances is not None for own in predicted.values())
     drawn = pictures.ClassMap(truth.classes, truth.instances if outlined else None)

@@ -145,6 +145,9 @@ def show_result(result: dict[str, Any], *, scores: Sequence[str], per_class: str
         summary.add_row(
             f"test mIoU, {float(share):.0%} of optical dates removed", f"{removed['mIoU']:.3f}"
         )
+    if rules := test.get("void_rules"):
+        text = ", ".join(f"{rule} {own['PQ']:.3f}" for rule, own in rules.items())
+        summary.add_row("test PQ by each rule for void", text)
     if parts := result.get("test_components"):
         summary.add_row(
             "test PQ of connected components",

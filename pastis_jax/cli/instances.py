@@ -49,8 +49,8 @@ def write_instances(root: str | os.PathLike[str], *, overwrite: bool, progress: 
       Number of patches.
 
     Raises:
-      DataError: If the folder is not a sound patch folder or cannot be written, or holds targets
-        that are not to be replaced.
+      DataError: If the folder is not a sound patch folder or cannot be written, holds targets that
+        are not to be replaced, or its annotations contradict each other or number no parcels.
     """
     folder = PatchFolder(root)
     patches = folder.patches.values()
@@ -64,7 +64,10 @@ def write_instances(root: str | os.PathLike[str], *, overwrite: bool, progress: 
         with tempfile.TemporaryDirectory(prefix=".instances-", dir=folder.root) as staging:
             bar = tqdm.tqdm(patches, "Making targets", unit=" patches", disable=not progress)
             for patch in bar:
-                arrays = folder.make_instances(folder.annotations(patch))
+                annotations = folder.annotations(patch)
+                if wrong := folder.contradictions(patch, annotations, stored=False):
+                    raise folder.refusal(patch, wrong[0])
+                arrays = folder.make_instances(annotations)
                 for name, array in zip(_NAMES, arrays, strict=True):
                     np.save(pathlib.Path(staging, folder.file(patch, name).name), array)
             (folder.root / INSTANCES).mkdir(exist_ok=True)

@@ -227,6 +227,8 @@ def say_splits(splits: Splits, task: Task, config: Config) -> None:
         f"{train} {task.samples} to train, {val} to validate, {test} to test "
         f"(folds {dict(splits.folds)}), from {splits.root}"
     )
+    for note in splits.notes:
+        console.say(f"Note: {note}")
     if config.records.split_lists is not None and not config.records.compute_statistics:
         console.say("Channel statistics are of the samples to train: NORM files are of folds.")
     if getattr(config.records, "cache", False):

@@ -15,9 +15,15 @@ import tqdm
 
 from pastis_jax.data import layout
 from pastis_jax.data.dataset import Dataset, Fold, Modality
-from pastis_jax.data.metadata import PARCEL_METADATA
+from pastis_jax.data.metadata import PARCEL_METADATA, Patch
 from pastis_jax.data.normalisation import SEASON
 from pastis_jax.data.pastis_r import describe
+from pastis_jax.data.patches.agreement import (
+    Contradiction,
+    ParcelFolds,
+    crop_parcels,
+    tell_shared,
+)
 from pastis_jax.data.patches.folder import PatchFolder
 from pastis_jax.data.pixel_sets.folder import PixelSetFolder
 from pastis_jax.data.statistics import fold_statistics_from_norm
@@ -127,13 +133,14 @@ def inspect_data(root: str | os.PathLike[str], *, progress: bool = True) -> Insp
     )
 
 
-def _read_parcel(folder: PixelSetFolder, parcel: Any) -> tuple[Observed, np.ndarray]:
-    return folder.read(parcel), np.array(parcel.label)
+def _read_parcel(folder: PixelSetFolder, parcel: Any) -> tuple[Observed, np.ndarray, None]:
+    return folder.read(parcel), np.array(parcel.label), None
 
 
-def _read_patch(folder: PatchFolder, patch: Any) -> tuple[Observed, np.ndarray]:
+def _read_patch(folder: PatchFolder, patch: Any) -> tuple[Observed, np.ndarray, Any]:
     series, annotations = folder.check(patch)
-    return series, annotations.semantic
+    ids = crop_parcels(annotations.semantic, annotations.parcel_ids, folder.dataset.nomenclature)
+    return series, annotations.semantic, (folder.contradictions(patch, annotations), ids)
 
 
 def _inspect(
@@ -141,7 +148,7 @@ def _inspect(
     dataset: Dataset,
     kind: str,
     items: Iterable[Any],
-    read: Callable[[Any, Any], tuple[Observed, np.ndarray]],
+    read: Callable[[Any, Any], tuple[Observed, np.ndarray, Any]],
     progress: bool,
 ) -> Inspection:
     items = list(items)
@@ -151,7 +158,9 @@ def _inspect(
     totals = {name: np.zeros(4) for name in folder.modalities}  # bright, dates, missing, values
     findings, parcels, patches = [], collections.defaultdict(list), []
 
-    def look(item: Any) -> tuple[Observed, np.ndarray] | DataError:
+    agreement = _Agreement(folder)
+
+    def look(item: Any) -> tuple[Observed, np.ndarray, Any] | DataError:
         try:
             return read(folder, item)
         except DataError as error:
@@ -164,7 +173,9 @@ def _inspect(
             if isinstance(outcome, DataError):
                 findings.append(Finding(True, str(outcome)))
                 continue
-            series, labels = outcome
+            series, labels, parcels_of_patch = outcome
+            if parcels_of_patch is not None:
+                findings += agreement.add(item, *parcels_of_patch)
             numbers, pixels = np.unique(labels, return_counts=True)
             counts[item.fold].update(dict(zip(numbers.tolist(), pixels.tolist(), strict=True)))
             for name, (values, days) in series.items():
@@ -180,11 +191,39 @@ def _inspect(
         if _tells_clouds(dataset[name]):
             sensed[name].bright = bright / max(dates, 1)
         sensed[name].missing = missing / max(values, 1)
+    findings += agreement.findings()
     findings += _absent(folder, dataset, kind, samples, counts)
     findings.sort(key=lambda finding: not finding.damage)
     return Inspection(
         kind, folder.root, dataset, samples, counts, sensed, tuple(findings), parcels, patches
     )
+
+
+class _Agreement:
+    """What annotations of patches say against each other, and parcels of several folds."""
+
+    def __init__(self, folder: Any):
+        self._folder, self._without = folder, 0
+        self._parcels = ParcelFolds(folder.dataset.folds)
+
+    def add(
+        self, patch: Patch, contradictions: list[Contradiction], parcels: np.ndarray
+    ) -> Iterator[Finding]:
+        """Adds a patch; gives what its annotations contradict each other in."""
+        self._parcels.add(parcels, patch.fold)
+        for one in contradictions:
+            if one.absent:
+                self._without += 1
+            else:
+                yield Finding(True, str(self._folder.refusal(patch, one)))
+
+    def findings(self) -> Iterator[Finding]:
+        """What is odd about all patches together."""
+        if self._without:
+            text = f"{self._without:,} patches have crops and no parcel: TARGET numbers none and "
+            yield Finding(False, f"{text}there is no ParcelIDs; panoptic runs are refused")
+        if text := tell_shared(self._parcels.shared(), "several folds"):
+            yield Finding(False, text)
 
 
 def _tells_clouds(modality: Modality) -> bool:

@@ -137,10 +137,13 @@ def parse_identifier(value: Any) -> Identifier:
     """Reads an identifier; 3, "3" and "3.0" are alike (tables that went through floats).
 
     Raises:
-      ValueError: If it is no 64-bit integer and no text that can be part of a file's name.
+      ValueError: If it is no 64-bit integer and no text that can be part of a file's name, or a
+        float too large to be one integer alone.
     """
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         raise ValueError(f"{value} is no identifier")
+    if isinstance(value, float) and abs(value) >= 2**53:
+        raise ValueError(f"{value} is beyond the integers that floats tell apart")
     text = str(value).strip()
     if re.fullmatch(r"-?(0|[1-9]\d*)(\.0+)?", text):
         number = int(text.partition(".")[0])

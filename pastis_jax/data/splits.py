@@ -68,6 +68,7 @@ class Splits:
       sources: Records of `train`, `val` and `test`.
       encode: How training records become arrays.
       plan: Of the batches.
+      notes: What a reader should know of them, a line each.
     """
 
     root: pathlib.Path
@@ -77,6 +78,7 @@ class Splits:
     sources: Mapping[str, Source]
     encode: Encoding
     plan: BatchPlan
+    notes: Sequence[str] = dataclasses.field(default=(), kw_only=True)
 
     @property
     def classes(self) -> ClassMapping:

@@ -77,17 +77,10 @@ class PanopticQuality:
             made: in an image with void pixels, the predicted segments removed are those that match
             all void pixels together, or all others together, background included.
         """
-        count = partial(
-            _count_image,
-            classes=classes,
-            most_predicted=most_predicted,
-            most_true=most_true,
-            legacy=legacy_void,
-        )
-        images = cls(*jax.vmap(count)(predicted, predicted_class, truth, true_class))
-        return jax.tree.map(
-            lambda x: jnp.where(real.reshape(-1, *(1,) * (x.ndim - 1)), x, 0).sum(0), images
-        )
+        options = {"classes": classes, "most_predicted": most_predicted, "most_true": most_true}
+        maps = predicted, predicted_class, truth, true_class
+        corrected, legacy = _count_images(*maps, real, **options)
+        return legacy if legacy_void else corrected
 
     def merge(self, other: PanopticQuality) -> PanopticQuality:
         """Joins two disjoint sets of images; also how folds are joined."""
@@ -118,10 +111,85 @@ class PanopticQuality:
         return {**means, "per_class": per_class}
 
 
+@struct.dataclass
+class VoidRules:
+    """Panoptic quality of the same images by both published rules for void parcels.
+
+    The best state of a run is selected by one of them; results hold the scores by both.
+
+    Attributes:
+      corrected: The rule since June 2022: predicted segments that match a void parcel, with an IoU
+        above 1/2, are removed: they are neither right nor wrong.
+      legacy: The rule before, with which the paper's Table 3 was made: in an image with void
+        pixels, the predicted segments removed are those that match all void pixels together, or all
+        others together, background included.
+      legacy_void: Whether the scores are those by the earlier rule.
+    """
+
+    corrected: PanopticQuality
+    legacy: PanopticQuality
+    legacy_void: bool = struct.field(pytree_node=False, default=False)
+
+    @classmethod
+    def empty(cls, classes: int, *, legacy_void: bool = False) -> VoidRules:
+        """Returns the quality of no image."""
+        quality = (PanopticQuality.empty(classes) for _ in range(2))
+        return cls(*quality, legacy_void=legacy_void)
+
+    @classmethod
+    def from_batch(cls, *maps: Array, legacy_void: bool = False, **most: int) -> VoidRules:
+        """Counts the segments of images once, for both rules.
+
+        Args:
+          *maps: `predicted`, `predicted_class`, `truth`, `true_class` and `real` of
+            `PanopticQuality.from_batch`.
+          legacy_void: Whether the scores are to be those by the earlier rule.
+          **most: `classes`, `most_predicted` and `most_true`, likewise.
+        """
+        return cls(*_count_images(*maps, **most), legacy_void=legacy_void)
+
+    @property
+    def scored(self) -> PanopticQuality:
+        """The quality by the rule that the scores are by."""
+        return self.legacy if self.legacy_void else self.corrected
+
+    def by_rule(self) -> dict[str, PanopticQuality]:
+        """Returns both by the names of the rules."""
+        return {"corrected": self.corrected, "legacy": self.legacy}
+
+    def merge(self, other: VoidRules) -> VoidRules:
+        """Joins two disjoint sets of images; also how folds are joined."""
+        return jax.tree.map(jnp.add, self, other)
+
+    def compute(self) -> dict[str, Any]:
+        """Returns what `scored` computes, and `void_rules`: SQ, RQ and PQ by the name of each rule.
+
+        Raises:
+          ValueError: If an image had more instances than the maximum given for it.
+        """
+        rules = {}
+        for rule, quality in self.by_rule().items():
+            scores = quality.compute()
+            rules[rule] = {name: scores[name] for name in ("SQ", "RQ", "PQ")}
+        return {**self.scored.compute(), "void_rules": rules}
+
+
+def _count_images(*maps: Array, **most: int) -> tuple[PanopticQuality, PanopticQuality]:
+    """Counts the images that are real, the last of `maps`, by the present rule and the earlier."""
+    *maps, real = maps
+    counted = jax.vmap(partial(_count_image, **most))(*maps)
+
+    def total(fields: tuple[Array, ...]) -> PanopticQuality:
+        chosen = (jnp.where(real.reshape(-1, *(1,) * (x.ndim - 1)), x, 0).sum(0) for x in fields)
+        return PanopticQuality(*chosen)
+
+    return tuple(total(fields) for fields in counted)
+
+
 def _count_image(
-    predicted, predicted_class, truth, true_class, *, classes, most_predicted, most_true, legacy
+    predicted, predicted_class, truth, true_class, *, classes, most_predicted, most_true
 ):
-    """Counts one image; returns the fields of `PanopticQuality`."""
+    """Counts one image; returns the fields of `PanopticQuality` by the present rule and before."""
     predicted, predicted_class, truth, true_class = (
         x.reshape(-1) for x in (predicted, predicted_class, truth, true_class)
     )
@@ -133,33 +201,36 @@ def _count_image(
     pixels = pixels.at[void.astype(jnp.int32), truth, predicted].add(1, mode="drop")
     seen, unseen = pixels
     area = pixels.sum((0, 1))
-    if legacy:
-        regions = jnp.where(void.any(), jnp.stack([seen.sum(0), unseen.sum(0)]), 0)
-        removed = _match(regions, area, regions.sum(1)).any(0)
-    else:
-        parcels = unseen[1:]
-        removed = _match(parcels, area, parcels.sum(1)).any(0)
-    seen = jnp.where(removed, 0, seen)
+    parcels = unseen[1:]
+    regions = jnp.where(void.any(), jnp.stack([seen.sum(0), unseen.sum(0)]), 0)
 
     def class_of(instance, label, most):
         return jnp.zeros(most + 1, jnp.int32).at[instance].max(label, mode="drop")[1:]
-
-    predicted_label = class_of(predicted, predicted_class, most_predicted)
-    true_label = class_of(truth, jnp.where(void, 0, true_class), most_true)
-    predicted_area, true_area = seen.sum(0)[1:], pixels[0].sum(1)[1:]
-    common = jnp.where(true_label[:, None] == predicted_label, seen[1:, 1:], 0)
-    pairs = _match(common, predicted_area, true_area)
-    union = true_area[:, None] + predicted_area - common
-    iou = jnp.where(pairs, common / jnp.maximum(union, 1), 0).sum(1)
 
     def per_class(label, values):
         label = jnp.where(label > 0, label, classes)
         return jnp.zeros(classes, values.dtype).at[label].add(values, mode="drop")
 
-    tp = per_class(true_label, pairs.sum(1, dtype=jnp.int32))
-    fp = per_class(predicted_label, (predicted_area > 0).astype(jnp.int32)) - tp
-    fn = per_class(true_label, (true_area > 0).astype(jnp.int32)) - tp
-    return tp, fp, fn, per_class(true_label, iou), beyond.sum(dtype=jnp.int32)
+    predicted_label = class_of(predicted, predicted_class, most_predicted)
+    true_label = class_of(truth, jnp.where(void, 0, true_class), most_true)
+    true_area = seen.sum(1)[1:]
+
+    def without(removed):
+        left = jnp.where(removed, 0, seen)
+        predicted_area = left.sum(0)[1:]
+        common = jnp.where(true_label[:, None] == predicted_label, left[1:, 1:], 0)
+        pairs = _match(common, predicted_area, true_area)
+        union = true_area[:, None] + predicted_area - common
+        iou = jnp.where(pairs, common / jnp.maximum(union, 1), 0).sum(1)
+        tp = per_class(true_label, pairs.sum(1, dtype=jnp.int32))
+        fp = per_class(predicted_label, (predicted_area > 0).astype(jnp.int32)) - tp
+        fn = per_class(true_label, (true_area > 0).astype(jnp.int32)) - tp
+        return tp, fp, fn, per_class(true_label, iou), beyond.sum(dtype=jnp.int32)
+
+    return tuple(
+        without(_match(void_segments, area, void_segments.sum(1)).any(0))
+        for void_segments in (parcels, regions)
+    )
 
 
 def _match(common, predicted_area, area):

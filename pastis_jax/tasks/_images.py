@@ -201,6 +201,7 @@ class ImageTask(Task):
             plan,
             size=prepared.size,
             most_instances=prepared.most_instances,
+            notes=prepared.notes(folds),
         )
 
     def example(self) -> dict[str, Series]:

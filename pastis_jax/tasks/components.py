@@ -10,7 +10,7 @@ import jax
 import numpy as np
 
 from pastis_jax.data.splits import PatchSplits
-from pastis_jax.panoptic import PanopticQuality, connected_components
+from pastis_jax.panoptic import VoidRules, connected_components
 from pastis_jax.types import Batch
 
 LEAST_AREAS = 1, 2, 4, 8, 16, 32, 64
@@ -24,7 +24,8 @@ def score(predict: Callable[[Batch], jax.Array], data: PatchSplits) -> dict[str,
       data: Patches with instances.
 
     Returns:
-      `SQ`, `RQ`, `PQ`, `per_class` by name, and `least_area` in pixels.
+      `SQ`, `RQ`, `PQ` by the corrected rule for void, `void_rules` with both, `per_class` by name,
+      and `least_area` in pixels.
     """
     classes = data.classes.names
 
@@ -40,7 +41,7 @@ def score(predict: Callable[[Batch], jax.Array], data: PatchSplits) -> dict[str,
     most = max(int(components.max()) for components in each)
     count = jax.jit(
         functools.partial(
-            PanopticQuality.from_batch,
+            VoidRules.from_batch,
             classes=len(classes),
             most_predicted=most,
             most_true=data.most_instances,
@@ -48,7 +49,7 @@ def score(predict: Callable[[Batch], jax.Array], data: PatchSplits) -> dict[str,
     )
 
     def quality(split, least_area):
-        total = PanopticQuality.empty(len(classes))
+        total = VoidRules.empty(len(classes))
         for images, *truth in split:
             predicted = [connected_components(image, least_area=least_area) for image in images]
             total = total.merge(count(np.stack(predicted), images, *truth))

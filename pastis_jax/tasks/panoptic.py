@@ -17,8 +17,14 @@ from pastis_jax.data.splits import PatchSplits
 from pastis_jax.errors import refuse
 from pastis_jax.models import PaPs
 from pastis_jax.models.encoders import IMAGE_ENCODERS
-from pastis_jax.panoptic import ConfidenceTuning, PanopticLoss, panoptic_map, paps_loss
-from pastis_jax.panoptic.metric import PanopticQuality
+from pastis_jax.panoptic import (
+    ConfidenceTuning,
+    PanopticLoss,
+    PanopticQuality,
+    VoidRules,
+    panoptic_map,
+    paps_loss,
+)
 from pastis_jax.schemes import Model
 from pastis_jax.tasks._images import PANEL_PATCHES, ImageModel, ImageTask
 from pastis_jax.tasks._task import Metrics, Score
@@ -66,7 +72,8 @@ class PanopticTask(ImageTask):
       loss_weights: Weights of the losses of centerness, size, shape and class.
       min_confidence: Confidence below which instances are left out; None tunes it on the validation
         samples.
-      legacy_void: Score by the rule for void parcels that the paper's figures were made with.
+      legacy_void: Score, and select the best state, by the rule for void parcels that the paper's
+        figures were made with; results hold the scores by both rules.
     """
 
     loss_weights: tuple[float, float, float, float] = (1.0, 1.0, 1.0, 1.0)
@@ -125,9 +132,9 @@ class PanopticTask(ImageTask):
         def tuning(prediction: Prediction, batch: Batch) -> ConfidenceTuning:
             return ConfidenceTuning.from_batch(prediction.output, batch.real & prediction.valid)
 
-        def quality(prediction: Prediction, batch: Batch, **context: Array) -> PanopticQuality:
+        def quality(prediction: Prediction, batch: Batch, **context: Array) -> VoidRules:
             output = self.output(prediction, **context)
-            return PanopticQuality.from_batch(
+            return VoidRules.from_batch(
                 output.instances,
                 output.semantic,
                 batch.panoptic.instances,
@@ -141,7 +148,10 @@ class PanopticTask(ImageTask):
 
         return {
             "tuning": (tuning, ConfidenceTuning.empty),
-            "quality": (quality, functools.partial(PanopticQuality.empty, number)),
+            "quality": (
+                quality,
+                functools.partial(VoidRules.empty, number, legacy_void=self.legacy_void),
+            ),
         }
 
     def validate(self, score: Score) -> Outcome:
@@ -172,20 +182,24 @@ class PanopticTask(ImageTask):
     answer = output
 
     def summary(self, outcome: Outcome) -> dict[str, Any]:
-        """PQ, SQ, RQ, loss, and the first three by class."""
+        """PQ, SQ, RQ, loss, the first three by class, and by each rule for void parcels."""
         scores = outcome.scores
+        # A run that an earlier version began has selected its state without them.
+        rules = {name: scores[name] for name in ("void_rules",) if name in scores}
         return {
             **{name: scores[name] for name in (*self.scores, "loss")},
             "per_class": {
                 name: {kind: values[i] for kind, values in scores["per_class"].items()}
                 for i, name in enumerate(self.classes.names)
             },
+            **rules,
         }
 
     def counts(self, outcome: Outcome) -> dict[str, Any]:
-        """Segments found, wrongly found and missed, by class."""
-        quality = dataclasses.asdict(outcome.metrics.task)
-        return {"counts": {name: value for name, value in quality.items() if name != "beyond"}}
+        """Segments found, wrongly found and missed, by class; also by each rule for void."""
+        rules = outcome.metrics.task
+        by_rule = {rule: _counts(quality) for rule, quality in rules.by_rule().items()}
+        return {"counts": _counts(rules.scored), "counts_by_void_rule": by_rule}
 
     def draw(self, outcome: Outcome, folder: pathlib.Path) -> None:
         """Draws the PQ of each class."""
@@ -214,3 +228,8 @@ class PanopticTask(ImageTask):
             )
         names, colours = self.classes.names, self.classes.colours
         viz.panoptic_panel(rows, names, colours, folder / "panel.png", title=title)
+
+
+def _counts(quality: PanopticQuality) -> dict[str, Any]:
+    counts = dataclasses.asdict(quality)
+    return {name: value for name, value in counts.items() if name != "beyond"}

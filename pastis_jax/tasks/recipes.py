@@ -56,7 +56,8 @@ class PanopticRecipe(ImageRecipe):
     """Confidence below which instances are left out. Default: what is best on the validation
     samples, tuned after each epoch; that of the weights with --init-from and --epochs 0."""
     legacy_void: bool = False
-    """Score by the rule for void parcels that the paper's figures were made with."""
+    """Score, and select, by the rule for void parcels that the paper's figures were made with.
+    Results hold the scores by both rules."""
 
     def __post_init__(self):
         super().__post_init__()

@@ -227,6 +227,7 @@ def test_metadata_not_parseable(content, match, root, tmp_path):
         ({"ID_PATCH": "a/b"}, "patch a/b cannot be parsed .*no identifier"),
         ({"ID_PATCH": True}, "True is no identifier"),
         ({"ID_PATCH": 0.5}, "'0.5' is no identifier"),
+        ({"ID_PATCH": 2.0**53}, "beyond the integers that floats tell apart"),
         ({"ID_PATCH": 10001}, "patch 10001 is listed twice"),
     ],
 )

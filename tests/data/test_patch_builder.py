@@ -66,6 +66,36 @@ def test_metadata(root, tmp_path):
     )
 
 
+def test_numbers_beyond_32_bits_stay_apart(tmp_path):
+    """In 32 bits the second is the third, and the others are negative."""
+    root = factory.make_patches(tmp_path / "patches")
+    large = np.array([0, 2**31, 2**32 + 1, 1, 3301010001])
+    file = root / "ANNOTATIONS" / "TARGET_10001.npy"
+    label, parcel, _ = np.load(file)
+    numbers = large[parcel]
+    np.save(file, np.stack([label, numbers, numbers]))
+    np.save(root / "ANNOTATIONS" / "ParcelIDs_10001.npy", numbers.astype(np.uint64))
+    record = build(root, tmp_path / "out").as_data_source("fold_1")[0]
+    for name in ("parcels", "fine", "parcel_ids"):
+        np.testing.assert_array_equal(record[name], numbers, strict=True)
+    rank = np.array([0, 2, 4, 1, 3])[parcel]
+    np.testing.assert_array_equal(record["instances"], rank)
+    assert set(np.unique(record["zones"])) == {1, 2, 3, 4}
+
+
+def test_what_contradicts_itself_is_not_written(tmp_path):
+    root = factory.make_patches(tmp_path / "patches", extras=False)
+    file = root / "ANNOTATIONS" / "TARGET_10001.npy"
+    target = np.load(file)
+    np.save(file, np.stack([target[0], np.minimum(target[1], 1), target[2]]))
+    with pytest.raises(DataError, match=r"TARGET_10001.npy: 1 of 1 parcels .* have several labels"):
+        build(root, tmp_path / "out", parcel_ids=False)
+    np.save(file, np.stack([target[0], 0 * target[1], target[2]]))  # without parcels
+    opened = build(root, tmp_path / "out", parcel_ids=False)
+    assert not opened.as_data_source("fold_1")[0]["instances"].any()
+    assert opened.info.metadata["contradictions"]["10001"]["absent"]
+
+
 def test_folder_without_parcel_ids(tmp_path):
     root = factory.make_patches(tmp_path / "patches", extras=False)
     with pytest.raises(DataError, match=r"ParcelIDs_10001.npy: file not found; .*parcel_ids=False"):

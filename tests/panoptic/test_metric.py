@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import functools
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pastis_jax.panoptic import PanopticQuality
+from pastis_jax.panoptic import PanopticQuality, VoidRules
 
 CLASSES, MOST = 6, 9  # void is class 6
 
@@ -104,6 +105,21 @@ def test_equals_its_definition(legacy):
         pairs += expected[0].sum()
     assert rules_differ > 30
     assert pairs > 300
+
+
+def test_both_rules_are_counted_in_one_pass():
+    scenes = (scene(np.random.default_rng(seed)) for seed in range(60))
+    maps = [np.stack(same) for same in zip(*scenes, strict=True)]
+    real, most = np.arange(60) < 50, {"classes": CLASSES, "most_predicted": MOST, "most_true": MOST}
+    alone = {rule: measured(*maps, real, rule == "legacy") for rule in ("corrected", "legacy")}
+    both = jax.jit(functools.partial(VoidRules.from_batch, **most))(*maps, real)
+    chex.assert_trees_all_equal(both.by_rule(), alone)
+    for legacy, chosen in ((False, "corrected"), (True, "legacy")):
+        same = VoidRules.empty(CLASSES, legacy_void=legacy)
+        same = same.merge(both.replace(legacy_void=legacy))
+        scores = same.compute()
+        assert scores["void_rules"]["corrected"] != scores["void_rules"]["legacy"]
+        assert scores["PQ"] == scores["void_rules"][chosen]["PQ"] == alone[chosen].compute()["PQ"]
 
 
 def rows(*lines):

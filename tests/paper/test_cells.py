@@ -15,6 +15,7 @@ import pixel_set_factory as factory
 import pytest
 import tyro
 from refusal import refused_in_a_line
+from tiers import long
 
 from experiments import cross_validation
 from experiments.paper import __main__ as paper
@@ -293,6 +294,7 @@ def test_mistakes(arguments, words, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+@long
 def test_cross_validation(tmp_path, monkeypatch, capsys):
     """Two folds, each in a process of its own; the sum of what they counted."""
     monkeypatch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from experiments.paper import pictures
-from pastis_jax.panoptic.metric import PanopticQuality
+from pastis_jax.panoptic import VoidRules
 
 VOID = 4
 TRUTH = pictures.ClassMap(
@@ -51,13 +51,13 @@ def test_predicted_parcels_that_match_a_void_one_find_nothing():
 
 
 @pytest.fixture(scope="module")
-def quality():
+def rules():
     kinds = {"classes": VOID, "most_predicted": 9, "most_true": 9}
-    return jax.jit(lambda *maps: PanopticQuality.from_batch(*maps, **kinds))
+    return jax.jit(lambda *maps: VoidRules.from_batch(*maps, **kinds).by_rule())
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_as_panoptic_quality_counts(quality, seed):
+def test_as_panoptic_quality_counts(rules, seed):
     rng = np.random.default_rng(seed)
     truth = np.sort(rng.integers(0, 10, (40, 40)), axis=seed % 2)
     moved = np.roll(truth, 1, seed % 2)
@@ -66,12 +66,23 @@ def test_as_panoptic_quality_counts(quality, seed):
     of_predicted = np.where((of_true < VOID) & (rng.random(10) < 0.8), of_true, of_predicted)
     classes = [np.where(m > 0, of[m], 0) for m, of in ((predicted, of_predicted), (truth, of_true))]
     maps = (np.int32(one)[None] for one in (predicted, classes[0], truth, classes[1]))
-    counted = quality(*maps, np.ones(1, bool))
-    found = pictures.right_parcels(
-        pictures.ClassMap(classes[0], predicted), pictures.ClassMap(classes[1], truth), VOID
+    counted = rules(*maps, np.ones(1, bool))
+    maps = pictures.ClassMap(classes[0], predicted), pictures.ClassMap(classes[1], truth)
+    for rule, quality in counted.items():
+        found = pictures.right_parcels(*maps, VOID, legacy_void=rule == "legacy")
+        assert found.sum() == quality.true_positive.sum()
+        assert found.any()
+
+
+def test_parcels_are_judged_by_the_rule_of_their_scores():
+    """One segment over two void parcels matches neither of them, but all void pixels together."""
+    truth = pictures.ClassMap(
+        np.array([[VOID, VOID, VOID, VOID, 1, 1]]), np.array([[1, 1, 2, 2, 3, 3]])
     )
-    assert found.sum() == counted.true_positive.sum()
-    assert found.any()
+    predicted = pictures.ClassMap(np.ones((1, 6), int), np.ones((1, 6), int))
+    for legacy_void, right in ((False, [3]), (True, [])):
+        judged = pictures.right_parcels(predicted, truth, VOID, legacy_void=legacy_void)
+        assert np.flatnonzero(judged).tolist() == right
 
 
 def test_differences_are_the_largest_of_each_kind():

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import pathlib
 import re
+import types
 
 import jax
 import numpy as np
@@ -204,3 +206,38 @@ def test_the_clearest_day_is_shown(tmp_path):
     assert image.shape == (16, 16, 10)
     record["S2"] = {"values": values[[0, 4]], "days": days[[0, 4]]}
     assert qualitative.clear_day(splits, record, optical) == 100
+
+
+@pytest.mark.parametrize("legacy", [(True, True), (False, False), (True, False)])
+def test_parcels_are_judged_by_the_rule_that_the_runs_are_scored_by(tmp_path, monkeypatch, legacy):
+    per_class = {name: {"PQ": 0.5} for name in ("Background", *NAMES)}
+    result = {"title": "Panoptic, a model", "task": "panoptic", "data": "given", "folder": "x"}
+    result |= {"epochs": 3, "test": {"per_class": per_class}}
+    for model, rule in zip(("S2-base", "late-temporal_dropout"), legacy, strict=True):
+        out = tmp_path / "panoptic" / model / "fold1-seed0"
+        out.mkdir(parents=True)
+        (out / "result.json").write_text(json.dumps(result))
+        (out / "config.json").write_text(json.dumps({"legacy_void": rule}))
+    asked = []
+
+    def choose(*_, **options):
+        asked.append(options["legacy_void"])
+        return qualitative.Examples((), (), 0, 0)
+
+    monkeypatch.setattr(qualitative, "choose", choose)
+    monkeypatch.setattr(qualitative, "shown_modalities", lambda splits: ("optical", "radar"))
+    figure = next(figure for figure in figures.FIGURES if figure.name == "figure9")
+    classes = types.SimpleNamespace(names=(), colours=())
+    draw = functools.partial(
+        figures.maps,
+        settings(tmp_path, tmp_path / "out"),
+        figure,
+        lambda folder: (types.SimpleNamespace(classes=classes), {7: None}),
+    )
+    if legacy[0] != legacy[1]:
+        with pytest.raises(figures.UndrawableError, match="some of its runs are of --legacy-void"):
+            draw()
+        return
+    _, facts = draw()
+    assert asked == [legacy[0]]
+    assert facts["void_rule"] == ("legacy" if legacy[0] else "corrected")

@@ -342,6 +342,25 @@ def test_other_tests_are_not_compared_with_the_papers(tmp_path):
     assert "Smoke run of panoptic segmentation: 2 epochs at most" in document.text
 
 
+def test_the_score_by_the_other_rule_for_void_is_told(tmp_path):
+    def add(root, legacy_void):
+        by_rule = {
+            rule: result("panoptic", "S2", "base", hits=hits)["counts"]
+            for rule, hits in (("corrected", 7), ("legacy", 5))
+        }
+        folder = add_run(root, "panoptic", "S2", "base", hits=5, counts_by_void_rule=by_rule)
+        write(folder / "config.json", {"legacy_void": legacy_void})
+        report.main(["--runs", str(root), "--out", str(root / "out")])
+        return Document((root / "out/report.html").read_text())
+
+    assert "56.0 by the corrected rule for void" in cell(
+        add(tmp_path / "paper", True), "Table 3", "S2", "PQ"
+    )
+    other = add(tmp_path / "other", False)
+    found = cell(other, "Other runs", "panoptic, S2, corrected void, base", "PQ")
+    assert "40.0 by the legacy rule for void" in found
+
+
 def wrong_out(root):
     write(root / "out", "a file")
 

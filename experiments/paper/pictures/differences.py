@@ -43,21 +43,24 @@ def counted_parcels(truth: ClassMap, void: int) -> np.ndarray:
     return (np.bincount(counted, minlength=truth.instances.max() + 1) > 0) & _numbers(truth)
 
 
-def right_parcels(predicted: ClassMap, truth: ClassMap, void: int) -> np.ndarray:
+def right_parcels(
+    predicted: ClassMap, truth: ClassMap, void: int, *, legacy_void: bool = False
+) -> np.ndarray:
     """Returns which true parcels a prediction gets right; ``n`` bool by their number, from 0.
 
     A semantic prediction: more than half of the parcel's pixels have its class. A panoptic one: an
     instance of its class matches it with an IoU above 1/2, as panoptic quality counts it. Void
-    pixels count for nothing, and predicted instances that match a void parcel neither.
+    pixels count for nothing, and predicted instances that the rule for void removes neither.
 
     Args:
       predicted: With or without instances.
       truth: With instances; each has one class.
       void: Index of void.
+      legacy_void: Which rule: that since June 2022, or the one before (`VoidRules`).
     """
     if predicted.instances is None:
         return _right_by_majority(predicted.classes, truth, void)
-    return _right_by_match(predicted, truth, void)
+    return _right_by_match(predicted, truth, void, legacy_void)
 
 
 def differences(
@@ -90,13 +93,15 @@ def _right_by_majority(predicted, truth, void):
     return (2 * right > area) & _numbers(truth)
 
 
-def _right_by_match(predicted, truth, void):
+def _right_by_match(predicted, truth, void, legacy_void):
     most = truth.instances.max() + 1, predicted.instances.max() + 1
     pixels = np.zeros((2, *most), int)  # by (void or not, true, predicted instance)
     hidden = (truth.classes == void).astype(int)
     np.add.at(pixels, (hidden, truth.instances, predicted.instances), 1)
     seen, unseen = pixels
-    removed = _match(unseen, unseen.sum(1), pixels.sum((0, 1)))[1:].any(0)
+    together = np.stack([seen.sum(0), unseen.sum(0)]) * hidden.any()
+    segments = together if legacy_void else unseen[1:]
+    removed = _match(segments, segments.sum(1), pixels.sum((0, 1))).any(0)
     seen = np.where(removed, 0, seen)
     predicted_label, true_label = np.zeros(most[1], int), np.zeros(most[0], int)
     predicted_label[predicted.instances] = predicted.classes

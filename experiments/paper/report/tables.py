@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Literal
 
 from experiments.paper import paper_numbers, pooled
@@ -182,10 +182,15 @@ def _ours(runs: Runs, key: Key, score: str) -> Entry:
     name = _name(key)
     if not same:
         return _without(runs, name)
-    points = [100 * scores[score] for scores in _pooled(same).values()]
+    by_seed = _pooled(same).values()
+    points = [100 * scores[score] for scores in by_seed]
     over_seeds = pooled.spread(points)
     text = f"{over_seeds['mean']:.1f}" + f" ± {over_seeds['std']:.1f}" * (len(points) > 1)
-    details = (*_folds(same, score), *_lacking(runs, key[0], same, name))
+    details = (
+        *_folds(same, score),
+        *_rules(same, by_seed, score),
+        *_lacking(runs, key[0], same, name),
+    )
     return Entry("done", text, over_seeds["mean"], details=details)
 
 
@@ -205,6 +210,15 @@ def _folds(same: Sequence[Run], score: str) -> Iterator[str]:
     if len({run.result["fold"] for run in same}) > 1:
         alone = pooled.spread([100 * run.result["test"][score] for run in same])
         yield f"± {alone['std']:.1f} over {len(same)} runs"
+
+
+def _rules(same: Sequence[Run], by_seed: Iterable[Mapping], score: str) -> Iterator[str]:
+    """The score by the other rule for void, where the results hold it."""
+    rules = [scores.get("void_rules") for scores in by_seed]
+    if all(rules):
+        other = "corrected" if same[0].config.get("legacy_void") else "legacy"
+        points = pooled.spread([100 * of_seed[other][score] for of_seed in rules])
+        yield f"{points['mean']:.1f} by the {other} rule for void"
 
 
 def _lacking(runs: Runs, task: str, same: Sequence[Run], name: str) -> Iterator[str]:

@@ -33,8 +33,9 @@ class Builder(folder_builder.FolderBuilder):
 
     `info.metadata` holds `modalities`, `lengths` (most dates of a patch, by modality), `size` (rows
     and columns), `most_instances` (of a patch), `patches` (by fold), `pixels` (by fold and number
-    of the class) and `statistics` (by modality and fold, mean and std per channel computed from the
-    patches).
+    of the class), `contradictions` (by patch: that nothing numbers its parcels, all others are
+    refused), `shared_parcels` (of several folds) and `statistics` (by modality and fold, mean and
+    std per channel computed from the patches).
 
     Args:
       parcel_ids: Whether to write ID_PARCEL of each pixel; the folder must hold it then.
@@ -88,7 +89,10 @@ class Builder(folder_builder.FolderBuilder):
     def _examples(self, patches: Sequence[Patch]) -> Iterator[tuple[str, dict[str, Any]]]:
         for patch in patches:
             series, annotations = self._folder.check(patch)
-            self._summary.add(patch, self._summary.measure(patch, series, annotations))
+            measures = self._summary.measure(patch, series, annotations)
+            if wrong := [one for one in measures.contradictions if not one.absent]:
+                raise self._folder.refusal(patch, wrong[0])
+            self._summary.add(patch, measures)
             record = {m: {"values": values, "days": days} for m, (values, days) in series.items()}
             record |= vars(annotations) | vars(self._folder.instances(patch))
             if not self._parcel_ids:

@@ -13,6 +13,7 @@ from pastis_jax.data.class_mapping import ClassMapping
 from pastis_jax.data.dataset import Dataset
 from pastis_jax.data.metadata import Identifier
 from pastis_jax.data.normalisation import Statistics, fill_missing
+from pastis_jax.data.patches.agreement import in_parcels
 from pastis_jax.data.patches.instances import (
     centerness,
     instances_from_parcels,
@@ -129,11 +130,12 @@ class PatchEncoding:
         """
         if self.instances is None:
             return None
-        grown = ~self.dataset.nomenclature.is_background(semantic)
-        instances = instances_from_parcels(view(record["instances"]), grown)
+        instances = view(record["instances"])
+        inside = in_parcels(semantic, instances, self.dataset.nomenclature)
+        instances = instances_from_parcels(instances, inside)
         instances, dropped = largest(instances, self.instances)
         heatmap, zones = centerness(instances)
-        size, label_of = measure(instances, label, self.instances)
+        size, label_of = measure(instances, label, self.instances, self.classes.void)
         return PanopticTarget(
             heatmap=heatmap.astype(np.float32),
             instances=instances.astype(np.int32),

@@ -27,6 +27,7 @@ from pastis_jax.data.assignment import Assignment
 from pastis_jax.data.dataset import Dataset
 from pastis_jax.data.metadata import PARCEL_METADATA, PATCH_METADATA, Patch, read_patches
 from pastis_jax.data.pastis_r import describe
+from pastis_jax.data.patches.agreement import Contradiction, contradictions, in_parcels
 from pastis_jax.data.patches.instances import centerness, instances_from_parcels
 from pastis_jax.errors import DataError
 
@@ -256,14 +257,53 @@ class PatchFolder:
     def _stored_numbers(self, patch: Patch, name: str, size: tuple[int, ...]) -> np.ndarray:
         file = self.file(patch, name)
         numbers = _sized(arrays.load_array(file), size, file, remedy=_RECOMPUTE)
-        if _integers(numbers, file, remedy=_RECOMPUTE).min() < 0:
+        numbers = _integers(numbers, file, remedy=_RECOMPUTE)
+        if numbers.min() < 0:
             raise DataError(f"instance {numbers.min()}", where=file, remedy=_RECOMPUTE)
+        if numbers.max() > np.iinfo(np.int32).max:
+            fault = f"instance {numbers.max()} is beyond 32 bits: they are numbered from 1"
+            raise DataError(fault, where=file, remedy=_RECOMPUTE)
         return numbers
 
     def has_instances(self, patch: Patch) -> bool:
         """Whether the panoptic targets of `patch` are stored, not only computable."""
         files = (self.file(patch, name) for name in ("INSTANCES", "ZONES", "HEATMAP"))
         return all(file.name in self._extras for file in files)
+
+    def contradictions(
+        self, patch: Patch, annotations: Annotations, *, stored: bool = True
+    ) -> list[Contradiction]:
+        """Returns what the annotations of one patch, read before, say against each other.
+
+        Args:
+          patch: One of `patches`.
+          annotations: Its annotations.
+          stored: Whether stored instances count too.
+
+        Raises:
+          DataError: If stored instances are unreadable, of another form or size, or out of range.
+        """
+        numberings, zones = {"TARGET": annotations.parcels}, None
+        if annotations.parcel_ids is not None:
+            numberings["ParcelIDs"] = annotations.parcel_ids
+        if stored and self.has_instances(patch):
+            size = annotations.semantic.shape
+            numberings["INSTANCES"], zones = (
+                self._stored_numbers(patch, name, size) for name in ("INSTANCES", "ZONES")
+            )
+        nomenclature = self.dataset.nomenclature
+        every = list(contradictions(annotations.semantic, numberings, nomenclature, zones))
+        # Zones are made from instances: where these are wrong, it says no more that zones are.
+        wrong = any(one.name == "INSTANCES" for one in every)
+        return [one for one in every if not (wrong and one.name == "ZONES")]
+
+    def refusal(self, patch: Patch, contradiction: Contradiction, more: str = "") -> DataError:
+        """Returns the error that tells a contradiction of `patch`, with `more` words on it."""
+        remedy = "give each crop pixel its parcel, one label to a parcel, all files of one patch"
+        if contradiction.name in ("INSTANCES", "ZONES"):
+            remedy = _RECOMPUTE
+        file = self.file(patch, contradiction.name)
+        return DataError(contradiction.fault + more, where=file, remedy=remedy)
 
     def check(self, patch: Patch) -> tuple[StoredSeries, Annotations]:
         """Reads one patch completely.
@@ -298,8 +338,8 @@ class PatchFolder:
 
     def _number(self, annotations: Annotations) -> np.ndarray:
         ids = annotations.parcels if annotations.parcel_ids is None else annotations.parcel_ids
-        grown = ~self.dataset.nomenclature.is_background(annotations.semantic)
-        return instances_from_parcels(ids, grown)
+        inside = in_parcels(annotations.semantic, ids, self.dataset.nomenclature)
+        return instances_from_parcels(ids, inside)
 
 
 def check_layout(

@@ -13,10 +13,10 @@ def instances_from_parcels(parcels: np.ndarray, grown: np.ndarray) -> np.ndarray
 
     Args:
       parcels: Identifier of the parcel at each pixel, `(h, w)`.
-      grown: Pixels that belong to a parcel: all but the background, `(h, w)` bool.
+      grown: Pixels that belong to a parcel, `(h, w)` bool.
 
     Returns:
-      The instance of each pixel, 0 on the background, `(h, w)` int64.
+      The instance of each pixel, 0 where there is no parcel, `(h, w)` int64.
     """
     ids = np.unique(parcels[grown])
     return np.where(grown, np.searchsorted(ids, parcels) + 1, 0)
@@ -42,14 +42,16 @@ def largest(instances: np.ndarray, most: int) -> tuple[np.ndarray, int]:
 
 
 def measure(
-    instances: np.ndarray, semantic: np.ndarray, slots: int
+    instances: np.ndarray, semantic: np.ndarray, slots: int, void: int = -1
 ) -> tuple[np.ndarray, np.ndarray]:
     """Measures each instance.
 
     Args:
       instances: Instance of each pixel from 1 to at most `slots`, 0 on background, `(h, w)`.
-      semantic: Label of each pixel, one for all pixels of an instance, `(h, w)`.
+      semantic: Label of each pixel, one for all pixels of an instance but those that are void,
+        `(h, w)`.
       slots: Length ``i`` of the results.
+      void: Label of void, which an instance has only if all of its pixels have.
 
     Returns:
       Occupied rows and columns of instance 1, 2, ..., `(i, 2)` float32, and its label, `(i,)`
@@ -58,6 +60,8 @@ def measure(
     size = np.stack([used.sum(1) for used in _occupied(instances, slots)], -1)
     label = np.zeros(slots + 1, np.int32)
     label[instances] = semantic
+    known = semantic != void
+    label[instances[known]] = semantic[known]
     return size.astype(np.float32), label[1:]
 
 

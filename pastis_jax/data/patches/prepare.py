@@ -24,6 +24,7 @@ from pastis_jax.data.cache import Fingerprint, default_cache, fingerprint, writi
 from pastis_jax.data.calendar import Days
 from pastis_jax.data.dataset import Dataset, Fold
 from pastis_jax.data.metadata import PATCH_METADATA, Identifier, Patch
+from pastis_jax.data.patches.agreement import Contradiction, SharedParcels, tell_shared
 from pastis_jax.data.patches.folder import (
     ANNOTATIONS,
     INSTANCES,
@@ -39,7 +40,7 @@ from pastis_jax.data.statistics import (
 )
 from pastis_jax.errors import DataError
 
-_VERSION = "3"
+_VERSION = "4"
 _WORKERS = 4  # each holds one patch, 100 to 200 MB
 
 
@@ -114,6 +115,11 @@ def prepare_patches(
         },
         most_instances=max(facts["most_instances"], 1),
         fold_statistics=computed or published,
+        contradictions={k: Contradiction(**v) for k, v in facts["contradictions"].items()},
+        shared_parcels=[
+            SharedParcels(tuple(map(dataset.fold, some["folds"])), some["number"], some["examples"])
+            for some in facts["shared_parcels"]
+        ],
         fingerprint=identity.of_modalities(modalities).adding(
             fingerprint(root, files=norms.values()).parts
         ),
@@ -155,6 +161,9 @@ class PreparedPatches:
       most_instances: Slots that hold the instances of any patch: the most of one patch, void ones
         included, and at least 1.
       fold_statistics: Channel means and standard deviations by modality and fold.
+      contradictions: What the annotations of a patch say against each other, the first thing of
+        each such patch, by its identifier as text.
+      shared_parcels: Parcels that have crop pixels in patches of several folds.
       fingerprint: Of what these modalities' records and statistics are made from.
     """
 
@@ -166,6 +175,8 @@ class PreparedPatches:
     counts: Mapping[Fold, Mapping[int, int]]
     most_instances: int
     fold_statistics: Mapping[str, FoldStatistics] = dataclasses.field(repr=False)
+    contradictions: Mapping[str, Contradiction] = dataclasses.field(repr=False)
+    shared_parcels: Sequence[SharedParcels] = dataclasses.field(repr=False)
     fingerprint: Fingerprint = dataclasses.field(repr=False)
 
     @property
@@ -190,11 +201,14 @@ class PreparedPatches:
           instances: Whether records hold `instances`, which panoptic targets are made from.
 
         Raises:
-          DataError: If a fold has no patch.
+          DataError: If a fold has no patch; with instances, if annotations of a patch contradict
+            each other, or say of no crop pixel which parcel it is of.
         """
         self._check(folds)
         every = self.folder.patches.values()
         patches = [patch for fold in folds for patch in every if patch.fold == fold]
+        if instances and (error := self._first_contradiction(patches, absent=True)):
+            raise error
         return PatchSource(
             self.folder, patches, self.size, in_memory=in_memory, instances=instances
         )
@@ -211,6 +225,38 @@ class PreparedPatches:
         self._check(train_folds)
         modalities = [self.dataset[name] for name in self.modalities]
         return split_statistics(self.fold_statistics, modalities, train_folds, self.root)
+
+    def notes(self, folds: Mapping[str, Sequence[Fold]]) -> tuple[str, ...]:
+        """Returns what a reader should know of these splits, a line each.
+
+        That is annotations that contradict each other, whatever is read of them, and parcels that
+        are trained on as well as scored.
+        """
+        chosen = {fold for names in folds.values() for fold in names}
+        patches = [patch for patch in self.folder.patches.values() if patch.fold in chosen]
+        first, train = self._first_contradiction(patches), set(folds["train"])
+        scored = {fold for name in ("val", "test") for fold in folds[name]}
+        leaking = [
+            some for some in self.shared_parcels if train & {*some.folds} and scored & {*some.folds}
+        ]
+        shared = tell_shared(leaking, "train and of val or test")
+        return tuple(str(note) for note in (first, shared) if note is not None)
+
+    def _first_contradiction(
+        self, patches: Sequence[Patch], *, absent: bool = False
+    ) -> DataError | None:
+        """The error that tells the first contradiction, with the number of patches that have one.
+
+        Args:
+          patches: Where to look.
+          absent: Whether it counts too that nothing numbers the parcels.
+        """
+        of_patches = [(patch, self.contradictions.get(str(patch.id))) for patch in patches]
+        wrong = [(patch, one) for patch, one in of_patches if one and (absent or not one.absent)]
+        if not wrong:
+            return None
+        more = f" ({len(wrong):,} of {len(patches):,} patches; `pastis-jax inspect` lists all)"
+        return self.folder.refusal(*wrong[0], more)
 
     def _check(self, folds: Sequence[Fold]) -> None:
         for fold in folds:

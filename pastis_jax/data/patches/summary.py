@@ -2,22 +2,50 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from pastis_jax.data.metadata import Patch
+from pastis_jax.data.patches.agreement import (
+    Contradiction,
+    ParcelFolds,
+    crop_parcels,
+    in_parcels,
+)
 from pastis_jax.data.patches.folder import Annotations, PatchFolder, StoredSeries
+from pastis_jax.data.patches.instances import instances_from_parcels
 from pastis_jax.data.statistics import StatisticsAccumulator, statistics_to_json
 from pastis_jax.errors import DataError
 
-Measures = tuple[tuple[int, int], np.ndarray, int, dict[str, np.ndarray]]
-"""Size h, w; pixels by number of the class; number of instances; moments of each modality."""
+
+@dataclasses.dataclass(frozen=True)
+class Measures:
+    """What is measured of one patch.
+
+    Attributes:
+      size: Rows and columns h, w.
+      pixels: Pixels by number of the class.
+      instances: Number of instances.
+      moments: Of each modality.
+      contradictions: What its annotations say against each other.
+      parcels: `ParcelIDs` of its crop pixels, (n,).
+    """
+
+    size: tuple[int, int]
+    pixels: np.ndarray
+    instances: int
+    moments: Mapping[str, np.ndarray]
+    contradictions: list[Contradiction]
+    parcels: np.ndarray
 
 
 class PatchSummary:
-    """Gathers sizes, pixels by label, instances and, on request, channel statistics.
+    """Gathers sizes, pixels by label, instances, contradictions, parcels of several folds and, on
+    request, channel statistics.
 
     Args:
       folder: The folder.
@@ -36,16 +64,23 @@ class PatchSummary:
         self._pixels = {fold: np.zeros(self._classes, np.int64) for fold in dataset.folds}
         self._first: tuple[Patch, tuple[int, int]] | None = None
         self._most_instances = 0
+        self._contradictions: dict[str, Contradiction] = {}
+        self._parcels = ParcelFolds(dataset.folds)
 
     def measure(self, patch: Patch, series: StoredSeries, annotations: Annotations) -> Measures:
         """Measures one patch; may run in any thread."""
-        semantic = annotations.semantic
+        semantic, nomenclature = annotations.semantic, self._folder.dataset.nomenclature
         pixels = np.bincount(semantic.ravel(), minlength=self._classes)
         numbers = self._folder.instance_numbers(patch, annotations)
-        grown = ~self._folder.dataset.nomenclature.is_background(semantic)
-        instances = len(np.unique(numbers[grown]))
-        moments = {m: sums.moments(series[m][0]) for m, sums in self._accumulators.items()}
-        return semantic.shape, pixels, instances, moments
+        inside = in_parcels(semantic, numbers, nomenclature)
+        return Measures(
+            size=semantic.shape,
+            pixels=pixels,
+            instances=int(instances_from_parcels(numbers, inside).max()),
+            moments={m: sums.moments(series[m][0]) for m, sums in self._accumulators.items()},
+            contradictions=self._folder.contradictions(patch, annotations),
+            parcels=crop_parcels(semantic, annotations.parcel_ids, nomenclature),
+        )
 
     def add(self, patch: Patch, measures: Measures) -> None:
         """Counts one patch.
@@ -53,17 +88,20 @@ class PatchSummary:
         Raises:
           DataError: If it has another size than the first one.
         """
-        size, pixels, instances, moments = measures
+        size = measures.size
         first, expected = self._first = self._first or (patch, size)
         if size != expected:
             fault = f"{size[0]} x {size[1]} pixels where patch {first.id} has "
             fault += f"{expected[0]} x {expected[1]}"
             file = self._folder.file(patch, self._folder.modalities[0])
             raise DataError(fault, where=file, remedy="cut all patches to one size")
-        self._pixels[patch.fold] += pixels
-        self._most_instances = max(self._most_instances, instances)
-        for modality, measured in moments.items():
+        self._pixels[patch.fold] += measures.pixels
+        self._most_instances = max(self._most_instances, measures.instances)
+        for modality, measured in measures.moments.items():
             self._accumulators[modality].add_moments(patch.fold, measured)
+        if measures.contradictions:
+            self._contradictions[str(patch.id)] = measures.contradictions[0]
+        self._parcels.add(measures.parcels, patch.fold)
 
     def facts(self) -> dict[str, Any]:
         """Returns, as plain JSON, what all patches that were added have in common."""
@@ -79,6 +117,11 @@ class PatchSummary:
                 str(fold): {str(label): int(n) for label, n in enumerate(pixels) if n}
                 for fold, pixels in self._pixels.items()
             },
+            # The first one of each patch that has any.
+            "contradictions": {
+                name: dataclasses.asdict(first) for name, first in self._contradictions.items()
+            },
+            "shared_parcels": [dataclasses.asdict(some) for some in self._parcels.shared()],
         }
 
     def statistics(self) -> dict[str, Any]:

@@ -1,0 +1,76 @@
+"""Files that are written whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import pathlib
+import secrets
+from collections.abc import Iterator
+from typing import BinaryIO
+
+from pastis_jax.errors import UserError
+
+
+@contextlib.contextmanager
+def whole(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+    """Opens a file to be written, which takes its name when all of it is written.
+
+    Until then the content lies beside it in a file of its own, `NAME.TOKEN.partial`, which is made
+    anew and so follows no link. If anything fails, that file is removed and one that was there
+    under `path` stays as it was; a link there is replaced, and what it leads to is left alone.
+
+    Args:
+      path: The file; its folder is made.
+
+    Raises:
+      UserError: If there is something else than a file, such as a folder or a device.
+      OSError: If it cannot be written, naming `path`, with what to do as a note.
+    """
+    path = pathlib.Path(path)
+    if path.exists() and not path.is_file():
+        raise UserError("not a file", where=path, remedy="give another name")
+    with naming(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = path.with_name(f"{path.name[:40]}.{secrets.token_hex(4)}.partial")
+    with naming(path, instead_of=scratch):
+        file = scratch.open("xb")
+        try:
+            with file:
+                yield file
+            scratch.replace(path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                scratch.unlink()
+            raise
+
+
+def write_whole(path: str | os.PathLike[str], content: str | bytes) -> None:
+    """Writes a file as `whole` does; text as UTF-8."""
+    with whole(path) as file:
+        file.write(content.encode() if isinstance(content, str) else content)
+
+
+@contextlib.contextmanager
+def naming(
+    path: str | os.PathLike[str], *, instead_of: str | os.PathLike[str] | None = None
+) -> Iterator[None]:
+    """Lets an OSError that names no file, such as that of a full disk, name `path`.
+
+    Args:
+      path: The file or folder that is written.
+      instead_of: A name that is nobody's business: an error with it names `path` as well.
+
+    Raises:
+      OSError: With what to do as a note.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.filename is not None and error.filename != (instead_of and os.fspath(instead_of)):
+            raise
+        fault = error.strerror or str(error)
+        named = OSError(error.errno or errno.EIO, fault, os.fspath(path))
+        named.add_note("make room there, or write elsewhere")
+        raise named from error
