@@ -48,6 +48,7 @@ class Checkpoints:
     def __init__(self, folder: pathlib.Path, config: Mapping[str, Any], *, keep: int = KEPT):
         self.folder, self.config = pathlib.Path(folder).absolute(), jsonable(config)
         self.keep = keep
+        self._best_epochs: dict[str, int | None] = {}
 
     def save(
         self,
@@ -82,8 +83,10 @@ class Checkpoints:
             with _one_line(path):
                 from_main(lambda: self._make_room(path))
                 ocp.save_checkpointables(path, content, custom_metadata=metadata)
-            if name == "last" and is_main():
-                self._forget()
+            if name == "last":
+                self._best_epochs[path.name] = metadata.get("best_epoch")
+                if is_main():
+                    self._forget()
 
     def load(self, name: str, like: TrainState) -> TrainState:
         """Reads the newest checkpoint `name` into the shapes and shardings of `like`.
@@ -143,10 +146,20 @@ class Checkpoints:
         for path in last[: -self.keep]:
             _delete(path)
         if len(best) > 1:
-            needed = _facts(last[-self.keep :][0])["best_epoch"] or 0
+            needed = self._best_epoch(last[-self.keep :][0]) or 0
             for path in best:
                 if _place(path)[0] < needed:
                     _delete(path)
+
+    def _best_epoch(self, last: pathlib.Path) -> int | None:
+        """The best epoch that a `last` speaks of; what this process wrote it has not to read.
+
+        Orbax opens every array to read facts, and TensorStore (0.1.86) never frees the memory in
+        which it describes one: some 5 kB each, at every epoch.
+        """
+        if last.name not in self._best_epochs:
+            self._best_epochs[last.name] = _facts(last)["best_epoch"]
+        return self._best_epochs[last.name]
 
 
 def read_facts(folder: pathlib.Path, name: str) -> dict[str, Any]:
