@@ -15,7 +15,7 @@ _PUBLIC = {
     "open_run": "pastis_jax.runs",
     "Run": "pastis_jax.runs",
     "Dataset": "pastis_jax.data.dataset",
-    "Modality": "pastis_jax.data.dataset",
+    "Modality": "pastis_jax.data.modality",
     "Nomenclature": "pastis_jax.data.dataset",
     "Batch": "pastis_jax.types",
     "Embedding": "pastis_jax.types",
@@ -33,7 +33,8 @@ _PACKAGES = (
 __all__ = [*_PACKAGES, *_PUBLIC]
 
 if TYPE_CHECKING:
-    from pastis_jax.data.dataset import Dataset, Modality, Nomenclature
+    from pastis_jax.data.dataset import Dataset, Nomenclature
+    from pastis_jax.data.modality import Modality
     from pastis_jax.errors import UserError
     from pastis_jax.runs import Run, open_run
     from pastis_jax.types import Batch, Embedding, PanopticMap, Prediction, Series

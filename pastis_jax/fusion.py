@@ -25,7 +25,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PyTree
 
 from pastis_jax.interpolation import covered, resample
 from pastis_jax.nn import packing
@@ -36,13 +36,25 @@ def merge_channels(parts: Mapping[str, Series] | Mapping[str, Embedding]) -> Ser
     """merge_C: joins along channels; series must share their dates.
 
     The days, validity and pixels of series are the first one's. An embedding is valid where any
-    part is.
+    part is; a part that is not has no say: it is 0.
     """
+
+    def join(trees):
+        return jax.tree.map(lambda *v: jnp.concatenate(v, -1), *trees)
+
     first, *_ = parts.values()
-    values = jax.tree.map(lambda *v: jnp.concatenate(v, -1), *(p.values for p in parts.values()))
     if isinstance(first, Series):
-        return first.replace(values=values)
-    return Embedding(values=values, valid=_any_valid(parts))
+        return first.replace(values=join([p.values for p in parts.values()]))
+    return Embedding(values=join([_said(p) for p in parts.values()]), valid=_any_valid(parts))
+
+
+def _said(embedding: Embedding) -> PyTree[Float[Array, "b ..."]]:
+    """The values of an embedding, 0 of samples without a valid date."""
+
+    def said(x):
+        return jnp.where(embedding.valid.reshape(-1, *(1,) * (x.ndim - 1)), x, 0)
+
+    return jax.tree.map(said, embedding.values)
 
 
 def merge_dates(parts: Mapping[str, Series]) -> Series:

@@ -65,6 +65,8 @@ class Scheme:
       auxiliary: Whether modalities can be supervised by themselves.
       separate_temporal: Whether that can have temporal encoders of its own.
       resamples: Whether it resamples the other modalities to the dates of the first one.
+      masks: Whether it takes a sample that lacks one of several modalities, whose series is masked
+        then.
       averages: Whether it averages what several decoders give, which must be logits then.
       reads: The modalities whose dates each temporal encoder reads, by its name among the
         parameters; takes the names of the modalities.
@@ -75,6 +77,7 @@ class Scheme:
     auxiliary: bool = True
     separate_temporal: bool = False
     resamples: bool = False
+    masks: bool = True
     averages: bool = False
     reads: Callable[[tuple[str, ...]], dict[str, tuple[str, ...]]] = lambda names: {
         f"temporal_{name}": (name,) for name in names
@@ -114,10 +117,16 @@ def _decision(parts: Parts) -> nn.Module:
     return fusion.decision(parts.spatials, temporal, decoder, auxiliary=parts.auxiliary)
 
 
-SCHEMES.add("single", Scheme(_single, several=False, auxiliary=False))
+SCHEMES.add("single", Scheme(_single, several=False, auxiliary=False, masks=False))
 SCHEMES.add(
     "early",
-    Scheme(_early, auxiliary=False, resamples=True, reads=lambda names: {"temporal": names[:1]}),
+    Scheme(
+        _early,
+        auxiliary=False,
+        resamples=True,
+        masks=False,
+        reads=lambda names: {"temporal": names[:1]},
+    ),
 )
 SCHEMES.add("mid", Scheme(_mid, separate_temporal=True, reads=lambda names: {"temporal": names}))
 SCHEMES.add("late", Scheme(_late))

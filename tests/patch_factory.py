@@ -7,6 +7,7 @@ import json
 import pathlib
 
 import numpy as np
+from pixel_set_factory import norm
 
 CHANNELS = {"S2": 10, "S1A": 3, "S1D": 3}
 
@@ -61,11 +62,8 @@ def make_patches(
             np.save(root / "ANNOTATIONS" / f"ParcelIDs_{patch}.npy", ids.astype(np.int32))
     document = {"type": "FeatureCollection", "features": features}
     (root / "metadata.geojson").write_text(json.dumps(document))
-    for modality, channels in CHANNELS.items():
-        content = {
-            f"Fold_{fold}": {"mean": [100.0 * fold] * channels, "std": [10.0 * fold] * channels}
-            for fold in range(1, 6)
-        }
+    for modality in CHANNELS:
+        content = {f"Fold_{fold}": norm(modality, fold) for fold in range(1, 6)}
         (root / f"NORM_{modality}_patch.json").write_text(json.dumps(content))
     return root
 

@@ -67,13 +67,17 @@ def make_pixel_set(
     document = {"type": "FeatureCollection", "features": features}
     (root / "metadata.geojson").write_text(json.dumps(document))
     write_rows(root, rows)
-    for modality, channels in CHANNELS.items():
-        content = {
-            f"Fold_{fold}": {"mean": [100.0 * fold] * channels, "std": [10.0 * fold] * channels}
-            for fold in range(1, 6)
-        }
+    for modality in CHANNELS:
+        content = {f"Fold_{fold}": norm(modality, fold) for fold in range(1, 6)}
         (root / f"NORM_PARCEL_{modality}_set.json").write_text(json.dumps(content))
     return root
+
+
+def norm(modality: str, fold: int) -> dict[str, list[float]]:
+    """Statistics of about what is drawn; each fold has its own."""
+    if modality == "S2":
+        return {"mean": [2000.0 + fold] * 10, "std": [1000.0 + 10.0 * fold] * 10}
+    return {"mean": [mean + 0.25 * fold for mean in (-11, -18, 7)], "std": [1.0 + fold / 8] * 3}
 
 
 def read_rows(root: pathlib.Path) -> list[list[str]]:

@@ -11,9 +11,12 @@ import numpy as np
 import patch_factory as factory
 import pytest
 from commands import exit_code
+from refusal import refused_in_a_line
 
 import pastis_jax
 from pastis_jax.cli import inspect, upgrade
+from pastis_jax.data.survey import Surveyed
+from pastis_jax.errors import DataError
 from pastis_jax.tasks import SemanticModel
 from pastis_jax.types import Series
 
@@ -58,9 +61,19 @@ def test_a_field_that_came_later_has_its_default(field, tmp_path):
     predicts_as_then(folder)
 
 
-def test_a_run_of_version_0_1_is_upgraded(tmp_path, capsys):
-    """By the command, with its data; scores and predictions are then what they were."""
+def test_a_run_of_version_0_1_is_upgraded(tmp_path, capsys, monkeypatch):
+    """By the command, with its data; scores and predictions are then what they were.
+
+    It was trained with statistics that are refused today: what was drawn did not matter then.
+    """
     root = factory.make_patches(tmp_path / "patches")
+    for modality, channels in factory.CHANNELS.items():
+        norm = {
+            f"Fold_{fold}": {"mean": [100.0 * fold] * channels, "std": [10.0 * fold] * channels}
+            for fold in range(1, 6)
+        }
+        (root / f"NORM_{modality}_patch.json").write_text(json.dumps(norm))
+    monkeypatch.setattr(Surveyed, "check", lambda *args, **kwargs: None)
     folder = shutil.copytree(RUNS / "before", tmp_path / "run")
     flags = [str(folder), "--data", str(root), "--cache-dir", str(tmp_path / "cache")]
     assert exit_code(lambda: upgrade.main(flags)) == 0
@@ -73,13 +86,29 @@ def test_a_run_of_version_0_1_is_upgraded(tmp_path, capsys):
     assert "this run has it all" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("argument", ["nodata", "offset"])
+def test_what_a_run_declared_is_not_taken_for_that_of_other_data(argument, tmp_path):
+    folder = shutil.copytree(RUNS / "format1", tmp_path / "run")
+    content = json.loads((folder / "run.json").read_text())
+    content["records"][argument] = ["S2=-1000"]
+    (folder / "run.json").write_text(json.dumps(content))
+    run, root = pastis_jax.open_run(folder), factory.make_patches(tmp_path / "patches")
+    words = (f"`{argument}`: the run had S2=-1000", "or () for nothing")
+    refused_in_a_line(lambda: run.open_data(root), *words)
+    for given in (["S2=-100"], []):  # and then it is another thing that does not fit
+        with pytest.raises(DataError, match="the run gives"):
+            run.open_data(root, **{argument: given}, cache_dir=tmp_path / "cache")
+    refused_in_a_line(lambda: run.open_data(**{argument: ()}), f"`{argument}`: the run has that")
+
+
 def test_what_is_no_run_is_not_upgraded(tmp_path, capsys):
     assert exit_code(lambda: upgrade.main([str(tmp_path)])) == 2
     assert "result.json: cannot be read" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_run_is_inspected(tmp_path, capsys):
+def test_a_run_is_inspected(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "400")  # No line is wrapped, wherever the run lies.
     assert exit_code(lambda: inspect.main([str(RUNS / "format1")])) == 0
     printed = " ".join(capsys.readouterr().out.split())
     assert "late fusion of S2, S1A, utae" in printed

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import pathlib
+from functools import partial
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import patch_factory as factory
@@ -21,13 +24,41 @@ from pastis_jax.data.pastis_r import PASTIS_R
 from pastis_jax.metrics import Mean
 from pastis_jax.panoptic import PanopticLoss
 from pastis_jax.tasks import panoptic as panoptic_task
-from pastis_jax.types import Batch, Prediction
+from pastis_jax.training import count_parameters
+from pastis_jax.types import Batch, Prediction, Series
 
+COUNTS = [
+    ({"fusion": "single"}, 1_244_541),
+    ({"fusion": "single", "modalities": ("S1A",)}, 1_240_509),
+    ({"fusion": "early"}, 1_247_997),
+    ({"fusion": "mid"}, 2_457_213),
+    ({"fusion": "late"}, 4_406_269),
+]
 SIZES = ["--encoder-widths", "8", "8", "--decoder-widths", "8", "8", "--heads", "2"]
 SIZES += ["--model-features", "8", "--batch-size", "2", "--epochs", "2", "--warmup", "1"]
 SIZES += ["--max-instances", "24", "--shape-size", "4"]
 WEIGHTS = ["--modalities", "S2", "S1A", "--loss-weights", "0.5", "2", "1", "1"]
 EMA = ["--optimizer", "adamw", "--ema", "0.9"]
+
+
+@pytest.mark.parametrize(("arguments", "expected"), COUNTS, ids=str)
+def test_parameters(arguments, expected):
+    """Full size, by shape alone; docs/parameters.md holds the same numbers."""
+    # Full size, though nothing is read of this folder.
+    config = configure("panoptic", data=pathlib.Path("unused"), **arguments)
+    config = train.for_data(config.replaced(data=None))
+
+    def series(channels):
+        days = jnp.zeros((1, 2), int)
+        return Series(jnp.zeros((1, 2, 32, 32, channels)), days, days == 0)
+
+    inputs = {m: series(10 if m == "S2" else 3) for m in config.model.modalities}
+    model = train.make_task(config, PASTIS_R, ClassMapping.of(PASTIS_R.nomenclature)).model()
+    rngs = {name: jax.random.key(0) for name in ("params", "dropout")}
+    shapes = jax.eval_shape(partial(model.init, train=True), rngs, inputs)
+    assert count_parameters(shapes["params"]) == expected
+    page = pathlib.Path(__file__).parent.parent / "docs" / "parameters.md"
+    assert f"{expected:,}" in page.read_text()
 
 
 @pytest.fixture(scope="module")
@@ -116,6 +147,8 @@ def test_parts_of_the_loss_are_weighted(monkeypatch):
 
     assert loss(1.0, 1.0, 1.0, 1.0) == [[555.5] * 3, [1, 1, 0]]
     assert loss(2.0, 0.0, 1.0, 3.0) == [[1.0 + 50 + 1500] * 3, [1, 1, 0]]
+    prediction = Prediction(output=None, valid=jnp.array([True, False, True]))
+    assert loss(1.0, 1.0, 1.0, 1.0)[1] == [1, 0, 0]
 
 
 REFUSED = [

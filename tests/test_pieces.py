@@ -17,7 +17,6 @@ from pastis_jax.interpolation import interpolation_weights
 from pastis_jax.losses import supervised_loss
 from pastis_jax.metrics import ConfusionMatrix, Mean
 from pastis_jax.models import PixelSetEncoder, pse
-from pastis_jax.nn.conv import ConvNorm
 from pastis_jax.temporal_dropout import drop_dates, temporal_dropout
 from pastis_jax.types import Prediction, Series
 
@@ -215,20 +214,6 @@ def test_means_merge_by_their_counts():
     assert Mean.empty().compute() == 0.0
 
 
-def test_reference_initialisation_of_convolutions():
-    """The scale of a batch norm is drawn anew, that of a group norm beside a kernel is not."""
-    x, mask = jnp.zeros((1, 4, 4, 8)), jnp.ones(1, bool)
-    for norm, is_drawn in (("group", False), ("batch", True)):
-        variables = ConvNorm(64, norm=norm).init(jax.random.key(0), x, mask, False)
-        params, stats = variables["params"], variables.get("batch_stats", {})
-        drawn = nn.reference_initialisation(jax.random.key(1), params, stats)
-        scale = drawn.get("norm", drawn)["scale"]
-        assert np.std(scale) == pytest.approx(1 if is_drawn else 0, abs=0.25)
-        deviation = np.sqrt(2 / (9 * (8 + 64)))
-        assert np.std(drawn["kernel"]) == pytest.approx(deviation, rel=0.05)
-        assert np.std(drawn["bias"]) == pytest.approx(1, abs=0.25)
-
-
 def test_dropout_keeps_no_more_than_there_is_room_for():
     """What is left is part of what would be, one date of each series among it."""
     valid = jnp.arange(20) < jnp.array([[20], [13], [1], [0]])
@@ -240,23 +225,3 @@ def test_dropout_keeps_no_more_than_there_is_room_for():
     assert not np.any(bound & ~free)
     np.testing.assert_array_equal(bound.any(1), valid.any(1))
     np.testing.assert_array_equal(drop_dates(key, valid, 0.4, most=70), free)
-
-
-def test_reference_initialisation_redraws_layers_but_not_group_norms():
-    from pastis_jax.models import LTAE
-
-    series = Series(
-        values=jnp.zeros((2, 3, 128)), days=jnp.zeros((2, 3), int), valid=jnp.ones((2, 3), bool)
-    )
-    names = ("params", "dropout")
-    init = jax.jit(partial(LTAE().init, train=True))
-    variables = init({n: jax.random.key(0) for n in names}, series)
-    params = variables["params"]
-    drawn = nn.reference_initialisation(jax.random.key(1), params, variables["batch_stats"])
-    chex.assert_trees_all_equal_shapes_and_dtypes(drawn, params)
-    for norm in ("in_norm", "out_norm"):
-        chex.assert_trees_all_equal(drawn[norm], params[norm])
-    chex.assert_trees_all_equal(drawn["query"], params["query"])
-    assert np.std(drawn["in_bias"]) == pytest.approx(1, abs=0.2)
-    assert np.std(drawn["mlp"]["scale"]) == pytest.approx(1, abs=0.2)
-    assert np.std(drawn["key_kernel"]) == pytest.approx(np.sqrt(2 / (256 + 64)), rel=0.05)

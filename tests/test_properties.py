@@ -290,6 +290,28 @@ def test_auxiliary_predictions_train_only(scheme):
     chex.assert_trees_all_equal(statistics(model, drawn), statistics(plain, without))
 
 
+@pytest.mark.parametrize("scheme", ["mid", "late", "decision"])
+def test_absent_modality_is_a_masked_one(scheme):
+    """Whatever stands in it; and where no sample has it, nothing of its branch is learned."""
+    series = make_series(7)
+    lacks = np.array([False, True, False])
+    one = series["S1A"]
+    masked = one.replace(valid=one.valid & ~lacks[:, None])
+    absent = masked.replace(
+        values=np.where(lacks[:, None, None, None], np.float32(np.nan), one.values),
+        days=np.where(lacks[:, None], 0, one.days),
+    )
+    for train in (False, True):
+        same(scheme, train, {**series, "S1A": masked}, {**series, "S1A": absent})
+    gone = {**series, "S1A": one.replace(valid=np.zeros_like(one.valid))}
+    _, (of_parameters, of_values) = gradient(scheme, gone)
+    assert not np.any(np.asarray(of_values["S1A"]))
+    branch = {name: tree for name, tree in of_parameters.items() if name.endswith("_S1A")}
+    assert len(branch) == {"mid": 1, "late": 2, "decision": 3}[scheme]
+    assert not any(np.any(np.asarray(leaf)) for leaf in jax.tree.leaves(branch))
+    chex.assert_tree_all_finite((of_parameters, compiled(scheme, False)(variables(scheme), gone)))
+
+
 def test_decision_asks_only_modalities_with_dates():
     series = make_series(6)
     without_radar = {

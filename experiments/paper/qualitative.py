@@ -166,7 +166,7 @@ def clear_day(splits: PatchSplits, record: Mapping, optical: Modality) -> int:
     summer = used[np.isin(months, SUMMER)]
     candidates = summer if len(summer) else used
     blue = values[candidates, optical.channels.index(optical.shown.channels[-1])]
-    missing = optical.missing(blue)
+    missing = optical.missing(blue, (1, 2))
     blue = blue.astype(np.float32)
     if missing is not None:
         blue = np.where(missing, np.inf, blue)

@@ -139,6 +139,8 @@ def show_result(result: dict[str, Any], *, scores: Sequence[str], per_class: str
         ("time", ", ".join(f"{k} {v:.0f} s" for k, v in result["seconds"].items())),
     ):
         summary.add_row(name, text)
+    if unobserved := result.get("unobserved"):
+        summary.add_row(f"{result['samples']} not scored", f"{unobserved:,} without a valid date")
     if (memory := result["peak_memory_gb"]) is not None:
         summary.add_row("peak memory", f"{memory:.1f} GB")
     for share, removed in result.get("test_removed_optical", {}).items():

@@ -37,6 +37,12 @@ class Arguments:
     """The folder."""
     out: pathlib.Path | None = None
     """Folder for pictures of the data. Default: none are drawn."""
+    nodata: tuple[str, ...] = ()
+    """Marks of what is missing, by modality, in place of those that the dataset declares: S2=-9999
+    S1A=nan."""
+    offset: tuple[str, ...] = ()
+    """What is added to the values of a modality to have them in its unit, in place of what the
+    dataset declares: S2=-1000."""
     all: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """List all findings, not only the first 20."""
     plugin: tuple[str, ...] = ()
@@ -63,6 +69,8 @@ def run(given: Arguments) -> bool:
     if (folder / "run.json").exists() or (folder / "config.json").exists():
         drawn = "the pictures of a run are in its folder"
         refuse("out", given.out is not None, drawn, "leave it out")
+        for name in ("nodata", "offset"):
+            refuse(name, getattr(given, name), "a run declares its own", "leave it out")
         return _inspect_run(folder, given.all)
     if given.out is not None:
         try:
@@ -70,7 +78,7 @@ def run(given: Arguments) -> bool:
         except OSError as error:
             fault, remedy = f"cannot write in {given.out} ({error.strerror})", "give another folder"
             raise ArgumentError(fault, argument="out", remedy=remedy) from error
-    inspection = inspect_data(folder)
+    inspection = inspect_data(folder, nodata=given.nodata, offset=given.offset)
     screen = _screen()
     screen.print(_overview(inspection))
     screen.print(_sensors(inspection))
@@ -189,7 +197,7 @@ def _inspect_run(folder: pathlib.Path, every: bool) -> bool:
     if wrong := [name for name, x in _leaves(run.variables) if not np.isfinite(x).all()]:
         findings.append(Finding(True, f"weights are not finite: {', '.join(wrong[:5])}"))
     try:
-        run.open_data()
+        findings += [Finding(False, note) for note in run.open_data().splits.notes]
     except UserError as error:
         findings.append(Finding(False, str(error)))
     _tell(screen, findings, every)

@@ -52,7 +52,8 @@ def write_instances(root: str | os.PathLike[str], *, overwrite: bool, progress: 
       DataError: If the folder is not a sound patch folder or cannot be written, holds targets that
         are not to be replaced, or its annotations contradict each other or number no parcels.
     """
-    folder = PatchFolder(root)
+    folder = PatchFolder(root, complete=False)
+    folder.check_annotations()
     patches = folder.patches.values()
     places = [folder.file(patch, name) for patch in patches for name in _NAMES]
     if not overwrite and (existing := [place for place in places if place.exists()]):

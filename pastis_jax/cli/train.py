@@ -12,10 +12,11 @@ from pastis_jax import runs, training
 from pastis_jax.cli import config as configs
 from pastis_jax.cli import console
 from pastis_jax.cli.config import Config
-from pastis_jax.data import layout, simulate
+from pastis_jax.data import simulate
 from pastis_jax.data.class_mapping import ClassMapping
 from pastis_jax.data.dataset import Dataset
-from pastis_jax.data.pastis_r import PASTIS_R, describe
+from pastis_jax.data.declared import declare
+from pastis_jax.data.pastis_r import PASTIS_R
 from pastis_jax.data.splits import Splits
 from pastis_jax.errors import ArgumentError, UserError, refuse
 from pastis_jax.tasks import TASKS, Task, folds_of
@@ -68,10 +69,10 @@ def for_data(config: Config) -> Config:
 
 def dataset_of(config: Config) -> Dataset:
     """What the data of a configuration are, without looking at any array."""
-    if config.records.data is None:
-        return PASTIS_R
-    remedy = "give a folder in the official layout"
-    return describe(layout.resolve(config.records.data), remedy=remedy)
+    records = config.records
+    if records.data is None:
+        return declare(PASTIS_R, records.nodata, records.offset)
+    return records.declared(records.data)
 
 
 def open_folder(config: Config) -> RunFolder:
@@ -228,7 +229,7 @@ def say_splits(splits: Splits, task: Task, config: Config) -> None:
         f"(folds {dict(splits.folds)}), from {splits.root}"
     )
     for note in splits.notes:
-        console.say(f"Note: {note}")
+        console.say(console.as_flags(f"Note: {note}"))
     if config.records.split_lists is not None and not config.records.compute_statistics:
         console.say("Channel statistics are of the samples to train: NORM files are of folds.")
     if getattr(config.records, "cache", False):
@@ -260,7 +261,7 @@ def records_of(config: Config, splits: Splits) -> dict[str, Any]:
 def _components(predict: Any, parcels: Splits) -> dict[str, Any]:
     from pastis_jax.tasks import components  # imports scipy
 
-    return {"test_components": components.score(lambda batch: predict(batch)[1], parcels)}
+    return {"test_components": components.score(predict, parcels)}
 
 
 def published_start(config: Config, splits: Splits) -> runs.Start:

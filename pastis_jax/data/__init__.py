@@ -16,9 +16,9 @@ _PUBLIC = {
     "ClassMapping": "pastis_jax.data.class_mapping",
     "CropClass": "pastis_jax.data.dataset",
     "Dataset": "pastis_jax.data.dataset",
-    "Modality": "pastis_jax.data.dataset",
+    "Modality": "pastis_jax.data.modality",
     "Nomenclature": "pastis_jax.data.dataset",
-    "Picture": "pastis_jax.data.dataset",
+    "Picture": "pastis_jax.data.modality",
     "read_dataset": "pastis_jax.data.dataset_file:read",
     "write_dataset": "pastis_jax.data.dataset_file:write",
     "normalise": "pastis_jax.data.normalisation",
@@ -34,9 +34,10 @@ if TYPE_CHECKING:
     from pastis_jax.data.assignment import Assignment
     from pastis_jax.data.batches import evaluation_batches, training_batches
     from pastis_jax.data.class_mapping import ClassMapping
-    from pastis_jax.data.dataset import CropClass, Dataset, Modality, Nomenclature, Picture
+    from pastis_jax.data.dataset import CropClass, Dataset, Nomenclature
     from pastis_jax.data.dataset_file import read as read_dataset
     from pastis_jax.data.dataset_file import write as write_dataset
+    from pastis_jax.data.modality import Modality, Picture
     from pastis_jax.data.normalisation import normalise
     from pastis_jax.data.splits import BatchPlan, PatchSplits, Splits
 

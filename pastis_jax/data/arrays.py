@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import functools
+import math
 import pathlib
 import threading
 
 import numpy as np
 
-from pastis_jax.data.dataset import Modality
 from pastis_jax.data.metadata import PATCH_METADATA
+from pastis_jax.data.modality import Modality
 from pastis_jax.errors import DataError
 
 RESTORE = "copy the file again from the archive"
-_LARGEST_REFLECTANCE = np.iinfo(np.int16).max
+_DARKEST_REFLECTANCE, _LARGEST_REFLECTANCE = -2000, np.iinfo(np.int16).max
+"""Bounds of reflectance x 10000: atmospheric correction leaves -447 in PASTIS-R at the lowest."""
 _LOUDEST = 100.0
 """Largest backscatter of a scene, dB."""
 _BRIGHTEST = 10.0
 """Largest mean backscatter of a scene, linear power."""
+_WEAKER = 1.0
+"""Backscatter (dB) by which cross-polarisation cannot lie above like polarisation: in PASTIS-R, no
+parcel has it less than 3 dB below."""
+_UNLIKE, _FEW = 0.1, 0.01
+"""Least error (dB) of a channel that is no difference of two others, and share of values with it
+that is left unsaid."""
 
 # NumPy parses headers by ast.literal_eval, which up to Python 3.11.7 fails now and then when two
 # threads are in it (SystemError: AST constructor recursion depth mismatch).
@@ -87,32 +95,69 @@ def check_series_values(values: np.ndarray, modality: Modality, file: pathlib.Pa
       file: Where it lies.
 
     Raises:
-      DataError: If a value is not finite, or the values are normalised, scaled, all nodata, or more
-        than the modality's type can hold.
+      DataError: If a value is not finite, or the values are normalised, scaled, all missing, more
+        than the modality's type can hold, or channels contradict each other.
     """
     if not values.size:
         return
     wide = values.astype(np.float32) if values.dtype == np.float16 else values
-    wide = _measured(wide, modality, file)
+    missing = modality.missing(wide, range(1, wide.ndim))
+    wide = _measured(wide, missing, modality, file)
     low, high = wide.min(), wide.max()  # NaN where a value is NaN
     if not np.isfinite(low) or not np.isfinite(high):
-        remedy = "replace them by measured values, or remove the item from the metadata"
+        remedy = "replace them by measured values"
+        if np.isnan(low):
+            remedy += f", or {_declaring(modality, np.nan)}"
+        elif modality.nodata is not None:
+            remedy += f", or by {modality.nodata:g}, which marks what is missing"
         raise DataError("NaN or infinite values", where=file, remedy=remedy)
     low, high = float(low), float(high)
-    if fault := implausible(wide, low, high, modality):
-        remedy = f"give {modality.name} in its unit, {modality.unit}"
-        if modality.plausible is not None:
-            remedy = f"correct them, or `plausible` of {modality.name} in the dataset"
+    _refuse_implausible(wide, low, high, modality, file)
+    if fault := contradiction(wide, modality, missing):
+        channels = ", ".join(modality.channels)
+        remedy = f"store {channels} in this order, or correct `channels` in the dataset"
         raise DataError(fault, where=file, remedy=remedy)
     if values.dtype != modality.dtype:
         integers = np.dtype(modality.dtype).kind in "iu"
         limits = np.iinfo(modality.dtype) if integers else np.finfo(modality.dtype)
-        if low < float(limits.min) or high > float(limits.max):
+        held = not integers or values.dtype.kind != "f" or np.isfinite(values).all()
+        if not held or low < float(limits.min) or high > float(limits.max):
             fault = f"values from {low:g} to {high:g} do not fit in {modality.dtype}"
+            fault = fault if held else f"NaN or infinite values do not fit in {modality.dtype}"
             raise DataError(fault, where=file, remedy="correct them, or the dataset's dtype")
         if integers and (np.rint(values) == modality.nodata)[values != modality.nodata].any():
             fault = f"values that would be rounded to the nodata mark {modality.nodata:g}"
             raise DataError(fault, where=file, remedy="correct them, or the dataset's dtype")
+
+
+def _refuse_implausible(
+    wide: np.ndarray, low: float, high: float, modality: Modality, file: pathlib.Path
+) -> None:
+    offset = modality.offset
+    if offset:
+        wide, low, high = wide.astype(np.float64) + offset, low + offset, high + offset
+    fault = implausible(wide, low, high, modality)
+    if fault is None:
+        return
+    remedy = f"give {modality.name} in its unit, {modality.unit}"
+    if modality.plausible is not None:
+        remedy = f"correct them, or `plausible` of {modality.name} in the dataset"
+    elif "reflectance" in modality.unit and " are outside " in fault:
+        dark = low < _DARKEST_REFLECTANCE / (10000 if modality.unit == "reflectance" else 1)
+        mark = (low if dark else high) - offset
+        if dark and wide.dtype == np.int16:
+            remedy = f"{remedy} ({mark:g} is what 16 bits with a sign make of {mark + 65536:g})"
+        remedy = f"{_declaring(modality, mark)}, or {remedy}"
+    raise DataError(fault, where=file, remedy=remedy)
+
+
+def _declaring(modality: Modality, mark: float) -> str:
+    """What to do where a value marks what is missing, but is not declared."""
+    text = f"{int(mark)}" if float(mark).is_integer() and abs(mark) < 1e15 else f"{mark:.9g}"
+    remedy = f"declare the mark of what is missing by `nodata` {modality.name}={text}"
+    if modality.nodata is not None:
+        remedy = f"write {modality.nodata:g}, which marks what is missing, or {remedy}"
+    return remedy
 
 
 def implausible(values: np.ndarray, low: float, high: float, modality: Modality) -> str | None:
@@ -132,21 +177,66 @@ def implausible(values: np.ndarray, low: float, high: float, modality: Modality)
     return f"values from {low:g} to {high:g} are outside {least:g} to {most:g}"
 
 
-def _measured(values: np.ndarray, modality: Modality, file: pathlib.Path) -> np.ndarray:
-    """What is not marked as missing: all of it as it is where nothing is.
+def contradiction(
+    values: np.ndarray, modality: Modality, missing: np.ndarray | None = None
+) -> str | None:
+    """Tells which channels cannot be what they are called; None if all may be.
+
+    Args:
+      values: Shape (t, c, ...).
+      modality: Their modality.
+      missing: Which of them are missing.
+    """
+
+    def seen(*channels: int) -> list[np.ndarray]:
+        chosen = [values[:, channel].astype(np.float32) for channel in channels]
+        if missing is None or not missing.any():
+            return chosen
+        there = ~missing[:, list(channels)].any(1)
+        return [channel[there] for channel in chosen]
+
+    names = modality.channels
+    for difference, one, other in modality.differences:
+        third, first, second = seen(difference, one, other)
+        # Each of the three was rounded to the type on disk.
+        largest = max(float(np.abs(x).max(initial=1)) for x in (third, first, second))
+        floats = np.dtype(modality.dtype).kind == "f"
+        rounding = float(np.spacing(np.array(largest, modality.dtype))) if floats else 1.0
+        off = np.abs(third - (first - second)) > _UNLIKE + 1.5 * rounding
+        if off.size and off.mean() > _FEW:
+            fault = f"{names[difference]} differs from {names[one]} minus {names[other]}"
+            if (np.abs(third + first - second) <= _UNLIKE + 1.5 * rounding).mean() > 1 - _FEW:
+                return f"{fault}, but is {names[other]} minus {names[one]}"
+            return f"{fault} in {off.mean():.0%} of the values"
+    for like, crossed in modality.polarisations:
+        means = [channel.mean(dtype=np.float64) for channel in seen(like, crossed) if channel.size]
+        decibels = means if modality.unit == "dB" else 10 * np.log10(np.maximum(means, 1e-12))
+        if len(means) and decibels[0] < decibels[1] - _WEAKER:
+            return (
+                f"mean {names[like]} of {means[0]:.4g} is below mean {names[crossed]} of "
+                f"{means[1]:.4g}, which is the weaker one"
+            )
+    return None
+
+
+def _measured(
+    values: np.ndarray, missing: np.ndarray | None, modality: Modality, file: pathlib.Path
+) -> np.ndarray:
+    """What is not missing: all of it as it is where nothing is.
 
     Raises:
       DataError: If a channel has no value.
     """
-    missing = modality.missing(values)
     if missing is None or not missing.any():
         return values
     dead = missing.all((0, *range(2, values.ndim)))
+    fault, nodata = "is missing: a mark, or an acquisition of 0 alone", modality.nodata
+    if nodata is not None and (math.isnan(nodata) or (values[missing] == nodata).all()):
+        fault = f"is the nodata mark {nodata:g}"
     if dead.all():
-        fault = f"every value is the nodata mark {modality.nodata:g}"
+        fault = f"every value {fault}"
     elif dead.any():
-        channels = ", ".join(np.array(modality.channels)[dead])
-        fault = f"every value of {channels} is the nodata mark {modality.nodata:g}"
+        fault = f"every value of {', '.join(np.array(modality.channels)[dead])} {fault}"
     else:
         # Masked arrays are slow, and means by channel need the axes.
         fill = values.mean(where=~missing, dtype=np.float64)
@@ -170,7 +260,7 @@ def as_stored(values: np.ndarray, modality: Modality) -> np.ndarray:
 
 
 def _reflectance(values, low, high, modality, *, scale=1.0) -> str | None:
-    least, most = -10000 / scale, _LARGEST_REFLECTANCE / scale
+    least, most = _DARKEST_REFLECTANCE / scale, _LARGEST_REFLECTANCE / scale
     if low < least or high > most:
         return f"values from {low:g} to {high:g} are outside {least:g} to {most:g}"
     if high < 256 / scale:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import dataclasses
 import hashlib
+import itertools
 import os
 import pathlib
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from pastis_jax.errors import DataError
 
@@ -47,16 +49,41 @@ class Fingerprint:
         """Returns the same with more parts."""
         return dataclasses.replace(self, parts={**self.parts, **parts})
 
-    def of_modalities(self, modalities: Collection[str]) -> Fingerprint:
-        """Returns the same without the arrays of other modalities."""
-        used = {f"DATA_{name}/{name}_*" for name in modalities}
-        parts = {k: v for k, v in self.parts.items() if not k.startswith("DATA_") or k in used}
-        return dataclasses.replace(self, parts=parts)
-
     def differing(self, other: Mapping[str, str]) -> list[str]:
         """Names the parts in which `other`, the parts of another one, differs."""
         names = sorted(self.parts.keys() | other.keys())
         return [name for name in names if self.parts.get(name) != other.get(name)]
+
+
+def known_as(
+    identity: Fingerprint,
+    root: pathlib.Path,
+    others: Iterable[str],
+    prepared: Callable[[Fingerprint], bool],
+) -> Fingerprint:
+    """Returns the fingerprint under which modalities of a folder were prepared.
+
+    Args:
+      identity: Of the folder with these modalities alone; the result if nothing was prepared.
+      root: The folder.
+      others: Further modalities of the folder: what was prepared with some of them serves as well.
+        They are only looked at for that, and one that cannot be read was not prepared.
+      prepared: Whether something was prepared under a fingerprint.
+    """
+    return next(filter(prepared, _with_others(identity, root, others)), identity)
+
+
+def _with_others(
+    identity: Fingerprint, root: pathlib.Path, others: Iterable[str]
+) -> Iterator[Fingerprint]:
+    yield identity
+    parts = {}
+    for name in others:
+        with contextlib.suppress(DataError):
+            parts[name] = fingerprint(root, folders=[(f"DATA_{name}", name)]).parts
+    for number in range(1, len(parts) + 1):
+        for chosen in itertools.combinations(parts.values(), number):
+            yield identity.adding(dict(collections.ChainMap(*chosen)))
 
 
 def fingerprint(

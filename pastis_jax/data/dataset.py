@@ -12,147 +12,17 @@ import datetime
 import functools
 import math
 import re
-from collections.abc import Iterable
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 
-Unit = Literal["reflectance x 10000", "reflectance", "dB", "linear power", "index", "none"]
-UNITS: tuple[str, ...] = get_args(Unit)
-OPTICAL: tuple[Unit, ...] = ("reflectance x 10000", "reflectance", "index")
-"""Units of what clouds hide."""
-_FRACTIONS: tuple[Unit, ...] = ("reflectance", "linear power", "index")
-"""Units of values below 1, of which integers would keep nothing."""
+from pastis_jax.data.modality import Modality, refuse, refuse_twice
 
 Code = int | str
 Fold = int | str
 SPLITS = ("train", "val", "test")
 
-_MODALITY = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 _FOLD = re.compile(r"[A-Za-z0-9_]+")
-_RESERVED = {
-    *("TARGET", "ParcelIDs", "INSTANCES", "ZONES", "HEATMAP"),
-    *("semantic", "parcels", "fine", "parcel_ids", "instances", "zones", "heatmap"),
-    *("label", "parcel", "patch", "fold", "number", "geometric_features", "shared"),
-}
-"""Names of files and fields that stand beside the modalities."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Picture:
-    """How a modality is shown as red, green and blue.
-
-    Attributes:
-      channels: Names of the three channels, or of one to be shown in grey.
-      ranges: Lowest and highest value of each, in the stored unit, that become 0 and 1; None
-        stretches from the 2nd to the 98th percentile of all of them together.
-    """
-
-    channels: tuple[str, ...]
-    ranges: tuple[tuple[float, float], ...] | None = None
-
-
-@dataclasses.dataclass(frozen=True)
-class Modality:
-    """One sensor, or one orbit of it.
-
-    Attributes:
-      name: Suffix of its folder, as in ``DATA_S2``.
-      channels: Names of the channels, in file order.
-      dtype: Name of the NumPy type on disk, of integers or floats; what is mostly below 1,
-        ``reflectance`` say, needs floats.
-      unit: What a stored value means; checks of plausibility follow it.
-      nodata: Value that marks a missing observation, NaN among them; None for none.
-      plausible: Lowest and highest value that can have been measured, in place of what the unit
-        tells; None for that.
-      drop_rate: Share of the dates that temporal dropout takes away, 0 to 1.
-      picture: How it is shown; None shows its first three channels, or its first.
-
-    Raises:
-      ValueError: Naming the field.
-    """
-
-    name: str
-    channels: tuple[str, ...]
-    dtype: str
-    unit: Unit
-    nodata: float | None = None
-    plausible: tuple[float, float] | None = None
-    drop_rate: float = 0.0
-    picture: Picture | None = None
-
-    def __post_init__(self):
-        refuse("name", not _MODALITY.fullmatch(self.name), f"{self.name!r} is no plain word")
-        refuse("name", self.name in _RESERVED, f"{self.name} has another meaning")
-        refuse("channels", not self.channels, "there is none")
-        refuse_twice("channels", "name", self.channels)
-        try:
-            kind = np.dtype(self.dtype).kind
-        except (TypeError, ValueError, SyntaxError):
-            kind = ""
-        refuse("dtype", kind not in ("i", "u", "f"), f"{self.dtype!r} is no NumPy type of numbers")
-        refuse("unit", self.unit not in UNITS, f"{self.unit!r} is none of {', '.join(UNITS)}")
-        refuse(
-            "dtype",
-            kind != "f" and self.unit in _FRACTIONS,
-            f"{self.dtype} keeps nothing of {self.unit}, which needs floats",
-        )
-        refuse(
-            "nodata",
-            self.nodata is not None and not _holds(self.dtype, self.nodata),
-            f"{self.dtype} cannot hold {self.nodata}",
-        )
-        if self.plausible is not None:
-            low, high = self.plausible
-            refuse("plausible", not low < high, f"{low:g} is not below {high:g}")
-        refuse("drop_rate", not 0 <= self.drop_rate < 1, "must be at least 0 and below 1")
-        if self.picture is not None:
-            shown, ranges = self.picture.channels, self.picture.ranges
-            refuse("picture.channels", len(shown) not in (1, 3), "name one or three")
-            unknown = [name for name in shown if name not in self.channels]
-            refuse("picture.channels", unknown, f"there is no {', '.join(unknown)}")
-            refuse(
-                "picture.ranges",
-                ranges is not None and len(ranges) != len(shown),
-                "give one for each of its channels",
-            )
-            refuse(
-                "picture.ranges",
-                any(not low < high for low, high in ranges or ()),
-                "the lowest value comes first",
-            )
-
-    def __eq__(self, other: object) -> bool:
-        # NaN as nodata is like itself.
-        return isinstance(other, Modality) and self._fields() == other._fields()
-
-    def __hash__(self) -> int:
-        return hash(self._fields())
-
-    def _fields(self) -> tuple[Any, ...]:
-        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        return tuple((fields | {"nodata": str(self.nodata)}).values())
-
-    @property
-    def optical(self) -> bool:
-        """Whether clouds hide what it observes."""
-        return self.unit in OPTICAL
-
-    @property
-    def shown(self) -> Picture:
-        """How it is shown, by default too."""
-        number = 3 if len(self.channels) >= 3 else 1
-        return self.picture or Picture(self.channels[:number])
-
-    def missing(self, values: np.ndarray) -> np.ndarray | None:
-        """Which of `values`, in the stored unit, mark a missing observation; None without a mark.
-
-        Args:
-          values: Of any shape and numeric type.
-        """
-        if self.nodata is None:
-            return None
-        return np.isnan(values) if math.isnan(self.nodata) else values == self.nodata
 
 
 @dataclasses.dataclass(frozen=True)
@@ -375,26 +245,3 @@ class Dataset:
     def runs(self) -> int:
         """Number of runs that cross-validation has; 1 where the splits are fixed."""
         return len(self.folds) if self.splits is None else 1
-
-
-def refuse(field: str, wrong: Any, fault: str) -> None:
-    """Raises a ValueError that names the field, if it is wrong."""
-    if wrong:
-        raise ValueError(f"{field}: {fault}")
-
-
-def refuse_twice(field: str, noun: str, values: Iterable[Any]) -> None:
-    values = list(values)
-    for i, value in enumerate(values):
-        refuse(field, value in values[:i], f"the {noun} {value!r} stands twice")
-
-
-def _holds(dtype: str, value: float) -> bool:
-    if np.dtype(dtype).kind == "f":
-        with np.errstate(over="ignore"):
-            held = float(np.array(value, np.float64).astype(dtype))
-        # Wider types are compared as float32 at least, which rounds both alike.
-        near = held == value or np.dtype(dtype).itemsize > 2
-        return math.isnan(value) or (math.isfinite(held) and near)
-    limits = np.iinfo(dtype)
-    return math.isfinite(value) and value == int(value) and limits.min <= value <= limits.max

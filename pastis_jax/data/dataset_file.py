@@ -12,17 +12,9 @@ import re
 import sys
 from typing import Any
 
-from pastis_jax.data.dataset import (
-    SPLITS,
-    CropClass,
-    Dataset,
-    Fold,
-    Modality,
-    Nomenclature,
-    Picture,
-    refuse,
-)
+from pastis_jax.data.dataset import SPLITS, CropClass, Dataset, Fold, Nomenclature
 from pastis_jax.data.layout import unique
+from pastis_jax.data.modality import Modality, Picture, refuse
 from pastis_jax.errors import DataError
 
 FILE = "dataset.json"
@@ -213,6 +205,7 @@ def _modality(fields: _Fields, number: int) -> Modality:
         plausible=None if plausible is None else _pair(plausible, "plausible"),
         drop_rate=float(fields.take("drop_rate", int | float, 0.0)),
         picture=picture,
+        offset=float(fields.take("offset", int | float, 0.0)),
     )
 
 
@@ -262,8 +255,9 @@ def _date(text: str) -> datetime.date:
 def _plain(modality: Modality) -> dict[str, Any]:
     """A modality for JSON, what has its default left out."""
     content = {n: v for n, v in dataclasses.asdict(modality).items() if v is not None}
-    if not content["drop_rate"]:
-        del content["drop_rate"]
+    for name in ("drop_rate", "offset"):
+        if not content[name]:
+            del content[name]
     if isinstance(nodata := content.get("nodata"), float) and math.isnan(nodata):
         content["nodata"] = "nan"
     if (picture := content.get("picture")) and picture["ranges"] is None:

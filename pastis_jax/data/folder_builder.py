@@ -22,7 +22,10 @@ from array_record.python.array_record_module import ArrayRecordWriter
 from tensorflow_datasets.core.writer import ExampleWriter
 
 from pastis_jax.data.assignment import Assignment
-from pastis_jax.data.dataset import Dataset, Fold, Modality
+from pastis_jax.data.dataset import Dataset, Fold
+from pastis_jax.data.gaps import GapFinder
+from pastis_jax.data.layout import ImplausibleError
+from pastis_jax.data.modality import Modality
 
 
 class FolderBuilder(tfds.core.ShardBasedBuilder):
@@ -35,6 +38,8 @@ class FolderBuilder(tfds.core.ShardBasedBuilder):
       dataset: What the folder holds.
       modalities: Names of the modalities to write; by default all of the dataset.
       assignment: Lists of samples that take the place of the folds.
+      skip_implausible: Whether to leave out samples with values that no sensor measures, in place
+        of refusing them.
       progress: Whether to draw a progress bar over the items.
       **kwargs: `data_dir` and the other arguments of any TFDS builder.
     """
@@ -47,12 +52,15 @@ class FolderBuilder(tfds.core.ShardBasedBuilder):
         dataset: Dataset,
         modalities: Sequence[str] | None = None,
         assignment: Assignment | None = None,
+        skip_implausible: bool = False,
         progress: bool = True,
         **kwargs: Any,
     ):
+        self._described = dataset
         self._dataset = dataset if assignment is None else assignment.dataset(dataset)
         self._modalities = tuple(m for m in dataset.names if modalities is None or m in modalities)
         self._assignment, self._progress = assignment, progress
+        self._skip_implausible, self._gaps = skip_implausible, GapFinder(self._dataset)
         super().__init__(file_format="array_record", **kwargs)
 
     @abc.abstractmethod
@@ -62,6 +70,16 @@ class FolderBuilder(tfds.core.ShardBasedBuilder):
     @abc.abstractmethod
     def _open(self, root: os.PathLike[str]) -> int:
         """Opens the official folder; returns the number of items."""
+
+    def _read(self, item: Any, read: Callable[[Any], Any]) -> Any:
+        """What `read` gives for a sample; None for one that is left out."""
+        try:
+            return read(item)
+        except ImplausibleError as error:
+            if not self._skip_implausible:
+                raise
+            self._gaps.skip(item.id, error)
+            return None
 
     @abc.abstractmethod
     def _metadata(self) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import collections
 import dataclasses
 import os
 import pathlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -14,10 +14,13 @@ import numpy as np
 import tqdm
 
 from pastis_jax.data import layout
-from pastis_jax.data.dataset import Dataset, Fold, Modality
+from pastis_jax.data.dataset import Dataset, Fold
+from pastis_jax.data.declared import declare
+from pastis_jax.data.gaps import any_observed, named
 from pastis_jax.data.metadata import PARCEL_METADATA, Patch
+from pastis_jax.data.modality import Modality
 from pastis_jax.data.normalisation import SEASON
-from pastis_jax.data.pastis_r import describe
+from pastis_jax.data.pastis_r import check_labels, describe
 from pastis_jax.data.patches.agreement import (
     Contradiction,
     ParcelFolds,
@@ -26,7 +29,8 @@ from pastis_jax.data.patches.agreement import (
 )
 from pastis_jax.data.patches.folder import PatchFolder
 from pastis_jax.data.pixel_sets.folder import PixelSetFolder
-from pastis_jax.data.statistics import fold_statistics_from_norm
+from pastis_jax.data.statistics import COMPUTE, fold_statistics_from_norm
+from pastis_jax.data.survey import Survey, Surveyed, from_json
 from pastis_jax.errors import DataError
 
 BRIGHT = 0.2
@@ -111,11 +115,19 @@ PARCELS, PATCHES = 3, 4
 """Parcels of each class, and patches, that are kept to be shown."""
 
 
-def inspect_data(root: str | os.PathLike[str], *, progress: bool = True) -> Inspection:
+def inspect_data(
+    root: str | os.PathLike[str],
+    *,
+    nodata: Sequence[str] = (),
+    offset: Sequence[str] = (),
+    progress: bool = True,
+) -> Inspection:
     """Reads a folder of pixel sets or patches completely.
 
     Args:
       root: The folder.
+      nodata: Marks of what is missing in place of those that it declares, "S2=-9999" say.
+      offset: The same of what is added to its values, "S2=-1000" say.
       progress: Whether to draw a progress bar.
 
     Raises:
@@ -123,11 +135,14 @@ def inspect_data(root: str | os.PathLike[str], *, progress: bool = True) -> Insp
     """
     root = layout.resolve(root)
     remedy = "give a folder of pixel sets or patches, or a run"
-    dataset = describe(root, remedy=remedy)
+    dataset = declare(describe(root, remedy=remedy), nodata, offset)
+    present = layout.present_modalities(root, dataset)
+    # None has its own message.
+    held = [name for name in present if layout.list_names(root / f"DATA_{name}")] or None
     if (root / PARCEL_METADATA).exists():
-        folder = PixelSetFolder(root, complete=False)
+        folder = PixelSetFolder(root, held, dataset=dataset, complete=False)
         return _inspect(folder, dataset, "pixel sets", folder.parcels, _read_parcel, progress)
-    folder = PatchFolder(root, complete=False)
+    folder = PatchFolder(root, held, dataset=dataset, complete=False)
     return _inspect(
         folder, dataset, "patches", list(folder.patches.values()), _read_patch, progress
     )
@@ -157,6 +172,9 @@ def _inspect(
     sensed = {name: Sensed() for name in folder.modalities}
     totals = {name: np.zeros(4) for name in folder.modalities}  # bright, dates, missing, values
     findings, parcels, patches = [], collections.defaultdict(list), []
+    survey = Survey([dataset[name] for name in folder.modalities], dataset.folds)
+    lacking = {name: [] for name in folder.modalities}
+    unobserved = []
 
     agreement = _Agreement(folder)
 
@@ -182,7 +200,12 @@ def _inspect(
                 totals[name] += _seen(values, dataset[name])
                 sensed[name].dates.append(len(days))
                 sensed[name].months.update(f"{dataset.date(day):%Y-%m}" for day in days)
+                if not len(days):
+                    lacking[name].append(item.id)
+            survey.add(item.fold, getattr(item, "patch", item.id), survey.measure(series))
             findings += _odd_days(item, series)
+            if not any(any_observed(values, dataset[m]) for m, (values, _) in series.items()):
+                unobserved.append(item.id)
             if labels.ndim and len(patches) < PATCHES:
                 patches.append((f"patch {item.id}", series, labels))
             elif not labels.ndim and len(parcels[int(labels)]) < PARCELS:
@@ -191,8 +214,17 @@ def _inspect(
         if _tells_clouds(dataset[name]):
             sensed[name].bright = bright / max(dates, 1)
         sensed[name].missing = missing / max(values, 1)
+    for name, ids in lacking.items():
+        if ids:
+            text = f"{len(ids)} of {len(items)} {kind} have no {name}, which single and early "
+            findings.append(Finding(False, f"{text}fusion of it need: {named(ids)}"))
+    if unobserved:
+        text = f"{len(unobserved)} of {len(items)} {kind} have no date at which every channel was "
+        findings.append(Finding(False, f"{text}observed: {named(unobserved)}"))
     findings += agreement.findings()
     findings += _absent(folder, dataset, kind, samples, counts)
+    findings += _odd_values(folder, dataset, kind, from_json(survey.to_json(), dataset))
+    findings += _odd_labels(folder, dataset, counts)
     findings.sort(key=lambda finding: not finding.damage)
     return Inspection(
         kind, folder.root, dataset, samples, counts, sensed, tuple(findings), parcels, patches
@@ -232,12 +264,12 @@ def _tells_clouds(modality: Modality) -> bool:
 
 def _seen(values: np.ndarray, modality: Modality) -> np.ndarray:
     """Numbers of bright acquisitions, acquisitions, missing values and values."""
-    missing = modality.missing(values)
+    missing = modality.missing(values, range(1, values.ndim))
     gone = 0 if missing is None else int(missing.sum())
     bright = 0
     if _tells_clouds(modality) and values.size:
         channel = modality.channels.index(modality.shown.channels[_BLUEST])
-        level = np.median(values[:, channel].reshape(len(values), -1), axis=1)
+        level = modality.offset + np.median(values[:, channel].reshape(len(values), -1), axis=1)
         scale = 10000 if modality.unit == "reflectance x 10000" else 1
         bright = int((level > BRIGHT * scale).sum())
     return np.array([bright, len(values), gone, values.size])
@@ -251,6 +283,33 @@ def _odd_days(item: Any, series: Mapping[str, tuple[np.ndarray, np.ndarray]]) ->
             yield Finding(False, f"{text}{last} days of the start of the season")
 
 
+def _odd_values(
+    folder: Any, dataset: Dataset, kind: str, measured: Mapping[str, Surveyed]
+) -> Iterator[Finding]:
+    """What is odd about the values of modalities, and their statistics, which cannot be theirs."""
+    pattern = "NORM_PARCEL_{}_set.json" if kind == "pixel sets" else "NORM_{}_patch.json"
+    for name, surveyed in measured.items():
+        statistics, file = None, folder.root / pattern.format(name)
+        try:
+            statistics = fold_statistics_from_norm(file, dataset[name], dataset.folds)
+            surveyed.check(statistics, where=file, whose="Fold_{}", remedy=COMPUTE)
+        except DataError as error:
+            yield Finding(False, str(error))
+            statistics = None
+        for note in surveyed.notes(statistics):
+            yield Finding(False, note)
+
+
+def _odd_labels(
+    folder: Any, dataset: Dataset, counts: Mapping[Fold, Mapping[int, int]]
+) -> Iterator[Finding]:
+    """Labels that seem to be of another list of classes."""
+    try:
+        check_labels(folder.root, dataset, {n for labels in counts.values() for n in labels})
+    except DataError as error:
+        yield Finding(True, str(error))
+
+
 def _absent(
     folder: Any,
     dataset: Dataset,
@@ -258,18 +317,12 @@ def _absent(
     samples: Mapping[Fold, int],
     counts: Mapping[Fold, Mapping[int, int]],
 ) -> Iterator[Finding]:
-    """What is not there: modalities, folds, classes, statistics."""
-    pattern = "NORM_PARCEL_{}_set.json" if kind == "pixel sets" else "NORM_{}_patch.json"
+    """What is not there: modalities, folds, classes."""
     for name in dataset.names:
         if name not in folder.modalities:
-            yield Finding(False, f"there is no DATA_{name}: name the other modalities to train")
-            continue
-        try:
-            fold_statistics_from_norm(
-                folder.root / pattern.format(name), dataset[name], dataset.folds
-            )
-        except DataError as error:
-            yield Finding(False, str(error))
+            empty = (folder.root / f"DATA_{name}").is_dir()
+            text = f"DATA_{name} holds nothing" if empty else f"there is no DATA_{name}"
+            yield Finding(False, f"{text}: name the other modalities to train")
     for fold in dataset.folds:
         if not samples.get(fold):
             yield Finding(False, f"fold {fold} has no sample: runs that need it are refused")

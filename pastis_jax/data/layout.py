@@ -5,13 +5,20 @@ from __future__ import annotations
 import json
 import os
 import pathlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
+import numpy as np
+
+from pastis_jax.data import arrays
 from pastis_jax.data.arrays import RESTORE
-from pastis_jax.data.dataset import Dataset
+from pastis_jax.data.dataset import Dataset, Modality
 from pastis_jax.data.metadata import PATCH_METADATA, Identifier
 from pastis_jax.errors import ArgumentError, DataError
+
+
+class ImplausibleError(DataError):
+    """Values that no sensor measures, in a file that is sound otherwise."""
 
 
 def resolve(path: str | os.PathLike[str]) -> pathlib.Path:
@@ -87,11 +94,77 @@ def check_files(
       DataError: Naming the first missing file.
     """
     # One listing: asking for each file takes minutes on a network disk.
-    names = list_names(folder)
-    absent = [name for i in ids if (name := f"{prefix}_{i}.npy") not in names]
-    if absent:
+    _check_names(folder, list_names(folder), [f"{prefix}_{i}.npy" for i in ids], remedy)
+
+
+def _check_names(
+    folder: pathlib.Path, names: Collection[str], wanted: Sequence[str], remedy: str
+) -> None:
+    if absent := [name for name in wanted if name not in names]:
         fault = "file not found" + (f" ({len(absent)} are missing)" if len(absent) > 1 else "")
         raise DataError(fault, where=folder / absent[0], remedy=remedy)
+
+
+def check_series(
+    root: pathlib.Path,
+    modality: str,
+    dated: Iterable[Identifier],
+    undated: Iterable[Identifier],
+    *,
+    remedy: str,
+) -> None:
+    """Refuses the files of a modality that do not go with the dates in the metadata.
+
+    A sample may lack a modality, but then it has neither dates nor a file. Dates without a file are
+    what an interrupted copy leaves.
+
+    Args:
+      root: The folder.
+      modality: The modality.
+      dated: Samples that must have a file.
+      undated: Samples of which the metadata list no dates.
+      remedy: What to do where a file is missing.
+
+    Raises:
+      DataError: Naming the first file that is missing or has no dates; the folder of the modality,
+        if it holds none at all.
+    """
+    folder = root / f"DATA_{modality}"
+    wanted, others = ([f"{modality}_{i}.npy" for i in ids] for ids in (dated, undated))
+    names = list_names(folder)
+    if wanted + others and not names.intersection(wanted + others):
+        fault = f"no series of {modality}: none of the {len(wanted + others)} samples has one"
+        remedy = f"add them, or leave {modality} out of `modalities`"
+        raise DataError(fault, where=folder, remedy=remedy)
+    if unlisted := [name for name in others if name in names]:
+        raise without_dates(folder / unlisted[0], modality, len(unlisted))
+    _check_names(folder, names, wanted, remedy)
+
+
+def without_dates(file: pathlib.Path, modality: str, count: int = 1) -> DataError:
+    """What is wrong with a series of which the metadata list no dates."""
+    fault = f"a series, but its patch has no dates-{modality} in {PATCH_METADATA}"
+    fault += f" ({count} are so)" if count > 1 else ""
+    return DataError(fault, where=file, remedy="use arrays and metadata of one release")
+
+
+def check_values(values: np.ndarray, modality: Modality, file: pathlib.Path) -> None:
+    """Refuses values that cannot have been measured, as `arrays.check_series_values` tells.
+
+    Raises:
+      ImplausibleError: In place of a DataError.
+    """
+    try:
+        arrays.check_series_values(values, modality, file)
+    except DataError as error:
+        remedy = f"{error.remedy}, or add `skip_implausible` to leave such samples out"
+        raise ImplausibleError(error.fault, where=error.where, remedy=remedy) from error
+
+
+def empty_series(modality: Modality, space: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Values (0, c, ...) and days (0,) of a modality that a sample lacks."""
+    values = np.zeros((0, len(modality.channels), *space), modality.dtype)
+    return values, np.zeros(0, np.int32)
 
 
 def list_names(folder: pathlib.Path) -> frozenset[str]:

@@ -44,7 +44,7 @@ class Patch:
       fold: One of the dataset's folds.
       tile: Name of the tile it was cut from, or "" where the file gives none.
       days: Acquisition days (t,) int32 since the start of the season of each modality, in file
-        order.
+        order; none, (0,), of a modality that it lacks.
     """
 
     id: Identifier
@@ -78,17 +78,19 @@ def read_patches(
 ) -> dict[Identifier, Patch]:
     """Reads `metadata.geojson`.
 
+    A patch without dates of a modality (no such property, null or an empty mapping) lacks it.
+
     Args:
       file: The metadata file.
       dataset: What its folds and its calendar are.
-      modalities: Modalities whose dates are wanted.
+      modalities: Modalities whose dates are wanted; those of others are not looked at.
 
     Returns:
       The patches by identifier, in file order.
 
     Raises:
-      DataError: If the file cannot be parsed, repeats a patch, lacks a wanted property, has a fold
-        that is not the dataset's or a date that is not a calendar day.
+      DataError: If the file cannot be parsed, repeats a patch, lacks its identifier or fold, has a
+        fold that is not the dataset's or a date that is not a calendar day.
     """
     modalities = tuple(modalities)
     try:
@@ -108,7 +110,7 @@ def read_patches(
                 id=identifier,
                 fold=_fold(entry["Fold"], dataset, f"patch {identifier}", file),
                 tile=str(entry.get("TILE") or ""),
-                days={m: parse_days(entry[f"dates-{m}"], start) for m in modalities},
+                days={m: parse_days(entry.get(f"dates-{m}"), start) for m in modalities},
             )
         except KeyError as error:
             fault = f"patch {_name(entry)} has no property {error}"
@@ -158,23 +160,27 @@ def parse_identifier(value: Any) -> Identifier:
 _PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 
 
-def parse_days(dates: Mapping[str, int] | str, start: int) -> np.ndarray:
+def parse_days(dates: Mapping[str, int] | str | None, start: int) -> np.ndarray:
     """Converts dates to day numbers.
 
     Args:
-      dates: `{"0": 20180924, ...}`, date number to YYYYMMDD, or a string that holds such a dict.
+      dates: `{"0": 20180924, ...}`, date number to YYYYMMDD, or a string that holds such a dict;
+        None, NaN (a null of tables that went through floats) or empty for none.
       start: Ordinal of day 0.
 
     Returns:
       Days by rising date number, (t,) int32.
 
     Raises:
-      ValueError: If there is no date or one is not a calendar day.
+      ValueError: If these are no dates, or one is not a calendar day.
     """
     if isinstance(dates, str):
-        dates = ast.literal_eval(dates)  # also reads JSON: keys and values are plain literals
-    if not isinstance(dates, Mapping) or not dates:
-        raise ValueError("dates must be a non-empty dict")
+        # Also reads JSON: keys and values are plain literals.
+        dates = ast.literal_eval(dates) if dates.strip() not in ("", "null") else None
+    if dates is None or (isinstance(dates, float) and math.isnan(dates)):
+        dates = {}
+    if not isinstance(dates, Mapping):
+        raise ValueError("dates must be a dict")
     return np.array([_ordinal(dates[key]) - start for key in sorted(dates, key=int)], np.int32)
 
 

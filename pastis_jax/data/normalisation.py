@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 
-from pastis_jax.data.arrays import implausible
-from pastis_jax.data.dataset import Modality
+from pastis_jax.data.arrays import contradiction, implausible
+from pastis_jax.data.modality import Modality
 from pastis_jax.types import Series
-
-Statistics = Mapping[str, tuple[np.ndarray, np.ndarray]]
-"""Mean and standard deviation per channel, (c,) float32 each in the stored unit, by modality."""
 
 SEASON = -60, 730
 """Days from the start of the season that acquisitions are expected in."""
@@ -45,7 +40,7 @@ def normalise(
     """Returns what a model takes, of a series as it was observed; as the encodings do.
 
     Args:
-      series: Values ``b t s c`` or ``b t h w c`` in the stored unit; features of outlines as the
+      series: Values ``b t s c`` or ``b t h w c`` as they are stored; features of outlines as the
         table of parcels has them.
       modality: What observed it.
       moments: Mean and standard deviation of each channel.
@@ -53,11 +48,12 @@ def normalise(
 
     Raises:
       ValueError: If at a valid date a value is neither finite nor marked as missing, all values
-        together cannot be in the modality's unit, or the day is outside `season`.
+        together cannot be in the modality's unit, channels contradict each other, or the day is
+        outside `season`.
     """
     values, valid = np.asarray(series.values, np.float32), np.array(series.valid)
     b, t, *space, c = values.shape
-    missing = modality.missing(values)
+    missing = modality.missing(values, range(2, values.ndim))
     if missing is not None and missing.any():
         flat, gone = (x.reshape(b * t, -1, c).swapaxes(1, 2) for x in (values, missing))
         if series.pixels is not None:
@@ -69,6 +65,7 @@ def normalise(
     if series.pixels is not None:
         where = where & np.asarray(series.pixels)[:, None, :, None]
     mean, std = moments
+    values = values + np.float32(modality.offset) if modality.offset else values
     counted = np.broadcast_to(where[..., 0], values.shape[:-1])
     seen = values.reshape(-1, c) if counted.all() else values[counted]
     if not np.isfinite(seen).all():
@@ -89,9 +86,11 @@ def _other_unit(values: np.ndarray, modality: Modality, mean: np.ndarray) -> str
 
     A few pixels may be darker than any whole parcel: reflectance is judged by that of training.
     """
+    # What the model was trained on may itself have been out of the ordinary.
+    if not contradiction(mean[None], modality) and (fault := contradiction(values, modality)):
+        return fault
     low, high, trained = float(values.min()), float(values.max()), float(mean.max())
     if modality.plausible is not None or "reflectance" not in modality.unit:
-        # What the model was trained on may itself have been out of the ordinary.
         odd = implausible(mean[None], float(mean.min()), trained, modality)
         return None if odd else implausible(values, low, high, modality)
     if high < trained / 100:

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import datetime
 import pathlib
+from collections.abc import Collection, Mapping
 
-from pastis_jax.data.dataset import (
-    CropClass,
-    Dataset,
-    Modality,
-    Nomenclature,
-    Picture,
-)
+from pastis_jax.data.dataset import CropClass, Dataset, Nomenclature
 from pastis_jax.data.dataset_file import FILE, read
+from pastis_jax.data.metadata import Identifier, Patch
+from pastis_jax.data.modality import Modality, Picture
 from pastis_jax.errors import DataError
 
 _CLASSES = (
@@ -77,6 +74,58 @@ PASTIS_R = Dataset(
 )
 """Sentinel-2 and both orbits of Sentinel-1 over France, 18 crops, September 2018 to 2019. Drop
 rates are those of the paper's section 4.2."""
+
+
+TILES = ("t30uxv", "t31tfj", "t31tfm", "t32ulu")
+"""Tiles of Sentinel-2 that its patches were cut from."""
+
+_PATCHES = range(10000, 50000)
+"""Identifiers of its patches: the first figure is that of the tile."""
+
+_DESCRIBE = f"describe its sensors and classes in {FILE}; docs/data.md has an example, and says how"
+
+
+def check_official(root: pathlib.Path, patches: Mapping[Identifier, Patch]) -> None:
+    """Refuses a folder without `dataset.json` that is not of PASTIS-R by its metadata.
+
+    Raises:
+      DataError: If a patch is of another tile, or without a tile of another number.
+    """
+    if (root / FILE).exists():
+        return
+    for patch in patches.values():
+        known = patch.tile.lower() in TILES if patch.tile else patch.id in _PATCHES
+        if not known:
+            whose = f"patch {patch.id}" + f" of tile {patch.tile}" * bool(patch.tile)
+            fault = f"no {FILE}, and {whose} is none of {PASTIS_R.name}: classes are unknown"
+            raise DataError(fault, where=root, remedy=_DESCRIBE)
+
+
+def check_labels(root: pathlib.Path, dataset: Dataset, numbers: Collection[int]) -> None:
+    """Refuses a folder without `dataset.json` whose labels seem to be of another list of classes.
+
+    That is, labels that count from 1 and stop early. Those of a part of PASTIS-R leave gaps.
+
+    Args:
+      root: The folder.
+      dataset: What it is taken for.
+      numbers: Numbers of the classes that occur, background and void among them.
+
+    Raises:
+      DataError: If they are 1 to k and nothing else, with k of 2 to one less than there are.
+    """
+    nomenclature, crops = PASTIS_R.nomenclature, len(PASTIS_R.nomenclature.crops)
+    if (root / FILE).exists() or dataset.nomenclature != nomenclature:
+        return
+    outside = {nomenclature.background_number, nomenclature.void_number}
+    found = sorted({*numbers} - outside)
+    if 2 <= len(found) < crops and found == [*range(1, len(found) + 1)]:
+        first, last = (nomenclature.classes[found[i]].name for i in (0, -1))
+        fault = (
+            f"no {FILE}, and labels are 1 to {len(found)} alone: {first} to {last} of "
+            f"{dataset.name}, or classes of one's own?"
+        )
+        raise DataError(fault, where=root, remedy=_DESCRIBE)
 
 
 def describe(

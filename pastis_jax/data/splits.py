@@ -16,6 +16,7 @@ from pastis_jax.data.cache import Fingerprint
 from pastis_jax.data.calendar import Days
 from pastis_jax.data.class_mapping import ClassMapping
 from pastis_jax.data.dataset import Dataset, Fold
+from pastis_jax.data.gaps import Gaps
 from pastis_jax.data.metadata import Identifier
 from pastis_jax.data.patches.encoding import PatchEncoding
 from pastis_jax.types import Batch
@@ -65,9 +66,10 @@ class Splits:
       dataset: What it holds.
       folds: The folds of each split.
       fingerprint: Of what the records are made from.
-      sources: Records of `train`, `val` and `test`.
+      sources: Records of `train`, `val` and `test`, or of those that have samples.
       encode: How training records become arrays.
       plan: Of the batches.
+      gaps: What samples lack.
       notes: What a reader should know of them, a line each.
     """
 
@@ -78,12 +80,20 @@ class Splits:
     sources: Mapping[str, Source]
     encode: Encoding
     plan: BatchPlan
+    gaps: Gaps = dataclasses.field(default=Gaps(), kw_only=True)
     notes: Sequence[str] = dataclasses.field(default=(), kw_only=True)
 
     @property
     def classes(self) -> ClassMapping:
         """Classes of the labels."""
         return self.encode.classes
+
+    @property
+    def absent(self) -> dict[str, int]:
+        """Number of samples that lack a modality, by its name, where some do."""
+        folds = [fold for split in self.sources for fold in self.folds[split]]
+        counts = {name: len(self.gaps.without(name, folds)) for name in self.encode.lengths}
+        return {name: count for name, count in counts.items() if count}
 
     def training(self) -> Any:
         """Endless training batches, a Grain iterator."""
@@ -158,7 +168,9 @@ class PatchSplits(Splits):
         """
         used = self.dates_in_use(record, modality)
         chosen = record[modality]["values"][used].astype(np.float32)
-        missing = self.dataset[modality].missing(chosen)
+        if not len(chosen):
+            return np.full((*chosen.shape[2:], chosen.shape[1]), np.nan, np.float32)
+        missing = self.dataset[modality].missing(chosen, (1, 2, 3))
         if missing is None or not missing.any():
             return np.median(chosen, axis=0).transpose(1, 2, 0)
         with np.errstate(all="ignore"):
@@ -168,7 +180,7 @@ class PatchSplits(Splits):
     def dates_in_use(self, record: Mapping[str, Any], modality: str) -> np.ndarray:
         """Numbers of the acquisitions of a record that are used."""
         values, days = record[modality]["values"], record[modality]["days"]
-        return np.asarray(self.encode.acquisitions(modality, values, days, record["patch"]))
+        return np.asarray(self.encode.acquisitions(modality, values, days, record["patch"]), int)
 
     def observed(self, split: str) -> Sequence[Days]:
         """Days that the patches of `split` were observed on; one where one acquisition is used."""

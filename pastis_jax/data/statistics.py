@@ -14,13 +14,18 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from pastis_jax.data.dataset import Dataset, Fold, Modality
+from pastis_jax.data.dataset import Dataset, Fold
+from pastis_jax.data.modality import Modality
 from pastis_jax.errors import DataError
 
-FoldStatistics = Mapping[Fold, tuple[np.ndarray, np.ndarray]]
-"""Mean and standard deviation, each (c,) float64, of each fold."""
+Statistics = Mapping[str, tuple[np.ndarray, np.ndarray]]
+"""Mean and standard deviation per channel, (c,) float32 each in the unit (what is stored, with the
+offset added), by modality."""
 
-_COMPUTE = "restore it, or add `compute_statistics` to compute them from the data"
+FoldStatistics = Mapping[Fold, tuple[np.ndarray, np.ndarray]]
+"""Mean and standard deviation of what is stored, each (c,) float64, of each fold."""
+
+COMPUTE = "restore it, or add `compute_statistics` to compute them from the data"
 
 
 class StatisticsAccumulator:
@@ -53,7 +58,7 @@ class StatisticsAccumulator:
         if not values.size:
             return np.zeros((3, c))
         wide = values.reshape(t, c, -1).astype(np.float32)
-        missing = self._modality.missing(wide)
+        missing = self._modality.missing(wide, (1, 2))
         measured = True if missing is None else ~missing
         if np.all(measured):
             mean, std = wide.mean((0, 2)), wide.std((0, 2))
@@ -100,19 +105,19 @@ def fold_statistics_from_norm(
         }
     except FileNotFoundError:
         fault = f"no normalisation statistics of {modality.name}"
-        raise DataError(fault, where=file, remedy=_COMPUTE) from None
+        raise DataError(fault, where=file, remedy=COMPUTE) from None
     except KeyError as error:
-        raise DataError(f"lacks {error}", where=file, remedy=_COMPUTE) from error
+        raise DataError(f"lacks {error}", where=file, remedy=COMPUTE) from error
     except (OSError, ValueError, TypeError) as error:
         fault = f"not normalisation statistics ({error})"
-        raise DataError(fault, where=file, remedy=_COMPUTE) from error
+        raise DataError(fault, where=file, remedy=COMPUTE) from error
     for fold, (mean, std) in statistics.items():
         if mean.shape != (channels,) or std.shape != (channels,):
             fault = f"Fold_{fold} does not hold {channels} means and stds, one per channel"
-            raise DataError(fault, where=file, remedy=_COMPUTE)
+            raise DataError(fault, where=file, remedy=COMPUTE)
         if not (np.isfinite(mean).all() and np.isfinite(std).all() and (std > 0).all()):
             fault = f"Fold_{fold} holds a std that is not positive or a number that is not finite"
-            raise DataError(fault, where=file, remedy=_COMPUTE)
+            raise DataError(fault, where=file, remedy=COMPUTE)
     return statistics
 
 
@@ -147,7 +152,8 @@ def split_statistics(
       root: The dataset's folder, for the message.
 
     Returns:
-      Mean and standard deviation, (c,) float32 each, of each modality in its stored unit.
+      Mean and standard deviation, (c,) float32 each, of each modality in its unit: the offset is
+      added to the mean.
 
     Raises:
       DataError: If a channel never varies in a fold.
@@ -162,7 +168,11 @@ def split_statistics(
                     where=root / f"DATA_{modality.name}",
                     remedy=f"give its measured values, or leave {modality.name} out",
                 )
-    return {m.name: average_over_folds(statistics[m.name], folds) for m in modalities}
+    averages = {m.name: average_over_folds(statistics[m.name], folds) for m in modalities}
+    return {
+        m.name: (mean + np.float32(m.offset), std)
+        for m, (mean, std) in zip(modalities, averages.values(), strict=True)
+    }
 
 
 def statistics_to_json(

@@ -23,9 +23,10 @@ class LTAE(nn.Module):
         attention, = kept["intermediates"]["attention"]     # b t n, or b t h w n
 
     Differs from the reference: masked dates enter neither the input norm nor anything else, so a
-    padded series gives what the bare one gives; a series without valid dates stays finite. Keys
-    start He-normal, not N(0, sqrt(2 / d_k)), which starts from attention to single dates and learns
-    several times slower.
+    padded series gives what the bare one gives; a series without valid dates stays finite. Input
+    projection and keys start He-normal, so attention starts spread over dates. The published module
+    draws keys N(0, sqrt(2 / d_k)), and its training scripts draw them again, Xavier-normal, and the
+    projection N(0, 1), which starts from almost single dates (`reference_initialisation`).
 
     Attributes:
       features: Output width ``d``.

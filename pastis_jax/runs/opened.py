@@ -103,7 +103,8 @@ class Run:
         """Predicts from series as they were observed; no dataset is needed.
 
         Compiled once for each shape. Padding dates, other samples in the batch and the order of
-        dates change nothing; a sample without any valid date has an arbitrary result.
+        dates change nothing. Of a sample without a valid date nothing is known: its probabilities
+        are NaN; its map has no parcel, and confidences of NaN.
 
         Args:
           series: By modality, values ``b t s c`` of pixel sets (with `pixels`) or ``b t h w c`` of
@@ -199,8 +200,11 @@ class Run:
         *,
         fold: int | None = None,
         batch_size: int | None = None,
+        nodata: Sequence[str] | None = None,
+        offset: Sequence[str] | None = None,
         cache_dir: str | os.PathLike[str] | None = None,
         parallel: training.Parallel = "jit",
+        needed: Sequence[str] = SPLITS,
     ) -> OpenedData:
         """Opens data for this run: inputs as it was trained on, labels as classes of it.
 
@@ -211,9 +215,13 @@ class Run:
             where the folder has the same folds, and the run's lists of samples where the dataset
             has the same name: none that was trained on is then tested on. Elsewhere None is 1.
           batch_size: Samples in a batch; None takes as many as in the run's own test.
+          nodata: Marks of what is missing in a folder that is named, "S2=-9999" say, in place of
+            those that it declares. They must be given, or be (), where the run had some.
+          offset: The same of what is added to its values, "S2=-1000" say.
           cache_dir: Where prepared data are kept; None takes where the run had them, or the
             default of other data.
           parallel: How a batch is spread over several devices.
+          needed: Splits that must have samples.
 
         Warns:
           DaysWarning: Of other data, as `predict` does.
@@ -225,14 +233,16 @@ class Run:
         least = "give 1 or more"
         refuse("fold", fold is not None and fold < 1, f"got {fold}", least)
         refuse("batch_size", batch_size is not None and batch_size < 1, f"got {batch_size}", least)
-        records = self._records(data, fold, cache_dir)
+        declared = {"nodata": nodata, "offset": offset}
+        records = self._records(data, fold, cache_dir, declared)
         placement = training.Placement(parallel=parallel)
         size = self.saved.batch_size if batch_size is None else batch_size
         rows = placement.rows(size)
         plan = BatchPlan(size, 0, rows, evaluation_size=size, evaluation_rows=rows)
         task = self._task(placement.axis_name)
         learned, own = self.saved.learned, data is None
-        splits = task.open(records, records.data, task.spec, plan, learned, norms=own)
+        wanted = {"norms": own, "needed": needed}
+        splits = task.open(records, records.data, task.spec, plan, learned, **wanted)
         if own and (differing := splits.fingerprint.differing(self.saved.fingerprint)):
             fault = f"these data have changed since the run: {', '.join(differing)}"
             remedy = "bring them back, or name the folder to score what it holds now"
@@ -242,7 +252,7 @@ class Run:
             self._warn_of([*every], str(records.data))
         return OpenedData(self, task, splits, placement)
 
-    def _records(self, data, fold, cache_dir) -> RecordOptions:
+    def _records(self, data, fold, cache_dir, declared) -> RecordOptions:
         """How records are made: as in the run, of its own data or of others."""
         try:
             own = saved.restore(RECORDS[self.task.name], self.saved.records)
@@ -252,6 +262,15 @@ class Run:
         cache = None if cache_dir is None else pathlib.Path(cache_dir)
         if fold is not None:
             own = dataclasses.replace(own, fold=fold)
+        for name, given in declared.items():
+            if data is None:
+                refuse(name, given is not None, "the run has that of its own data", "leave it out")
+                continue
+            had = " ".join(getattr(own, name))
+            unsaid = given is None and had
+            remedy = "give what these data need, or () for nothing"
+            refuse(name, unsaid, f"the run had {had}, which may not be that of {data}", remedy)
+            own = dataclasses.replace(own, **{name: tuple(given or ())})
         if data is None:
             if own.data is None or not own.data.exists():
                 fault, remedy = f"the data of this run, {own.data}, are not here", "name a folder"
@@ -283,7 +302,7 @@ class Run:
           UserError: As `open_data`; ArgumentError if there is no such split.
         """
         refuse("split", split not in SPLITS, f"got {split!r}", f"give {', '.join(SPLITS)}")
-        return self.open_data(data, **options).evaluate(split=split)
+        return self.open_data(data, needed=(split,), **options).evaluate(split=split)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -307,7 +326,8 @@ class OpenedData:
         """The model as batches of validation and test need it."""
         size = self.splits.plan.evaluation_size
         tested = for_evaluation(self.placement)
-        build, _ = model_for(self.task, self.splits, "val", "test", size=size, placement=tested)
+        names = [name for name in self.splits.sources if name != "train"] or ["train"]
+        build, _ = model_for(self.task, self.splits, *names, size=size, placement=tested)
         return build()
 
     @functools.cached_property

@@ -125,7 +125,12 @@ class Scorer:
         key: jax.Array | None = None,
         **context: float,
     ) -> Outcome:
-        """Scores `state` on the samples of `split`, or on `batches` of it."""
+        """Scores `state` on the samples of `split`, or on `batches` of it.
+
+        Raises:
+          UserError: If no sample of the split counts.
+          NonFiniteLossError: Naming the samples of the batch.
+        """
         count, empty = self._metrics[metric]
         step = self._steps.get(metric)
         if step is None or augment is not None:
@@ -141,7 +146,7 @@ class Scorer:
             self._steps[metric] = step
         size = self._splits.plan.evaluation_size
         # A run that is opened again has no more than that; the same program rounds alike.
-        return training.evaluate(
+        outcome = training.evaluate(
             state.tested,
             self._splits.evaluation(split) if batches is None else batches,
             step=step,
@@ -150,6 +155,9 @@ class Scorer:
             context={name: jnp.float32(value) for name, value in context.items()},
             identify=self._splits.sources[split].identifier,
         )
+        if batches is None and augment is None:
+            training.check_counted(outcome.metrics, split)
+        return outcome
 
     def of(self, state: TrainState, split: str, **options: Any) -> Callable[..., Outcome]:
         """A task's `Score` for this state and split."""
@@ -278,6 +286,9 @@ def train(
         "throughput": {"train": fit.rate, "inference": test.rate},
         "test": task.summary(test),
         "val": task.summary(fit.best),
+        "unobserved": test.unobserved,
+        "absent": splits.absent,
+        "skipped": {str(name): fault for name, fault in splits.gaps.skipped.items()},
         **task.counts(test),
         **context,
     }

@@ -12,7 +12,7 @@ import numpy as np
 from pastis_jax import viz
 from pastis_jax.data.cache import Fingerprint
 from pastis_jax.data.class_mapping import ClassMapping
-from pastis_jax.data.dataset import Dataset, Fold
+from pastis_jax.data.dataset import SPLITS, Dataset, Fold
 from pastis_jax.data.patches.capacity import frame_capacity
 from pastis_jax.data.patches.encoding import PatchEncoding
 from pastis_jax.data.patches.folder import ANNOTATIONS, INSTANCES
@@ -20,6 +20,7 @@ from pastis_jax.data.patches.prepare import PreparedPatches, prepare_patches
 from pastis_jax.data.splits import BatchPlan, PatchSplits
 from pastis_jax.errors import DataError, refuse
 from pastis_jax.models.encoders import IMAGE_ENCODERS
+from pastis_jax.tasks._gaps import check_gaps, gap_notes
 from pastis_jax.tasks._spec import ModelSpec, RecordOptions, folds_of
 from pastis_jax.tasks._task import Learned, Task, blank_series
 from pastis_jax.types import Series
@@ -153,6 +154,7 @@ class ImageTask(Task):
         like: Learned | None = None,
         *,
         norms: bool = True,
+        needed: Sequence[str] = SPLITS,
         targets: bool | None = None,
     ) -> PatchSplits:
         """Prepares and opens patches; with panoptic targets where the task, or `targets`, wants."""
@@ -162,19 +164,27 @@ class ImageTask(Task):
             modalities=spec.modalities,
             cache=options.cache_dir,
             compute_statistics=options.compute_statistics if norms else None,
+            dataset=options.declared(root),
             assignment=options.assignment(),
+            skip_implausible=options.skip_implausible,
         )
         dataset = prepared.dataset
         folds = folds_of(dataset, options.fold)
+        opened = {s: ids for s, ids in folds.items() if s in needed or prepared.holds(ids)}
         sources = {
             split: prepared.source(ids, in_memory=options.cache, instances=targets)
-            for split, ids in folds.items()
+            for split, ids in opened.items()
         }
+        gaps = {"gaps": prepared.gaps, "folds": folds, "samples": cls.samples}
+        sizes = {split: len(source) for split, source in sources.items()}
+        asked = {split: sizes[split] for split in needed}
+        check_gaps(spec, **gaps, sizes=asked, root=prepared.root)
         if like is None:
             classes = read_classes(options.class_mapping, dataset)
             statistics = prepared.statistics(folds["train"])
         else:
             classes, statistics = like.classes_of(dataset, prepared.root), like.statistics
+            prepared.check_statistics(statistics)
         encode = PatchEncoding(
             dataset=dataset,
             lengths={name: prepared.lengths[name] for name in spec.modalities},
@@ -201,7 +211,11 @@ class ImageTask(Task):
             plan,
             size=prepared.size,
             most_instances=prepared.most_instances,
-            notes=prepared.notes(folds),
+            gaps=prepared.gaps,
+            notes=(
+                *prepared.notes(folds, None if like is None else statistics),
+                *gap_notes(spec, **gaps, sizes=sizes),
+            ),
         )
 
     def example(self) -> dict[str, Series]:
@@ -261,11 +275,13 @@ def _check_size(options: PatchRecords, spec: ImageModel, prepared: PreparedPatch
 def _check_labels(
     folds: Mapping[str, Sequence[Fold]], prepared: PreparedPatches, classes: ClassMapping
 ) -> None:
-    """Refuses a split of which every pixel is void: its score would be 0."""
+    """Refuses a split without a pixel of a crop: there is nothing to learn, or to score."""
+    nothing = {classes.void, classes.background}
     for split, names in folds.items():
-        labels = {number for fold in names for number in prepared.counts[fold]}
-        if all(classes.lookup[number] == classes.void for number in labels):
-            fault = f"every pixel of {split}, fold {', '.join(map(str, names))}, is void"
+        found = {int(classes.lookup[n]) for fold in names for n in prepared.counts[fold]}
+        if found <= nothing:
+            kinds = "void" if found <= {classes.void} else "background or void"
+            fault = f"every pixel of {split}, fold {', '.join(map(str, names))}, is {kinds}"
             remedy = "choose another `fold`, or correct the labels"
             raise DataError(fault, where=prepared.root / ANNOTATIONS, remedy=remedy)
 
@@ -286,7 +302,8 @@ def _fingerprint(
 def _check_date(options: PatchRecords, spec: ImageModel, sources: Mapping) -> None:
     number = options.date if isinstance(options.date, int) else 0
     for modality in spec.modalities:
-        fewest = min(int(source.dates[modality].min()) for source in sources.values())
+        dates = np.concatenate([source.dates[modality] for source in sources.values()])
+        fewest = int(dates[dates > 0].min(initial=dates.max()))
         refuse(
             "date",
             not -fewest <= number < fewest,

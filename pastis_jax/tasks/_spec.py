@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import pathlib
 from collections.abc import Callable, Sequence
 
-from pastis_jax.data import calendar
+from pastis_jax.data import calendar, declared, layout
 from pastis_jax.data.assignment import Assignment
 from pastis_jax.data.calendar import Days
 from pastis_jax.data.dataset import Dataset, Fold
+from pastis_jax.data.pastis_r import describe
 from pastis_jax.errors import refuse
 from pastis_jax.models.encoders import Halves
 from pastis_jax.schemes import SCHEMES, Model, Parts, Scheme
@@ -101,6 +103,12 @@ class ModelSpec:
         line = calendar.not_enclosed(observed, first, others, masked=masked)
         return line and f"{line}: {_OUTSIDE[self.outside]}"
 
+    @property
+    def read(self) -> tuple[str, ...]:
+        """The modalities whose dates are read: without a valid one, a sample is unobserved."""
+        every = self.scheme.reads(self.modalities).values()
+        return tuple(name for name in self.modalities if any(name in names for names in every))
+
     def combine(self, halves: Halves, decoder: Callable[[], Model]) -> Model:
         """Combines encoders and decoders in the fusion scheme."""
         return self.scheme.build(
@@ -135,6 +143,15 @@ class RecordOptions:
     [...]}, identifiers of parcels or patches. Those in no list are left out."""
     compute_statistics: bool = False
     """Normalise with statistics computed from the data, not those of the NORM files."""
+    skip_implausible: bool = False
+    """Leave out samples with values that no sensor measures, in place of refusing the folder. They
+    are counted in a line, and listed in result.json."""
+    nodata: tuple[str, ...] = ()
+    """Marks of what is missing, by modality, in place of those that the dataset declares: S2=-9999
+    S1A=nan."""
+    offset: tuple[str, ...] = ()
+    """What is added to the values of a modality to have them in its unit, in place of what the
+    dataset declares: S2=-1000."""
     cache_dir: pathlib.Path | None = None
     """Where prepared and simulated data are kept. Default: $PASTIS_JAX_CACHE or ~/.cache."""
 
@@ -142,10 +159,21 @@ class RecordOptions:
         refuse("fold", self.fold < 1, f"got {self.fold}", "give 1 or more")
         both = self.split_lists is not None and self.fold != 1
         refuse("fold", both, "lists of samples have no folds", "leave it out")
+        for name in ("nodata", "offset"):
+            declared.parse(name, getattr(self, name))
 
     def assignment(self) -> Assignment | None:
         """Reads the lists of samples, if there are any."""
         return None if self.split_lists is None else Assignment.read(self.split_lists)
+
+    def declared(self, root: str | os.PathLike[str]) -> Dataset:
+        """What the folder `root` holds, with the marks and offsets that are given.
+
+        Raises:
+          DataError: If it is no folder, or its dataset.json is wrong.
+          ArgumentError: If a mark or an offset is of no modality of it.
+        """
+        return declared.declare(describe(layout.resolve(root)), self.nodata, self.offset)
 
 
 def folds_of(dataset: Dataset, run: int) -> dict[str, tuple[Fold, ...]]:

@@ -15,9 +15,9 @@ from jaxtyping import Array, Float, PyTree
 
 from pastis_jax import viz
 from pastis_jax.data.class_mapping import ClassMapping
-from pastis_jax.data.dataset import Dataset
-from pastis_jax.data.normalisation import Statistics
+from pastis_jax.data.dataset import SPLITS, Dataset
 from pastis_jax.data.splits import BatchPlan, Splits
+from pastis_jax.data.statistics import Statistics
 from pastis_jax.errors import DataError
 from pastis_jax.metrics import ConfusionMatrix
 from pastis_jax.schemes import Model
@@ -200,6 +200,7 @@ class Task(abc.ABC):
         like: Learned | None = None,
         *,
         norms: bool = True,
+        needed: Sequence[str] = SPLITS,
     ) -> Splits:
         """Prepares and opens the records in `root`.
 
@@ -210,6 +211,7 @@ class Task(abc.ABC):
           plan: Of the batches.
           like: What a trained model brings with it, in place of the folder's own.
           norms: Whether the folder's statistics are wanted, if only to know whether they changed.
+          needed: Splits that must have samples; another is opened where it has.
         """
 
     def room(
@@ -257,8 +259,9 @@ class Classifier(Task):
         """Which parcels or pixels count: real and not void."""
 
     def metric(self, prediction: Prediction, batch: Batch) -> ConfusionMatrix:
-        """Confusion matrix of a batch."""
+        """Confusion matrix of a batch; as in the loss, no sample counts without a valid date."""
         predicted, where = self.predicted(prediction), self.counted(batch)
+        where &= prediction.valid.reshape(-1, *(1,) * (where.ndim - 1))
         number = len(self.classes.names)
         return ConfusionMatrix.from_batch(batch.label, predicted, where, classes=number)
 
@@ -286,9 +289,11 @@ class Classifier(Task):
         return self.predicted(prediction)
 
     def answer(self, prediction: Prediction, **context: Array) -> Float[Array, "b ... k"]:
-        """Probability of each class."""
+        """Probability of each class, NaN of samples without a valid date."""
         del context
-        return jax.nn.softmax(prediction.output[..., : len(self.classes.names)].astype(jnp.float32))
+        logits = prediction.output[..., : len(self.classes.names)].astype(jnp.float32)
+        valid = prediction.valid.reshape(-1, *(1,) * (logits.ndim - 1))
+        return jnp.where(valid, jax.nn.softmax(logits), jnp.nan)
 
     def summary(self, outcome: Outcome) -> dict[str, Any]:
         """OA, mIoU, loss and IoU by class."""

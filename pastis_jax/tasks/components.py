@@ -11,16 +11,18 @@ import numpy as np
 
 from pastis_jax.data.splits import PatchSplits
 from pastis_jax.panoptic import VoidRules, connected_components
-from pastis_jax.types import Batch
+from pastis_jax.types import Batch, Prediction
 
 LEAST_AREAS = 1, 2, 4, 8, 16, 32, 64
 
 
-def score(predict: Callable[[Batch], jax.Array], data: PatchSplits) -> dict[str, Any]:
+def score(
+    predict: Callable[[Batch], tuple[Prediction, jax.Array]], data: PatchSplits
+) -> dict[str, Any]:
     """Panoptic quality on the test folds, of components of the least area best for validation.
 
     Args:
-      predict: Class of each pixel ``b h w`` of a batch; compiled.
+      predict: Prediction and class of each pixel ``b h w`` of a batch; compiled.
       data: Patches with instances.
 
     Returns:
@@ -32,8 +34,13 @@ def score(predict: Callable[[Batch], jax.Array], data: PatchSplits) -> dict[str,
     def maps(split):
         # Without the series, which would fill the memory.
         return [
-            (np.asarray(predict(batch)), batch.panoptic.instances, batch.label, batch.real)
+            (
+                np.asarray(output),
+                *(batch.panoptic.instances, batch.label),
+                batch.real & np.asarray(prediction.valid),
+            )
             for batch in data.alone(split)
+            for prediction, output in [predict(batch)]
         ]
 
     val, test = maps("val"), maps("test")

@@ -113,8 +113,8 @@ class PanopticTask(ImageTask):
         """
         weights = dict(zip(("center", "size", "shape", "label"), self.loss_weights, strict=True))
         whole = sum_over(self.metric(prediction, batch), self.axis_name)
-        total, real = whole.total(weights), batch.real.astype(jnp.float32)
-        return jnp.broadcast_to(total, real.shape), real
+        counted = (batch.real & prediction.valid).astype(jnp.float32)
+        return jnp.broadcast_to(whole.total(weights), counted.shape), counted
 
     def metric(self, prediction: Prediction, batch: Batch) -> PanopticLoss:
         """The parts of the loss, which training logs."""
@@ -139,7 +139,7 @@ class PanopticTask(ImageTask):
                 output.semantic,
                 batch.panoptic.instances,
                 batch.label,
-                batch.real,
+                batch.real & prediction.valid,
                 classes=number,
                 most_predicted=self.spec.max_instances,
                 most_true=splits.most_instances,
@@ -179,7 +179,12 @@ class PanopticTask(ImageTask):
             min_remain=self.spec.min_remain,
         )
 
-    answer = output
+    def answer(self, prediction: Prediction, **context: Array) -> PanopticMap:
+        """The map; without a parcel, confidences NaN, of samples without a valid date."""
+        found = self.output(prediction, **context)
+        return found.replace(
+            confidence=jnp.where(prediction.valid[:, None], found.confidence, jnp.nan)
+        )
 
     def summary(self, outcome: Outcome) -> dict[str, Any]:
         """PQ, SQ, RQ, loss, the first three by class, and by each rule for void parcels."""

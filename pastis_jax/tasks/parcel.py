@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 import functools
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from pastis_jax.data.class_mapping import ClassMapping
+from pastis_jax.data.dataset import SPLITS
 from pastis_jax.data.metadata import GEOMETRIC_FEATURES
 from pastis_jax.data.pixel_sets.encoding import PixelSetEncoding
 from pastis_jax.data.pixel_sets.prepare import prepare_pixel_sets
@@ -20,6 +21,7 @@ from pastis_jax.losses import supervised_loss
 from pastis_jax.models import MLPDecoder
 from pastis_jax.models.encoders import PARCEL_ENCODERS
 from pastis_jax.schemes import Model
+from pastis_jax.tasks._gaps import check_gaps, gap_notes
 from pastis_jax.tasks._spec import ModelSpec, RecordOptions, folds_of
 from pastis_jax.tasks._task import Classifier, Learned, blank_series
 from pastis_jax.types import Batch, Prediction, Series
@@ -101,6 +103,7 @@ class ParcelTask(Classifier):
         like: Learned | None = None,
         *,
         norms: bool = True,
+        needed: Sequence[str] = SPLITS,
     ) -> Splits:
         """Prepares and opens pixel sets."""
         prepared = prepare_pixel_sets(
@@ -108,7 +111,9 @@ class ParcelTask(Classifier):
             modalities=spec.modalities,
             cache=options.cache_dir,
             compute_statistics=options.compute_statistics if norms else None,
+            dataset=options.declared(root),
             assignment=options.assignment(),
+            skip_implausible=options.skip_implausible,
         )
         dataset = prepared.dataset
         folds = folds_of(dataset, options.fold)
@@ -123,6 +128,7 @@ class ParcelTask(Classifier):
             statistics = prepared.statistics(folds["train"])
         else:
             classes, statistics = like.classes_of(dataset, root), like.statistics
+            prepared.check_statistics(statistics)
         encode = PixelSetEncoding(
             dataset=dataset,
             lengths={name: prepared.lengths[name] for name in spec.modalities},
@@ -131,5 +137,23 @@ class ParcelTask(Classifier):
             pixels=options.pixels,
             geometric=spec.geometric,
         )
-        sources = {split: prepared.source(ids) for split, ids in folds.items()}
-        return Splits(prepared.root, dataset, folds, prepared.fingerprint, sources, encode, plan)
+        opened = {s: ids for s, ids in folds.items() if s in needed or prepared.holds(ids)}
+        sources = {split: prepared.source(ids) for split, ids in opened.items()}
+        gaps = {"gaps": prepared.gaps, "folds": folds, "samples": cls.samples}
+        sizes = {split: len(source) for split, source in sources.items()}
+        asked = {split: sizes[split] for split in needed}
+        check_gaps(spec, **gaps, sizes=asked, root=prepared.root)
+        return Splits(
+            prepared.root,
+            dataset,
+            folds,
+            prepared.fingerprint,
+            sources,
+            encode,
+            plan,
+            gaps=prepared.gaps,
+            notes=(
+                *prepared.notes(folds, None if like is None else statistics),
+                *gap_notes(spec, **gaps, sizes=sizes),
+            ),
+        )

@@ -4,6 +4,7 @@ from pastis_jax.training.checkpoint import Checkpoints, read_facts
 from pastis_jax.training.evaluation import (
     NonFiniteLossError,
     Outcome,
+    check_counted,
     check_finite,
     evaluate,
 )
@@ -51,6 +52,7 @@ __all__ = [
     "Schedule",
     "TrainState",
     "TrainStep",
+    "check_counted",
     "check_finite",
     "connect",
     "count_parameters",

@@ -9,9 +9,10 @@ from typing import Any
 
 import jax
 
+from pastis_jax.errors import UserError
 from pastis_jax.training.sharding import Placement
 from pastis_jax.training.state import TrainState
-from pastis_jax.training.step import EpochMetrics, EvaluationStep
+from pastis_jax.training.step import EpochMetrics, EvaluationMetrics, EvaluationStep
 from pastis_jax.types import Batch
 
 Identify = Callable[[int], Any]
@@ -31,12 +32,14 @@ class Outcome:
       metrics: The metric state itself, on the host; None where only the scores were kept.
       samples: Number of real samples.
       seconds: Wall time, loading included; compilation too if `step` had not run before.
+      unobserved: Number of these without a valid date, which count in no score.
     """
 
     scores: dict[str, Any]
     metrics: EpochMetrics | None
     samples: int
     seconds: float
+    unobserved: int = 0
 
     @property
     def rate(self) -> float:
@@ -68,14 +71,16 @@ def evaluate(
     Raises:
       NonFiniteLossError: Naming the samples of the batch.
     """
-    metrics, context = placement.whole(empty()), placement.whole(context or {})
+    metrics = EvaluationMetrics.of(empty())
+    metrics, context = placement.whole(metrics), placement.whole(context or {})
     start = time.perf_counter()
     for batch in batches:
         metrics = step(state, metrics, placement.batch(batch), context)
     metrics = jax.device_get(metrics)
     seconds = time.perf_counter() - start
     check_finite(metrics, identify)
-    return Outcome(scores_of(metrics), metrics, int(metrics.samples), seconds)
+    samples, unobserved = int(metrics.samples), int(metrics.unobserved)
+    return Outcome(scores_of(metrics), metrics, samples, seconds, unobserved)
 
 
 def check_finite(metrics: EpochMetrics, identify: Identify = int) -> None:
@@ -89,6 +94,22 @@ def check_finite(metrics: EpochMetrics, identify: Identify = int) -> None:
         raise NonFiniteLossError(
             f"the loss is not finite at step {int(metrics.failed_step)}, batch of {samples}"
         )
+
+
+def check_counted(metrics: EpochMetrics, where: str) -> None:
+    """Looks at metrics on the host.
+
+    Args:
+      metrics: Of a pass over data.
+      where: Which pass it was.
+
+    Raises:
+      UserError: If nothing counted: a loss of nothing is 0, and a score of it no score.
+    """
+    if not metrics.loss.count:
+        fault = f"none of {int(metrics.samples)} samples counts: without a valid date, or void"
+        remedy = "correct the data, which pastis-jax inspect looks at"
+        raise UserError(fault, where=where, remedy=remedy)
 
 
 def scores_of(metrics: EpochMetrics) -> dict[str, Any]:

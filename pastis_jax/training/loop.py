@@ -15,7 +15,13 @@ import tqdm
 
 from pastis_jax.errors import UserError
 from pastis_jax.training.checkpoint import Checkpoints
-from pastis_jax.training.evaluation import Identify, Outcome, check_finite, scores_of
+from pastis_jax.training.evaluation import (
+    Identify,
+    Outcome,
+    check_counted,
+    check_finite,
+    scores_of,
+)
 from pastis_jax.training.logging import RunFolder
 from pastis_jax.training.processes import is_main
 from pastis_jax.training.sharding import Placement
@@ -154,7 +160,8 @@ def fit(
     Raises:
       NonFiniteLossError: Naming the step and the batch's samples.
       OSError: If something cannot be written; the checkpoints before that stay.
-      UserError: If a checkpoint cannot be read, or epochs had another length before.
+      UserError: If a checkpoint cannot be read, epochs had another length before, or no sample of
+        an epoch counted.
     """
     state = placement.whole(state)
     if epochs == 0:
@@ -219,6 +226,7 @@ def fit(
             trained = jax.device_get(metrics)
             progress.seconds += time.perf_counter() - start
             check_finite(trained, identify)
+            check_counted(trained, f"epoch {epoch}")
             progress.samples += int(trained.samples)
             train, outcome = scores_of(trained), validate(state)
             if progress.best is None or outcome.scores[score] > progress.best.scores[score]:

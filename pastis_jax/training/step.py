@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import optax
 from flax import linen as nn
 from flax import struct
-from jaxtyping import Array, Float, Int, PyTree
+from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from pastis_jax import rng
 from pastis_jax.metrics import Mean
@@ -89,7 +89,7 @@ class EpochMetrics:
         numbers, real = (x[:kept] for x in join_over((batch.number, batch.real), axis_name))
         norm = 0.0 if gradient is None else gradient.total
         first_failure = (self.failed_step < 0) & ~jnp.isfinite(total + norm)
-        return EpochMetrics(
+        return self.replace(
             loss=self.loss.merge(mean),
             samples=self.samples + samples,
             gradient=self.gradient if gradient is None else self.gradient.merge(gradient),
@@ -97,6 +97,30 @@ class EpochMetrics:
             failed_step=jnp.where(first_failure, step, self.failed_step),
             failed=jnp.where(first_failure & real, numbers, self.failed),
         )
+
+
+@struct.dataclass
+class EvaluationMetrics(EpochMetrics):
+    """What a pass of validation or test gathers.
+
+    Attributes:
+      unobserved: Number of real samples without a valid date, which count neither in the loss nor
+        in the metric.
+    """
+
+    unobserved: Int[Array, ""]
+
+    @classmethod
+    def of(cls, metrics: EpochMetrics) -> EvaluationMetrics:
+        """Returns the same of no batch."""
+        return cls(**vars(metrics), unobserved=jnp.zeros((), jnp.int32))
+
+    def counting(
+        self, batch: Batch, valid: Bool[Array, " b"], axis_name: str | None = None
+    ) -> EvaluationMetrics:
+        """Counts the samples of one batch that are not `valid`; as `update`, of one device."""
+        unobserved = (batch.real & ~valid).sum(dtype=jnp.int32)
+        return self.replace(unobserved=self.unobserved + sum_over(unobserved, axis_name))
 
 
 TrainStep = Callable[[TrainState, EpochMetrics, Batch], tuple[TrainState, EpochMetrics]]
@@ -240,7 +264,10 @@ def make_evaluation_step(
         prediction = model.apply(state.variables, series, **batch.given)
         losses, weights = loss(prediction, batch)
         task = metric(prediction, batch, **context)
-        return metrics.update(losses, weights, task, batch, state.step, axis)
+        metrics = metrics.update(losses, weights, task, batch, state.step, axis)
+        if isinstance(metrics, EvaluationMetrics):
+            metrics = metrics.counting(batch, prediction.valid, axis)
+        return metrics
 
     return placement.compiled(evaluation_step, ("whole", "whole", "batch", "whole"), donate=(1,))
 

@@ -103,7 +103,9 @@ def patches(
     for (title, observed, _), index, row in zip(examples, maps, grid, strict=True):
         row[0].set_ylabel(title, fontsize=SMALL, parse_math=False)
         for axes, (name, (values, _)) in zip(row, observed.items(), strict=False):
-            median = np.median(values.astype(np.float32), axis=0).transpose(1, 2, 0)
+            median = np.full((*values.shape[2:], values.shape[1]), np.nan, np.float32)
+            if len(values):
+                median = np.median(values.astype(np.float32), axis=0).transpose(1, 2, 0)
             draw(axes, picture(median, dataset[name]), index.shape)
         draw(row[-1], class_map(index, classes.colours), index.shape)
         hatch(row[-1], index == classes.void)
@@ -136,8 +138,8 @@ def series(
     for number, axes in zip(present, panels, strict=False):
         for sample in examples[number]:
             values, days = sample[modality]
-            missing = sensor.missing(values)
-            seen = values.astype(np.float64)
+            missing = sensor.missing(values, range(1, values.ndim))
+            seen = values.astype(np.float64) + sensor.offset
             if missing is not None:
                 seen[missing] = np.nan
             order = np.argsort(days)

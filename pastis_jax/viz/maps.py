@@ -68,7 +68,7 @@ def picture(values: np.ndarray, modality: Modality) -> np.ndarray:
     if shown.ranges is None:
         low, high = np.percentile(values[seen], (2, 98))
     else:
-        low, high = np.array(shown.ranges, np.float32).T
+        low, high = np.array(shown.ranges, np.float32).T - np.float32(modality.offset)
     seen = seen[..., None]
     above, span = np.where(seen, values, low) - low, high - low
     levels = np.clip(above / span, 0, 1) if np.all(span > 0) else (1 + np.sign(above)) / 2

@@ -14,8 +14,9 @@ from foreign import DATASET
 from refusal import refused_in_a_line
 
 from pastis_jax.data import dataset_file
-from pastis_jax.data.dataset import CropClass, Modality, Nomenclature, Picture
+from pastis_jax.data.dataset import CropClass, Modality, Nomenclature
 from pastis_jax.data.dataset_file import from_json, to_json
+from pastis_jax.data.modality import Picture
 from pastis_jax.data.pastis_r import PASTIS_R
 
 FIXED = dataclasses.replace(DATASET, splits=(("north", "west"), ("south",), ("east",)))
@@ -286,6 +287,7 @@ def test_equality_knows_nan_and_every_field():
         "plausible": (0.0, 1.0),
         "drop_rate": 0.1,
         "picture": Picture(("red",)),
+        "offset": -1000.0,
     }
     assert changes.keys() == {field.name for field in dataclasses.fields(Modality)}
     for name, value in changes.items():

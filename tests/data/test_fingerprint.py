@@ -89,7 +89,9 @@ def test_stray_files_do_not_count(root, prepare):
 
 def change_array(root, identifier):
     file = root / "DATA_S1A" / f"S1A_{identifier}.npy"
-    np.save(file, np.load(file) - np.float16(1))
+    values = np.load(file)
+    values[:, :2] -= 1  # whose difference stays
+    np.save(file, values)
     return "DATA_S1A/S1A_*"
 
 
@@ -127,18 +129,37 @@ def test_a_removed_array_counts(kind, root, prepare):
 
 
 def test_only_what_is_used_counts_for_a_run(kind, root, prepare):
-    """All modalities are prepared anew, but a run of another one is still that of before."""
+    """A modality that was not asked for may change, be damaged, empty or gone."""
     first, _ = prepare(root, modalities=["S2"])
     change_array(root, kind.ids[1])
+    (root / "DATA_S1D" / f"S1D_{kind.ids[1]}.npy").write_bytes(b"")
     second, count = prepare(root, modalities=["S2"])
-    assert count == 2
+    assert count == 1
     assert second.fingerprint == first.fingerprint
+    shutil.rmtree(root / "DATA_S1A")
+    assert prepare(root, modalities=["S2"])[0].fingerprint == first.fingerprint
+
+
+def test_what_was_prepared_with_others_serves(kind, root, prepare):
+    """One modality of three that were prepared is not prepared again; two of one are."""
+    every, count = prepare(root)
+    for names in (["S1A"], ["S1D", "S2"]):
+        some, now = prepare(root, modalities=names)
+        assert now == count
+        assert {*some.modalities} == {*names}
+        assert some.fingerprint.name != every.fingerprint.name
+        record, whole = some.source([2])[0], every.source([2])[0]
+        for name in names:
+            np.testing.assert_array_equal(record[name]["values"], whole[name]["values"])
+    change_array(root, kind.ids[1])
+    prepare(root, modalities=["S1A"])
+    assert prepare(root, modalities=["S2", "S1A"])[1] == count + 2
 
 
 def test_statistics_count_for_a_run_and_prepare_nothing(root, prepare):
     first, _ = prepare(root)
     (file,) = root.glob("NORM*_S1D_*.json")
-    file.write_text(file.read_text().replace("100.0", "101.0"))
+    file.write_text(file.read_text().replace("-10.75", "-10.5"))
     second, count = prepare(root)
     assert count == 1
     assert second.fingerprint.differing(first.fingerprint.parts) == [file.name]

@@ -58,6 +58,8 @@ IDS = ("fr-0012", "007", 2**32 + 5, 5)
 def series(rng, name, space):
     shape = (len(DATES[name]), len(MALI[name].channels), *space)
     values = rng.uniform(0.03, 0.4, shape).astype(np.float32)
+    if name == "L-band":
+        values[:, 1] /= 4  # cross-polarised backscatter is the weaker one
     if name == "L8" and space[-1] > 1:
         values[1, :, ..., 0] = np.nan
     return values

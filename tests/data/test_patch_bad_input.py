@@ -45,14 +45,13 @@ SERIES = {
     "columns": ("S1D", lambda a: a[..., 1:], "16 x 15 pixels where S2 has 16 x 16"),
     "no pixel": ("S2", lambda a: a[..., :0], "holds no pixel"),
     "text": ("S2", lambda a: a.astype("U5"), "not numeric"),
-    "NaN radar": ("S1A", lambda a: with_value(a, np.nan), "NaN or infinite"),
-    "infinite radar": ("S1D", lambda a: with_value(a, -np.inf), "NaN or infinite"),
+    "infinite radar": ("S1A", lambda a: with_value(a, np.inf), "NaN or infinite"),
     "NaN reflectance": ("S2", lambda a: with_value(a.astype("f4"), np.nan), "NaN or infinite"),
     "nodata": ("S2", lambda a: np.full_like(a, -10000), "every value is the nodata mark -10000"),
     "reflectance as 0..1": ("S2", lambda a: (a / 1e4).astype("f4"), "already normalised"),
     "standardised": ("S2", lambda a: ((a - a.mean()) / a.std()).astype("f4"), "normalised"),
     "reflectance / 255": ("S2", lambda a: a // 255, "already normalised or divided"),
-    "too high": ("S2", lambda a: with_value(a.astype("i4"), 32768), "outside -10000 to 32767"),
+    "too high": ("S2", lambda a: with_value(a.astype("i4"), 32768), "outside -2000 to 32767"),
     "linear power": ("S1A", lambda a: 10 ** (a.astype("f4") / 10), "not in dB"),
     "radar x 100": ("S1A", lambda a: a.astype("f4") * 100, "not backscatter in dB"),
 }
@@ -218,7 +217,7 @@ def test_metadata_not_parseable(content, match, root, tmp_path):
 @pytest.mark.parametrize(
     ("properties", "match"),
     [
-        ({"dates-S1A": None}, "patch 10003 has no property 'dates-S1A'"),
+        ({"dates-S1A": None}, "a series, but its patch has no dates-S1A in metadata.geojson"),
         ({"dates-S2": {"0": 20181301}}, "patch 10003 cannot be parsed"),
         ({"dates-S2": "{'0': 2018"}, "patch 10003 cannot be parsed"),
         ({"Fold": 6}, "patch 10003 has fold 6"),

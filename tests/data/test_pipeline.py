@@ -23,7 +23,7 @@ CLASSES = ClassMapping.crops(PASTIS_R.nomenclature)
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory):
     folder = tmp_path_factory.mktemp("pipeline")
-    root = factory.make_pixel_set(folder / "set", parcels_per_fold=9, labels=(1, 2, 3))
+    root = factory.make_pixel_set(folder / "set", parcels_per_fold=9, labels=(1, 2, 4))
     return prepare_pixel_sets(root, cache=folder / "cache", progress=False)
 
 

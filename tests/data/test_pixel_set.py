@@ -86,8 +86,8 @@ def test_norm_file_and_average(root):
     file = root / "NORM_PARCEL_S1A_set.json"
     statistics = fold_statistics_from_norm(file, PASTIS_R["S1A"], PASTIS_R.folds)
     mean, std = average_over_folds(statistics, (4, 5, 1))
-    np.testing.assert_allclose(mean, np.full(3, 1000 / 3), rtol=1e-6)
-    np.testing.assert_allclose(std, np.full(3, 100 / 3), rtol=1e-6)
+    np.testing.assert_allclose(mean, np.array([-11, -18, 7]) + 0.25 * 10 / 3, rtol=1e-6)
+    np.testing.assert_allclose(std, np.full(3, 1 + 10 / 3 / 8), rtol=1e-6)
     assert mean.dtype == std.dtype == np.float32
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from pastis_jax.data.arrays import as_stored, check_series_values
-from pastis_jax.data.dataset import UNITS, Modality
+from pastis_jax.data.modality import UNITS, Modality
 from pastis_jax.errors import DataError
 
 FILE = pathlib.Path("DATA_X", "X_7.npy")
@@ -84,15 +84,15 @@ WRONG = {
         (uniform(-2, 2), "already normalised or divided"),
         (uniform(2, 60, "u1"), "already normalised or divided"),
         (backscatter(-11, -18), "already normalised or divided"),
-        (odd(uniform(200, 4000), 40000), "to 40000 are outside -10000 to 32767"),
-        (odd(uniform(200, 4000), -10001), "from -10001 to .* are outside -10000 to 32767"),
+        (odd(uniform(200, 4000), 40000), "to 40000 are outside -2000 to 32767"),
+        (odd(uniform(200, 4000), -2001), "from -2001 to .* are outside -2000 to 32767"),
     ],
     "reflectance": [
-        (uniform(200, 4000, "i2"), "are outside -1 to 3.2767"),
-        (uniform(2, 40), "are outside -1 to 3.2767"),  # percent
-        (uniform(-2, 2), "are outside -1 to 3.2767"),
+        (uniform(200, 4000, "i2"), "are outside -0.2 to 3.2767"),
+        (uniform(2, 40), "are outside -0.2 to 3.2767"),  # percent
+        (uniform(-2, 2), "are outside -0.2 to 3.2767"),
         (uniform(0.02, 0.4) / 255, "the largest value is 0.00.*: already normalised or divided"),
-        (backscatter(-11, -18), "are outside -1 to 3.2767"),
+        (backscatter(-11, -18), "are outside -0.2 to 3.2767"),
     ],
     "dB": [
         (power(-11, -18), "is not in dB: linear power, normalised or divided"),
@@ -153,6 +153,8 @@ def test_another_scale(unit, number):
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_not_finite(unit, value):
     sound = SOUND[unit][0].astype("f4")
+    if unit == "dB" and not value > 0:  # the logarithm of nothing: missing (test_marks.py)
+        return check_series_values(odd(sound, value), modality(unit), FILE)
     for nodata in (None, -9999.0):
         sensor = modality(unit, nodata=nodata)
         refused(odd(sound, value), sensor, "NaN or infinite values")

@@ -7,6 +7,7 @@ import csv
 import datetime
 import filecmp
 import json
+import os
 import pathlib
 
 import numpy as np
@@ -15,6 +16,7 @@ from commands import exit_code
 
 from pastis_jax.cli import simulate as command
 from pastis_jax.data.pastis_r import PASTIS_R
+from pastis_jax.data.patches.folder import PatchFolder
 from pastis_jax.data.pixel_sets.folder import PixelSetFolder
 from pastis_jax.data.simulate import Difficulty, simulate
 from pastis_jax.data.simulate.fields import lay_out, neighbours
@@ -255,22 +257,35 @@ def test_void_and_one_pixel_parcels(scenes):
         assert set(np.flatnonzero(scene.ground.void) + 1) <= touching
 
 
-def test_clustering_gives_neighbours_one_crop_and_changes_nothing_else(scenes):
-    def share_of_one_crop(scenes):
-        """Among the borders between two labelled parcels, pixel by pixel."""
-        same = borders = 0
-        for scene in scenes:
-            parcel = np.where(np.isin(scene.semantic, [0, 19]), 0, scene.parcel)
-            for a, b in ((parcel[1:], parcel[:-1]), (parcel[:, 1:], parcel[:, :-1])):
-                border = (a != b) & (a > 0) & (b > 0)
-                crops = scene.labels[a[border] - 1], scene.labels[b[border] - 1]
-                same += (crops[0] == crops[1]).sum()
-                borders += border.sum()
-        return same / borders
+def share_of_one_crop(maps):
+    """Share of the borders between two labelled parcels, pixel by pixel, along one crop.
 
+    `maps` are parcels and classes of images.
+    """
+    same = borders = 0
+    for parcel, semantic in maps:
+        labelled = ~np.isin(semantic, [0, 19])
+        for one, other in ((np.s_[1:], np.s_[:-1]), (np.s_[:, 1:], np.s_[:, :-1])):
+            border = (parcel[one] != parcel[other]) & labelled[one] & labelled[other]
+            same += (semantic[one] == semantic[other])[border].sum()
+            borders += border.sum()
+    return same / borders
+
+
+@pytest.mark.skipif("PASTIS_R_PATCHES" not in os.environ, reason="PASTIS_R_PATCHES is not set")
+def test_neighbours_of_the_sample_grow_one_crop_as_the_default_patches_do():
+    folder = PatchFolder(os.environ["PASTIS_R_PATCHES"])
+    read = [folder.annotations(patch) for patch in folder.patches.values()]
+    assert share_of_one_crop((a.parcels, a.semantic) for a in read) == pytest.approx(0.41, abs=0.01)
+
+
+def test_clustering_gives_neighbours_one_crop_and_changes_nothing_else(scenes):
     clustered = plan(parcels=2500, patches=0, size=64, seed=0, knobs=Difficulty(clustering=0.3))
-    assert share_of_one_crop(scenes) < 0.15
-    assert 0.37 < share_of_one_crop(clustered) < 0.43
+    shares = [
+        share_of_one_crop((scene.parcel, scene.semantic) for scene in these)
+        for these in (scenes, clustered)
+    ]
+    assert shares == pytest.approx([0.11, 0.40], abs=0.01)
     for one, other in zip(scenes, clustered, strict=True):
         np.testing.assert_array_equal(one.parcel, other.parcel)
         np.testing.assert_array_equal(one.ground.void, other.ground.void)

@@ -5,14 +5,16 @@ from __future__ import annotations
 import html.parser
 import itertools
 import json
+import pathlib
 import re
 
 import pytest
 from refusal import refused_in_a_line
 
+from experiments.paper import full_size
 from experiments.paper.pictures import validation_curves
 from experiments.paper.report import __main__ as report
-from experiments.paper.report import tables
+from experiments.paper.report import content, tables
 
 ENHANCEMENTS = {
     "base": (False, False),
@@ -174,7 +176,8 @@ def test_says_what_it_is(document):
     assert "The paper's tables and figures on simulated data" in document.text
     assert "Smoke run: 2 epochs at most" in document.text
     assert "say nothing about real crops" in document.text
-    assert "Models for semantic segmentation and panoptic segmentation are smaller" in document.text
+    names = "parcels and semantic segmentation and panoptic segmentation"
+    assert f"Models for {names} are smaller than at full size" in document.text
     assert "these over 2 folds (parcels); 1 fold (semantic" in document.text
     assert "9 runs finished, 1 not finished; 2 cells failed" in document.text
     for fact in ("4.5 hours", "1 x cpu", "0.1.0, 0123456789"):
@@ -242,6 +245,21 @@ def test_parameters_and_times(document):
     ]
 
 
+def test_why_the_ratio_of_times_differs(document):
+    """By the multiply-adds that docs/reproduction.md shows."""
+    page = (pathlib.Path(__file__).parents[2] / "docs" / "reproduction.md").read_text()
+    row = r"^\| {} \| ([\d.]+) M \|[^|]*\|[^|]*\| (\d+) G"
+    early, late = (
+        [float(n) for n in re.search(row.format(name), page, re.MULTILINE).groups()]
+        for name in ("early", "late")
+    )
+    parcels, patches = (f"{b / a:.1f}" for a, b in zip(early, late, strict=True))
+    told = f"takes {parcels} times the multiply-adds of early fusion for parcels"
+    for text in (document.text, " ".join(page.split())):
+        assert told in text
+        assert f"{patches} times for patches" in text
+
+
 def test_markdown_has_the_same(pages, document):
     text = (pages / "report.md").read_text()
     rows = [line for line in text.splitlines() if line.startswith("| ")]
@@ -284,6 +302,37 @@ def test_given_data_are_named(tmp_path):
     report.main(["--runs", str(tmp_path), "--out", str(tmp_path / "out")])
     text = (tmp_path / "out/report.md").read_text()
     assert "several folders: data/PASTIS-R, data/mine" in text
+
+
+@pytest.mark.parametrize(
+    ("task", "model", "enhancement", "parameters", "told"),
+    [
+        ("semantic", "early", "base", 1_090_716, False),  # The paper's: 1602k.
+        ("panoptic", "late", "temporal_dropout", 4_406_268, True),  # The paper's: 2390k.
+        ("parcel", "late", "both", 368_296, False),
+        ("parcel", "late of S2 + S1A", "base", 9, False),
+    ],
+)
+def test_models_that_are_not_full_size_are_told(
+    tmp_path, task, model, enhancement, parameters, told
+):
+    other = {"fusion": "late", "modalities": ["S2", "S1A"]} if " of " in model else {}
+    add_run(tmp_path, task, model, enhancement, parameters=parameters, **other)
+    report.main(["--runs", str(tmp_path), "--out", str(tmp_path / "out")])
+    text = (tmp_path / "out/report.md").read_text()
+    assert (f"Models for {content.TASKS[task]} are smaller than at full size" in text) == told
+
+
+def test_full_sizes_are_those_of_the_documentation():
+    """Tests of each task hold that page to the models."""
+    page = (pathlib.Path(__file__).parents[2] / "docs" / "parameters.md").read_text()
+    _, *sections = re.split(r"^## (?:Parcels|Patches|Panoptic)", page, flags=re.MULTILINE)
+    for (task, counts), section in zip(full_size.PARAMETERS.items(), sections, strict=True):
+        rows = dict(re.findall(r"^\| ([^|]+) \| ([0-9,]+) \|", section, re.MULTILINE))
+        orbits = rows.pop("S1A or S1D")
+        rows |= {"S1A": orbits, "S1D": orbits}
+        shown = {name: n for name, n in rows.items() if "auxiliary" not in name}
+        assert shown == {name: f"{n:,}" for name, n in counts.items()}, task
 
 
 def test_memory_is_told_where_it_was_measured(tmp_path):

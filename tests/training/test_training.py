@@ -211,6 +211,14 @@ def test_non_finite_loss_names_step_and_parcels(tmp_path):
         Setup(tmp_path).fit(batches=batches, epochs=1)
 
 
+def test_an_epoch_in_which_nothing_counts_ends_the_run(tmp_path):
+    """Its loss would be 0."""
+    batches = Stream(lambda i: make_batch(np.random.default_rng(i), real=0 if i >= 12 else B))
+    with pytest.raises(UserError, match="epoch 2: none of 0 samples counts"):
+        Setup(tmp_path).fit(batches=batches, epochs=3)
+    assert len((tmp_path / "metrics.jsonl").read_text().splitlines()) == 1
+
+
 def test_the_average_of_the_weights_is_what_predicts(tmp_path):
     setup = Setup(tmp_path)
     state = training.create_state(

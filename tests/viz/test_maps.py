@@ -13,7 +13,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.image import imread
 
 from pastis_jax import viz
-from pastis_jax.data.dataset import Modality, Picture
+from pastis_jax.data.modality import Modality, Picture
 from pastis_jax.data.pastis_r import PASTIS_R
 from pastis_jax.viz import maps
 

@@ -9,7 +9,7 @@ import numpy as np
 
 
 def frame_capacity(dates: Sequence[int], batch_size: int, kept: float = 1.0) -> int:
-    """Returns how many valid frames of one modality a batch needs room for.
+    """Returns how many valid frames of one modality a batch needs room for, at least 1.
 
     Without temporal dropout this is the largest total that can occur. A batch of `training_batches`
     is the end of one epoch, in which no record occurs twice, and then a stretch from the start of
@@ -28,9 +28,10 @@ def frame_capacity(dates: Sequence[int], batch_size: int, kept: float = 1.0) -> 
     dates = np.sort(np.asarray(dates, np.int64))[::-1]
     largest = _largest(dates, batch_size)
     if kept == 1:
-        return math.ceil(largest)
+        return max(1, math.ceil(largest))
     mean = _largest(kept * dates + (1 - kept) ** dates, batch_size)  # E max(binomial, 1)
-    return min(math.ceil(largest), math.ceil(mean + 4 * math.sqrt(largest * kept * (1 - kept))))
+    room = math.ceil(mean + 4 * math.sqrt(largest * kept * (1 - kept)))
+    return max(1, min(math.ceil(largest), room))
 
 
 def _largest(falling: np.ndarray, batch_size: int) -> float:

@@ -34,8 +34,8 @@ class Builder(folder_builder.FolderBuilder):
     `info.metadata` holds `modalities`, `lengths` (most dates of a patch, by modality), `size` (rows
     and columns), `most_instances` (of a patch), `patches` (by fold), `pixels` (by fold and number
     of the class), `contradictions` (by patch: that nothing numbers its parcels, all others are
-    refused), `shared_parcels` (of several folds) and `statistics` (by modality and fold, mean and
-    std per channel computed from the patches).
+    refused), `shared_parcels` (of several folds), `statistics` (by modality and fold, mean and std
+    per channel computed from the patches) and `gaps` (what patches lack, and those left out).
 
     Args:
       parcel_ids: Whether to write ID_PARCEL of each pixel; the folder must hold it then.
@@ -74,8 +74,10 @@ class Builder(folder_builder.FolderBuilder):
         }
 
     def _open(self, root: os.PathLike[str]) -> int:
-        self._folder = PatchFolder(root, self._modalities, assignment=self._assignment)
-        self._summary = PatchSummary(self._folder, statistics=True)
+        self._folder = PatchFolder(
+            root, self._modalities, dataset=self._described, assignment=self._assignment
+        )
+        self._summary = PatchSummary(self._folder, statistics=True, gaps=self._gaps)
         return len(self._folder.patches)
 
     def _shard_iterators_per_split(self, dl_manager):
@@ -88,7 +90,10 @@ class Builder(folder_builder.FolderBuilder):
 
     def _examples(self, patches: Sequence[Patch]) -> Iterator[tuple[str, dict[str, Any]]]:
         for patch in patches:
-            series, annotations = self._folder.check(patch)
+            self._bar.update()
+            if (checked := self._read(patch, self._folder.check)) is None:
+                continue
+            series, annotations = checked
             measures = self._summary.measure(patch, series, annotations)
             if wrong := [one for one in measures.contradictions if not one.absent]:
                 raise self._folder.refusal(patch, wrong[0])
@@ -102,7 +107,6 @@ class Builder(folder_builder.FolderBuilder):
                 remedy = f"{RESTORE}, or give parcel_ids=False"
                 raise DataError("file not found", where=file, remedy=remedy)
             yield str(patch.id), record | {"patch": str(patch.id), "fold": str(patch.fold)}
-            self._bar.update()
 
     def _metadata(self) -> dict[str, Any]:
         """Returns what training needs to know of the whole dataset, as plain JSON."""

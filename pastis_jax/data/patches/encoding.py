@@ -12,7 +12,7 @@ import numpy as np
 from pastis_jax.data.class_mapping import ClassMapping
 from pastis_jax.data.dataset import Dataset
 from pastis_jax.data.metadata import Identifier
-from pastis_jax.data.normalisation import Statistics, fill_missing
+from pastis_jax.data.normalisation import fill_missing
 from pastis_jax.data.patches.agreement import in_parcels
 from pastis_jax.data.patches.instances import (
     centerness,
@@ -20,6 +20,7 @@ from pastis_jax.data.patches.instances import (
     largest,
     measure,
 )
+from pastis_jax.data.statistics import Statistics
 from pastis_jax.errors import ArgumentError
 from pastis_jax.types import Batch, PanopticTarget, Series
 
@@ -33,7 +34,8 @@ class PatchEncoding:
     Attributes:
       dataset: What the records are of.
       lengths: Number of dates ``t`` to pad to, by modality; with `date` it is 1 instead.
-      statistics: Mean and standard deviation per channel, by modality, of the train folds.
+      statistics: Mean and standard deviation per channel in its unit, by modality, of the train
+        folds.
       classes: Classes of the labels.
       size: Rows and columns ``h w`` of the patches.
       crop: Side of the square to cut out at a random place; None keeps the whole patch.
@@ -150,6 +152,7 @@ class PatchEncoding:
         values, days = view(record[modality]["values"]), record[modality]["days"]
         mean, std = (moment[:, None, None] for moment in self.statistics[modality])
         sensor = self.dataset[modality]
+        mean = mean - np.float32(sensor.offset)
         chosen = self.acquisitions(modality, values, days, record["patch"])
         length = self.lengths[modality] if self.date is None else 1
         c, h, w = values.shape[1:]
@@ -160,7 +163,7 @@ class PatchEncoding:
         for i, date in enumerate(chosen):
             padded_days[i] = days[date]
             frame = values[date].astype(np.float32)
-            missing = sensor.missing(frame)
+            missing = sensor.missing(frame, (0, 1, 2))
             if missing is not None and missing.any():
                 flat, observed = fill_missing(frame.reshape(1, c, -1), missing.reshape(1, c, -1))
                 if not observed[0]:

@@ -26,7 +26,7 @@ from pastis_jax.data.arrays import RESTORE
 from pastis_jax.data.assignment import Assignment
 from pastis_jax.data.dataset import Dataset
 from pastis_jax.data.metadata import PARCEL_METADATA, PATCH_METADATA, Patch, read_patches
-from pastis_jax.data.pastis_r import describe
+from pastis_jax.data.pastis_r import check_official, describe
 from pastis_jax.data.patches.agreement import Contradiction, contradictions, in_parcels
 from pastis_jax.data.patches.instances import centerness, instances_from_parcels
 from pastis_jax.errors import DataError
@@ -35,6 +35,7 @@ ANNOTATIONS, INSTANCES = "ANNOTATIONS", "INSTANCE_ANNOTATIONS"
 
 DOWNLOAD = "give the folder of the PASTIS-R patches (zenodo.org/record/5735646)"
 _RECOMPUTE = f"{RESTORE}, or remove {INSTANCES} to have it computed"
+_COPY = f"copy it again from the archive, or remove the patch from {PATCH_METADATA}"
 _AXES = ("dates", "channels", "rows", "columns")
 
 StoredSeries = dict[str, tuple[np.ndarray, np.ndarray]]
@@ -81,6 +82,7 @@ class PatchFolder:
     Args:
       root: The folder.
       modalities: Modalities that must be there; None takes those that are.
+      dataset: What it holds, in place of what it says.
       assignment: Lists of patches that take the place of the folds.
       complete: Whether every file must be there; else `read` or `check` refuses what is missing.
 
@@ -102,13 +104,15 @@ class PatchFolder:
         root: str | os.PathLike[str],
         modalities: Sequence[str] | None = None,
         *,
+        dataset: Dataset | None = None,
         assignment: Assignment | None = None,
         complete: bool = True,
     ):
         self.root = layout.resolve(root)
-        self.dataset = describe(self.root, remedy=DOWNLOAD)
+        self.dataset = dataset or describe(self.root, remedy=DOWNLOAD)
         self.modalities = check_layout(self.root, self.dataset, modalities)
         self.patches = read_patches(self.root / PATCH_METADATA, self.dataset, self.modalities)
+        check_official(self.root, self.patches)
         if assignment is not None:
             assignment.check(self.patches, "patches")
             self.dataset = assignment.dataset(self.dataset)
@@ -119,12 +123,25 @@ class PatchFolder:
             }
         if not self.patches:
             raise DataError("lists no patch", where=self.root / PATCH_METADATA, remedy=RESTORE)
-        remedy = f"copy it again from the archive, or remove the patch from {PATCH_METADATA}"
-        for name in (*self.modalities, "TARGET") if complete else ():
-            folder = ANNOTATIONS if name == "TARGET" else f"DATA_{name}"
-            layout.check_files(self.root / folder, name, self.patches, remedy=remedy)
+        if complete:
+            self._check_series()
+            self.check_annotations()
         self._extras = layout.list_names(self.root / ANNOTATIONS)
         self._extras |= layout.list_names(self.root / INSTANCES)
+
+    def _check_series(self) -> None:
+        for name in self.modalities:
+            dated = [patch.id for patch in self.patches.values() if len(patch.days[name])]
+            undated = [patch.id for patch in self.patches.values() if not len(patch.days[name])]
+            layout.check_series(self.root, name, dated, undated, remedy=_COPY)
+
+    def check_annotations(self) -> None:
+        """Refuses a folder without the `TARGET` of a patch.
+
+        Raises:
+          DataError: Naming the first file that is missing.
+        """
+        layout.check_files(self.root / ANNOTATIONS, "TARGET", self.patches, remedy=_COPY)
 
     def file(self, patch: Patch, name: str) -> pathlib.Path:
         """Returns where an array of `patch` lies.
@@ -147,8 +164,8 @@ class PatchFolder:
 
         Returns:
           For each modality its values, (t, c, h, w) in its dtype, and its days since the start of
-          the season, (t,) int32. Values are views of the file, not yet read, unless it holds
-          another dtype.
+          the season, (t,) int32; t = 0 of a modality that the patch lacks. Values are views of the
+          file, not yet read, unless it holds another dtype.
 
         Raises:
           DataError: If a file is unreadable or its shape disagrees with the metadata or with the
@@ -163,16 +180,25 @@ class PatchFolder:
         series, size = {}, None
         for name in self.modalities:
             file, days = self.file(patch, name), patch.days[name]
+            if not len(days):
+                if file.exists():
+                    raise layout.without_dates(file, name)
+                continue
             values = arrays.load_array(file, mapped=True)
             arrays.check_series_shape(values, _AXES, self.dataset[name], len(days), file)
             if 0 in values.shape:
                 raise DataError("holds no pixel", where=file, remedy=RESTORE)
             if size is not None and values.shape[2:] != size:
-                fault = f"{_by(values.shape[2:])} pixels where {self.modalities[0]} has {_by(size)}"
+                fault = f"{_by(values.shape[2:])} pixels where {next(iter(series))} has {_by(size)}"
                 raise DataError(fault, where=file, remedy=RESTORE)
             size = values.shape[2:]
             series[name] = (values, days)
-        return series
+        if size is None:
+            size = arrays.load_array(self.file(patch, "TARGET"), mapped=True).shape[-2:]
+        return {
+            name: series.get(name) or layout.empty_series(self.dataset[name], size)
+            for name in self.modalities
+        }
 
     def target(self, patch: Patch) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Reads `TARGET` of one patch.
@@ -312,13 +338,14 @@ class PatchFolder:
           Its series, in memory, and its annotations.
 
         Raises:
-          DataError: If anything about it is unreadable, disagrees with the metadata or among its
-            files, or is implausible.
+          ImplausibleError: If values are none that a sensor measures.
+          DataError: If anything about it is unreadable, or disagrees with the metadata or among its
+            files.
         """
         series = {}
         for name, (values, days) in self._open(patch).items():
             values = np.array(values)
-            arrays.check_series_values(values, self.dataset[name], self.file(patch, name))
+            layout.check_values(values, self.dataset[name], self.file(patch, name))
             series[name] = (arrays.as_stored(values, self.dataset[name]), days)
         annotations = self.annotations(patch)
         size = series[self.modalities[0]][0].shape[2:]

@@ -18,29 +18,41 @@ from typing import Any
 import numpy as np
 import tqdm
 
-from pastis_jax.data import dataset_file, layout
+from pastis_jax.data import dataset_file, declared, layout, survey
 from pastis_jax.data.assignment import Assignment
-from pastis_jax.data.cache import Fingerprint, default_cache, fingerprint, writing
+from pastis_jax.data.cache import (
+    Fingerprint,
+    default_cache,
+    fingerprint,
+    known_as,
+    writing,
+)
 from pastis_jax.data.calendar import Days
 from pastis_jax.data.dataset import Dataset, Fold
+from pastis_jax.data.gaps import Gaps
+from pastis_jax.data.layout import ImplausibleError
 from pastis_jax.data.metadata import PATCH_METADATA, Identifier, Patch
+from pastis_jax.data.pastis_r import check_labels, describe
 from pastis_jax.data.patches.agreement import Contradiction, SharedParcels, tell_shared
 from pastis_jax.data.patches.folder import (
     ANNOTATIONS,
+    DOWNLOAD,
     INSTANCES,
     PatchFolder,
     check_layout,
 )
-from pastis_jax.data.patches.summary import PatchSummary
+from pastis_jax.data.patches.summary import Measures, PatchSummary
 from pastis_jax.data.statistics import (
     FoldStatistics,
+    Statistics,
     fold_statistics_from_norm,
     split_statistics,
     statistics_from_json,
 )
+from pastis_jax.data.survey import Surveyed
 from pastis_jax.errors import DataError
 
-_VERSION = "4"
+_VERSION = "6"
 _WORKERS = 4  # each holds one patch, 100 to 200 MB
 
 
@@ -50,7 +62,9 @@ def prepare_patches(
     modalities: Sequence[str] | None = None,
     cache: str | os.PathLike[str] | None = None,
     compute_statistics: bool | None = False,
+    dataset: Dataset | None = None,
     assignment: Assignment | None = None,
+    skip_implausible: bool = False,
     progress: bool = True,
 ) -> PreparedPatches:
     """Checks a patch folder completely, once, and remembers what training needs to know of it.
@@ -63,13 +77,17 @@ def prepare_patches(
 
     Args:
       root: The folder.
-      modalities: Modalities to serve, by default all that it holds; all are checked.
+      modalities: Modalities to check, by default all that it holds. Others are not looked at; what
+        was checked with others too is not checked again.
       cache: Where to write; by default `$PASTIS_JAX_CACHE`, else `pastis_jax` in
         `$XDG_CACHE_HOME` or `~/.cache`.
       compute_statistics: Whether to use channel statistics computed from the data instead of those
         of the `NORM_<modality>_patch.json` files; always so with an assignment, which these know
         nothing of. None: no statistics are needed.
+      dataset: What it holds, in place of what it says: with other marks of what is missing, say.
       assignment: Lists of patches that take the place of the folds.
+      skip_implausible: Whether to leave out patches with values that no sensor measures, in place
+        of refusing the folder; `gaps` of the result lists them.
       progress: Whether to draw a progress bar while checking.
 
     Returns:
@@ -78,10 +96,12 @@ def prepare_patches(
     Raises:
       ArgumentError: If a modality is none of the dataset's.
       DataError: If the folder is not a sound patch folder with these modalities and, unless
-        computed, their statistics, its patches differ in size, or the cache cannot be written.
+        computed, their statistics, these cannot be of its values, its patches differ in size, or
+        the cache cannot be written.
     """
     root = layout.resolve(root)
-    folder = PatchFolder(root, modalities, assignment=assignment)
+    described = dataset or describe(root, remedy=DOWNLOAD)
+    folder = PatchFolder(root, modalities, dataset=described, assignment=assignment)
     dataset, modalities = folder.dataset, folder.modalities
     if assignment is not None and compute_statistics is not None:
         compute_statistics = True
@@ -91,16 +111,30 @@ def prepare_patches(
         for m, file in norms.items()
     }
     cache = layout.resolve(cache or default_cache())
-    identity = _fingerprint(folder, check_layout(root, dataset), assignment)
-    name = identity.adding({"version": _VERSION}).name
-    paths = {"facts": cache / f"patches-{name}.json"}
-    if compute_statistics:
-        paths["statistics"] = cache / f"patches-{name}-statistics.json"
-    if not all(path.exists() for path in paths.values()):
-        _examine(root, paths, assignment, progress=progress)
+    identity = _fingerprint(folder, assignment).adding(declared.parts(described, root))
+    others = [name for name in check_layout(root, dataset) if name not in modalities]
+    if skip_implausible:
+        # What is left out for one modality would be missed in the others.
+        identity, others = identity.adding({"implausible samples": "left out"}), ()
+
+    def places(known: Fingerprint) -> dict[str, pathlib.Path]:
+        name = known.adding({"version": _VERSION}).name
+        facts, statistics = (cache / f"patches-{name}{end}.json" for end in ("", "-statistics"))
+        return {"facts": facts} | ({"statistics": statistics} if compute_statistics else {})
+
+    def checked(known: Fingerprint) -> bool:
+        return all(path.exists() for path in places(known).values())
+
+    known = known_as(identity, root, others, checked)
+    paths = places(known)
+    if not checked(known):
+        _examine(folder, paths, skip_implausible=skip_implausible, progress=progress)
     read = {kind: _read(path) for kind, path in paths.items()}
 
     facts, computed = read["facts"], None
+    measured = survey.from_json(facts["survey"], dataset)
+    survey.check_files(measured, published, root, norms)
+    check_labels(root, dataset, {int(n) for counts in facts["pixels"].values() for n in counts})
     if compute_statistics:
         computed = statistics_from_json(read["statistics"], dataset)
     return PreparedPatches(
@@ -114,27 +148,26 @@ def prepare_patches(
             for fold, labels in facts["pixels"].items()
         },
         most_instances=max(facts["most_instances"], 1),
+        gaps=Gaps.from_json(facts["gaps"], dataset),
+        survey={m: measured[m] for m in modalities},
+        published=published,
         fold_statistics=computed or published,
         contradictions={k: Contradiction(**v) for k, v in facts["contradictions"].items()},
         shared_parcels=[
             SharedParcels(tuple(map(dataset.fold, some["folds"])), some["number"], some["examples"])
             for some in facts["shared_parcels"]
         ],
-        fingerprint=identity.of_modalities(modalities).adding(
-            fingerprint(root, files=norms.values()).parts
-        ),
+        fingerprint=identity.adding(fingerprint(root, files=norms.values()).parts),
     )
 
 
-def _fingerprint(
-    folder: PatchFolder, modalities: Sequence[str], assignment: Assignment | None
-) -> Fingerprint:
-    """Fingerprint of a folder with all its `modalities`."""
+def _fingerprint(folder: PatchFolder, assignment: Assignment | None) -> Fingerprint:
+    """Fingerprint of a folder with the modalities that were asked for."""
     annotations = [
         (ANNOTATIONS, "ParcelIDs"),
         *((INSTANCES, word) for word in ("INSTANCES", "ZONES", "HEATMAP")),
     ]
-    arrays = [(f"DATA_{m}", m) for m in modalities]
+    arrays = [(f"DATA_{m}", m) for m in folder.modalities]
     arrays += [(name, word) for name, word in annotations if (folder.root / name).is_dir()]
     identity = fingerprint(
         folder.root,
@@ -160,6 +193,9 @@ class PreparedPatches:
       counts: Number of pixels by fold and number of their class, background and void included.
       most_instances: Slots that hold the instances of any patch: the most of one patch, void ones
         included, and at least 1.
+      gaps: What patches lack.
+      survey: What the values are like, by modality.
+      published: Statistics of the NORM files; nothing where they are not used.
       fold_statistics: Channel means and standard deviations by modality and fold.
       contradictions: What the annotations of a patch say against each other, the first thing of
         each such patch, by its identifier as text.
@@ -174,6 +210,9 @@ class PreparedPatches:
     patches: Mapping[Fold, int]
     counts: Mapping[Fold, Mapping[int, int]]
     most_instances: int
+    gaps: Gaps = dataclasses.field(repr=False)
+    survey: Mapping[str, Surveyed] = dataclasses.field(repr=False)
+    published: Mapping[str, FoldStatistics] = dataclasses.field(repr=False)
     fold_statistics: Mapping[str, FoldStatistics] = dataclasses.field(repr=False)
     contradictions: Mapping[str, Contradiction] = dataclasses.field(repr=False)
     shared_parcels: Sequence[SharedParcels] = dataclasses.field(repr=False)
@@ -205,7 +244,7 @@ class PreparedPatches:
             each other, or say of no crop pixel which parcel it is of.
         """
         self._check(folds)
-        every = self.folder.patches.values()
+        every = [one for one in self.folder.patches.values() if one.id not in self.gaps.skipped]
         patches = [patch for fold in folds for patch in every if patch.fold == fold]
         if instances and (error := self._first_contradiction(patches, absent=True)):
             raise error
@@ -226,11 +265,32 @@ class PreparedPatches:
         modalities = [self.dataset[name] for name in self.modalities]
         return split_statistics(self.fold_statistics, modalities, train_folds, self.root)
 
-    def notes(self, folds: Mapping[str, Sequence[Fold]]) -> tuple[str, ...]:
+    def check_statistics(self, statistics: Statistics) -> None:
+        """Refuses statistics of a run that cannot be used on these values.
+
+        Args:
+          statistics: Mean and standard deviation of each channel in its unit, by modality.
+
+        Raises:
+          DataError: Naming the channel, and what was measured of it.
+        """
+        survey.check_run(self.survey, statistics, self.root)
+
+    def holds(self, folds: Sequence[Fold]) -> bool:
+        """Whether each of `folds` has a patch."""
+        return all(self.patches.get(fold) for fold in folds)
+
+    def notes(
+        self, folds: Mapping[str, Sequence[Fold]], run: Statistics | None = None
+    ) -> tuple[str, ...]:
         """Returns what a reader should know of these splits, a line each.
 
-        That is annotations that contradict each other, whatever is read of them, and parcels that
-        are trained on as well as scored.
+        That is annotations that contradict each other, whatever is read of them, parcels that are
+        trained on as well as scored, and what is odd about the values.
+
+        Args:
+          folds: Folds of each split.
+          run: Statistics of a run that takes the place of the folder's own.
         """
         chosen = {fold for names in folds.values() for fold in names}
         patches = [patch for patch in self.folder.patches.values() if patch.fold in chosen]
@@ -240,7 +300,8 @@ class PreparedPatches:
             some for some in self.shared_parcels if train & {*some.folds} and scored & {*some.folds}
         ]
         shared = tell_shared(leaking, "train and of val or test")
-        return tuple(str(note) for note in (first, shared) if note is not None)
+        odd = survey.notes(self.survey, chosen, self.published, run)
+        return (*(str(note) for note in (first, shared) if note is not None), *odd)
 
     def _first_contradiction(
         self, patches: Sequence[Patch], *, absent: bool = False
@@ -260,7 +321,7 @@ class PreparedPatches:
 
     def _check(self, folds: Sequence[Fold]) -> None:
         for fold in folds:
-            if not self.patches.get(fold):
+            if not self.holds([fold]):
                 raise DataError(
                     f"no patch in fold {fold}",
                     where=self.root / PATCH_METADATA,
@@ -351,21 +412,25 @@ class PatchSource:
 
 
 def _examine(
-    root: pathlib.Path,
+    folder: PatchFolder,
     paths: Mapping[str, pathlib.Path],
-    assignment: Assignment | None,
     *,
+    skip_implausible: bool,
     progress: bool,
 ) -> None:
-    """Checks every patch of `root`, and writes what was found to `paths`."""
+    """Checks every patch of `folder`, and writes what was found to `paths`."""
     cache = paths["facts"].parent
     with writing(cache), tempfile.TemporaryDirectory(prefix=".preparing-", dir=cache) as staging:
-        folder = PatchFolder(root, assignment=assignment)
         summary = PatchSummary(folder, statistics="statistics" in paths)
         patches = list(folder.patches.values())
 
-        def work(patch: Patch):
-            return summary.measure(patch, *folder.check(patch))
+        def work(patch: Patch) -> Measures | ImplausibleError:
+            try:
+                return summary.measure(patch, *folder.check(patch))
+            except ImplausibleError as error:
+                if not skip_implausible:
+                    raise
+                return error
 
         bar = tqdm.tqdm(
             total=len(patches),
@@ -377,7 +442,10 @@ def _examine(
         with bar, ThreadPoolExecutor(_WORKERS) as pool:
             try:
                 for patch, measures in zip(patches, pool.map(work, patches), strict=True):
-                    summary.add(patch, measures)
+                    if isinstance(measures, ImplausibleError):
+                        summary.gaps.skip(patch.id, measures)
+                    else:
+                        summary.add(patch, measures)
                     bar.update()
             except BaseException:
                 pool.shutdown(wait=True, cancel_futures=True)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from pastis_jax.data.gaps import GapFinder
 from pastis_jax.data.metadata import Patch
 from pastis_jax.data.patches.agreement import (
     Contradiction,
@@ -19,6 +20,7 @@ from pastis_jax.data.patches.agreement import (
 from pastis_jax.data.patches.folder import Annotations, PatchFolder, StoredSeries
 from pastis_jax.data.patches.instances import instances_from_parcels
 from pastis_jax.data.statistics import StatisticsAccumulator, statistics_to_json
+from pastis_jax.data.survey import Survey
 from pastis_jax.errors import DataError
 
 
@@ -33,6 +35,8 @@ class Measures:
       moments: Of each modality.
       contradictions: What its annotations say against each other.
       parcels: `ParcelIDs` of its crop pixels, (n,).
+      unobserved: Modalities without an observed date.
+      survey: What `Survey.measure` gives.
     """
 
     size: tuple[int, int]
@@ -41,18 +45,24 @@ class Measures:
     moments: Mapping[str, np.ndarray]
     contradictions: list[Contradiction]
     parcels: np.ndarray
+    unobserved: tuple[str, ...]
+    survey: Mapping[str, Any]
 
 
 class PatchSummary:
-    """Gathers sizes, pixels by label, instances, contradictions, parcels of several folds and, on
-    request, channel statistics.
+    """Gathers sizes, pixels by label, instances, contradictions, parcels of several folds, gaps
+    and, on request, channel statistics.
 
     Args:
       folder: The folder.
       statistics: Whether to compute channel statistics.
+      gaps: Where gaps are gathered; by default anew.
+
+    Attributes:
+      gaps: Where gaps are gathered; patches skipped there count nowhere else.
     """
 
-    def __init__(self, folder: PatchFolder, *, statistics: bool):
+    def __init__(self, folder: PatchFolder, *, statistics: bool, gaps: GapFinder | None = None):
         self._folder = folder
         dataset = folder.dataset
         self._folds, self._classes = dataset.folds, len(dataset.nomenclature.classes)
@@ -62,8 +72,10 @@ class PatchSummary:
             if statistics
         }
         self._pixels = {fold: np.zeros(self._classes, np.int64) for fold in dataset.folds}
+        self._survey = Survey([dataset[m] for m in folder.modalities], dataset.folds)
         self._first: tuple[Patch, tuple[int, int]] | None = None
         self._most_instances = 0
+        self.gaps = gaps or GapFinder(dataset)
         self._contradictions: dict[str, Contradiction] = {}
         self._parcels = ParcelFolds(dataset.folds)
 
@@ -80,6 +92,8 @@ class PatchSummary:
             moments={m: sums.moments(series[m][0]) for m, sums in self._accumulators.items()},
             contradictions=self._folder.contradictions(patch, annotations),
             parcels=crop_parcels(semantic, annotations.parcel_ids, nomenclature),
+            unobserved=tuple(self.gaps.unobserved(series)),
+            survey=self._survey.measure(series),
         )
 
     def add(self, patch: Patch, measures: Measures) -> None:
@@ -97,6 +111,8 @@ class PatchSummary:
             raise DataError(fault, where=file, remedy="cut all patches to one size")
         self._pixels[patch.fold] += measures.pixels
         self._most_instances = max(self._most_instances, measures.instances)
+        self.gaps.add(patch.id, patch.fold, patch.days, measures.unobserved)
+        self._survey.add(patch.fold, patch.id, measures.survey)
         for modality, measured in measures.moments.items():
             self._accumulators[modality].add_moments(patch.fold, measured)
         if measures.contradictions:
@@ -104,19 +120,31 @@ class PatchSummary:
         self._parcels.add(measures.parcels, patch.fold)
 
     def facts(self) -> dict[str, Any]:
-        """Returns, as plain JSON, what all patches that were added have in common."""
-        patches = self._folder.patches.values()
+        """Returns, as plain JSON, what all patches that were added have in common.
+
+        Raises:
+          DataError: If none was added.
+        """
+        every, root = self._folder.patches.values(), self._folder.root
+        if self._first is None:
+            fault = f"values of all {len(every)} patches are implausible"
+            raise DataError(fault, where=root, remedy="look at them by pastis-jax inspect")
+        patches = [patch for patch in every if patch.id not in self.gaps.skipped]
         counts = Counter(patch.fold for patch in patches)
         return {
             "modalities": list(self._folder.modalities),
-            "lengths": {m: max(len(p.days[m]) for p in patches) for m in self._folder.modalities},
+            "lengths": {
+                m: max([1, *(len(p.days[m]) for p in patches)]) for m in self._folder.modalities
+            },
             "size": list(self._first[1]),
+            "survey": self._survey.to_json(),
             "most_instances": self._most_instances,
             "patches": {str(fold): counts[fold] for fold in self._folds},
             "pixels": {
                 str(fold): {str(label): int(n) for label, n in enumerate(pixels) if n}
                 for fold, pixels in self._pixels.items()
             },
+            "gaps": self.gaps.to_json(),
             # The first one of each patch that has any.
             "contradictions": {
                 name: dataclasses.asdict(first) for name, first in self._contradictions.items()

@@ -20,6 +20,7 @@ from pastis_jax.data.folder_builder import (
 from pastis_jax.data.metadata import GEOMETRIC_FEATURES, Parcel
 from pastis_jax.data.pixel_sets.folder import PixelSetFolder
 from pastis_jax.data.statistics import StatisticsAccumulator, statistics_to_json
+from pastis_jax.data.survey import Survey
 
 PARCELS_PER_SHARD = 512  # about 110 MB, all of which TFDS keeps in memory while it writes a shard
 
@@ -31,12 +32,13 @@ class Builder(folder_builder.FolderBuilder):
     `metadata_parcel.csv`, and `void` holds those without; a split without parcels is left out.
 
     `info.metadata` holds `modalities`, `lengths` (most dates of a parcel, by modality), `counts`
-    (parcels by fold and number of their class, void included), `geometric_features` (their number)
-    and `statistics` (by modality and fold, mean and std per channel computed from the crop
-    parcels).
+    (parcels by fold and number of their class, void included), `geometric_features` (their number),
+    `statistics` (by modality and fold, mean and std per channel computed from the crop parcels),
+    `gaps` (what crop parcels lack, and the parcels that were left out) and `survey` (what the
+    values are like).
     """
 
-    VERSION = tfds.core.Version("2.0.0")
+    VERSION = tfds.core.Version("2.3.0")
     MANUAL_DOWNLOAD_INSTRUCTIONS = """
     Give a folder in the layout of the pixel-set version of PASTIS-R as manual_dir: the one with
     metadata_parcel.csv. PASTIS-R itself is at https://zenodo.org/record/5745151.
@@ -59,28 +61,38 @@ class Builder(folder_builder.FolderBuilder):
         }
 
     def _open(self, root: os.PathLike[str]) -> int:
-        self._folder = PixelSetFolder(root, self._modalities, assignment=self._assignment)
+        self._folder = PixelSetFolder(
+            root, self._modalities, dataset=self._described, assignment=self._assignment
+        )
+        self._survey = Survey(
+            [self._dataset[name] for name in self._modalities], self._dataset.folds
+        )
         self._statistics = {
             name: StatisticsAccumulator(self._dataset[name], self._dataset.folds)
             for name in self._modalities
         }
         return len(self._folder.parcels)
 
-    def _is_void(self, parcel: Parcel) -> bool:
-        return parcel.label == self._dataset.nomenclature.void_number
-
     def _shard_iterators_per_split(self, dl_manager):
         splits = {split_name(fold): [] for fold in self._dataset.folds} | {"void": []}
         for parcel in self._folder.parcels:
-            splits["void" if self._is_void(parcel) else split_name(parcel.fold)].append(parcel)
+            name = "void" if self._folder.is_void(parcel) else split_name(parcel.fold)
+            splits[name].append(parcel)
         return folder_builder.shards(self._examples, splits, PARCELS_PER_SHARD)
 
     def _examples(self, parcels: Sequence[Parcel]) -> Iterator[tuple[str, dict[str, Any]]]:
         for parcel in parcels:
-            series = self._folder.read(parcel)
-            if not self._is_void(parcel):
+            self._bar.update()
+            series = self._read(parcel, self._folder.read)
+            if series is None:
+                continue
+            self._survey.add(parcel.fold, parcel.patch, self._survey.measure(series))
+            if not self._folder.is_void(parcel):
                 for modality, (values, _) in series.items():
                     self._statistics[modality].add(parcel.fold, values)
+                days = {modality: days for modality, (_, days) in series.items()}
+                blind = self._gaps.unobserved(series)
+                self._gaps.add(parcel.id, parcel.fold, days, blind)
             yield (
                 str(parcel.id),
                 {
@@ -92,24 +104,26 @@ class Builder(folder_builder.FolderBuilder):
                     "geometric_features": parcel.geometric_features,
                 },
             )
-            self._bar.update()
 
     def _metadata(self) -> dict[str, Any]:
         """Returns what training needs to know of the whole dataset, as plain JSON."""
-        parcels = self._folder.parcels
+        skipped = self._gaps.skipped
+        parcels = [parcel for parcel in self._folder.parcels if parcel.id not in skipped]
         patches = [self._folder.patches[patch] for patch in {parcel.patch for parcel in parcels}]
         counts = {fold: Counter() for fold in self._dataset.folds}
         for parcel in parcels:
             counts[parcel.fold][parcel.label] += 1
         return {
             "modalities": list(self._modalities),
-            "lengths": {m: max(len(p.days[m]) for p in patches) for m in self._modalities},
+            "lengths": {m: max([1, *(len(p.days[m]) for p in patches)]) for m in self._modalities},
             "counts": {
                 str(fold): {str(label): n for label, n in sorted(labels.items())}
                 for fold, labels in counts.items()
             },
-            "geometric_features": len(parcels[0].geometric_features),
+            "geometric_features": len(self._folder.parcels[0].geometric_features),
+            "survey": self._survey.to_json(),
             "statistics": statistics_to_json(
                 {m: accumulator.compute() for m, accumulator in self._statistics.items()}
             ),
+            "gaps": self._gaps.to_json(),
         }

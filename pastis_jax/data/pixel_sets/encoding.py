@@ -10,7 +10,8 @@ import numpy as np
 
 from pastis_jax.data.class_mapping import ClassMapping
 from pastis_jax.data.dataset import Dataset
-from pastis_jax.data.normalisation import Statistics, fill_missing
+from pastis_jax.data.normalisation import fill_missing
+from pastis_jax.data.statistics import Statistics
 from pastis_jax.types import Batch, Series
 
 
@@ -21,11 +22,12 @@ class PixelSetEncoding:
     Attributes:
       dataset: What the records are of.
       lengths: Number of dates ``t`` to pad to, by modality.
-      statistics: Mean and standard deviation per channel, by modality, of the train folds.
+      statistics: Mean and standard deviation per channel in its unit, by modality, of the train
+        folds.
       classes: Classes of the labels.
       pixels: Number of pixels ``s`` drawn per parcel.
-      geometric: Keep the geometric features, as log(1 + x). Differs from the reference, which joins
-        them as they are.
+      geometric: Keep the geometric features, as log(1 + x). Differs from the reference, which
+        standardises them.
     """
 
     dataset: Dataset
@@ -52,13 +54,14 @@ class PixelSetEncoding:
         values, days = record["values"], record["days"]
         t, c, n = values.shape
         length = self.lengths[modality]
-        mean, std = self.statistics[modality]
+        (mean, std), sensor = self.statistics[modality], self.dataset[modality]
+        mean = mean - np.float32(sensor.offset)
         padded = np.zeros((length, self.pixels, c), np.float32)
         valid = np.zeros(length, bool)
         valid[:t] = True
         if n:
             chosen = values[:, :, drawn].astype(np.float32)
-            missing = self.dataset[modality].missing(chosen)
+            missing = sensor.missing(chosen, (1, 2))
             if missing is not None and missing.any():
                 chosen, observed = fill_missing(chosen, missing | ~real)
                 valid[:t] = observed
@@ -73,7 +76,7 @@ def draw_pixels(count: int, size: int, rng: np.random.Generator) -> tuple[np.nda
     """Draws `size` of `count` pixels without replacement.
 
     A smaller parcel gives all its pixels, its last one repeated and masked; an empty parcel gives
-    one zero pixel.
+    one zero pixel. Differs from the reference, which draws for each modality anew.
 
     Returns:
       Indices ``s`` and the mask of real pixels ``s``.

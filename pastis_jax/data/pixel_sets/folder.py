@@ -31,7 +31,7 @@ from pastis_jax.data.metadata import (
     read_parcels,
     read_patches,
 )
-from pastis_jax.data.pastis_r import describe
+from pastis_jax.data.pastis_r import check_labels, check_official, describe
 from pastis_jax.errors import DataError
 
 DOWNLOAD = "give the folder of the PASTIS-R pixel sets (zenodo.org/record/5745151)"
@@ -46,6 +46,7 @@ class PixelSetFolder:
     Args:
       root: The folder.
       modalities: Modalities that must be there; None takes those that are.
+      dataset: What it holds, in place of what it says.
       assignment: Lists of parcels that take the place of the folds.
       complete: Whether every file must be there; else `read` or `check` refuses what is missing.
 
@@ -68,14 +69,17 @@ class PixelSetFolder:
         root: str | os.PathLike[str],
         modalities: Sequence[str] | None = None,
         *,
+        dataset: Dataset | None = None,
         assignment: Assignment | None = None,
         complete: bool = True,
     ):
         self.root = layout.resolve(root)
-        self.dataset = describe(self.root, remedy=DOWNLOAD)
+        self.dataset = dataset or describe(self.root, remedy=DOWNLOAD)
         self.modalities = check_layout(self.root, self.dataset, modalities)
         self.patches = read_patches(self.root / PATCH_METADATA, self.dataset, self.modalities)
+        check_official(self.root, self.patches)
         self.parcels = read_parcels(self.root / PARCEL_METADATA, self.dataset, self.patches)
+        check_labels(self.root, self.dataset, {parcel.label for parcel in self.parcels})
         if assignment is not None:
             assignment.check((parcel.id for parcel in self.parcels), "parcels")
             self.dataset = assignment.dataset(self.dataset)
@@ -85,9 +89,15 @@ class PixelSetFolder:
                 if parcel.id in assignment.split
             )
         remedy = f"copy it again from the archive, or remove its line from {PARCEL_METADATA}"
-        for modality in self.modalities if complete else ():
-            ids = (parcel.id for parcel in self.parcels)
-            layout.check_files(self.root / f"DATA_{modality}", modality, ids, remedy=remedy)
+        for name in self.modalities if complete else ():
+            days = {patch.id: patch.days[name] for patch in self.patches.values()}
+            dated = [p.id for p in self.parcels if len(days[p.patch]) and not self.is_void(p)]
+            undated = [p.id for p in self.parcels if not len(days[p.patch])]
+            layout.check_series(self.root, name, dated, undated, remedy=remedy)
+
+    def is_void(self, parcel: Parcel) -> bool:
+        """Whether `parcel` is neither trained nor counted."""
+        return parcel.label == self.dataset.nomenclature.void_number
 
     def file(self, parcel: Parcel, modality: str) -> pathlib.Path:
         """Returns where the series of `parcel` lies."""
@@ -101,24 +111,40 @@ class PixelSetFolder:
 
         Returns:
           For each modality its values, (t, c, s) in its dtype, and its days since the start of the
-          season, (t,) int32. A parcel without a pixel has s = 0.
+          season, (t,) int32; t = 0 of a modality that the parcel lacks. A parcel without a pixel
+          has s = 0.
 
         Raises:
-          DataError: If a file is unreadable, disagrees with the metadata or with the other
-            modalities, or holds values that no sensor measures.
+          ImplausibleError: If values are none that a sensor measures.
+          DataError: If a file is unreadable, or disagrees with the metadata or with the other
+            modalities.
         """
         series, pixels = {}, None
         for name in self.modalities:
+            if self._lacks(parcel, name):
+                continue
             file, days = self.file(parcel, name), self.patches[parcel.patch].days[name]
             modality, values = self.dataset[name], arrays.load_array(file)
             arrays.check_series_shape(values, _AXES, modality, len(days), file)
             if pixels is not None and values.shape[2] != pixels:
-                fault = f"{values.shape[2]} pixels where {self.modalities[0]} has {pixels}"
+                fault = f"{values.shape[2]} pixels where {next(iter(series))} has {pixels}"
                 raise DataError(fault, where=file, remedy=RESTORE)
             pixels = values.shape[2]
-            arrays.check_series_values(values, modality, file)
+            layout.check_values(values, modality, file)
             series[name] = (arrays.as_stored(values, modality), days)
-        return series
+        return {
+            name: series.get(name) or layout.empty_series(self.dataset[name], (pixels or 0,))
+            for name in self.modalities
+        }
+
+    def _lacks(self, parcel: Parcel, name: str) -> bool:
+        """Whether a parcel lacks a modality: without dates, or void, which may lack files too."""
+        file = self.file(parcel, name)
+        if len(self.patches[parcel.patch].days[name]):
+            return self.is_void(parcel) and not file.exists()
+        if file.exists():
+            raise layout.without_dates(file, name)
+        return True
 
 
 def check_layout(

@@ -15,12 +15,19 @@ import tensorflow_datasets as tfds
 from array_record.python.array_record_data_source import ArrayRecordDataSource
 from tensorflow_datasets.proto import tf_example_pb2
 
-from pastis_jax.data import dataset_file, layout
+from pastis_jax.data import dataset_file, declared, layout, survey
 from pastis_jax.data.assignment import Assignment
-from pastis_jax.data.cache import Fingerprint, default_cache, fingerprint, writing
+from pastis_jax.data.cache import (
+    Fingerprint,
+    default_cache,
+    fingerprint,
+    known_as,
+    writing,
+)
 from pastis_jax.data.calendar import Days
 from pastis_jax.data.dataset import Dataset, Fold
 from pastis_jax.data.folder_builder import split_name
+from pastis_jax.data.gaps import Gaps
 from pastis_jax.data.metadata import (
     PARCEL_METADATA,
     PATCH_METADATA,
@@ -32,10 +39,12 @@ from pastis_jax.data.pixel_sets.crop_pixel_sets_dataset_builder import Builder
 from pastis_jax.data.pixel_sets.folder import DOWNLOAD, PixelSetFolder, check_layout
 from pastis_jax.data.statistics import (
     FoldStatistics,
+    Statistics,
     fold_statistics_from_norm,
     split_statistics,
     statistics_from_json,
 )
+from pastis_jax.data.survey import Surveyed
 from pastis_jax.errors import DataError
 
 
@@ -45,7 +54,9 @@ def prepare_pixel_sets(
     modalities: Sequence[str] | None = None,
     cache: str | os.PathLike[str] | None = None,
     compute_statistics: bool | None = False,
+    dataset: Dataset | None = None,
     assignment: Assignment | None = None,
+    skip_implausible: bool = False,
     progress: bool = True,
 ) -> PreparedPixelSets:
     """Checks a folder of pixel sets and writes it as a TFDS dataset, or reuses what it wrote.
@@ -57,13 +68,17 @@ def prepare_pixel_sets(
 
     Args:
       root: The folder.
-      modalities: Modalities to serve, by default all that it holds; all are prepared.
+      modalities: Modalities to prepare, by default all that it holds. Others are not looked at;
+        what was prepared with others too is used again.
       cache: Where to write; by default `$PASTIS_JAX_CACHE`, else `pastis_jax` in
         `$XDG_CACHE_HOME` or `~/.cache`.
       compute_statistics: Whether to use channel statistics computed from the data instead of those
         of the `NORM_PARCEL_<modality>_set.json` files; always so with an assignment, which these
         know nothing of. None: no statistics are needed.
+      dataset: What it holds, in place of what it says: with other marks of what is missing, say.
       assignment: Lists of parcels that take the place of the folds.
+      skip_implausible: Whether to leave out parcels with values that no sensor measures, in place
+        of refusing the folder; `gaps` of the result lists them.
       progress: Whether to draw a progress bar while writing.
 
     Returns:
@@ -72,10 +87,10 @@ def prepare_pixel_sets(
     Raises:
       ArgumentError: If a modality is none of the dataset's.
       DataError: If the folder is not a sound pixel-set folder with these modalities and, unless
-        computed, their statistics, or the cache cannot be written.
+        computed, their statistics, these cannot be of its values, or the cache cannot be written.
     """
     root = layout.resolve(root)
-    dataset = describe(root, remedy=DOWNLOAD)
+    described = dataset = dataset or describe(root, remedy=DOWNLOAD)
     modalities = check_layout(root, dataset, modalities)
     if assignment is not None and compute_statistics is not None:
         compute_statistics = True
@@ -84,21 +99,40 @@ def prepare_pixel_sets(
         m: fold_statistics_from_norm(root / file, dataset[m], dataset.folds)
         for m, file in norms.items()
     }
-    cache, every = layout.resolve(cache or default_cache()), check_layout(root, dataset)
+    cache, others = layout.resolve(cache or default_cache()), check_layout(root, dataset)
     arrays = fingerprint(
         root,
         files=(dataset_file.FILE, PATCH_METADATA, PARCEL_METADATA),
-        folders=[(f"DATA_{m}", m) for m in every],
+        folders=[(f"DATA_{m}", m) for m in modalities],
     )
+    arrays = arrays.adding(declared.parts(described, root))
     if assignment is not None:
         dataset = assignment.dataset(dataset)
         arrays = arrays.adding({"lists of samples": assignment.digest})
-    data_dir = cache / f"pixel_sets-{arrays.adding({'version': str(Builder.VERSION)}).name}"
+    others = [name for name in others if name not in modalities]
+    if skip_implausible:
+        # What is left out for one modality would be missed in the others.
+        arrays, others = arrays.adding({"implausible samples": "left out"}), ()
+
+    def place(identity: Fingerprint) -> pathlib.Path:
+        return cache / f"pixel_sets-{identity.adding({'version': str(Builder.VERSION)}).name}"
+
+    data_dir = place(known_as(arrays, root, others, lambda identity: place(identity).exists()))
     if not data_dir.exists():
-        _write(root, data_dir, assignment, size=arrays.bytes, progress=progress)
+        _write(
+            root,
+            data_dir,
+            described,
+            modalities,
+            size=arrays.bytes,
+            assignment=assignment,
+            skip_implausible=skip_implausible,
+            progress=progress,
+        )
 
     info = tfds.builder_from_directory(data_dir / Builder.name / str(Builder.VERSION)).info
-    computed = None
+    measured, computed = survey.from_json(info.metadata["survey"], dataset), None
+    survey.check_files(measured, published, root, norms)
     if compute_statistics:
         computed = statistics_from_json(info.metadata["statistics"], dataset)
     return PreparedPixelSets(
@@ -112,11 +146,16 @@ def prepare_pixel_sets(
             for fold, labels in info.metadata["counts"].items()
         },
         geometric_features=info.metadata["geometric_features"],
-        observed=_observed(PixelSetFolder(root, modalities, assignment=assignment, complete=False)),
-        fold_statistics=computed or published,
-        fingerprint=arrays.of_modalities(modalities).adding(
-            fingerprint(root, files=norms.values()).parts
+        observed=_observed(
+            PixelSetFolder(
+                root, modalities, dataset=described, assignment=assignment, complete=False
+            )
         ),
+        gaps=Gaps.from_json(info.metadata["gaps"], dataset),
+        survey={m: measured[m] for m in modalities},
+        published=published,
+        fold_statistics=computed or published,
+        fingerprint=arrays.adding(fingerprint(root, files=norms.values()).parts),
         info=info,
     )
 
@@ -134,6 +173,9 @@ class PreparedPixelSets:
       counts: Number of parcels by fold and number of their class, void included.
       geometric_features: Number of features of an outline.
       observed: Days of the patches with crop parcels, by fold.
+      gaps: What parcels lack.
+      survey: What the values are like, by modality.
+      published: Statistics of the NORM files; nothing where they are not used.
       fold_statistics: Channel means and standard deviations by modality and fold.
       fingerprint: Of what these modalities' records and statistics are made from.
       info: The TFDS description: features, splits and metadata.
@@ -147,6 +189,9 @@ class PreparedPixelSets:
     counts: Mapping[Fold, Mapping[int, int]]
     geometric_features: int
     observed: Mapping[Fold, Sequence[Days]] = dataclasses.field(repr=False)
+    gaps: Gaps = dataclasses.field(repr=False)
+    survey: Mapping[str, Surveyed] = dataclasses.field(repr=False)
+    published: Mapping[str, FoldStatistics] = dataclasses.field(repr=False)
     fold_statistics: Mapping[str, FoldStatistics] = dataclasses.field(repr=False)
     fingerprint: Fingerprint = dataclasses.field(repr=False)
     info: tfds.core.DatasetInfo = dataclasses.field(repr=False)
@@ -177,10 +222,37 @@ class PreparedPixelSets:
         modalities = [self.dataset[name] for name in self.modalities]
         return split_statistics(self.fold_statistics, modalities, train_folds, self.root)
 
-    def _check(self, folds: Sequence[Fold]) -> None:
+    def check_statistics(self, statistics: Statistics) -> None:
+        """Refuses statistics of a run that cannot be used on these values.
+
+        Args:
+          statistics: Mean and standard deviation of each channel in its unit, by modality.
+
+        Raises:
+          DataError: Naming the channel, and what was measured of it.
+        """
+        survey.check_run(self.survey, statistics, self.root)
+
+    def notes(
+        self, folds: Mapping[str, Sequence[Fold]], run: Statistics | None = None
+    ) -> tuple[str, ...]:
+        """Returns what a reader should know of these splits, a line each.
+
+        Args:
+          folds: Folds of each split.
+          run: Statistics of a run that takes the place of the folder's own.
+        """
+        chosen = {fold for names in folds.values() for fold in names}
+        return survey.notes(self.survey, chosen, self.published, run)
+
+    def holds(self, folds: Sequence[Fold]) -> bool:
+        """Whether each of `folds` has a crop parcel."""
         void = self.dataset.nomenclature.void_number
+        return all(any(label != void for label in self.counts.get(fold, ())) for fold in folds)
+
+    def _check(self, folds: Sequence[Fold]) -> None:
         for fold in folds:
-            if not any(label != void for label in self.counts.get(fold, ())):
+            if not self.holds([fold]):
                 raise DataError(
                     f"no crop parcel in fold {fold}",
                     where=self.root / PARCEL_METADATA,
@@ -194,7 +266,8 @@ class PixelSetSource:
     An item is a dict with, for each modality, a dict of `values`, (t, c, s) in its dtype, and
     `days`, (t,) int32 since the start of the season; and with `number`, that of the record here,
     `label` (number of the class), `parcel` and `patch` (identifiers) and `geometric_features`, (g,)
-    float32. Arrays are read-only views of the record; s = 0 in a parcel without pixels.
+    float32. Arrays are read-only views of the record; s = 0 in a parcel without pixels, t = 0 of a
+    modality that a parcel lacks.
 
     Reads what TFDS would, five times as fast: without its generic nesting and for the wanted
     modalities only, and with parcels of no pixel, which TFDS writes but cannot read.
@@ -211,12 +284,10 @@ class PixelSetSource:
         observed: Sequence[Days],
     ):
         self._records, self.observed = records, observed
-        self._layout = {
-            m: (np.dtype(dataset[m].dtype), len(dataset[m].channels)) for m in modalities
-        }
+        self._dtypes = {m: np.dtype(dataset[m].dtype) for m in modalities}
 
     def __repr__(self) -> str:  # without an address: Grain compares it when it restores a state
-        return f"PixelSetSource({len(self)} parcels, {', '.join(self._layout)})"
+        return f"PixelSetSource({len(self)} parcels, {', '.join(self._dtypes)})"
 
     def __len__(self) -> int:
         return len(self._records)
@@ -224,10 +295,11 @@ class PixelSetSource:
     def __getitem__(self, index: int) -> dict[str, Any]:
         number = range(len(self))[index]  # which ends an iteration
         record, item = self._fields(number), {}
-        for modality, (dtype, channels) in self._layout.items():
+        for modality, dtype in self._dtypes.items():
             days = np.frombuffer(record[f"{modality}/days"].bytes_list.value[0], np.int32)
             values = np.frombuffer(record[f"{modality}/values/value"].bytes_list.value[0], dtype)
-            item[modality] = {"values": values.reshape(len(days), channels, -1), "days": days}
+            shape = record[f"{modality}/values/shape"].int64_list.value
+            item[modality] = {"values": values.reshape(shape), "days": days}
         features = record["geometric_features"].bytes_list.value[0]
         return item | {
             "number": number,
@@ -247,8 +319,7 @@ class PixelSetSource:
 
 def _observed(folder: PixelSetFolder) -> dict[Fold, list[Days]]:
     """Days of the patches that have crop parcels, by fold."""
-    void = folder.dataset.nomenclature.void_number
-    places = dict.fromkeys((p.fold, p.patch) for p in folder.parcels if p.label != void)
+    places = dict.fromkeys((p.fold, p.patch) for p in folder.parcels if not folder.is_void(p))
     observed: dict[Fold, list[Days]] = {fold: [] for fold in folder.dataset.folds}
     for fold, patch in places:
         observed[fold].append(folder.patches[patch].days)
@@ -262,25 +333,34 @@ def _identifier(field: Any) -> Identifier:
 def _write(
     root: pathlib.Path,
     data_dir: pathlib.Path,
-    assignment: Assignment | None,
+    dataset: Dataset,
+    modalities: Sequence[str],
     *,
     size: int,
-    progress: bool,
+    **options: Any,
 ) -> None:
-    """Writes the TFDS dataset of `root` under `data_dir`, entirely or not at all."""
+    """Writes the TFDS dataset of `root` under `data_dir`, entirely or not at all.
+
+    Args:
+      root: The folder.
+      data_dir: Where to write.
+      dataset: What it holds.
+      modalities: Modalities to write.
+      size: Of their arrays (B).
+      **options: What else the builder takes.
+    """
     cache = data_dir.parent
     with writing(cache):
         if shutil.disk_usage(cache).free < 1.05 * size:
             raise OSError(f"{1.05 * size / 1e9:.1f} GB needed on its disk")
         staging = tempfile.mkdtemp(prefix=".preparing-", dir=cache)
         try:
-            staged, dataset = pathlib.Path(staging, "data"), describe(root, remedy=DOWNLOAD)
+            staged = pathlib.Path(staging, "data")
             builder = Builder(
                 data_dir=staged,
                 dataset=dataset,
-                modalities=check_layout(root, dataset),
-                assignment=assignment,
-                progress=progress,
+                modalities=modalities,
+                **options,
             )
             builder.download_and_prepare(
                 download_dir=pathlib.Path(staging, "downloads"),  # nothing, but TFDS wants a place

@@ -16,7 +16,7 @@ SIMULATED_PATCHES = 100
 """Number of 64 x 64 patches in the default simulated set."""
 
 CLUSTERING = 0.3
-"""Along about 40 % of the borders between two parcels, both grow the same crop; on a sample of
+"""Along 40 % of the borders between two parcels, both grow the same crop; in nine patches of
 PASTIS-R, 41 %."""
 
 

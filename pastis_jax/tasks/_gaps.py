@@ -1,0 +1,76 @@
+"""What a model makes of samples that lack something: refused, or masked and told."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Iterator, Mapping, Sequence
+
+from pastis_jax.data.dataset import Fold
+from pastis_jax.data.gaps import Gaps, named
+from pastis_jax.errors import DataError
+from pastis_jax.tasks._spec import ModelSpec
+
+
+def check_gaps(
+    spec: ModelSpec,
+    gaps: Gaps,
+    folds: Mapping[str, Sequence[Fold]],
+    sizes: Mapping[str, int],
+    *,
+    samples: str,
+    root: pathlib.Path,
+) -> None:
+    """Refuses samples that a model cannot take, and splits that nothing is known of.
+
+    Args:
+      spec: The model.
+      gaps: What samples lack.
+      folds: Folds of each split.
+      sizes: Number of samples of each split to look at.
+      samples: What they are, in plural.
+      root: Their folder.
+
+    Raises:
+      DataError: If samples lack a modality that the scheme cannot do without, or no sample of a
+        split has a valid date.
+    """
+    used, total = [fold for split in sizes for fold in folds[split]], sum(sizes.values())
+    for name in spec.modalities if not spec.scheme.masks else ():
+        if lacking := gaps.without(name, used):
+            fault = f"{len(lacking):,} of {total:,} {samples} have no {name}, which {spec.fusion}"
+            fault += f" fusion needs: {named(lacking)}"
+            remedy = "leave them out by `split_lists`, or choose other `modalities`"
+            remedy += " or `fusion` late, which masks them" if spec.scheme.several else ""
+            raise DataError(fault, where=root, remedy=remedy)
+    for split, size in sizes.items():
+        if len(gaps.without_dates(spec.read, folds[split])) == size:
+            fault = f"no date of {' or '.join(spec.read)} is valid in any of the {size:,}"
+            fault += f" {samples} of {split}: at each one a channel was not observed"
+            remedy = "correct the data, or choose other `modalities`"
+            raise DataError(fault, where=root, remedy=remedy)
+
+
+def gap_notes(
+    spec: ModelSpec,
+    gaps: Gaps,
+    folds: Mapping[str, Sequence[Fold]],
+    sizes: Mapping[str, int],
+    *,
+    samples: str,
+) -> Iterator[str]:
+    """Tells what samples lack, a line each; arguments as for `check_gaps`."""
+    used, total = [fold for split in sizes for fold in folds[split]], sum(sizes.values())
+    for name in spec.modalities:
+        if lacking := gaps.without(name, used):
+            yield f"{len(lacking):,} of {total:,} {samples} have no {name}: masked"
+    for split, size in sizes.items():
+        if blind := gaps.without_dates(spec.read, folds[split]):
+            yield (
+                f"{len(blind):,} of {size:,} {samples} of {split} have no date at which every "
+                f"channel was observed, and do not count: {named(blind)}"
+            )
+    if gaps.skipped:
+        yield (
+            f"{samples} left out for implausible values: {len(gaps.skipped):,} "
+            f"({named(list(gaps.skipped))}); result.json lists them"
+        )
