@@ -14,13 +14,10 @@ import dataclasses
 import itertools
 import json
 import pathlib
-import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import tyro
-from rich.console import Console
-from rich.table import Table
 
 from experiments.paper import pooled
 from experiments.paper.cells import Cell, Cells, Shard
@@ -80,7 +77,7 @@ def run(config: Config, flags: Sequence[str]) -> dict[str, Any] | None:
     cells.run(workers=config.workers, shard=shard)
     missing = [run.name for run in by_place.values() if cells.status(run) != "done"]
     if missing:
-        print(
+        console.say(
             f"Still missing below {out}: {', '.join(missing)}; the same command with --out {out} "
             "runs them."
         )
@@ -94,7 +91,7 @@ def run(config: Config, flags: Sequence[str]) -> dict[str, Any] | None:
     summary = summarise(results, scores)
     write_json(out / "cross_validation.json", {"command": list(flags), **summary})
     show(summary, scores)
-    print(f"All of it is in {out / 'cross_validation.json'}.")
+    console.say(f"All of it is in {out / 'cross_validation.json'}.")
     return summary
 
 
@@ -197,7 +194,7 @@ def summarise(
 def show(summary: Mapping[str, Any], scores: Sequence[str]) -> None:
     """Prints the scores, points."""
     title = f"{summary['title']}, folds {', '.join(map(str, summary['folds']))}"
-    table = Table("", *scores, title=title, title_justify="left")
+    table = console.table(title, "", *scores)
     for name, values in summary["by_run"].items():
         table.add_row(name, *(f"{100 * values[n]:.1f}" for n in scores))
     table.add_section()
@@ -207,7 +204,7 @@ def show(summary: Mapping[str, Any], scores: Sequence[str]) -> None:
         if len(summary[of]) > 1:
             text = name.replace("over_", "mean over ")
             table.add_row(text, *(points(summary[name][n]) for n in scores))
-    Console(width=None if sys.stdout.isatty() else 100).print(table)
+    console.screen().print(table)
 
 
 def points(spread: Mapping[str, float]) -> str:

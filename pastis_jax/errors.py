@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import os
 
+from pastis_jax.text import plain
+
+_LONGEST = 1000
+"""Characters of what is wrong, and of what to do."""
+
 
 class UserError(Exception):
     """A mistake in what the user gave. Its text is one line; commands print it and exit with 2.
@@ -16,7 +21,8 @@ class UserError(Exception):
 
     def __init__(self, fault: str, *, where: str | os.PathLike[str], remedy: str):
         self.fault, self.where, self.remedy = fault, os.fspath(where), remedy
-        super().__init__(" ".join(f"{self.where}: {fault}; {remedy}".split()))
+        where, fault, remedy = (" ".join(part.split()) for part in (self.where, fault, remedy))
+        super().__init__(f"{plain(where)}: {plain(fault, _LONGEST)}; {plain(remedy, _LONGEST)}")
 
 
 class DataError(UserError):

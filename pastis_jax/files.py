@@ -12,6 +12,9 @@ from typing import BinaryIO
 
 from pastis_jax.errors import UserError
 
+LEFT = f"*.{'[0-9a-f]' * 8}.partial"
+"""Names of what a process leaves behind that is killed while it writes, as a pattern."""
+
 
 @contextlib.contextmanager
 def whole(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:

@@ -9,7 +9,7 @@ import pytest
 from disk import full_disk
 
 from pastis_jax.errors import UserError
-from pastis_jax.files import whole, write_whole
+from pastis_jax.files import LEFT, whole, write_whole
 
 
 def test_a_file_is_written_with_its_folder_and_the_rights_of_any_file(tmp_path):
@@ -32,6 +32,7 @@ def test_it_takes_its_name_last(tmp_path):
         assert path.read_text() == "old"
         (beside,) = (p for p in tmp_path.iterdir() if p != path)
         assert beside.suffix == ".partial"
+        assert list(tmp_path.glob(LEFT)) == [beside]
     assert path.read_text() == "new"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 
 import foreign
@@ -76,7 +77,26 @@ def test_counts_are_right(tmp_path):
             for fold in range(1, 6)
         ]
         assert sensed.dates == dates
+        assert sensed.images == sum(dates)
         assert sum(sensed.months.values()) == sum(dates)
+
+
+def test_images_of_pixel_sets_are_those_of_their_patches(pixel_sets, capsys):
+    """Parcels of one patch were seen on the same images."""
+    looked = inspect_data(pixel_sets, progress=False)
+    features = json.loads((pixel_sets / "metadata.geojson").read_text())["features"]
+    patches = {p["ID_PATCH"] for f in features if (p := f["properties"])}
+    assert len(looked.sensed["S2"].dates) > len(patches)
+    total = {}
+    for name, sensed in looked.sensed.items():
+        dates = [ast.literal_eval(str(f["properties"][f"dates-{name}"])) for f in features]
+        total[name] = sensed.images
+        assert sensed.images == sum(map(len, dates))
+    assert look(pixel_sets) == 0
+    printed = capsys.readouterr().out
+    assert f"{total['S2']} optical images, {total['S1A'] + total['S1D']} others." in printed
+    dates = looked.sensed["S2"].dates
+    assert f"{min(dates)}, {np.median(dates):g}, {max(dates)}" in printed
 
 
 def test_bright_acquisitions_are_counted(pixel_sets):
@@ -89,6 +109,7 @@ def test_bright_acquisitions_are_counted(pixel_sets):
         np.save(file, values)
     looked = inspect_data(pixel_sets, progress=False).sensed["S2"]
     assert looked.bright == pytest.approx(len(looked.dates) / sum(looked.dates))
+    assert looked.partly == looked.bright
     assert 0 <= before <= 1
 
 
@@ -103,6 +124,21 @@ def test_a_foreign_dataset(tmp_path, capsys):
     assert looked.sensed["SAR"].bright is None
 
 
+def test_names_are_shown_as_they_are(tmp_path, capsys):
+    """Brackets are no markup, and a folder's name steers no terminal."""
+    root = foreign.make_pixel_sets(tmp_path / "my[v2]data\x1b[2J\udce9")
+    content = json.loads((root / "dataset.json").read_text())
+    content["name"] = "[b]land[/x]"
+    content["nomenclature"]["classes"][0]["name"] = "[/x] :dog: $\\frac$"
+    (root / "dataset.json").write_text(json.dumps(content))
+    assert look(root, "--out", str(tmp_path / "out")) == 0
+    printed = capsys.readouterr().out
+    assert "my[v2]data\\x1b[2J\\udce9" in "".join(printed.split())
+    for text in ("[b]land[/x]", "[/x] :dog: $\\frac$"):
+        assert text in printed
+    assert "\x1b" not in printed
+
+
 def test_odd_days_and_absent_folds_are_told(pixel_sets, capsys):
     file = pixel_sets / "metadata.geojson"
     content = json.loads(file.read_text())
@@ -112,6 +148,20 @@ def test_odd_days_and_absent_folds_are_told(pixel_sets, capsys):
     assert look(pixel_sets, "--all") == 0
     printed = " ".join(capsys.readouterr().out.replace("│", " ").split())
     assert "dates of S2 are not within -60 to 730 days" in printed
+
+
+def test_an_image_with_a_cloud_in_a_corner_is_partly_bright(tmp_path):
+    root = patch_factory.make_patches(tmp_path / "set")
+    for file in (root / "DATA_S2").iterdir():
+        values = np.load(file)
+        values[:] = 600
+        rows = values.shape[2]
+        values[0, 0, : rows // 4] = 5000  # a quarter
+        values[1, 0, 0, 0] = 5000  # a pixel
+        np.save(file, values)
+    sensed = inspect_data(root, progress=False).sensed["S2"]
+    assert sensed.bright == 0
+    assert sensed.partly == pytest.approx(len(sensed.dates) / sum(sensed.dates))
 
 
 @pytest.mark.parametrize("what", ["nowhere", "empty"])

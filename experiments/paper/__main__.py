@@ -11,21 +11,20 @@ docs/reproduction.md has the scores and hours to expect.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import itertools
 import os
 import pathlib
 import re
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import jax
 import tyro
 
 from experiments import cross_validation
-from experiments.paper import cloud_cover, figures
+from experiments.paper import cloud_cover, dataset_figures, figures
 from experiments.paper.cells import ROOT, Cell, Cells, Shard
 from pastis_jax.cli import console
 from pastis_jax.data import simulate
@@ -36,7 +35,7 @@ from pastis_jax.errors import UserError
 
 Part = Literal[
     *(f"table{number}" for number in range(1, 5)),
-    *(f"figure{number}" for number in range(5, 12)),
+    *(f"figure{number}" for number in (1, 4, *range(5, 12))),
     "attention",
 ]
 PARTS: tuple[str, ...] = Part.__args__
@@ -87,8 +86,8 @@ ROWS: dict[str, tuple[Row, ...]] = {
         *_rows("semantic", early="temporal_dropout", mid="both", late="both", decision="both"),
         *_rows("panoptic", **dict.fromkeys(("early", "mid", "late"), "temporal_dropout")),
     ),
+    **dict.fromkeys(("figure1", "figure4", "figure6"), ()),
     "figure5": _rows("parcel", S2="base", late="both"),
-    "figure6": (),
     "figure8": _rows("semantic", S2="base", late="both"),
     "figure9": _rows("panoptic", S2="base", late="temporal_dropout"),
     "figure10": _rows("panoptic", S2="base", late="temporal_dropout"),
@@ -163,9 +162,10 @@ def run(config: Config) -> bool:
     Raises:
       UserError: For a mistake in the arguments or the data.
     """
-    check(config)
     out = config.out or pathlib.Path("runs/paper-smoke" if config.smoke else "runs/paper")
     config = dataclasses.replace(config, out=out.expanduser())
+    console.check_folder(config.out)  # The check of the data may simulate them.
+    check(config)
     shard = Shard.parse(config.shard) if config.shard else None
     wanted = cells(config)
     kept = Cells(config.out, wanted)
@@ -175,12 +175,12 @@ def run(config: Config) -> bool:
         kept.run(workers=config.workers, shard=shard, environment=environment)
     statuses = [kept.status(cell) for cell in wanted]
     counts = {name: statuses.count(name) for name in ("done", "failed", "missing")}
-    print(
+    console.say(
         f"{len(wanted)} cells in {config.out}: " + ", ".join(f"{n} {k}" for k, n in counts.items())
     )
     if shard is None:
         draw(config)
-        print(f"Next: python -m experiments.paper.report --runs {config.out} --out report")
+        console.say(f"Next: python -m experiments.paper.report --runs {config.out} --out report")
     mine = (shard or Shard()).of(wanted)
     return all(kept.status(cell) == "done" for cell in mine)
 
@@ -327,7 +327,7 @@ def prepare(config: Config, wanted: Sequence[Cell]) -> None:
     for kind in sorted({kind_of(cell) for cell in wanted}):
         simulated, prepared = SETS[kind]
         root = folders.get(kind) or simulated(config.cache_dir)
-        print(f"Looking at {root}.", flush=True)
+        console.say(f"Looking at {root}.")
         prepared(
             root,
             modalities=PASTIS_R.names,
@@ -346,11 +346,11 @@ def draw(config: Config) -> None:
     """Draws what `config` asks for, and is there, into the folder `figures`."""
     parts, folder = set(config.only or PARTS), config.out / "figures"
     for part in parts:
-        for earlier in folder.glob(f"{part}*.png"):
+        for earlier in folder.glob(f"{part}[!0-9]*png"):
             earlier.unlink()
     only = tuple(figure.name for figure in figures.FIGURES if figure.name in parts)
     if only:
-        with _told():
+        with console.told():
             figures.run(
                 figures.Config(
                     runs=config.out,
@@ -361,8 +361,12 @@ def draw(config: Config) -> None:
                     cache_dir=config.cache_dir,
                 )
             )
+    if of_data := tuple(name for name in dataset_figures.NAMES if name in parts):
+        with console.told():
+            data, cache = _patches(config), config.cache_dir
+            dataset_figures.run(dataset_figures.Config(folder, data, of_data, cache_dir=cache))
     if "figure7" in parts:
-        with _told():
+        with console.told():
             cloud_cover.draw(config.out / "cloud_cover", folder / "figure7.png")
     place = f"fold{config.folds[0]}-seed{config.seeds[0]}"
     drawn = {f"figure6-{place}.png": config.out / "gradient_flow" / f"auxiliary-{place}.png"}
@@ -374,13 +378,12 @@ def draw(config: Config) -> None:
             shutil.copyfile(picture, folder / name)
 
 
-@contextlib.contextmanager
-def _told() -> Iterator[None]:
-    """Says why a figure is not drawn, and lets the others be."""
-    try:
-        yield
-    except UserError as error:
-        print(f"not drawn: {error}", flush=True)
+def _patches(config: Config) -> pathlib.Path | None:
+    """The folder of patches; None for the default simulated one."""
+    folder = given(config).get("patches")
+    if config.data and folder is None:
+        raise UserError("no folder of patches", where="--data", remedy="add it for figures 1, 4")
+    return folder
 
 
 def main(argv: list[str] | None = None) -> None:

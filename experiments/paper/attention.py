@@ -36,6 +36,7 @@ from pastis_jax.data.splits import Splits
 from pastis_jax.errors import UserError, refuse
 from pastis_jax.runs import OpenedData
 from pastis_jax.types import Batch
+from pastis_jax.viz.curves import row_labels
 
 MOST_DAYS = 730
 """Of a bin."""
@@ -56,6 +57,8 @@ class Config:
     """JSON file to write; the pictures get its name with _by_class.png and _by_head.png."""
     days: int = 10
     """Days in a bin."""
+    data: pathlib.Path | None = None
+    """Folder of the run's data. Default: where the run had them."""
     cache_dir: pathlib.Path | None = None
     """Where prepared and simulated data are kept. Default: as in the run."""
 
@@ -69,7 +72,7 @@ def run(config: Config) -> dict[str, Any]:
     console.check_out(config.out, ".json", kind=KIND)
     wrong = not 1 <= config.days <= MOST_DAYS
     refuse("days", wrong, f"must be 1 to {MOST_DAYS}", "give 10, say")
-    opened = finished.open_data(config.run, cache_dir=config.cache_dir)
+    opened = finished.open_data(config.run, data=config.data, cache_dir=config.cache_dir)
     result = report(config, opened, *measure(opened, config.days))
     training.write_json(config.out, {"kind": KIND, **result})
     pictures = draw(result, config.out)
@@ -259,6 +262,7 @@ def report(
     same = ("title", "task", "fusion", "modalities", "temporal_dropout", "auxiliary", "fold")
     return {
         "run": config.run,
+        "folder": opened.splits.root,
         **{name: opened.run.result[name] for name in (*same, "seed", "data", "samples")},
         "classes": opened.task.classes.names,
         "days": config.days,
@@ -282,14 +286,17 @@ def draw(result: Mapping[str, Any], out: pathlib.Path) -> list[pathlib.Path]:
         attention = np.array(own["attention"], float)  # null is NaN
         weight = np.array(own["weight"])
         present = weight > 0
-        heads = np.average(attention[:, present], axis=1, weights=weight[present])
-        share = f": {heads.sum(-1).mean():.0%} of the attention"
+        heads = np.full_like(attention[:, 0], np.nan)  # where all is void
+        if present.any():
+            heads = np.average(attention[:, present], axis=1, weights=weight[present])
+        share = f": {heads.sum(-1).mean():.0%} of the attention" * bool(present.any())
         block = modality + share * (result["fusion"] == "mid")
         by_class[block], by_head[block] = attention.mean(0), heads
         acquisitions[block] = np.array(own["acquisitions"])
     starts = [datetime.date.fromisoformat(day) for day in result["bins"]]
     most = np.max([own["weight"] for own in result["calendar"].values()], axis=0)
-    classes = [f"{n} ({int(w):,})" for n, w in zip(result["classes"], most, strict=True)]
+    names = row_labels(result["classes"])
+    classes = [f"{n} ({int(w):,})" for n, w in zip(names, most, strict=True)]
     names = [f"head {i + 1}" for i in range(len(heads))]
     pictures = []
     for name, rows, values in (("class", classes, by_class), ("head", names, by_head)):

@@ -24,15 +24,17 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
+from pastis_jax.cli import console
 from pastis_jax.errors import UserError
+from pastis_jax.text import plain
 from pastis_jax.training import write_json
 
 Status = Literal["done", "failed", "missing"]
 ROOT = "{root}"
 """Stands in commands for the folder of the cells, which may be moved."""
 
-LOOK_BACK = 4096
-"""Bytes at the end of a log in which its last line is looked for."""
+LOOK_BACK, LONGEST_ERROR = 4096, 1000
+"""Bytes at the end of a log in which its last line is looked for, and characters kept of it."""
 SHARED_DEVICE = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
 """Lets several processes share the memory of a GPU, which the first would take whole."""
 
@@ -168,7 +170,7 @@ class Cells:
         count, running = len(waiting), {}
         ended, numbers = queue.SimpleQueue(), itertools.count(1)
         if len(mine) > count:
-            print(f"{len(mine) - count} of {len(mine)} cells are there already.", flush=True)
+            console.say(f"{len(mine) - count} of {len(mine)} cells are there already.")
         with tempfile.TemporaryDirectory(prefix="pastis_jax-") as compiled, _terminable():
             # Cells that compile the same program, of other seeds say, compile it once.
             given = {
@@ -198,7 +200,7 @@ class Cells:
                     process.wait()
         for cell in waiting:
             missing = next(n for n in cell.needs if self.status(self.cells[n]) != "done")
-            print(f"{cell.name}: not run, it needs {missing}", flush=True)
+            console.say(f"{cell.name}: not run, it needs {missing}")
 
     def _ready(self, cell: Cell) -> bool:
         return all(self.status(self.cells[name]) == "done" for name in cell.needs)
@@ -240,14 +242,15 @@ class Cells:
             log.seek(max(0, log.seek(0, os.SEEK_END) - LOOK_BACK))
             lines = log.read().decode(errors="replace").replace("\r", "\n").split("\n")
         killed = f"killed by signal {-code} (9: often for want of memory)" if code < 0 else ""
-        return killed or next((x for x in reversed(lines) if x.strip()), f"exit code {code}")
+        last = next((line for line in reversed(lines) if line.strip()), f"exit code {code}")
+        return killed or plain(last, LONGEST_ERROR)
 
     def _say(self, cell: Cell, number: str) -> None:
         record = self.record(cell)
         text = f"done, {record['seconds']:.0f} s"
         if record["status"] == "failed":
             text = f"FAILED: {record['error']} (all of it: {self._file(cell, 'log')})"
-        print(f"{number} {cell.name}: {text}", flush=True)
+        console.say(f"{number} {cell.name}: {text}")
 
     def _needs(self, cell: Cell) -> Mapping[str, str | None]:
         """Digests of the results that `cell` is made from."""

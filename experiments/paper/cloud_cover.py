@@ -57,6 +57,8 @@ class Config:
     """Numbers of dates that are removed together: 1 is the paper's, 6 five to seven weeks."""
     seed: int = 0
     """Of these orders, which are the same for every run."""
+    data: pathlib.Path | None = None
+    """Folder of the run's data. Default: where the run had them."""
     cache_dir: pathlib.Path | None = None
     """Where prepared and simulated data are kept. Default: where the run had them."""
 
@@ -79,7 +81,7 @@ def run(config: Config) -> None:
     if config.draw is not None:
         draw(config.draw, config.out)
     else:
-        opened = finished.open_data(config.run, cache_dir=config.cache_dir)
+        opened = finished.open_data(config.run, data=config.data, cache_dir=config.cache_dir)
         measured = measure(
             opened,
             ratios=config.ratios,
@@ -89,7 +91,7 @@ def run(config: Config) -> None:
         )
         write_json(
             config.out,
-            {"kind": KIND, **finished.origin(config.run, opened.run.result), **measured},
+            {"kind": KIND, **finished.origin(config.run, opened), **measured},
             indent=None,
         )
         for curve in measured["curves"]:

@@ -13,7 +13,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
-import os
 import pathlib
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -28,6 +27,7 @@ from pastis_jax.data.metadata import Identifier
 from pastis_jax.data.pastis_r import PASTIS_R
 from pastis_jax.data.splits import PatchSplits
 from pastis_jax.errors import UserError, refuse
+from pastis_jax.files import write_whole
 from pastis_jax.training import jsonable
 
 S2, LATE = "S2 alone", "late fusion"
@@ -87,6 +87,8 @@ class Config:
     10 take all folds and seeds."""
     seed: int | None = None
     """Seed likewise."""
+    data: pathlib.Path | None = None
+    """Folder of the patches of figures 8, 9 and 11, if no longer where the runs had them."""
     cache_dir: pathlib.Path | None = None
     """Where prepared and simulated data are kept, if no longer where the runs had them."""
 
@@ -103,7 +105,7 @@ def run(config: Config) -> dict[str, Any]:
     """
     check(config)
     drawn, missing = {}, {}
-    predictions = functools.cache(functools.partial(predicted, config.cache_dir))
+    predictions = functools.cache(functools.partial(predicted, config.data, config.cache_dir))
     for figure in FIGURES:
         if config.only and figure.name not in config.only:
             continue
@@ -117,7 +119,7 @@ def run(config: Config) -> dict[str, Any]:
             console.say(f"{figure.name} not drawn: {error}")
             continue
         picture = config.out / f"{figure.name}.png"
-        write_whole(picture, draw)
+        draw(picture)
         drawn[figure.name] = facts
         console.say(f"{picture} drawn.")
     if not drawn:
@@ -130,7 +132,7 @@ def run(config: Config) -> dict[str, Any]:
     }
     content = {"settings": settings, "figures": drawn, "missing": missing}
     text = json.dumps(jsonable(content), indent=2) + "\n"
-    write_whole(config.out / "figures.json", lambda path: path.write_text(text))
+    write_whole(config.out / "figures.json", text)
     return content
 
 
@@ -143,10 +145,7 @@ def check(config: Config) -> None:
     refuse("patches", config.patches < 1, "must be at least 1", "give 3, say")
     fault = f"{config.runs} is no folder"
     refuse("runs", not config.runs.is_dir(), fault, "give one of runs")
-    out = config.out.absolute()
-    existing = next(path for path in (out, *out.parents) if path.exists())
-    closed = not existing.is_dir() or not os.access(existing, os.W_OK)
-    refuse("out", closed, f"cannot write to {existing}", "give another folder")
+    console.check_folder(config.out)
 
 
 def find_places(config: Config, task: str, model: str) -> dict[Place, pathlib.Path]:
@@ -346,11 +345,11 @@ def maps(
 
 
 def predicted(
-    cache_dir: pathlib.Path | None, folder: pathlib.Path
+    data: pathlib.Path | None, cache_dir: pathlib.Path | None, folder: pathlib.Path
 ) -> tuple[PatchSplits, dict[Identifier, pictures.ClassMap]]:
     """The data of a run, and its predictions by identifier of the patch."""
     console.say(f"Predicting the test patches of {folder}.")
-    opened = finished.open_data(folder, cache_dir=cache_dir)
+    opened = finished.open_data(folder, data=data, cache_dir=cache_dir)
     return opened.splits, qualitative.predict(opened)
 
 
@@ -364,14 +363,6 @@ def heading(
     epochs = sorted({result["epochs"] for result in results})
     trained = f"{' or '.join(map(str, epochs))} epoch{'s' * (epochs != [1])}"
     return ", ".join([task, data, finished.runs_name(folds, seeds), trained])
-
-
-def write_whole(path: pathlib.Path, write: Callable[[pathlib.Path], Any]) -> None:
-    """Writes a file as a whole, or leaves the old one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(f".partial-{path.name}")
-    write(scratch)
-    scratch.replace(path)
 
 
 def main(argv: list[str] | None = None) -> None:

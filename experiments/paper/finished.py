@@ -7,25 +7,46 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pastis_jax.cli import console
 from pastis_jax.data.pastis_r import PASTIS_R, describe
 from pastis_jax.errors import UserError
 from pastis_jax.runs import OpenedData, open_run
 from pastis_jax.tasks import TASKS
 
 
-def open_data(folder: pathlib.Path, *, cache_dir: pathlib.Path | None = None) -> OpenedData:
+def open_data(
+    folder: pathlib.Path,
+    *,
+    data: pathlib.Path | None = None,
+    cache_dir: pathlib.Path | None = None,
+) -> OpenedData:
     """Opens the finished run in `folder` with its data, as it was tested.
 
     Args:
       folder: What was its --out.
+      data: Where its data are, if no longer where they were; a line says in what they differ from
+        those that it was trained on.
       cache_dir: Where prepared and simulated data are kept, if no longer where they were.
 
     Raises:
       UserError: If there is no finished run, or its data are not there any more.
     """
     _, config = read_run(folder)
-    parallel = config.get("parallel", "jit")
-    return open_run(folder).open_data(cache_dir=cache_dir, parallel=parallel)
+    try:
+        opened = open_run(folder).open_data(
+            data, cache_dir=cache_dir, parallel=config.get("parallel", "jit")
+        )
+    except UserError as error:
+        if data is None and error.remedy == "name a folder":
+            raise UserError(
+                error.fault, where=error.where, remedy="name a folder by `data`"
+            ) from error
+        raise
+    seen, trained = opened.splits.fingerprint, opened.run.saved.fingerprint
+    # Statistics come from the run, whose NORM files may have stayed behind.
+    if differing := [n for n in seen.differing(trained) if n in seen.parts and n in trained]:
+        console.say(f"{data} is not what {folder} was trained on: {', '.join(differing)} differ.")
+    return opened
 
 
 def read_run(folder: pathlib.Path) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -113,15 +134,17 @@ def other_dataset(folder: pathlib.Path, result: Mapping[str, Any]) -> str | None
     return None if carried == PASTIS_R else f"changed {name}"
 
 
-def origin(folder: pathlib.Path, result: Mapping[str, Any]) -> dict[str, Any]:
-    """What a measurement writes down about its run: where it is, and what was trained.
+def origin(folder: pathlib.Path, opened: OpenedData) -> dict[str, Any]:
+    """What a measurement writes down about its run: where it is, what was trained, on what data.
 
     Args:
       folder: Of the run.
-      result: Content of its result.json.
+      opened: The run with its data.
     """
+    result = opened.run.result
     return {
         "run": folder.absolute(),
+        "folder": opened.splits.root,
         "model": model_name(result),
         "enhancement": enhancement(result),
         "dataset": dataset_name(result),

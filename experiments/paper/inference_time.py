@@ -44,6 +44,8 @@ class Config:
     """JSON file to write."""
     repeats: int = 3
     """Number of measurements, of which the median counts."""
+    data: pathlib.Path | None = None
+    """Folder of the run's data. Default: where the run had them."""
     cache_dir: pathlib.Path | None = None
     """Where prepared and simulated data are kept. Default: where the run had them."""
 
@@ -56,10 +58,10 @@ def run(config: Config) -> None:
     """
     refuse("repeats", config.repeats < 1, "must be at least 1", "give 3, say")
     console.check_out(config.out, ".json", kind=KIND)
-    opened = finished.open_data(config.run, cache_dir=config.cache_dir)
+    opened = finished.open_data(config.run, data=config.data, cache_dir=config.cache_dir)
     content = {
         "kind": KIND,
-        **finished.origin(config.run, opened.run.result),
+        **finished.origin(config.run, opened),
         **measure(opened, repeats=config.repeats),
     }
     write_json(config.out, content)

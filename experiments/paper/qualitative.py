@@ -165,13 +165,23 @@ def clear_day(splits: PatchSplits, record: Mapping, optical: Modality) -> int:
     months = [splits.dataset.date(day).month for day in days[used]]
     summer = used[np.isin(months, SUMMER)]
     candidates = summer if len(summer) else used
-    blue = values[candidates, optical.channels.index(optical.shown.channels[-1])]
+    return int(days[candidates[clearest(values[candidates], optical)]])
+
+
+def clearest(values: np.ndarray, optical: Modality) -> int:
+    """Number of the clearest acquisition, as `clear_day` tells it.
+
+    Args:
+      values: ``t c h w``, at least one acquisition, in the stored unit.
+      optical: What observed it.
+    """
+    blue = values[:, optical.channels.index(optical.shown.channels[-1])]
     missing = optical.missing(blue, (1, 2))
     blue = blue.astype(np.float32)
     if missing is not None:
         blue = np.where(missing, np.inf, blue)
-    brightness = np.percentile(blue.reshape(len(candidates), -1), 90, axis=1, method="higher")
-    return int(days[candidates[brightness.argmin()]])
+    brightness = np.percentile(blue.reshape(len(blue), -1), 90, axis=1, method="higher")
+    return int(brightness.argmin())
 
 
 def observation(

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pathlib
 import re
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NoReturn
 
 import jax
 from absl import flags
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from pastis_jax.errors import UserError
+from pastis_jax.text import plain
 from pastis_jax.training import NonFiniteLossError, is_main, leaving_on_failure
 
 
@@ -50,12 +53,12 @@ def command(run: Callable[[], Any], *, less_memory: str = "lower `batch_size`") 
 
 def _warn(message: Warning | str, *_: Any) -> None:
     """Tells of a warning in a line on stderr."""
-    print(f"warning: {as_flags(' '.join(str(message).split()))}", file=sys.stderr)
+    print(plain(f"warning: {as_flags(' '.join(str(message).split()))}"), file=sys.stderr)
 
 
 def _end(code: int, text: str) -> NoReturn:
     """Ends this process with a line on stderr."""
-    print(as_flags(text), file=sys.stderr)
+    print(plain(as_flags(text)), file=sys.stderr)
     raise SystemExit(code) from None
 
 
@@ -76,7 +79,34 @@ def flag(name: str) -> str:
 def say(text: str) -> None:
     """Prints a line for the reader, at once; of several processes, the main one does."""
     if is_main():
-        print(text, flush=True)
+        print(plain(text), flush=True)
+
+
+@contextlib.contextmanager
+def told() -> Iterator[None]:
+    """Says why a picture is not drawn, and lets the others be."""
+    try:
+        yield
+    except UserError as error:
+        say(f"not drawn: {error}")
+
+
+def screen() -> Console:
+    """Where tables are printed."""
+    return Console(width=None if sys.stdout.isatty() else 100)
+
+
+def table(title: str, *columns: str, header: bool = True) -> Table:
+    """Returns a table that shows texts as they are, its title and `columns` among them."""
+    made = Table(title=Text(plain(title), "table.title"), title_justify="left", show_header=header)
+    for number, column in enumerate(columns):
+        made.add_column(cell(column), justify="right" if number else "left")
+    return made
+
+
+def cell(text: object) -> Text:
+    """Text for a cell of a table, which is not taken for markup."""
+    return Text(plain(text))
 
 
 def check_out(
@@ -105,6 +135,24 @@ def check_out(
         raise UserError(fault, where=where, remedy="give another file")
 
 
+def check_folder(path: pathlib.Path, *, where: str = "`out`") -> None:
+    """Refuses a folder that cannot be written to, before work that would be in vain.
+
+    Args:
+      path: The folder; it need not exist, and is not made.
+      where: The argument.
+
+    Raises:
+      UserError: If it is refused.
+    """
+    path = path.expanduser().absolute()
+    existing = next(p for p in (path, *path.parents) if p.exists())
+    if not existing.is_dir():
+        raise UserError(f"{existing} is not a folder", where=where, remedy="give another folder")
+    if not os.access(existing, os.W_OK):
+        raise UserError(f"cannot write to {existing}", where=where, remedy="give another folder")
+
+
 def json_content(path: pathlib.Path) -> dict[str, Any]:
     """What a JSON file holds; nothing where it cannot be read or is no mapping."""
     try:
@@ -124,14 +172,13 @@ def show_result(result: dict[str, Any], *, scores: Sequence[str], per_class: str
     """
     if not is_main():
         return
-    console = Console(width=None if sys.stdout.isatty() else 100)
-    test, val = result["test"], result["val"]
-    summary = Table(title=result["title"], show_header=False, title_justify="left")
+    console, test, val = screen(), result["test"], result["val"]
+    summary = table(result["title"], header=False)
     for name, text in (
-        *((f"test {name}", f"{test[name]:.3f}") for name in scores),
+        *((f"test {name}", score(test[name])) for name in scores),
         (
             f"validation {scores[0]}",
-            f"{val[scores[0]]:.3f} (epoch {result['best_epoch']} of {result['epochs']})",
+            f"{score(val[scores[0]])} (epoch {result['best_epoch']} of {result['epochs']})",
         ),
         ("parameters", f"{result['parameters']:,}"),
         ("training", f"{result['throughput']['train']:,.1f} {result['samples']}/s"),
@@ -145,7 +192,7 @@ def show_result(result: dict[str, Any], *, scores: Sequence[str], per_class: str
         summary.add_row("peak memory", f"{memory:.1f} GB")
     for share, removed in result.get("test_removed_optical", {}).items():
         summary.add_row(
-            f"test mIoU, {float(share):.0%} of optical dates removed", f"{removed['mIoU']:.3f}"
+            f"test mIoU, {float(share):.0%} of optical dates removed", score(removed["mIoU"])
         )
     if rules := test.get("void_rules"):
         text = ", ".join(f"{rule} {own['PQ']:.3f}" for rule, own in rules.items())
@@ -153,19 +200,22 @@ def show_result(result: dict[str, Any], *, scores: Sequence[str], per_class: str
     if parts := result.get("test_components"):
         summary.add_row(
             "test PQ of connected components",
-            f"{parts['PQ']:.3f} (of at least {parts['least_area']} pixels)",
+            f"{score(parts['PQ'])} (of at least {parts['least_area']} pixels)",
         )
     console.print(summary)
-    classes = Table(title=f"{per_class} per class (test)", title_justify="left")
+    classes = table(f"{per_class} per class (test)")
     for _ in range(3):
         classes.add_column("class")
         classes.add_column(per_class, justify="right")
     values = test.get("iou") or {name: row[per_class] for name, row in test["per_class"].items()}
-    cells = [
-        (name, "absent" if value is None else f"{value:.3f}") for name, value in values.items()
-    ]
+    cells = [(cell(name), score(value, without="absent")) for name, value in values.items()]
     rows = -(-len(cells) // 3)
     cells += [("", "")] * (3 * rows - len(cells))
     for i in range(rows):
         classes.add_row(*(text for column in range(3) for text in cells[i + column * rows]))
     console.print(classes)
+
+
+def score(value: float | None, *, without: str = "undefined") -> str:
+    """A score as readers are shown it; `without` where nothing was counted."""
+    return without if value is None else f"{value:.3f}"

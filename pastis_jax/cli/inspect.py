@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
-import sys
 from collections.abc import Sequence
 from typing import Annotated
 
 import numpy as np
 import tyro
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from pastis_jax.cli import console
@@ -79,9 +77,10 @@ def run(given: Arguments) -> bool:
             fault, remedy = f"cannot write in {given.out} ({error.strerror})", "give another folder"
             raise ArgumentError(fault, argument="out", remedy=remedy) from error
     inspection = inspect_data(folder, nodata=given.nodata, offset=given.offset)
-    screen = _screen()
+    screen = console.screen()
     screen.print(_overview(inspection))
     screen.print(_sensors(inspection))
+    screen.print(_images(inspection))
     screen.print(_classes(inspection))
     _tell(screen, inspection.findings, given.all)
     if given.out is not None:
@@ -89,20 +88,9 @@ def run(given: Arguments) -> bool:
     return inspection.damaged
 
 
-def _screen() -> Console:
-    return Console(width=None if sys.stdout.isatty() else 100)
-
-
-def _table(title: str, *columns: str) -> Table:
-    table = Table(title=escape(title), title_justify="left", show_header=bool(columns))
-    for number, column in enumerate(columns):
-        table.add_column(column, justify="right" if number else "left")
-    return table
-
-
 def _overview(inspection: Inspection) -> Table:
     dataset = inspection.dataset
-    table = _table(str(inspection.root))
+    table = console.table(str(inspection.root), header=False)
     folds = ", ".join(f"{fold}: {inspection.samples.get(fold, 0):,}" for fold in dataset.folds)
     for name, text in (
         ("dataset", dataset.name),
@@ -111,33 +99,46 @@ def _overview(inspection: Inspection) -> Table:
         ("pixel", f"{dataset.pixel_size:g} m"),
         ("samples by fold", folds),
     ):
-        table.add_row(name, escape(text))
+        table.add_row(name, console.cell(text))
     return table
 
 
 def _sensors(inspection: Inspection) -> Table:
-    table = _table(
-        "Modalities", "modality", "channels", "unit", "dates (least, most)", "bright", "missing"
-    )
+    """Images are counted as the paper counts them: one for each date of a patch."""
+    names = ("channels", "unit", "images", "dates (least, median, most)", "bright, partly")
+    table = console.table("Modalities", "modality", *names, "missing")
+    table.columns[2].no_wrap = True
     for name, sensed in inspection.sensed.items():
         modality, dates = inspection.dataset[name], sensed.dates or [0]
         table.add_row(
-            escape(name),
-            escape(" ".join(modality.channels)),
+            console.cell(name),
+            console.cell(" ".join(modality.channels)),
             modality.unit,
-            f"{np.mean(dates):.1f} ({min(dates)}, {max(dates)})",
-            "-" if sensed.bright is None else f"{sensed.bright:.0%}",
+            f"{sensed.images:,}",
+            f"{min(dates)}, {np.median(dates):g}, {max(dates)}",
+            "-" if sensed.bright is None else f"{sensed.bright:.0%}, {sensed.partly:.0%}",
             f"{sensed.missing:.1%}",
         )
     return table
 
 
+def _images(inspection: Inspection) -> str:
+    """The images of all modalities together, those that clouds hide first."""
+    optical = other = 0
+    for name, sensed in inspection.sensed.items():
+        if inspection.dataset[name].optical:
+            optical += sensed.images
+        else:
+            other += sensed.images
+    return f"{optical:,} optical images, {other:,} others."
+
+
 def _classes(inspection: Inspection) -> Table:
     folds = inspection.dataset.folds
-    table = _table(f"{inspection.unit} by class and fold", "class", *map(str, folds), "all")
+    table = console.table(f"{inspection.unit} by class and fold", "class", *map(str, folds), "all")
     for number, entry in enumerate(inspection.dataset.nomenclature.classes):
         counts = [inspection.counts[fold].get(number, 0) for fold in folds]
-        name = escape(f"{entry.name} ({entry.code})")
+        name = console.cell(f"{entry.name} ({entry.code})")
         table.add_row(name, *(f"{n:,}" for n in counts), f"{sum(counts):,}")
     return table
 
@@ -147,11 +148,11 @@ def _tell(screen: Console, findings: Sequence[Finding], every: bool) -> None:
         screen.print("Nothing is wrong with it.")
         return
     damage = sum(finding.damage for finding in findings)
-    table = _table(f"{damage} damaged, {len(findings) - damage} odd", "", "finding")
+    table = console.table(f"{damage} damaged, {len(findings) - damage} odd", "", "finding")
     shown = findings if every else findings[:MOST_FINDINGS]
     for finding in shown:
         table.add_row(
-            "damaged" if finding.damage else "odd", escape(console.as_flags(finding.text))
+            "damaged" if finding.damage else "odd", console.cell(console.as_flags(finding.text))
         )
     table.columns[1].justify = "left"
     screen.print(table)
@@ -180,7 +181,7 @@ def draw(inspection: Inspection, folder: pathlib.Path) -> None:
 
 def _inspect_run(folder: pathlib.Path, every: bool) -> bool:
     """Tells what a run is, and what keeps it from predicting or from being scored again."""
-    findings, screen = [], _screen()
+    findings, screen = [], console.screen()
     if not (folder / "run.json").exists() and not (folder / "result.json").exists():
         text = f"{folder}: this run is not finished; its command, given again, continues it"
         _tell(screen, [Finding(False, text)], every)
@@ -205,7 +206,7 @@ def _inspect_run(folder: pathlib.Path, every: bool) -> bool:
 
 
 def _run(run: Run) -> Table:
-    table, result, spec = _table(str(run.folder)), run.result, run.task.spec
+    table, result, spec = console.table(str(run.folder), header=False), run.result, run.task.spec
     test = {name: result["test"][name] for name in run.task.scores}
     scores = ", ".join(f"{k} {'undefined' if x is None else f'{x:.3f}'}" for k, x in test.items())
     number = sum(x.size for _, x in _leaves(run.variables["params"]))
@@ -218,7 +219,7 @@ def _run(run: Run) -> Table:
         ("test", f"{scores} (fold {result['fold']}, seed {result['seed']})"),
         ("trained by", run.saved.code),
     ):
-        table.add_row(name, escape(text))
+        table.add_row(name, console.cell(text))
     return table
 
 

@@ -94,4 +94,4 @@ def run(given: Arguments) -> None:
       DataError: For a mistake in the folder.
     """
     patches = write_instances(given.folder, overwrite=given.overwrite)
-    print(f"Wrote the targets of {patches} patches to {given.folder / INSTANCES}")
+    console.say(f"Wrote the targets of {patches} patches to {given.folder / INSTANCES}")

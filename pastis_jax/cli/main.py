@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 
+from pastis_jax.text import plain
+
 USAGE = """usage: pastis-jax COMMAND [...]
 
 Crop mapping from satellite image time series, optical and radar together.
@@ -83,5 +85,5 @@ COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
 
 
 def _end(text: str) -> None:
-    print(f"error: {text}", file=sys.stderr)
+    print(plain(f"error: {text}", 1000), file=sys.stderr)
     raise SystemExit(2)

@@ -50,4 +50,4 @@ def run(given: Arguments) -> None:
     """
     values = dataclasses.asdict(given)
     difficulty = Difficulty(clustering=values.pop("clustering"))
-    print(f"Wrote {simulate(**values, difficulty=difficulty)}")
+    console.say(f"Wrote {simulate(**values, difficulty=difficulty)}")

@@ -13,6 +13,7 @@ import numpy as np
 from pastis_jax.data.dataset import CropClass, Nomenclature
 from pastis_jax.data.layout import resolve, unique
 from pastis_jax.errors import DataError
+from pastis_jax.text import fault_of_name
 
 _FORM = 'write {"Cereals": ["Soft winter wheat", 4], "Void": ["Orchard"]}, names or codes'
 _VOID = "void"
@@ -127,6 +128,8 @@ def _groups(content: Any, nomenclature: Nomenclature) -> dict[str, list[int]]:
     classes, void = nomenclature.classes, nomenclature.void_number
     groups, owner = {}, {}
     for name, members in content.items():
+        if fault := fault_of_name(name):
+            raise ValueError(f"class {fault}")
         if not isinstance(members, list) or not members:
             raise ValueError(f"class {name} is not a list of classes")
         groups[name] = [_number(member, name, nomenclature) for member in members]

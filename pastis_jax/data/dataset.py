@@ -16,7 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from pastis_jax.data.modality import Modality, refuse, refuse_twice
+from pastis_jax.data.fields import refuse, refuse_twice, refuse_unreadable
+from pastis_jax.data.modality import Modality
 
 Code = int | str
 Fold = int | str
@@ -44,6 +45,8 @@ class CropClass:
     def __post_init__(self):
         text = str(self.code)
         refuse("code", not text or text != text.strip(), f"{text!r} is empty or has space around")
+        refuse_unreadable("code", text)
+        refuse_unreadable("name", self.name)
         if self.value is None and isinstance(self.code, int):
             object.__setattr__(self, "value", self.code)
         limits = np.iinfo(np.int64)
@@ -177,6 +180,7 @@ class Dataset:
 
     def __post_init__(self):
         refuse("name", not self.name.strip(), "it is empty")
+        refuse_unreadable("name", self.name)
         refuse("modalities", not self.modalities, "there is none")
         names = [modality.name.casefold() for modality in self.modalities]
         refuse_twice("modalities", "name", names)
@@ -184,6 +188,7 @@ class Dataset:
         refuse_twice("folds", "name", map(str, self.folds))
         for fold in self.folds:
             refuse("folds", not _FOLD.fullmatch(str(fold)), f"{fold!r} is no plain word")
+            refuse_unreadable("folds", str(fold))
         if self.splits is not None:
             used = [fold for folds in self.splits for fold in folds]
             for split, folds in zip(SPLITS, self.splits, strict=True):

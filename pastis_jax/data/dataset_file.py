@@ -13,9 +13,11 @@ import sys
 from typing import Any
 
 from pastis_jax.data.dataset import SPLITS, CropClass, Dataset, Fold, Nomenclature
+from pastis_jax.data.fields import refuse
 from pastis_jax.data.layout import unique
-from pastis_jax.data.modality import Modality, Picture, refuse
+from pastis_jax.data.modality import Modality, Picture
 from pastis_jax.errors import DataError
+from pastis_jax.files import write_whole
 
 FILE = "dataset.json"
 FORMAT = 1
@@ -115,9 +117,7 @@ def read(file: str | os.PathLike[str]) -> Dataset:
 def write(dataset: Dataset, folder: str | os.PathLike[str]) -> pathlib.Path:
     """Writes `dataset.json` into `folder`, which must exist, as a whole; returns the file."""
     file = pathlib.Path(folder, FILE)
-    scratch = file.with_suffix(".partial")
-    scratch.write_text(json.dumps(to_json(dataset), indent=1, ensure_ascii=False) + "\n", "utf-8")
-    scratch.replace(file)
+    write_whole(file, json.dumps(to_json(dataset), indent=1, ensure_ascii=False) + "\n")
     return file
 
 

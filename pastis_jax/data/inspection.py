@@ -34,7 +34,9 @@ from pastis_jax.data.survey import Survey, Surveyed, from_json
 from pastis_jax.errors import DataError
 
 BRIGHT = 0.2
-"""Reflectance of the bluest shown channel from which half of an image is cloud, or snow."""
+"""Reflectance of the bluest shown channel from which a pixel is cloud, or snow."""
+PARTLY = 0.1
+"""Share of such pixels from which an image is partly covered; from half on it mostly is."""
 _WORKERS = 4
 _BLUEST = -1
 """Of the channels that a modality is shown by."""
@@ -63,14 +65,18 @@ class Sensed:
 
     Attributes:
       dates: Acquisitions of each sample.
+      images: Acquisitions of all patches; those that parcels of one patch share count once.
       months: Acquisitions by month, ``2019-05`` say.
       bright: Share of the acquisitions that are mostly cloud or snow; None where it cannot be told.
+      partly: Share of the acquisitions that are at least partly cloud or snow; None likewise.
       missing: Share of the values that are marked as missing.
     """
 
     dates: list[int] = dataclasses.field(default_factory=list)
     months: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
+    images: int = 0
     bright: float | None = None
+    partly: float | None = None
     missing: float = 0.0
 
 
@@ -170,7 +176,8 @@ def _inspect(
     samples = collections.Counter(item.fold for item in items)
     counts: dict[Fold, collections.Counter[int]] = {f: collections.Counter() for f in dataset.folds}
     sensed = {name: Sensed() for name in folder.modalities}
-    totals = {name: np.zeros(4) for name in folder.modalities}  # bright, dates, missing, values
+    totals = {name: np.zeros(5) for name in folder.modalities}
+    seen: set[Any] = set()  # patches
     findings, parcels, patches = [], collections.defaultdict(list), []
     survey = Survey([dataset[name] for name in folder.modalities], dataset.folds)
     lacking = {name: [] for name in folder.modalities}
@@ -196,13 +203,16 @@ def _inspect(
                 findings += agreement.add(item, *parcels_of_patch)
             numbers, pixels = np.unique(labels, return_counts=True)
             counts[item.fold].update(dict(zip(numbers.tolist(), pixels.tolist(), strict=True)))
+            patch = getattr(item, "patch", item.id)
             for name, (values, days) in series.items():
                 totals[name] += _seen(values, dataset[name])
                 sensed[name].dates.append(len(days))
+                sensed[name].images += len(days) * (patch not in seen)
                 sensed[name].months.update(f"{dataset.date(day):%Y-%m}" for day in days)
                 if not len(days):
                     lacking[name].append(item.id)
-            survey.add(item.fold, getattr(item, "patch", item.id), survey.measure(series))
+            survey.add(item.fold, patch, survey.measure(series))
+            seen.add(patch)
             findings += _odd_days(item, series)
             if not any(any_observed(values, dataset[m]) for m, (values, _) in series.items()):
                 unobserved.append(item.id)
@@ -210,9 +220,10 @@ def _inspect(
                 patches.append((f"patch {item.id}", series, labels))
             elif not labels.ndim and len(parcels[int(labels)]) < PARCELS:
                 parcels[int(labels)].append(series)
-    for name, (bright, dates, missing, values) in totals.items():
+    for name, (bright, partly, dates, missing, values) in totals.items():
         if _tells_clouds(dataset[name]):
             sensed[name].bright = bright / max(dates, 1)
+            sensed[name].partly = partly / max(dates, 1)
         sensed[name].missing = missing / max(values, 1)
     for name, ids in lacking.items():
         if ids:
@@ -263,16 +274,17 @@ def _tells_clouds(modality: Modality) -> bool:
 
 
 def _seen(values: np.ndarray, modality: Modality) -> np.ndarray:
-    """Numbers of bright acquisitions, acquisitions, missing values and values."""
+    """Numbers of mostly and of partly bright acquisitions, acquisitions, missing values, values."""
     missing = modality.missing(values, range(1, values.ndim))
     gone = 0 if missing is None else int(missing.sum())
-    bright = 0
+    bright = partly = 0
     if _tells_clouds(modality) and values.size:
         channel = modality.channels.index(modality.shown.channels[_BLUEST])
-        level = modality.offset + np.median(values[:, channel].reshape(len(values), -1), axis=1)
-        scale = 10000 if modality.unit == "reflectance x 10000" else 1
-        bright = int((level > BRIGHT * scale).sum())
-    return np.array([bright, len(values), gone, values.size])
+        blue = modality.offset + values[:, channel].reshape(len(values), -1)
+        limit = BRIGHT * (10000 if modality.unit == "reflectance x 10000" else 1)
+        bright = int((np.median(blue, axis=1) > limit).sum())
+        partly = int(((blue > limit).mean(1) >= PARTLY).sum())
+    return np.array([bright, partly, len(values), gone, values.size])
 
 
 def _odd_days(item: Any, series: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Iterator[Finding]:

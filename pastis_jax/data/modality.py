@@ -7,10 +7,12 @@ import functools
 import itertools
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal, get_args
 
 import numpy as np
+
+from pastis_jax.data.fields import refuse, refuse_twice, refuse_unreadable
 
 Unit = Literal["reflectance x 10000", "reflectance", "dB", "linear power", "index", "none"]
 UNITS: tuple[str, ...] = get_args(Unit)
@@ -80,7 +82,9 @@ class Modality:
     def __post_init__(self):
         refuse("name", not _MODALITY.fullmatch(self.name), f"{self.name!r} is no plain word")
         refuse("name", self.name in _RESERVED, f"{self.name} has another meaning")
+        refuse_unreadable("name", self.name)
         refuse("channels", not self.channels, "there is none")
+        refuse_unreadable("channels", *self.channels)
         refuse_twice("channels", "name", self.channels)
         try:
             kind = np.dtype(self.dtype).kind
@@ -208,18 +212,6 @@ class Modality:
         filled = zero if marked is None else zero | marked
         shared = {"axis": tuple(axes), "keepdims": True}
         return filled.all(**shared) & zero.any(**shared)
-
-
-def refuse(field: str, wrong: Any, fault: str) -> None:
-    """Raises a ValueError that names the field, if it is wrong."""
-    if wrong:
-        raise ValueError(f"{field}: {fault}")
-
-
-def refuse_twice(field: str, noun: str, values: Iterable[Any]) -> None:
-    values = list(values)
-    for i, value in enumerate(values):
-        refuse(field, value in values[:i], f"the {noun} {value!r} stands twice")
 
 
 def _holds(dtype: str, value: float) -> bool:

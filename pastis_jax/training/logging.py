@@ -16,12 +16,13 @@ import filelock
 import numpy as np
 
 from pastis_jax.errors import UserError
+from pastis_jax.files import LEFT
 from pastis_jax.training.processes import from_main, is_main, to_main
 
 FILES = (
     *("result.json", "run.json", "dataset.json", "weights.npz", "data.json", "metrics.jsonl"),
     *("checkpoints", "tensorboard", "profile", "run.partial", "dataset.partial"),
-    *("weights.partial", "data.partial"),
+    *("weights.partial", "data.partial", LEFT),
     *("learning_curves.png", "confusion_matrix.png", "iou_per_class.png", "pq_per_class.png"),
     *("panel.png", "result.partial", "metrics.partial", "config.partial", "config.json"),
 )

@@ -5,18 +5,41 @@ from __future__ import annotations
 import json
 import os
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
+import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
 
+from pastis_jax.files import whole
+from pastis_jax.text import plain
+
 GOLD, INK, GREY = "#c8901a", "#20507a", "#8a8a8a"
+_LABEL, _LINE = 40, 100
+"""Characters of the label of a row, and of a line of any text."""
 
 
 def save(figure: Figure, path: str | os.PathLike[str]) -> None:
-    """Writes a figure as PNG, 120 dots per inch."""
-    figure.savefig(path, dpi=120, bbox_inches="tight")
+    """Writes a figure as PNG, 120 dots per inch, as a whole or not at all.
+
+    Texts are shown as they are: names come from data, and a dollar sign in one begins no formula.
+
+    Raises:
+      OSError: If it cannot be written, naming `path`.
+    """
+    with matplotlib.rc_context({"text.parse_math": False}):  # of ticks that are made meanwhile
+        for text in figure.findobj(Text):
+            text.set_parse_math(False)
+            text.set_text("\n".join(plain(line, _LINE) for line in text.get_text().split("\n")))
+        with whole(path) as file:
+            figure.savefig(file, format="png", dpi=120, bbox_inches="tight")
+
+
+def row_labels(names: Iterable[str]) -> list[str]:
+    """Names as labels of rows, cut where they are too long for one."""
+    return [plain(name, _LABEL) for name in names]
 
 
 def learning_curves(metrics: pathlib.Path, path: pathlib.Path, *, score: str = "mIoU") -> None:
@@ -29,13 +52,12 @@ def learning_curves(metrics: pathlib.Path, path: pathlib.Path, *, score: str = "
     """
     lines = [json.loads(line) for line in metrics.read_text().splitlines()]
     epochs = [line["epoch"] for line in lines]
-    best = max(lines, key=lambda line: line["val"][score])["epoch"]
     figure = Figure(figsize=(9, 3.4), layout="constrained")
     losses, scores = figure.subplots(1, 2)
     for axes, name in ((losses, "loss"), (scores, score)):
         for split, colour in (("train", GREY), ("val", INK)):
             if name in lines[0][split]:
-                values = [line[split][name] for line in lines]
+                values = np.array([line[split][name] for line in lines], float)  # null is NaN
                 axes.plot(epochs, values, color=colour, marker="o", markersize=3, label=split)
         axes.set_xlabel("epoch")
         axes.set_ylabel(name)
@@ -44,7 +66,9 @@ def learning_curves(metrics: pathlib.Path, path: pathlib.Path, *, score: str = "
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)
-    scores.axvline(best, color=GOLD, linewidth=1, label=f"best: epoch {best}")
+    if scored := [line for line in lines if line["val"][score] is not None]:
+        best = max(scored, key=lambda line: line["val"][score])["epoch"]
+        scores.axvline(best, color=GOLD, linewidth=1, label=f"best: epoch {best}")
     scores.set_ylim(0, 1)
     scores.legend(frameon=False)
     save(figure, path)
@@ -61,11 +85,15 @@ def confusion_matrix(counts: np.ndarray, names: Sequence[str], path: pathlib.Pat
     support = counts.sum(1)
     percent = 100.0 * counts / np.maximum(support[:, None], 1)  # floats: pixels overflow int32
     k = len(names)
-    figure = Figure(figsize=(0.42 * k + 3, 0.42 * k + 2.2), layout="constrained")
+    names = row_labels(names)
+    rows = [f"{n} ({int(s):,})" for n, s in zip(names, support, strict=True)]
+    beside, below = (0.085 * max(map(len, texts)) for texts in (rows, names))
+    size = 0.42 * k + max(3, 1.2 + beside), 0.42 * k + max(2.2, 0.6 + below)
+    figure = Figure(figsize=size, layout="constrained")
     axes = figure.subplots()
     picture = axes.imshow(percent, cmap="cividis", vmin=0, vmax=100)
     axes.set_xticks(range(k), names, rotation=60, ha="right")
-    axes.set_yticks(range(k), [f"{n} ({int(s):,})" for n, s in zip(names, support, strict=True)])
+    axes.set_yticks(range(k), rows)
     axes.set_xlabel("predicted")
     axes.set_ylabel("true (number of samples)")
     for i, j in zip(*np.nonzero(percent >= 0.5), strict=True):
@@ -129,7 +157,7 @@ def _sorted_bars(values, texts, names, colours, path, *, name, mean_name):
         axes.text(value + 0.01, row, text, va="center", fontsize=8, bbox=plain)
     axes.axvline(mean, color=GOLD, linewidth=1.5, zorder=0)
     axes.set_title(f"{mean_name} {mean:.3f}", color=GOLD, fontsize=10)
-    axes.set_yticks(range(len(names)), [names[i] for i in order])
+    axes.set_yticks(range(len(names)), row_labels([names[i] for i in order]))
     axes.set_xlim(0, 1.08)
     axes.set_xlabel(name)
     axes.spines[["top", "right"]].set_visible(False)

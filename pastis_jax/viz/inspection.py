@@ -8,14 +8,16 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import StrMethodFormatter
 
 from pastis_jax.data.class_mapping import ClassMapping
 from pastis_jax.data.dataset import Dataset
-from pastis_jax.viz.curves import GREY, INK, save
+from pastis_jax.viz.curves import GREY, INK, row_labels, save
 from pastis_jax.viz.maps import (
     SMALL,
     class_map,
     draw,
+    filled,
     hatch,
     legend_entries,
     panel,
@@ -41,7 +43,7 @@ def months(
     for axes, (modality, of_modality) in zip(panels, counts.items(), strict=True):
         heights = [of_modality.get(month, 0) / max(samples, 1) for month in names]
         axes.bar(range(len(names)), heights, color=INK)
-        axes.set_title(modality, fontsize=10, loc="left", parse_math=False)
+        axes.set_title(modality, fontsize=10, loc="left")
         axes.spines[["top", "right"]].set_visible(False)
         axes.set_xticks(range(len(names)), names, rotation=90, fontsize=8)
     figure.supylabel("acquisitions of a sample, mean", fontsize=9)
@@ -73,11 +75,12 @@ def classes(
         values = [counts[fold].get(number, 0) for number, _ in known]
         colours = [np.array(entry.colour) / 255 for _, entry in known]
         axes.barh(rows, values, height, color=colours, edgecolor=GREY, linewidth=0.4)
-    axes.set_yticks(range(len(known)), [f"{entry.name} ({entry.code})" for _, entry in known])
-    for label in axes.get_yticklabels():
-        label.set_parse_math(False)
+    names = row_labels([entry.name for _, entry in known])
+    codes = row_labels([entry.code for _, entry in known])
+    axes.set_yticks(range(len(known)), [f"{n} ({c})" for n, c in zip(names, codes, strict=True)])
     axes.invert_yaxis()
     axes.set_xscale("symlog")
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     axes.set_xlabel(f"{unit}, a bar for each fold from above: {', '.join(map(str, folds))}")
     axes.spines[["top", "right"]].set_visible(False)
     save(figure, path)
@@ -101,7 +104,7 @@ def patches(
     entries = legend_entries(classes.names, classes.colours, np.concatenate([*map(np.ravel, maps)]))
     figure, grid = panel([classes.shape for classes in maps], columns, entries, dataset.name)
     for (title, observed, _), index, row in zip(examples, maps, grid, strict=True):
-        row[0].set_ylabel(title, fontsize=SMALL, parse_math=False)
+        row[0].set_ylabel(filled(title), fontsize=SMALL)
         for axes, (name, (values, _)) in zip(row, observed.items(), strict=False):
             median = np.full((*values.shape[2:], values.shape[1]), np.nan, np.float32)
             if len(values):
@@ -149,14 +152,16 @@ def series(
                 axes.plot(dates, line[order], color=ink, linewidth=0.8, alpha=0.7)
                 drawn.append(line)
         known = dataset.nomenclature.classes[number]
-        axes.set_title(known.name, fontsize=9, parse_math=False)
+        axes.set_title(known.name, fontsize=9)
         axes.tick_params(axis="x", rotation=60, labelsize=7)
         axes.grid(alpha=0.3)
     for unused in panels:
         unused.remove()
     for axes in figure.axes[-columns:]:
         axes.tick_params(labelbottom=True)
-    low, high = np.nanpercentile(np.concatenate(drawn), (1, 80 if sensor.optical else 99))
+    seen = np.concatenate(drawn)
+    seen = seen[np.isfinite(seen)]
+    low, high = np.percentile(seen, (1, 80 if sensor.optical else 99)) if seen.size else (0, 0)
     if high > low:  # Clouds would leave no room for crops.
         figure.axes[0].set_ylim(low - 0.5 * (high - low), high + 0.5 * (high - low))
     shown = ", ".join(sensor.shown.channels)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import textwrap
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -16,6 +15,7 @@ from pastis_jax.viz.maps import (
     SMALL,
     class_map,
     draw,
+    filled,
     hatch,
     legend_entries,
     panel,
@@ -102,7 +102,7 @@ def panoptic_panel(
     shapes = [row.truth.shape for row in rows]
     figure, grid = panel(shapes, columns, legend_entries(names, colours, shown), title)
     for row, pair, axes_of_row in zip(rows, maps, grid, strict=True):
-        axes_of_row[0].set_ylabel(textwrap.fill(row.title, 30), fontsize=SMALL)
+        axes_of_row[0].set_ylabel(filled(row.title), fontsize=SMALL)
         for axes, name in zip(axes_of_row, observed, strict=False):
             draw(axes, row.pictures.get(name), row.truth.shape)
         centerness, prediction, truth = axes_of_row[len(observed) :]

@@ -15,6 +15,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from pastis_jax.data.dataset import Modality
+from pastis_jax.text import plain
 from pastis_jax.viz.curves import GREY, INK, save
 
 CORRECT, WRONG = (217, 217, 217), (200, 0, 60)
@@ -23,6 +24,8 @@ _VOID_COLOUR, _HATCH = (255, 255, 255), "/////"
 # Sizes in inches: one map, the strip beside or below it, one line of the legend.
 _CELL, _STRIP, _LINE = 2.1, 0.3, 0.2
 SMALL = 8  # points
+_COLUMN, _BESIDE = 30, 90
+"""Characters of the title of a column, and of what stands in lines of a third of that."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -143,13 +146,18 @@ def segmentation_panel(
         hatch(prediction, row.predicted == void)
         for axes in (truth, errors):
             hatch(axes, row.truth == void)
-        axes_of_row[0].set_ylabel(textwrap.fill(row.title, 30), fontsize=SMALL)
+        axes_of_row[0].set_ylabel(filled(row.title), fontsize=SMALL)
         counted = row.truth != void
         hits = np.mean((row.predicted == row.truth)[counted]) if counted.any() else None
         text = "all void" if hits is None else f"accuracy {100 * hits:.1f} %"
         errors.set_xlabel(text, fontsize=SMALL)
     grid[0, -1].title.set_color(np.array(WRONG) / 255)
     save(figure, path)
+
+
+def filled(text: str) -> str:
+    """Text in short lines, cut where it is too long for what it stands beside."""
+    return textwrap.fill(plain(text, _BESIDE), _BESIDE // 3)
 
 
 def picture_titles(pictures: Iterable[Mapping[str, np.ndarray]]) -> list[str]:
@@ -167,7 +175,7 @@ def legend_entries(
     """Returns the entries of the classes, and void, that are among the indices `shown`."""
     shown = np.unique(shown)
     entries: list[Entry] = [
-        (textwrap.fill(name, 30), colour, None)
+        (filled(name), colour, None)
         for i, (name, colour) in enumerate(zip(names, colours, strict=True))
         if i in shown
     ]
@@ -195,17 +203,17 @@ def panel(
     """
     circles = circles or {}
     width = _CELL * len(columns) + _STRIP
-    texts = [text for text, *_ in entries] + [textwrap.fill(t, 30) for t in circles.values()]
+    texts = [text for text, *_ in entries] + [filled(t) for t in circles.values()]
     per_line = _entries_per_line(texts, width)
     tallest = max(text.count("\n") + 1 for text in texts)
     lines = math.ceil(len(texts) / per_line) * tallest
     heights = [h / w for h, w in shapes]
     height = sum(_CELL * h + _STRIP for h in heights) + _LINE * lines + 3 * _STRIP
     figure = Figure(figsize=(width, height), layout="compressed")
-    figure.suptitle(textwrap.fill(title, int(width * 9)), fontsize=11)
+    figure.suptitle(textwrap.fill(plain(title, 400), int(width * 9)), fontsize=11)
     grid = figure.subplots(len(shapes), len(columns), squeeze=False, height_ratios=heights)
     for axes, column in zip(grid[0], columns, strict=True):
-        axes.set_title(column, fontsize=9)
+        axes.set_title(plain(column, _COLUMN), fontsize=9)
     handles = [
         Patch(facecolor=np.array(colour) / 255, edgecolor=GREY if hatched else INK, hatch=hatched)
         for _, colour, hatched in entries

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import pathlib
 import shutil
 
 import jax
 import numpy as np
 import pixel_set_factory as factory
 import pytest
+from commands import exit_code
 
 from experiments import parcel
 from experiments.paper import cloud_cover, finished, inference_time
@@ -158,6 +160,31 @@ def test_time_to_load_and_predict(runs, tmp_path):
         assert len(seconds) == 2
         assert min(seconds) > 0
         assert measured["seconds"][name] == np.median(seconds)
+
+
+def test_data_that_were_moved_are_given(runs, tmp_path, capsys):
+    """And are told apart from others."""
+    given, cache = pathlib.Path(result_of(runs / "late")["folder"]), str(tmp_path / "cache")
+    moved, run = tmp_path / "moved", shutil.copytree(runs / "late", tmp_path / "late")
+    shutil.copytree(given, moved)
+    for name in ("run.json", "result.json", "config.json"):
+        text = (run / name).read_text()
+        (run / name).write_text(text.replace(str(given), str(tmp_path / "gone")))
+    arguments = ["--run", str(run), "--cache-dir", cache, *CLOUDS]
+    out = ["--out", str(tmp_path / "clouds.json")]
+    assert exit_code(lambda: cloud_cover.main([*arguments, *out])) == 2
+    assert "name a folder by --data" in capsys.readouterr().err
+    cloud_cover.main([*arguments, *out, "--data", str(moved)])
+    assert "trained on" not in capsys.readouterr().out
+    content = json.loads((tmp_path / "clouds.json").read_text())
+    assert content["folder"] == str(moved)
+    whole = content["curves"][0]["scores"][0][0]
+    assert whole == pytest.approx(result_of(runs / "late")["test"]["mIoU"], abs=1e-6)
+    file = min((moved / "DATA_S2").iterdir())
+    np.save(file, np.load(file) + 1)
+    arguments = ["--run", str(run), "--cache-dir", cache, "--data", str(moved), "--repeats", "1"]
+    inference_time.main([*arguments, "--out", str(tmp_path / "time.json")])
+    assert f"{moved} is not what {run} was trained on: DATA_S2" in capsys.readouterr().out
 
 
 def test_what_is_timed_is_what_was_tested(runs, opened):

@@ -54,7 +54,7 @@ def test_statements_are_those_of_the_text(paper):
 
 def test_statements_quote_their_number():
     for one in STATEMENTS.values():
-        quote = one.quote.replace(",", "").replace("four", "4")
+        quote = one.quote.replace(",", "").replace("four", "4").replace("115k", "115")
         assert re.search(rf"(?<![\d.]){one.value:g}(?:\.0)?(?!\.?\d)", quote), one
 
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import html.parser
 import itertools
 import json
+import os
 import pathlib
 import re
+import urllib.parse
 
 import pytest
+from disk import full_disk
 from refusal import refused_in_a_line
 
 from experiments.paper import full_size
@@ -464,6 +468,63 @@ def test_mistakes_end_in_a_line(tmp_path, spoil, words):
     config = report.Config(runs=tmp_path, out=tmp_path / "out")
     refused_in_a_line(lambda: report.run(config), *words)
     assert not (tmp_path / "out").is_dir()
+
+
+def test_names_of_all_kinds_are_shown_as_they_are(tmp_path):
+    """Of device, code, folder, picture and failure: neither Markdown nor steering a terminal."""
+    hostile = "a|b`*_[x](y)<b>$z$\x1b[2J\nd\udce9"
+    shown = "a|b`*_[x](y)<b>$z$\\x1b[2J\\nd\\udce9"
+    add_run(
+        tmp_path, "parcel", "S2", "base", data="given", device=hostile, code=hostile, folder=hostile
+    )
+    picture = tmp_path / "figures" / "a](x) [`b`] $c$%20\udce9.png"
+    validation_curves({"S2": {"base": [[0.1]]}}, picture, score="mIoU")
+    failed = {"command": ["x"], "status": "failed", "error": hostile}
+    write(tmp_path / "cells/`x|[y]*/fold1-seed0.json", failed)
+    for _ in range(2):
+        report.main(["--runs", str(tmp_path), "--out", str(tmp_path / "out")])
+    text = (tmp_path / "out/report.md").read_text()
+    assert text.count(plain(shown)) == 0
+    assert [plain(line) for line in text.splitlines()].count(f"- Hardware: {shown}") == 1
+    assert f"- `x|[y]*/fold1-seed0: {shown}" in [plain(line) for line in text.splitlines()]
+    assert "\x1b" not in text
+    (link,) = re.findall(r"^!\[Other pictures .*\]\(([^)\s]+)\)$", text, re.MULTILINE)
+    assert (tmp_path / "out" / os.fsdecode(urllib.parse.unquote_to_bytes(link))).exists()
+    page = Document((tmp_path / "out/report.html").read_text())
+    assert shown in page.text
+    picture.unlink()
+    report.main(["--runs", str(tmp_path), "--out", str(tmp_path / "out")])
+    assert [p.name for p in (tmp_path / "out/pictures").iterdir()] == ["curves-parcel.png"]
+
+
+def test_no_picture_of_another_folder_is_removed(tmp_path):
+    add_run(tmp_path, "parcel", "S2", "base")
+    (tmp_path / "mine.png").write_text("mine")
+    write(
+        tmp_path / "out/report.md", f"# {content.TITLE} on x\n![a](pictures/..%2F..%2Fmine.png)\n"
+    )
+    report.main(["--runs", str(tmp_path), "--out", str(tmp_path / "out")])
+    assert (tmp_path / "mine.png").read_text() == "mine"
+
+
+def test_a_full_disk_names_the_file_and_links_are_not_followed(tmp_path):
+    add_run(tmp_path, "parcel", "S2", "base")
+    out, outside = tmp_path / "out", tmp_path / "outside"
+    outside.write_text("mine")
+    out.mkdir()
+    for name in ("report.html", "report.html.partial"):
+        (out / name).symlink_to(outside)
+    config = report.Config(runs=tmp_path, out=out)
+    report.run(dataclasses.replace(config, out=tmp_path / "room"))
+    size = (tmp_path / "room/report.html").stat().st_size
+    with full_disk(size - 1), pytest.raises(OSError, match="large") as caught:
+        report.run(config)
+    assert "report.html" in str(caught.value)
+    assert outside.read_text() == "mine"
+    assert not [p for p in out.rglob("*.partial") if not p.is_symlink()]
+    report.run(config)
+    assert outside.read_text() == "mine"
+    assert (out / "report.html").read_text().startswith("<!doctype html>")
 
 
 def test_folder_without_runs(tmp_path, capsys):

@@ -4,6 +4,12 @@ from experiments.paper.pictures.calendar import attention_calendar
 from experiments.paper.pictures.clouds import CloudCurve, CloudPanel, cloud_cover
 from experiments.paper.pictures.comparison import ComparisonRow, comparison_panel
 from experiments.paper.pictures.curves import compare_per_class, validation_curves
+from experiments.paper.pictures.dataset import (
+    Acquisition,
+    AnnotatedPatch,
+    dataset_panel,
+    series_panel,
+)
 from experiments.paper.pictures.differences import (
     ClassMap,
     Difference,
@@ -14,6 +20,8 @@ from experiments.paper.pictures.differences import (
 from experiments.paper.pictures.flow import gradient_flow
 
 __all__ = [
+    "Acquisition",
+    "AnnotatedPatch",
     "ClassMap",
     "CloudCurve",
     "CloudPanel",
@@ -24,8 +32,10 @@ __all__ = [
     "compare_per_class",
     "comparison_panel",
     "counted_parcels",
+    "dataset_panel",
     "differences",
     "gradient_flow",
     "right_parcels",
+    "series_panel",
     "validation_curves",
 ]

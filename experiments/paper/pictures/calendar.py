@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import math
 import pathlib
+import textwrap
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -46,8 +47,9 @@ def attention_calendar(
     figure = Figure(figsize=(8, count * (block + _STRIP) + _REST), layout="constrained")
     axes = figure.subplots(2 * count, 1, sharex=True, height_ratios=[_STRIP, block] * count)
     edges = date2num([*starts, starts[-1] + datetime.timedelta(days)])
-    most = 100 * max(np.nanmax(values) for values in attention.values())
-    most_dates = max(map(np.max, acquisitions.values()))
+    seen = np.concatenate([values[np.isfinite(values)] for values in attention.values()])
+    most = 100 * seen.max(initial=0) or 1
+    most_dates = max(map(np.max, acquisitions.values())) or 1
     colours = colormaps["magma_r"].with_extremes(bad="0.85")
     for i, (block_title, values) in enumerate(attention.items()):
         strip, calendar = axes[2 * i : 2 * i + 2]
@@ -71,5 +73,5 @@ def attention_calendar(
     bar = figure.colorbar(picture, ax=list(axes), shrink=0.6, aspect=30)
     bar.set_label(label, fontsize=8)
     bar.ax.tick_params(labelsize=7)
-    figure.suptitle(title, fontsize=10, color=INK)
+    figure.suptitle(textwrap.fill(title, 100), fontsize=10, color=INK)
     save(figure, path)

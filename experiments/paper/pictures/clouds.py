@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from pastis_jax.viz.curves import save
+from pastis_jax.viz.curves import row_labels, save
 
 MODEL_COLOURS = {
     "S2": "#000000",
@@ -125,7 +125,8 @@ def _legend(curves, colours):
     """What colours and dashes mean, of those that occur."""
     enhancements = {curve.enhancement for curve in curves}
     handles = [
-        Line2D([], [], color=colour, linewidth=3, label=name) for name, colour in colours.items()
+        Line2D([], [], color=colour, linewidth=3, label=name)
+        for name, colour in zip(row_labels(colours), colours.values(), strict=True)
     ]
     handles.append(Line2D([], [], color="none", label=""))
     handles += [

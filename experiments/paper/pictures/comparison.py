@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import textwrap
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -13,7 +12,7 @@ from matplotlib import patches, patheffects
 from experiments.paper.pictures.differences import ClassMap, Difference
 from pastis_jax.viz.curves import save
 from pastis_jax.viz.instances import draw_classes
-from pastis_jax.viz.maps import SMALL, draw, legend_entries, panel
+from pastis_jax.viz.maps import SMALL, draw, filled, legend_entries, panel
 
 CYAN, MAGENTA = "#00e5ff", "#ff2bd6"
 _LEAST_RADIUS = 0.045  # of a side of the patch: small parcels are seen too
@@ -70,9 +69,9 @@ def comparison_panel(
     entries, circles = legend_entries(names, colours, shown), {CYAN: gained, MAGENTA: lost}
     figure, grid = panel(shapes, columns, entries, title, circles=circles)
     for row, shape, axes_of_row in zip(rows, shapes, grid, strict=True):
-        axes_of_row[0].set_ylabel(textwrap.fill(row.title, 30), fontsize=SMALL)
+        axes_of_row[0].set_ylabel(filled(row.title), fontsize=SMALL)
         for axes, column in zip(axes_of_row, columns, strict=True):
-            axes.set_xlabel(row.notes.get(column, ""), fontsize=SMALL)
+            axes.set_xlabel(filled(row.notes.get(column, "")), fontsize=SMALL)
             if column in row.observations:
                 draw(axes, row.observations[column], shape)
                 continue

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from pastis_jax.viz.curves import GOLD, GREY, INK, save
+from pastis_jax.viz.curves import GOLD, GREY, INK, row_labels, save
 
 RED = "#b02030"
 ENHANCEMENTS = {"base": GREY, "temporal dropout": INK, "auxiliary": RED, "both": GOLD}
@@ -40,7 +40,7 @@ def compare_per_class(
       score: Name of the score.
       title: Above the whole.
     """
-    labels, (first, second) = list(scores), map(np.asarray, scores.values())
+    models, (first, second) = list(scores), map(np.asarray, scores.values())
     means = [_mean_of_seeds(first), _mean_of_seeds(second)]
     k = len(names)
     figure = Figure(figsize=(7, 0.3 * k + 1.6), layout="constrained")
@@ -60,7 +60,7 @@ def compare_per_class(
             axes.plot(value, row, "o", **dot, clip_on=False)
         text, ink = f"{100 * (high - low):+.1f}", INK if high >= low else RED
         axes.text(1.02, row, text, va="center", fontsize=8, color=ink, clip_on=False)
-    overall = [f"{name}: mean {_mean_of_classes(scores[name]):.3f}" for name in labels]
+    overall = [f"{name}: mean {_mean_of_classes(scores[name]):.3f}" for name in models]
     handles = [
         Line2D([], [], marker="o", linestyle="", color=face, markeredgecolor=INK, label=text)
         for text, face in zip(overall, ("white", GREY), strict=True)
@@ -70,7 +70,7 @@ def compare_per_class(
         handles.append(Line2D([], [], color=INK, linewidth=1, label=label))
     figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False, fontsize=8)
     axes.text(1.02, -0.9, "points", va="center", fontsize=8, color=GREY)
-    axes.set_yticks(range(k), names)
+    axes.set_yticks(range(k), row_labels(names))
     axes.set_ylim(k - 0.4, -0.6)
     axes.set_xlim(0, 1)
     axes.set_xlabel(score)

@@ -12,7 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from pastis_jax.viz.curves import GREY, INK, save
+from pastis_jax.text import plain
+from pastis_jax.viz.curves import GREY, INK, row_labels, save
 
 SHARED = "shared"
 """Name of what modalities share."""
@@ -47,15 +48,19 @@ def gradient_flow(
             if np.any(values != 0)
         }
         shades = {module: _shade(colours, *module) for module in modules}
-        _stack(axes, modules, list(shades.values()))
+        if modules:
+            _stack(axes, modules, list(shades.values()))
+        else:
+            axes.text(0.5, 0.5, "no flow", transform=axes.transAxes, ha="center", color=GREY)
         legend |= {_label(*module): shades[module] for module in reversed(modules)}
-        axes.set_title(title, color=INK, fontsize=10, loc="left")
+        axes.set_title(plain(title, 90), color=INK, fontsize=10, loc="left")
         axes.set_ylabel("share of the flow")
         axes.yaxis.set_major_formatter(PercentFormatter(1))
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.spines[["top", "right"]].set_visible(False)
     rows[-1].set_xlabel("epoch")
-    handles = [Patch(color=colour, label=label) for label, colour in legend.items()]
+    texts = row_labels(legend)
+    handles = [Patch(color=c, label=text) for text, c in zip(texts, legend.values(), strict=True)]
     figure.legend(handles=handles, loc="outside right upper", frameon=False, fontsize=8)
     save(figure, path)
 

@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import pathlib
 import re
 import tempfile
+import urllib.parse
 from collections.abc import Mapping
 
 import tyro
@@ -21,7 +23,8 @@ from experiments.paper.pictures import validation_curves
 from experiments.paper.report import content, markdown, page
 from experiments.paper.report.runs import SCORES, Runs, read
 from pastis_jax.cli import console
-from pastis_jax.errors import UserError, refuse
+from pastis_jax.errors import UserError
+from pastis_jax.files import write_whole
 
 PICTURES = "pictures"
 
@@ -42,9 +45,8 @@ def run(config: Config) -> None:
     Raises:
       UserError: If there is nothing to report, or it cannot be written.
     """
+    console.check_folder(config.out)
     runs = read(config.runs)
-    existing = next(p for p in (config.out, *config.out.absolute().parents) if p.exists())
-    refuse("out", not existing.is_dir(), f"{existing} is not a folder", "give another")
     with tempfile.TemporaryDirectory(prefix="pastis_jax-") as scratch:
         made = content.make(runs, draw_curves(runs, pathlib.Path(scratch)))
         pictures = {path.name: path for section in made.sections for path in section.pictures}
@@ -55,20 +57,22 @@ def run(config: Config) -> None:
         }
     earlier = _linked(config.out / "report.md")
     for name, text in files.items():
-        _write(config.out / name, text)
-    for name in earlier - files.keys():
-        (config.out / name).unlink(missing_ok=True)
+        write_whole(config.out / name, text)
+    for name in earlier - pictures.keys():
+        (config.out / PICTURES / name).unlink(missing_ok=True)
     console.say(f"{config.out / 'report.html'} and {config.out / 'report.md'}: {made.title}.")
     for warning in made.warnings:
         console.say(warning)
 
 
 def _linked(report: pathlib.Path) -> set[str]:
-    """The pictures of an earlier report, if it is one."""
+    """Names of the pictures of an earlier report, if it is one."""
     text = report.read_text(encoding="utf-8", errors="replace") if report.is_file() else ""
     if not text.startswith(f"# {content.TITLE} "):
         return set()
-    return set(re.findall(rf"^!\[.*\]\(({PICTURES}/[^/\n]+\.png)\)$", text, re.MULTILINE))
+    links = re.findall(rf"^!\[.*\]\({PICTURES}/([^/\n]+\.png)\)$", text, re.MULTILINE)
+    names = {os.fsdecode(urllib.parse.unquote_to_bytes(link)) for link in links}
+    return {name for name in names if "/" not in name and "\0" not in name}
 
 
 def draw_curves(runs: Runs, folder: pathlib.Path) -> Mapping[str, pathlib.Path]:
@@ -101,14 +105,6 @@ def _validation(folder: pathlib.Path, score: str) -> list[float]:
         return [line["val"][score] for line in lines]
     except (OSError, ValueError, KeyError) as error:
         raise UserError(f"cannot be read ({error})", where=path, remedy="train it anew") from error
-
-
-def _write(path: pathlib.Path, content: bytes) -> None:
-    """Writes a file as a whole, or leaves the old one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(f"{path.name}.partial")
-    scratch.write_bytes(content)
-    scratch.replace(path)
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -11,9 +11,10 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from experiments.paper.full_size import PARAMETERS
-from experiments.paper.report import tables
+from experiments.paper.report import statements, tables
 from experiments.paper.report.runs import Runs
 from pastis_jax.data.pastis_r import PASTIS_R
+from pastis_jax.text import plain
 
 TASKS = {
     "parcel": "parcels",
@@ -23,10 +24,20 @@ TASKS = {
 TITLE = "The paper's tables and figures"
 PAPER_EPOCHS, FOLDS = 100, 5
 """Paper, sections 4.1 to 4.3."""
+LONGEST = 1000
+"""Characters of a line of what runs and their data say."""
 SMOKE_EPOCHS = 2
 """Up to so many, nothing has been learnt."""
 
 FIGURES = {
+    "figure1": (
+        "Figure 1: the dataset",
+        "Patches: an acquisition of each modality, the classes, the parcels.",
+    ),
+    "figure4": (
+        "Figure 4: a series",
+        "Acquisitions of each modality of one patch over the season, and its annotations.",
+    ),
     "figure5": (
         "Figure 5: IoU by class, parcels",
         "Late fusion with auxiliary supervision and temporal dropout against S2 alone.",
@@ -114,11 +125,15 @@ def make(runs: Runs, curves: Mapping[str, pathlib.Path]) -> Page:
     others = tables.other_runs(runs)
     return Page(
         title=f"{TITLE} on {_data(runs)}",
-        warnings=list(_warnings(runs)),
-        facts=_facts(runs),
-        tables=[*tables.paper_tables(runs), *([others] if others else [])],
+        warnings=[plain(warning, LONGEST) for warning in _warnings(runs)],
+        facts={term: plain(text, LONGEST) for term, text in _facts(runs).items()},
+        tables=[
+            *tables.paper_tables(runs),
+            statements.statements(runs),
+            *([others] if others else []),
+        ],
         sections=[*_figures(runs), *_curves(curves)],
-        failures=runs.failures,
+        failures={name: plain(error, LONGEST) for name, error in runs.failures.items()},
     )
 
 

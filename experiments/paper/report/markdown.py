@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import html
+import os
 import re
-from collections.abc import Iterator, Sequence
+import urllib.parse
+from collections.abc import Iterable, Iterator
 
 from experiments.paper.report.content import Page, PictureSection
 from experiments.paper.report.tables import Entry, Table
+from pastis_jax.text import plain
 
 
 def render(page: Page, pictures: str) -> str:
@@ -21,49 +24,56 @@ def render(page: Page, pictures: str) -> str:
 
 
 def _lines(page: Page, pictures: str) -> Iterator[str]:
-    yield f"# {page.title}"
+    yield f"# {escaped(page.title)}"
     for warning in page.warnings:
-        yield f"\n**{warning}**"
+        yield f"\n**{escaped(warning)}**"
     yield ""
-    yield from (f"- {term}: {text}" for term, text in page.facts.items())
+    yield from (f"- {escaped(term)}: {escaped(text)}" for term, text in page.facts.items())
     for table in page.tables:
         yield from _table(table)
     for section in page.sections:
         yield from _section(section, pictures)
     if page.failures:
         yield "\n## Failed cells\n"
-        yield from (f"- `{name}`: {_escaped(error)}" for name, error in page.failures.items())
+        yield from (f"- {escaped(name)}: {escaped(error)}" for name, error in page.failures.items())
 
 
 def _table(table: Table) -> Iterator[str]:
-    yield f"\n## {table.name}\n\n{table.caption}\n"
-    yield _row(table.columns)
+    yield f"\n## {escaped(table.name)}\n\n{escaped(table.caption)}\n"
+    yield _row(map(escaped, table.columns))
     yield "|---" * len(table.columns) + "|"
     for name, entries in table.rows:
-        yield _row([name, *map(_entry, entries)])
+        yield _row([escaped(name), *map(_entry, entries)])
     if table.notes:
         yield ""
-        yield from (f"- {_escaped(note)}" for note in table.notes)
+        yield from (f"- {escaped(note)}" for note in table.notes)
 
 
-def _row(cells: Sequence[str]) -> str:
+def _row(cells: Iterable[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
 def _entry(entry: Entry) -> str:
-    ours = f"**{entry.ours}**" if entry.state == "done" else entry.ours
-    others = [_escaped(text) for text in (entry.beside, *entry.details) if text]
+    ours = escaped(entry.ours)
+    ours = f"**{ours}**" if entry.state == "done" else ours
+    others = [escaped(text) for text in (entry.beside, *entry.details) if text]
     return "<br>".join([ours, *others])
 
 
-def _escaped(text: str) -> str:
-    """Text that is shown as it is, in a cell of a table too."""
-    return re.sub(r"([\\`*_|\[\]])", r"\\\1", html.escape(text, quote=False))
+def escaped(text: str) -> str:
+    """Text that is shown as it is, in a heading, a list or a cell of a table."""
+    return re.sub(r"([\\`*_|\[\]#~$])", r"\\\1", html.escape(plain(text), quote=False))
+
+
+def link(folder: str, name: str) -> str:
+    """The address of a file in a folder beside the text."""
+    return f"{folder}/{urllib.parse.quote(os.fsencode(name))}"
 
 
 def _section(section: PictureSection, pictures: str) -> Iterator[str]:
-    yield f"\n## {section.name}\n\n{section.caption}"
+    yield f"\n## {escaped(section.name)}\n\n{escaped(section.caption)}"
     if not section.pictures:
-        yield f"\nMissing: there is no {section.expected}."
+        yield f"\nMissing: there is no {escaped(section.expected)}."
     for path in section.pictures:
-        yield f"\n![{section.name} ({path.stem})]({pictures}/{path.name})"
+        alt = escaped(f"{section.name} ({path.stem})")
+        yield f"\n![{alt}]({link(pictures, path.name)})"

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from experiments.paper.report.content import Page, PictureSection
 from experiments.paper.report.tables import STEPS, Entry, Table
 from pastis_jax.errors import UserError
+from pastis_jax.text import plain
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
@@ -37,12 +38,12 @@ def tag(name: str, *content: str, **attributes: object) -> Markup:
 def _given(attributes: Mapping[str, object]) -> str:
     names = (name.rstrip("_").replace("_", "-") for name in attributes)
     pairs = zip(names, attributes.values(), strict=True)
-    return "".join(f' {name}="{html.escape(str(value))}"' for name, value in pairs)
+    return "".join(f' {name}="{html.escape(plain(value))}"' for name, value in pairs)
 
 
 def join(content: Iterable[str]) -> Markup:
     """Returns the parts one after another, escaped where they are not `Markup`."""
-    return Markup("".join(x if isinstance(x, Markup) else html.escape(x) for x in content))
+    return Markup("".join(x if isinstance(x, Markup) else html.escape(plain(x)) for x in content))
 
 
 def render(page: Page) -> str:

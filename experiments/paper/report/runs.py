@@ -9,7 +9,7 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from experiments.paper import finished
+from experiments.paper import cloud_cover, finished
 from pastis_jax.cli.config import MAY_DIFFER as OF_THE_PLACE
 from pastis_jax.cli.console import flag
 from pastis_jax.errors import UserError
@@ -27,7 +27,8 @@ RESULT = {
 }
 COUNTS = {"parcel": "confusion", "semantic": "confusion", "panoptic": "counts"}
 TIME = {"seconds", "count", "samples", "device"}
-"""What is read of result.json, and of the files below inference/."""
+CLOUDS = {"task", "model", "enhancement", "fold", "seed", "score", "curves"}
+"""What is read of result.json, and of the files below inference/ and cloud_cover/."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,6 +90,7 @@ class Runs:
       failures: Last line of the error, by the name of the cell that failed.
       unfinished: Names of runs that were begun and have neither ended nor failed.
       times: Contents of inference/TASK-MODEL/fold*-seed*.json, by task and model.
+      clouds: Contents of cloud_cover/**.json, by the key of the run that was measured.
       pictures: figures/*.png, by their names.
     """
 
@@ -97,6 +99,7 @@ class Runs:
     failures: Mapping[str, str]
     unfinished: Sequence[str]
     times: Mapping[tuple[str, str], Sequence[Mapping[str, Any]]]
+    clouds: Mapping[Key, Sequence[Mapping[str, Any]]]
     pictures: Mapping[str, pathlib.Path]
 
     @property
@@ -139,6 +142,7 @@ def read(root: pathlib.Path) -> Runs:
         failures=failures,
         unfinished=sorted({*begun} - done - {*failures}),
         times=_times(root),
+        clouds=_clouds(root),
         pictures={path.name: path for path in sorted(root.glob("figures/*.png"))},
     )
 
@@ -192,6 +196,17 @@ def _times(root):
         _refuse_lack(path, content := _json(path), TIME)
         times.setdefault((task, model), []).append(content)
     return times
+
+
+def _clouds(root):
+    clouds: dict[Key, list[Mapping[str, Any]]] = {}
+    for path in sorted(root.glob("cloud_cover/**/*.json")):
+        content = _json(path)
+        if isinstance(content, dict) and content.get("kind") == cloud_cover.KIND:
+            _refuse_lack(path, content, CLOUDS)
+            key = content["task"], content["model"], content["enhancement"]
+            clouds.setdefault(key, []).append(content)
+    return clouds
 
 
 def _json(path):

@@ -97,7 +97,7 @@ def other_runs(runs: Runs) -> Table | None:
         (
             ", ".join(key).replace("_", " "),
             [
-                _ours(runs, key, score) if score == SCORES[key[0]] else Entry("none", "")
+                score_of(runs, key, score) if score == SCORES[key[0]] else Entry("none", "")
                 for score in columns
             ],
         )
@@ -154,7 +154,7 @@ def _scores(runs: Runs, number: int) -> Table:
         here = [c for c in cells if (c.row, c.column) == (row, column)]
         if here[0].score == "parameters":
             return _parameters(runs, here, letters)
-        return _compared(_ours(runs, _key(here[0]), here[0].score), here[0], letters)
+        return _compared(score_of(runs, _key(here[0]), here[0].score), here[0], letters)
 
     body = [(row, [entry(row, column) for column in columns]) for row in rows]
     notes = [f"({letter}) {reason[0].upper()}{reason[1:]}." for reason, letter in letters.items()]
@@ -182,7 +182,7 @@ def _compared(ours: Entry, cell: TableCell, letters: dict[str, str]) -> Entry:
     )
 
 
-def _ours(runs: Runs, key: Key, score: str) -> Entry:
+def score_of(runs: Runs, key: Key, score: str) -> Entry:
     """Our value of `score`, points, without the paper's."""
     same = runs.finished.get(key, ())
     name = _name(key)

@@ -11,6 +11,7 @@ from pastis_jax.data.cache import default_cache
 from pastis_jax.data.simulate import generate
 from pastis_jax.data.simulate.difficulty import Difficulty
 from pastis_jax.errors import UserError
+from pastis_jax.text import plain
 
 SIMULATED_PATCHES = 100
 """Number of 64 x 64 patches in the default simulated set."""
@@ -47,7 +48,7 @@ def _simulated(cache: pathlib.Path | None, name: str, **arguments: Any) -> pathl
         recipe.update(source.read_bytes())
     folder = cache / f"simulated-{name}-{recipe.hexdigest()[:12]}"
     if not folder.exists():
-        print(f"Simulating a PASTIS-R in {folder} (kept for later runs).", flush=True)
+        print(f"Simulating a PASTIS-R in {plain(folder)} (kept for later runs).", flush=True)
         try:
             generate.simulate(folder, seed=0, **arguments)
         except UserError:
