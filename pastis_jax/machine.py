@@ -27,6 +27,29 @@ def peak_memory() -> float | None:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9
 
 
+def memory() -> int | None:
+    """Bytes of memory that this process may use; None where Python cannot tell.
+
+    Of a container, its limit.
+    """
+    try:
+        total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return None
+    for file in _LIMITS:
+        try:
+            total = min(total, int(file.read_text()))
+        except (OSError, ValueError):  # Not there, or "max".
+            continue
+    return total if total > 0 else None
+
+
+_LIMITS = (
+    pathlib.Path("/sys/fs/cgroup/memory.max"),
+    pathlib.Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
+)
+
+
 def code_version() -> str:
     """Version of this code, with the commit in a checkout of it.
 

@@ -68,6 +68,12 @@ def compile_once(tmp_path_factory):
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory):
+    """What is prepared by default does not go to whoever runs the tests."""
+    os.environ["PASTIS_JAX_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
 @pytest.fixture(scope="module", autouse=True)
 def forget_programs():
     """Compiled programs take gigabytes in the end."""

@@ -112,6 +112,22 @@ def test_masked_dates_are_absent(scheme):
     chex.assert_trees_all_close(alone[0], logits[1], atol=TOLERANCE, rtol=TOLERANCE)
 
 
+@pytest.mark.parametrize("scheme", ["mid", "late", "decision"])
+def test_absent_modality_is_a_masked_one(scheme):
+    """Whatever stands in it, with maps of its own as well; and without gradient."""
+    series, lacks = make_series(2), np.array([False, True])
+    one = series["S1A"]
+    masked = one.replace(valid=one.valid & ~lacks[:, None])
+    hidden = lacks[:, None, None, None, None]
+    absent = masked.replace(values=np.where(hidden, np.float32(np.nan), one.values))
+    gradient, logits = compiled(scheme)({**series, "S1A": masked})
+    _, same = compiled(scheme)({**series, "S1A": absent})
+    chex.assert_tree_all_finite((gradient, logits))
+    chex.assert_trees_all_close(same, logits, atol=TOLERANCE, rtol=TOLERANCE)
+    assert not np.any(np.asarray(gradient["S1A"])[1])
+    assert np.any(np.asarray(gradient["S2"])[1])
+
+
 @pytest.mark.parametrize(("norm", "remat"), [("group", True), ("batch", False), ("batch", True)])
 def test_gathering_and_chunks_of_frames_change_nothing(norm, remat):
     """With room for the 8 valid frames of 10, 3 at a time: maps, statistics and gradients."""

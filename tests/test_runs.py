@@ -22,7 +22,7 @@ import pastis_jax
 from pastis_jax.cli import train
 from pastis_jax.cli.config import configure
 from pastis_jax.cli.main import main
-from pastis_jax.runs import saved
+from pastis_jax.runs import saved, weights
 from pastis_jax.schemes import SCHEMES
 from pastis_jax.types import Series
 
@@ -488,7 +488,7 @@ def test_damaged_weights_are_refused(trained, tmp_path):
     given = trained("parcel")
     out = given.copy(tmp_path / "run", "checkpoints")
     run, file = pastis_jax.open_run(out), out / "weights.npz"
-    read = partial(saved.read_weights, out, run.variables)
+    read = partial(weights.read, out, run.variables)
     content = file.read_bytes()
     with np.load(file) as arrays:
         arrays = dict(arrays)

@@ -95,6 +95,13 @@ def test_a_run_of_data_with_gaps(tmp_path, capsys):
     outcome = run.evaluate()
     assert outcome.unobserved == 1
     assert outcome.scores["OA"] == pytest.approx(result["test"]["OA"])
+    other = {"data": root, "cache_dir": tmp_path / "cache"}
+    kept = run.open_data(**other).splits.sources["train"]
+    assert len(kept) == len(run.open_data(skip_implausible=True, **other).splits.sources["train"])
+    with pytest.raises(pastis_jax.UserError, match=r"S2_10001002.npy: .*`skip_implausible`"):
+        run.open_data(skip_implausible=False, **other)
+    with pytest.raises(pastis_jax.UserError, match="`skip_implausible`: the run's own data"):
+        run.evaluate(skip_implausible=False)
 
 
 # Other data

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,7 +9,9 @@ from typing import Any
 from pastis_jax.cli import console
 from pastis_jax.data.pastis_r import PASTIS_R, describe
 from pastis_jax.errors import UserError
-from pastis_jax.runs import OpenedData, open_run
+from pastis_jax.json_files import read_object
+from pastis_jax.runs import OpenedData, open_run, results
+from pastis_jax.runs.fields import shown
 from pastis_jax.tasks import TASKS
 
 
@@ -26,7 +27,7 @@ def open_data(
       folder: What was its --out.
       data: Where its data are, if no longer where they were; a line says in what they differ from
         those that it was trained on.
-      cache_dir: Where prepared and simulated data are kept, if no longer where they were.
+      cache_dir: Where prepared and simulated data are kept, if not in the default place.
 
     Raises:
       UserError: If there is no finished run, or its data are not there any more.
@@ -56,24 +57,24 @@ def read_run(folder: pathlib.Path) -> tuple[dict[str, Any], dict[str, Any]]:
       UserError: If there is none in `folder`.
     """
     result, config = (_read(folder / f"{name}.json") for name in ("result", "config"))
-    if (task := result.get("task")) not in TASKS:
-        fault = f"its task is {task!r}, none of {', '.join(TASKS)}"
-        raise UserError(fault, where=folder / "result.json", remedy="train it anew")
+    task, file = result.get("task"), folder / "result.json"
+    if not isinstance(task, str) or task not in TASKS:
+        fault = f"its task is {shown(task)}, none of {', '.join(TASKS)}"
+        raise UserError(fault, where=file, remedy="train it anew")
+    try:
+        results.check(result, needed=())
+    except ValueError as error:
+        fault = f"cannot be read ({error})"
+        raise UserError(fault, where=file, remedy="train it anew") from error
     return result, config
 
 
 def _read(file: pathlib.Path) -> dict[str, Any]:
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        return read_object(file, remedy="train it anew")
     except FileNotFoundError:
         fault, remedy = "no finished run here", "give the --out of a run that is finished"
         raise UserError(fault, where=file.parent, remedy=remedy) from None
-    except (OSError, ValueError, RecursionError) as error:
-        fault = f"cannot be read ({error})"
-        raise UserError(fault, where=file, remedy="train it anew") from error
-    if not isinstance(content, dict):
-        raise UserError("not a JSON object", where=file, remedy="train it anew")
-    return content
 
 
 def find_runs(*folders: pathlib.Path) -> list[pathlib.Path]:

@@ -134,14 +134,27 @@ def shown_modalities(splits: PatchSplits) -> tuple[Modality | None, Modality | N
 
 
 def _observations(splits, record):
-    """One clear optical date and the radar date next to it, and their dates, by column."""
+    """One clear optical date and the radar date next to it, and their dates, by column.
+
+    A modality that the patch lacks is black.
+    """
     optical, radar = shown_modalities(splits)
-    day = clear_day(splits, record, optical)
+    used = {m.name: splits.dates_in_use(record, m.name) for m in (optical, radar)}
+    if len(used[optical.name]):
+        day = clear_day(splits, record, optical)
+    else:
+        middle = used[radar.name][len(used[radar.name]) // 2 :][:1]
+        day = int(record[radar.name]["days"][middle].sum())
     shown, dates = {}, {}
     for modality in (optical, radar):
+        column = f"{modality.name} observation"
+        if not len(used[modality.name]):
+            nothing = np.full((*splits.size, len(modality.channels)), np.nan, np.float32)
+            shown[column], dates[column] = viz.picture(nothing, modality), "no date"
+            continue
         image, observed_day = observation(splits, record, modality, day)
-        shown[f"{modality.name} observation"] = viz.picture(image, modality)
-        dates[f"{modality.name} observation"] = f"{splits.dataset.date(observed_day):%d %b %Y}"
+        shown[column] = viz.picture(image, modality)
+        dates[column] = f"{splits.dataset.date(observed_day):%d %b %Y}"
     return shown, dates
 
 

@@ -13,11 +13,11 @@ import sys
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-import tyro
 from tyro.conf import OmitArgPrefixes
 
 from pastis_jax import training
-from pastis_jax.errors import ArgumentError, refuse
+from pastis_jax.cli import flags
+from pastis_jax.errors import ArgumentError, UserError, refuse
 from pastis_jax.interop import PublishedModel, PublishedPanopticModel, load_paps, load_utae
 from pastis_jax.tasks import (
     ImageModel,
@@ -31,6 +31,7 @@ from pastis_jax.tasks import (
     SemanticModel,
     SemanticRecipe,
 )
+from pastis_jax.text import is_plain
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,6 +109,11 @@ class Config:
 
     def __post_init__(self):
         records, recipe = self.records, self.recipe
+        for name, value in self.leaves().items():
+            if isinstance(value, pathlib.Path):
+                # What a run writes down, no terminal may obey where it is read.
+                text = f"{value} {os.path.realpath(value)}"
+                refuse(name, not is_plain(text), "its path holds what cannot be shown", "rename it")
         refuse(
             "date",
             getattr(records, "date", None) is not None
@@ -346,16 +352,21 @@ def parse(task: str, arguments: Sequence[str] | None, *, prog: str) -> Config:
 
     Raises:
       ArgumentError: If arguments are out of range or contradict each other.
-      UserError: If published weights or a module cannot be loaded.
+      UserError: If a flag is wrong, or published weights or a module cannot be loaded.
     """
-    look = {"args": arguments, "prog": prog, "add_help": False, "return_unknown_args": True}
-    ahead, _ = tyro.cli(_Ahead, **look)
+    try:
+        look = {"prog": prog, "add_help": False, "return_unknown_args": True}
+        ahead, _ = flags.read(_Ahead, arguments, **look)
+    except UserError:
+        # All of them together say better what is wrong with one.
+        flags.read(CONFIGS[task], arguments, prog=prog, default=CONFIGS[task]())
+        raise
     import_plugins(ahead.plugin)
     published = None
     if ahead.init_from is not None and task != "parcel":
         published = load_published(task, ahead.init_from, ahead.modalities)
     start = defaults(task, ahead.data, published, ahead.epochs)
-    config = tyro.cli(CONFIGS[task], prog=prog, args=arguments, default=start)
+    config = flags.read(CONFIGS[task], arguments, prog=prog, default=start)
     if published is not None:
         refuse_other_sizes(config, published)
     return config

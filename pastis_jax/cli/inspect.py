@@ -12,7 +12,7 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from pastis_jax.cli import console
+from pastis_jax.cli import console, flags
 from pastis_jax.cli.config import import_plugins
 from pastis_jax.data import layout
 from pastis_jax.data.inspection import Finding, Inspection, inspect_data
@@ -49,7 +49,7 @@ class Arguments:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command."""
-    given = tyro.cli(Arguments, prog="pastis-jax inspect", args=arguments)
+    given = flags.command_flags(Arguments, arguments, prog="pastis-jax inspect")
     damaged: list[bool] = []
     console.command(lambda: damaged.append(run(given)))
     if damaged[0]:
@@ -191,6 +191,7 @@ def _inspect_run(folder: pathlib.Path, every: bool) -> bool:
     except UserError as error:
         _tell(screen, [Finding(True, str(error))], every)
         return True
+    findings += [Finding(False, note) for note in run.notes]
     try:
         screen.print(_run(run))
     except UserError as error:

@@ -13,7 +13,7 @@ import numpy as np
 import tqdm
 import tyro
 
-from pastis_jax.cli import console
+from pastis_jax.cli import console, flags
 from pastis_jax.data.patches.folder import INSTANCES, PatchFolder
 from pastis_jax.errors import DataError
 
@@ -83,7 +83,7 @@ def write_instances(root: str | os.PathLike[str], *, overwrite: bool, progress: 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command."""
-    given = tyro.cli(Arguments, prog="pastis-jax instances", args=arguments)
+    given = flags.command_flags(Arguments, arguments, prog="pastis-jax instances")
     console.command(lambda: run(given))
 
 

@@ -6,9 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
-import tyro
-
-from pastis_jax.cli import console
+from pastis_jax.cli import console, flags
 from pastis_jax.data.simulate import Difficulty, simulate
 
 
@@ -38,7 +36,7 @@ class Arguments:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command."""
-    given = tyro.cli(Arguments, prog="pastis-jax simulate", args=arguments)
+    given = flags.command_flags(Arguments, arguments, prog="pastis-jax simulate")
     console.command(lambda: run(given))
 
 

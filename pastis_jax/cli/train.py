@@ -19,8 +19,9 @@ from pastis_jax.data.declared import declare
 from pastis_jax.data.pastis_r import PASTIS_R
 from pastis_jax.data.splits import Splits
 from pastis_jax.errors import ArgumentError, UserError, refuse
+from pastis_jax.runs import results
 from pastis_jax.tasks import TASKS, Task, folds_of
-from pastis_jax.training import RunFolder, from_main, jsonable, main_first
+from pastis_jax.training import DELETE_RESULT, RunFolder, from_main, jsonable, main_first
 
 
 def main(task: str, arguments: Sequence[str] | None = None, *, prog: str | None = None) -> None:
@@ -110,6 +111,7 @@ def run_in(folder: RunFolder, task: str, work: Callable[[], Mapping[str, Any]]) 
     """
     result = folder.result
     if result is not None:
+        check_result(folder)
         console.say(f"{folder.given} holds this run, finished; --overwrite starts it anew.")
     else:
         if folder.continues:
@@ -136,10 +138,22 @@ def run_in(folder: RunFolder, task: str, work: Callable[[], Mapping[str, Any]]) 
     return result
 
 
-def _stopped_at(folder: RunFolder) -> str:
+def check_result(folder: RunFolder) -> None:
+    """Refuses a stored result that cannot be shown.
+
+    Raises:
+      UserError: Naming the field that is missing or of another type.
+    """
     try:
-        facts = training.read_facts(folder.path / "checkpoints", "last")
-    except UserError:
+        results.check(folder.result, needed=(*results.NEEDED, *results.SHOWN))
+    except ValueError as error:
+        where = folder.path / results.FILE
+        raise UserError(f"cannot be read ({error})", where=where, remedy=DELETE_RESULT) from error
+
+
+def _stopped_at(folder: RunFolder) -> str:
+    facts = training.stopped_at(folder.path / "checkpoints")
+    if facts is None:
         return "from its beginning: it has no checkpoint yet"
     if facts["epoch"] == folder.config["epochs"]:
         return "after its last epoch"

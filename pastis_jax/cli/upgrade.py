@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import json
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
@@ -14,10 +13,11 @@ import tyro
 
 from pastis_jax import runs, training
 from pastis_jax.cli import config as configs
-from pastis_jax.cli import console, train
+from pastis_jax.cli import console, flags, train
 from pastis_jax.errors import UserError
-from pastis_jax.runs import saved
-from pastis_jax.tasks import TASKS, Learned
+from pastis_jax.json_files import read_object
+from pastis_jax.runs import fields, results, saved
+from pastis_jax.tasks import Learned
 
 _REMEDY = "give a finished run of version 0.1, which has config.json, result.json and checkpoints"
 
@@ -40,7 +40,7 @@ class Arguments:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command."""
-    given = tyro.cli(Arguments, prog="pastis-jax upgrade", args=arguments)
+    given = flags.command_flags(Arguments, arguments, prog="pastis-jax upgrade")
     console.command(lambda: run(given))
 
 
@@ -53,12 +53,12 @@ def run(given: Arguments) -> None:
     folder = given.run.expanduser().absolute()
     if (folder / saved.RUN).exists():
         raise UserError("this run has it all", where=folder / saved.RUN, remedy="open it")
-    result, stored = (_read(folder / name) for name in ("result.json", "config.json"))
+    result, stored = results.read(folder, remedy=_REMEDY), _read(folder / "config.json")
     config = _config(folder, result, stored, given)
     splits, _ = train.open_splits(config)
     task = train.make_task(config, splits.dataset, splits.classes)
     state = _state(folder, config, task, splits)
-    context = {name: float(result[name]) for name in ("min_confidence",) if name in result}
+    context = {name: float(result[name]) for name in task.found if name in result}
     saved.write(
         folder,
         saved.Saved(
@@ -80,27 +80,26 @@ def run(given: Arguments) -> None:
 
 def _read(file: pathlib.Path) -> dict[str, Any]:
     try:
-        return dict(json.loads(file.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError, RecursionError) as error:
-        raise UserError(f"cannot be read ({error})", where=file, remedy=_REMEDY) from error
+        return read_object(file, remedy=_REMEDY)
+    except FileNotFoundError:
+        raise UserError("cannot be read (file not found)", where=file, remedy=_REMEDY) from None
 
 
 def _config(
     folder: pathlib.Path, result: Mapping[str, Any], stored: Mapping[str, Any], given: Arguments
 ) -> configs.Config:
     """The configuration of a run, whose fields are called as they are today."""
-    task = result.get("task")
-    if task not in TASKS:
-        raise UserError(f"there is no task {task!r}", where=folder / "result.json", remedy=_REMEDY)
-    known = configs.defaults(task).leaves()
+    task = result["task"]
     left = {*configs.MAY_DIFFER, "init_from", "removed_optical"}
-    leaves = {
-        name: tuple(value) if isinstance(value, list) else value
-        for name, value in stored.items()
-        if name in known and name not in left
-    }
-    if leaves.get("class_mapping") is not None:
-        leaves["class_mapping"] = pathlib.Path(leaves["class_mapping"])
+    leaves: dict[str, Any] = {}
+    try:
+        for group in vars(configs.defaults(task)).values():
+            names = {field.name for field in dataclasses.fields(group)} - left
+            given_there = {name: value for name, value in stored.items() if name in names}
+            leaves |= fields.values(type(group), names, given_there)
+    except ValueError as error:
+        fault, where = f"cannot be read ({error})", folder / "config.json"
+        raise UserError(fault, where=where, remedy=_REMEDY) from error
     data = given.data or leaves.pop("data", None)
     leaves["data"] = None if data is None else pathlib.Path(data)
     return train.for_data(configs.configure(task, **leaves, cache_dir=given.cache_dir))

@@ -19,6 +19,8 @@ from pastis_jax.types import Batch
 
 Encoding = Callable[[Mapping[str, Any], np.random.Generator], Batch]
 """Makes arrays of fixed shape of a record; what is random comes from the generator."""
+AHEAD = 4
+"""Threads that make batches, and batches that wait."""
 
 
 def training_batches(
@@ -102,6 +104,6 @@ class _Batches:
 def _iterate(batches: _Batches, ahead: bool = True) -> grain.DatasetIterator:
     dataset = grain.MapDataset.source(batches)
     # Decoding is NumPy and file reading: threads overlap with the accelerator without copies.
-    threads = 4 if ahead else 0
+    threads = AHEAD if ahead else 0
     options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=threads)
     return iter(dataset.to_iter_dataset(options))

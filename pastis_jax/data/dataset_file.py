@@ -12,6 +12,7 @@ import re
 import sys
 from typing import Any
 
+from pastis_jax import json_files
 from pastis_jax.data.dataset import SPLITS, CropClass, Dataset, Fold, Nomenclature
 from pastis_jax.data.fields import refuse
 from pastis_jax.data.layout import unique
@@ -104,8 +105,8 @@ def read(file: str | os.PathLike[str]) -> Dataset:
     """
     file, remedy = pathlib.Path(file), "correct it; docs/data.md has an example"
     try:
-        text = file.read_text(encoding="utf-8-sig")
-        return from_json(json.loads(text, object_pairs_hook=unique))
+        content = json.loads(json_files.read_text(file), object_pairs_hook=unique)
+        return from_json(content)
     except FileNotFoundError:
         raise DataError("file not found", where=file, remedy=remedy) from None
     except (json.JSONDecodeError, UnicodeError, RecursionError) as error:

@@ -38,6 +38,7 @@ _ONLY = {
 
 _ONE_OF = {"agg_mode": get_args(Aggregation), "encoder_norm": get_args(Norm)}
 _WIDTHS = ("encoder_widths", "decoder_widths", "out_conv")
+MOST_LEVELS = 10
 _NUMBERS = ("input_dim", "num_classes", "n_head", "d_model", "d_k", "fold")
 _OUTSIDE_THE_MODEL = {
     *("N_params", "batch_size", "cache", "dataset_folder", "device", "display_step", "epochs"),
@@ -174,7 +175,7 @@ def fill(
         variables = convert(tensors, rules)
         if wrong := _wrong_shapes(variables, model, rules, channels, modality):
             raise ValueError(f"wrong shapes: {listed(wrong)}")
-    except ValueError as error:
+    except (ValueError, TypeError, OverflowError) as error:
         remedy = f"give a U-TAE that {script} saved, and its {CONF}"
         raise UserError(str(error), where=file, remedy=remedy) from error
     return jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), variables)
@@ -375,6 +376,12 @@ def _norm_told(tensors: Mapping[str, np.ndarray]) -> Norm | None:
 def _faults(settings: UTAESettings, num_classes: int) -> list[str]:
     """What no U-TAE can have; the published code fails on it too."""
     s, faults = settings, []
+    numbers = (*s.encoder_widths, *s.decoder_widths, *s.head_widths, s.classes, s.channels)
+    numbers += (s.heads, s.model_features, s.key_features)
+    if min(numbers) < 1:
+        return ["a width is 0"]
+    if len(s.encoder_widths) > MOST_LEVELS:
+        faults.append(f"more than {MOST_LEVELS} levels")
     if len(s.encoder_widths) != len(s.decoder_widths):
         faults.append("encoder_widths and decoder_widths have different lengths")
     if s.encoder_widths[-1] != s.decoder_widths[-1]:

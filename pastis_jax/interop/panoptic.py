@@ -178,6 +178,17 @@ def assemble_paps(
             where=conf,
             remedy=f"put the {CONF} of the same run beside {file.name}",
         )
+    tuned = tensors.get("min_confidence", options.get("min_confidence", 0.2))
+    if isinstance(tuned, np.ndarray) and tuned.size == 1:
+        tuned = tuned.item()
+    shares = {
+        "min_confidence": tuned,
+        "min_remain": options.get("min_remain", 0.5),
+        "mask_threshold": options.get("mask_threshold", 0.4),
+    }
+    if wrong := [name for name, share in shares.items() if not _is_share(share)]:
+        faults = "; ".join(f"{name} is {shares[name]!r}, not 0 to 1" for name in wrong)
+        raise UserError(faults, where=conf, remedy=f"use the {CONF} of the same run")
     prefix = "encoder."
     settings = read_settings(
         {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)},
@@ -191,7 +202,7 @@ def assemble_paps(
         max_instances=max_instances,
         shape_size=told["shape_size"],
         mask_conv=told["mask_conv"],
-        mask_threshold=options.get("mask_threshold", 0.4),
+        mask_threshold=shares["mask_threshold"],
     )
     model = semantic.clone(decoder=decoder)
     rules = panoptic_rules(
@@ -204,7 +215,10 @@ def assemble_paps(
     variables = fill(
         used, rules, model, settings.channels, modality, file=file, script="train_panoptic.py"
     )
-    tuned = tensors.get("min_confidence", options.get("min_confidence", 0.2))
     return PublishedPanopticModel(
-        model, variables, settings, float(np.squeeze(tuned)), options.get("min_remain", 0.5)
+        model, variables, settings, float(shares["min_confidence"]), shares["min_remain"]
     )
+
+
+def _is_share(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1

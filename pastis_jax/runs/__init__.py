@@ -1,7 +1,8 @@
 """A run as a thing: train it, save it, send it, open it, predict."""
 
+from pastis_jax.runs.drawing import make_predict
 from pastis_jax.runs.opened import OpenedData, Run, open_run
-from pastis_jax.runs.training import Scorer, Start, Watching, make_predict, plan_of, train
+from pastis_jax.runs.training import Scorer, Start, Watching, plan_of, train
 
 __all__ = [
     "OpenedData",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import json
 import os
 import pathlib
 from collections.abc import Iterable, Mapping, Sequence
@@ -22,10 +21,10 @@ from pastis_jax.data.normalisation import normalise
 from pastis_jax.data.pastis_r import describe
 from pastis_jax.data.splits import BatchPlan, Splits
 from pastis_jax.errors import UserError, refuse
-from pastis_jax.runs import saved
+from pastis_jax.runs import memory, results, saved, weights
 from pastis_jax.runs.training import Scorer, for_evaluation, model_for
 from pastis_jax.schemes import Model
-from pastis_jax.tasks import RECORDS, TASKS, RecordOptions, Task
+from pastis_jax.tasks import TASKS, RecordOptions, Task
 from pastis_jax.types import Batch, Series
 
 
@@ -49,8 +48,8 @@ class Run:
         self.folder = pathlib.Path(os.path.expanduser(folder)).absolute()
         self.saved = saved.read(self.folder)
         self.task: Task = self._task()
-        shapes = jax.eval_shape(functools.partial(_variables, self.task), self.task.example())
-        self.variables: PyTree[np.ndarray] = saved.read_weights(self.folder, shapes)
+        digest = self.saved.checksums.get(weights.WEIGHTS)
+        self.variables: PyTree[np.ndarray] = weights.read(self.folder, self._shapes(), digest)
 
     def __repr__(self) -> str:
         return f"Run({os.fspath(self.folder)!r}, {self.task.name}, {self.task.spec.fusion} fusion)"
@@ -59,6 +58,25 @@ class Run:
         run = self.saved
         make = functools.partial(TASKS[run.task], axis_name=axis_name, **run.options)
         return make(run.spec, run.learned.dataset, run.learned.classes)
+
+    def _shapes(self) -> PyTree[jax.ShapeDtypeStruct]:
+        """What the model's variables are like; none is made."""
+        try:
+            return jax.eval_shape(functools.partial(_variables, self.task), self.task.example())
+        except UserError:
+            raise
+        except Exception as error:  # Flax and JAX tell of impossible sizes by almost any class.
+            fault = f"its model cannot be built ({type(error).__name__}: {error})"
+            where = self.folder / saved.RUN
+            raise UserError(fault, where=where, remedy=weights.REMEDY) from error
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is odd about the run, a line each."""
+        if weights.WEIGHTS in self.saved.checksums:
+            return ()
+        version = "a version that wrote no checksums"
+        return (f"{self.folder}: this run is of {version}: damage of its weights may not show",)
 
     @property
     def dataset(self) -> Dataset:
@@ -82,17 +100,12 @@ class Run:
         Raises:
           UserError: If it cannot be read.
         """
-        file = self.folder / "result.json"
-        try:
-            content = dict(json.loads(file.read_text(encoding="utf-8")))
-            if lacking := {"test", "fold", "seed"} - content.keys():
-                raise ValueError(f"it lacks {', '.join(sorted(lacking))}")
-            if lacking := {*self.task.scores} - dict(content["test"]).keys():
-                raise ValueError(f"its test lacks {', '.join(sorted(lacking))}")
-            return content
-        except (OSError, ValueError, TypeError, RecursionError) as error:
-            remedy = "copy the run again"
-            raise UserError(f"cannot be read ({error})", where=file, remedy=remedy) from error
+        content = results.read(self.folder, remedy="copy the run again")
+        if content["task"] != self.task.name:
+            fault = f"it is of the task {content['task']}, the run of {self.task.name}"
+            where = self.folder / results.FILE
+            raise UserError(fault, where=where, remedy="copy the run again")
+        return content
 
     # New series
 
@@ -174,6 +187,7 @@ class Run:
         cache_dir: str | os.PathLike[str] | None = None,
         parallel: training.Parallel = "jit",
         needed: Sequence[str] = SPLITS,
+        skip_implausible: bool | None = None,
     ) -> OpenedData:
         """Opens data for this run: inputs as it was trained on, labels as classes of it.
 
@@ -187,10 +201,12 @@ class Run:
           nodata: Marks of what is missing in a folder that is named, "S2=-9999" say, in place of
             those that it declares. They must be given, or be (), where the run had some.
           offset: The same of what is added to its values, "S2=-1000" say.
-          cache_dir: Where prepared data are kept; None takes where the run had them, or the
-            default of other data.
+          cache_dir: Where prepared data are kept; None takes the default, not where the run had
+            them: nothing is written where a run says.
           parallel: How a batch is spread over several devices.
           needed: Splits that must have samples.
+          skip_implausible: Of other data, whether to leave out samples with values that no sensor
+            measures; None as in the run.
 
         Raises:
           UserError: If the data are not there, do not fit, or have changed; ArgumentError if there
@@ -201,6 +217,10 @@ class Run:
         refuse("batch_size", batch_size is not None and batch_size < 1, f"got {batch_size}", least)
         declared = {"nodata": nodata, "offset": offset}
         records = self._records(data, fold, cache_dir, declared)
+        if skip_implausible is not None:
+            fault = "the run's own data are what it was trained beside"
+            refuse("skip_implausible", data is None, fault, "leave it out, or name the folder")
+            records = dataclasses.replace(records, skip_implausible=skip_implausible)
         placement = training.Placement(parallel=parallel)
         size = self.saved.batch_size if batch_size is None else batch_size
         rows = placement.rows(size)
@@ -209,6 +229,7 @@ class Run:
         learned, own = self.saved.learned, data is None
         wanted = {"norms": own, "needed": needed}
         splits = task.open(records, records.data, task.spec, plan, learned, **wanted)
+        memory.check_batches(splits, task.samples, lambda _: None)
         if own and (differing := splits.fingerprint.differing(self.saved.fingerprint)):
             fault = f"these data have changed since the run: {', '.join(differing)}"
             remedy = "bring them back, or name the folder to score what it holds now"
@@ -217,12 +238,8 @@ class Run:
 
     def _records(self, data, fold, cache_dir, declared) -> RecordOptions:
         """How records are made: as in the run, of its own data or of others."""
-        try:
-            own = saved.restore(RECORDS[self.task.name], self.saved.records)
-        except ValueError as error:
-            where, remedy = self.folder / saved.RUN, "copy the run again"
-            raise UserError(f"records: {error}", where=where, remedy=remedy) from error
         cache = None if cache_dir is None else pathlib.Path(cache_dir)
+        own = dataclasses.replace(self.saved.record_options(), cache_dir=cache)
         if fold is not None:
             own = dataclasses.replace(own, fold=fold)
         for name, given in declared.items():
@@ -238,8 +255,11 @@ class Run:
             if own.data is None or not own.data.exists():
                 fault, remedy = f"the data of this run, {own.data}, are not here", "name a folder"
                 raise UserError(fault, where=self.folder, remedy=remedy)
-            return dataclasses.replace(own, cache_dir=cache or own.cache_dir)
-        own = dataclasses.replace(own, data=pathlib.Path(data), cache_dir=cache)
+            for file in (own.split_lists, own.class_mapping):
+                if file is not None and file.exists() and not file.is_file():
+                    raise UserError("not a file", where=file, remedy="bring it back")
+            return own
+        own = dataclasses.replace(own, data=pathlib.Path(data))
         described = describe(own.data)
         if own.split_lists is not None:
             same = described.name == self.dataset.name
@@ -317,7 +337,10 @@ class OpenedData:
         return self.task.test(score, self.run.saved.context)
 
     def predict(self, batch: Batch) -> PyTree[Array]:
-        """What the model gives out for a batch: classes or a map, ``b ...``; does not wait."""
+        """What the model gives out for a batch: classes or a map, ``b ...``; does not wait.
+
+        Of a sample without a valid date, classes are arbitrary.
+        """
         context = {name: jnp.float32(x) for name, x in self.run.saved.context.items()}
         step, where = self._prediction_step, self.placement
         return step(self.state, where.batch(batch.series), where.whole(context))

@@ -11,16 +11,12 @@ for readers: none of these is needed to predict.
 from __future__ import annotations
 
 import dataclasses
-import json
+import hashlib
 import pathlib
-import types
-import typing
-from collections.abc import Mapping, Set
+from collections.abc import Mapping
 from typing import Any
 
-import jax
 import numpy as np
-from flax import traverse_util
 from jaxtyping import Array, PyTree
 
 from pastis_jax import machine
@@ -28,15 +24,15 @@ from pastis_jax.data import dataset_file
 from pastis_jax.data.class_mapping import ClassMapping
 from pastis_jax.data.dataset import Dataset
 from pastis_jax.errors import UserError
-from pastis_jax.tasks import SPECS, TASKS, Learned, ModelSpec, Task
-from pastis_jax.training import write_arrays, write_json
+from pastis_jax.json_files import read_object
+from pastis_jax.runs import fields, weights
+from pastis_jax.tasks import RECORDS, SPECS, TASKS, Learned, ModelSpec, RecordOptions, Task
+from pastis_jax.training import write_json
 from pastis_jax.training.recipe import LARGEST_BATCH
 
 FORMAT = 1
 """Version of this form. A later version of the code reads all that came before."""
-RUN, WEIGHTS = "run.json", "weights.npz"
-
-_REMEDY = "copy the run again, or train it anew"
+RUN, DATASET = "run.json", dataset_file.FILE
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,6 +50,8 @@ class Saved:
       batch_size: Samples in its batches of validation and test.
       plugins: Modules that were imported to train it.
       code: Version of the code that trained it.
+      checksums: SHA-256 of the files beside run.json, by name; empty in runs of versions that wrote
+        none down.
     """
 
     task: str
@@ -66,14 +64,24 @@ class Saved:
     batch_size: int
     plugins: tuple[str, ...]
     code: str = dataclasses.field(default_factory=machine.code_version)
+    checksums: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+    def record_options(self) -> RecordOptions:
+        """How its records were made.
+
+        Raises:
+          ValueError: If a field is unknown or of another type.
+          ArgumentError: If one is out of range.
+        """
+        return fields.restore(RECORDS[self.task], self.records)
 
 
 def write(folder: pathlib.Path, saved: Saved, variables: PyTree[Array]) -> None:
     """Writes what a run carries into its folder, each file as a whole; run.json comes last."""
     learned = saved.learned
-    flat = traverse_util.flatten_dict(jax.device_get(variables), sep="/")
-    write_arrays(folder / WEIGHTS, flat)
-    write_json(folder / "dataset.json", dataset_file.to_json(learned.dataset))
+    checksums = {weights.WEIGHTS: weights.write(folder, variables)}
+    write_json(folder / DATASET, dataset_file.to_json(learned.dataset))
+    checksums[DATASET] = _checksum(folder / DATASET)
     classes = learned.classes
     write_json(
         folder / RUN,
@@ -99,170 +107,166 @@ def write(folder: pathlib.Path, saved: Saved, variables: PyTree[Array]) -> None:
             "records": saved.records,
             "batch_size": saved.batch_size,
             "plugins": saved.plugins,
+            "checksums": checksums,
         },
     )
 
 
+def _checksum(file: pathlib.Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
 def read(folder: pathlib.Path) -> Saved:
-    """Reads what a run carries, but for its weights.
+    """Reads what a run carries, but for its weights; every field is checked.
 
     Raises:
       UserError: If there is no finished run, or a file of it cannot be read.
     """
     file = folder / RUN
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-        version = content["format"]
+        content = read_object(file, remedy=weights.REMEDY)
     except FileNotFoundError:
         remedy = "give the folder of a run that is finished"
         raise UserError("no finished run here", where=folder, remedy=remedy) from None
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise UserError(f"cannot be read ({error})", where=file, remedy=_REMEDY) from error
+    version = content.get("format")
+    if not fields.is_integer(version):
+        fault = "cannot be read (its format is no number)"
+        raise UserError(fault, where=file, remedy=weights.REMEDY)
     if version != FORMAT:
         fault = f"a run of format {version}, this version reads {FORMAT}"
         raise UserError(fault, where=file, remedy="use a later version")
-    described = dataset_file.read(folder / "dataset.json")
+    described = dataset_file.read(folder / DATASET)
+    plugins: tuple[str, ...] = ()
     try:
-        if content["task"] not in TASKS:
-            raise ValueError(f"there is no task {content['task']!r}")
-        return Saved(
-            task=content["task"],
-            spec=restore(SPECS[content["task"]], content["model"]),
-            options=_options(TASKS[content["task"]], content["options"]),
+        plugins = fields.texts(content["plugins"], "its plugins")
+        checksums = _texts_by_name(content.get("checksums", {}), "checksums")
+        if checksums.get(DATASET, found := _checksum(folder / DATASET)) != found:
+            raise ValueError(f"{DATASET} is not what was written: its checksum differs")
+        task = content["task"]
+        if not isinstance(task, str) or task not in TASKS:
+            raise ValueError(f"there is no task {fields.shown(task)}")
+        spec = fields.restore(SPECS[task], content["model"])
+        _check_modalities(spec, described)
+        saved = Saved(
+            task=task,
+            spec=spec,
+            options=_options(TASKS[task], content["options"]),
             learned=Learned(
-                described, _classes(content["classes"], described), _statistics(content, described)
+                described,
+                _classes(content["classes"], described),
+                _statistics(content["statistics"], spec, described),
             ),
-            context={name: float(value) for name, value in content["context"].items()},
-            fingerprint=dict(content["fingerprint"]),
-            records=dict(content["records"]),
+            context=_context(TASKS[task], content["context"]),
+            fingerprint=_texts_by_name(content["fingerprint"], "fingerprint"),
+            records=content["records"],
             batch_size=_batch_size(content["batch_size"]),
-            plugins=tuple(content["plugins"]),
-            code=str(content["code"]),
+            plugins=plugins,
+            code=_text(content["code"], "code"),
+            checksums=checksums,
         )
+        saved.record_options()
+        return saved
     except UserError as error:
-        fault, plugins = error.fault, content.get("plugins")
+        fault = f"{error.where}: {error.fault}"
         if plugins:
-            fault = f"{fault} (it was trained with these modules: {', '.join(map(str, plugins))})"
+            fault = f"{fault} (it was trained with these modules: {', '.join(plugins)})"
         raise UserError(fault, where=file, remedy=error.remedy) from error
     except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError) as error:
         fault = f"cannot be read ({type(error).__name__}: {error})"
-        raise UserError(fault, where=file, remedy=_REMEDY) from error
+        raise UserError(fault, where=file, remedy=weights.REMEDY) from error
 
 
-def read_weights(folder: pathlib.Path, shapes: PyTree[jax.ShapeDtypeStruct]) -> PyTree[np.ndarray]:
-    """Reads the weights of a run.
-
-    Args:
-      folder: Of the run.
-      shapes: What the model takes.
-
-    Raises:
-      UserError: If the file is damaged, or not of this model.
-    """
-    file = folder / WEIGHTS
-    wanted = traverse_util.flatten_dict(shapes, sep="/")
-    try:
-        # NumPy leaves a damaged file open that it has opened itself.
-        with file.open("rb") as opened, np.load(opened, allow_pickle=False) as content:
-            if differing := sorted({*content.files} ^ wanted.keys()):
-                raise ValueError(f"{differing[0]} is of the file or of the model alone")
-            weights = {}
-            for name, like in wanted.items():
-                weights[name] = content[name]
-                if (weights[name].shape, weights[name].dtype) != (like.shape, like.dtype):
-                    raise ValueError(f"{name} has shape {weights[name].shape}, not {like.shape}")
-    except FileNotFoundError:
-        raise UserError("file not found", where=file, remedy=_REMEDY) from None
-    except Exception as error:  # Of damage, NumPy and zipfile tell by almost any class.
-        fault = f"cannot be read ({type(error).__name__}: {error})"
-        raise UserError(fault, where=file, remedy=_REMEDY) from error
-    return traverse_util.unflatten_dict(weights, sep="/")
-
-
-def restore(kind: type, content: Mapping[str, Any]) -> Any:
-    """Makes a frozen value of the fields that JSON holds; those that came later have defaults.
-
-    Raises:
-      ValueError: If a field is unknown or of another type.
-    """
-    return kind(**_values(kind, {field.name for field in dataclasses.fields(kind)}, content))
-
-
-def _options(task: type[Task], content: Mapping[str, Any]) -> dict[str, Any]:
+def _options(task: type[Task], content: Any) -> dict[str, Any]:
     """What this task is made with beside what every task is."""
     own, every = ({field.name for field in dataclasses.fields(kind)} for kind in (task, Task))
-    return _values(task, own - every, content)
+    return fields.values(task, own - every, content)
 
 
-def _values(kind: type, names: Set[str], content: Mapping[str, Any]) -> dict[str, Any]:
-    """Values of some fields of a class, as JSON holds them."""
-    hints, values = typing.get_type_hints(kind), {}
-    if unknown := sorted(content.keys() - names):
-        raise ValueError(f"{unknown[0]} is unknown to this version")
-    for name, value in content.items():
-        value = tuple(value) if isinstance(value, list) else value
-        if not _fits(value, hints[name]):
-            raise ValueError(f"{name} is {value!r}")
-        is_path = pathlib.Path in typing.get_args(hints[name])
-        values[name] = pathlib.Path(value) if is_path and value is not None else value
-    return values
-
-
-def _fits(value: Any, hint: Any) -> bool:
-    """Whether a value of JSON is of an annotated type, as far as runs have them."""
-    origin, inner = typing.get_origin(hint), typing.get_args(hint)
-    if origin in (typing.Union, types.UnionType):
-        return any(_fits(value, alternative) for alternative in inner)
-    if origin is typing.Literal:
-        return value in inner
-    if origin is tuple:
-        if not isinstance(value, tuple):
-            return False
-        hints = inner[:1] * len(value) if inner[-1] is Ellipsis else inner
-        return len(hints) == len(value) and all(map(_fits, value, hints))
-    if hint is pathlib.Path:
-        return isinstance(value, str)
-    if isinstance(value, bool):
-        return hint is bool
-    return isinstance(value, (int, float) if hint is float else hint)
+def _check_modalities(spec: ModelSpec, described: Dataset) -> None:
+    if not spec.modalities:
+        raise ValueError("its model has no modalities")
+    if unknown := [name for name in spec.modalities if name not in described.names]:
+        raise ValueError(f"its dataset has no modality {fields.shown(unknown[0])}")
 
 
 def _batch_size(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= LARGEST_BATCH:
-        raise ValueError(f"its batch size is {value!r}")
+    if not fields.is_integer(value) or not 1 <= value <= LARGEST_BATCH:
+        raise ValueError(f"its batch size is {fields.shown(value)}")
     return value
 
 
+def _text(value: Any, name: str) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"its {name} is {fields.shown(value)}, no text")
+    return value
+
+
+def _texts_by_name(value: Any, name: str) -> dict[str, str]:
+    if not isinstance(value, dict) or not all(isinstance(text, str) for text in value.values()):
+        raise ValueError(f"its {name} is {fields.shown(value)}, no texts by name")
+    return value
+
+
+def _context(task: type[Task], content: Any) -> dict[str, float]:
+    if not isinstance(content, dict) or {*content} != {*task.found}:
+        wanted = ", ".join(task.found) or "nothing"
+        raise ValueError(f"its context is {fields.shown(content)}, not {wanted}")
+    for name, value in content.items():
+        if not fields.is_number(value) or not 0 <= value <= 1:
+            raise ValueError(f"its {name} is {fields.shown(value)}, not 0 to 1")
+    return {name: float(value) for name, value in content.items()}
+
+
 def _classes(content: Mapping[str, Any], described: Dataset) -> ClassMapping:
-    lookup = np.array(content["lookup"], np.int32)
-    number, classes = len(content["names"]), described.nomenclature.classes
-    sound = lookup.shape == (len(classes),) and 0 <= lookup.min() <= lookup.max() <= number
-    if not sound or not len(content["colours"]) == len(content["codes"]) == number:
+    names = fields.texts(content["names"], "its classes")
+    lookup, codes, colours = content["lookup"], content["codes"], content["colours"]
+    number, classes = len(names), described.nomenclature.classes
+    if not isinstance(lookup, list) or not all(map(fields.is_integer, lookup)):
+        raise ValueError(f"its lookup of classes is {fields.shown(lookup)}, not integers")
+    # Every class is one of the dataset's, or several of them.
+    if len(lookup) != len(classes) or not {*range(number)} <= {*lookup} <= {*range(number + 1)}:
         raise ValueError("its classes are not those of its dataset")
-    if content["background"] not in (None, 0) or len({*content["names"]}) < number:
+    if not isinstance(codes, list) or not all(fields.fits(x, int | str | None) for x in codes):
+        raise ValueError(f"its codes of classes are {fields.shown(codes)}")
+    if not isinstance(colours, list) or not all(map(_is_colour, colours)):
+        raise ValueError(f"its colours of classes are {fields.shown(colours)}")
+    if not len(colours) == len(codes) == number:
+        raise ValueError("its classes are not those of its dataset")
+    background = content["background"]
+    if not (background is None or (fields.is_integer(background) and background == 0)):
+        raise ValueError(f"its background is {fields.shown(background)}")
+    if len({*names}) < number:
         raise ValueError("its classes are not told apart")
     return ClassMapping(
-        names=tuple(map(str, content["names"])),
-        colours=tuple((int(r), int(g), int(b)) for r, g, b in content["colours"]),
-        codes=tuple(content["codes"]),
-        lookup=lookup,
-        background=content["background"],
+        names=names,
+        colours=tuple((r, g, b) for r, g, b in colours),
+        codes=tuple(codes),
+        lookup=np.array(lookup, np.int32),
+        background=background,
     )
 
 
+def _is_colour(value: Any) -> bool:
+    whole = isinstance(value, list) and len(value) == 3 and all(map(fields.is_integer, value))
+    return whole and all(0 <= part <= 255 for part in value)
+
+
 def _statistics(
-    content: Mapping[str, Any], described: Dataset
+    content: Any, spec: ModelSpec, described: Dataset
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    statistics = {
-        name: (np.array(moments["mean"], np.float32), np.array(moments["std"], np.float32))
-        for name, moments in content["statistics"].items()
-    }
-    if {*statistics} != {*content["model"]["modalities"]}:
+    if not isinstance(content, dict) or {*content} != {*spec.modalities}:
         raise ValueError("its statistics are not of its modalities")
-    for name, moments in statistics.items():
-        shape = (len(described[name].channels),)
-        if any(values.shape != shape or not np.isfinite(values).all() for values in moments):
-            raise ValueError(f"its statistics of {name} are not one number per channel")
-        if (moments[1] <= 0).any():
+    statistics = {}
+    for name, moments in content.items():
+        number = len(described[name].channels)
+        for values in (mean := moments["mean"], std := moments["std"]):
+            numbers = isinstance(values, list) and all(map(fields.is_number, values))
+            if not numbers or len(values) != number:
+                raise ValueError(f"its statistics of {name} are not one number per channel")
+        with np.errstate(over="ignore"):
+            statistics[name] = np.array(mean, np.float32), np.array(std, np.float32)
+        if not all(np.isfinite(moment).all() for moment in statistics[name]):
+            raise ValueError(f"its statistics of {name} are no numbers of 32 bits")
+        if (statistics[name][1] <= 0).any():
             raise ValueError(f"its standard deviations of {name} are not positive")
     return statistics

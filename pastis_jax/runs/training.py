@@ -12,12 +12,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import PyTree
 
-from pastis_jax import machine, training, viz
+from pastis_jax import machine, training
 from pastis_jax.data import simulate
 from pastis_jax.data.splits import BatchPlan, Splits
 from pastis_jax.nn import reference_initialisation
 from pastis_jax.rng import fold_in_name
-from pastis_jax.runs import saved
+from pastis_jax.runs import memory, saved
+from pastis_jax.runs.drawing import draw
 from pastis_jax.schemes import Model
 from pastis_jax.tasks import Learned, Task
 from pastis_jax.temporal_dropout import temporal_dropout
@@ -208,6 +209,7 @@ def train(
       OSError: If something cannot be written.
     """
     watching = watching or Watching()
+    memory.check_batches(splits, task.samples, say)
     data_seconds = time.perf_counter() - started
     rates, tested = drop_rates(task, recipe), for_evaluation(placement)
     build, most = model_for(
@@ -255,7 +257,7 @@ def train(
         step=step(model),
         empty=lambda: EpochMetrics.empty(task.empty(), recipe.batch_size),
         validate=lambda state: task.validate(scorer.of(state, "val")),
-        checkpoints=training.Checkpoints(folder.path / "checkpoints", folder.config),
+        checkpoints=training.Checkpoints(folder.path / "checkpoints", folder.config, say=say),
         folder=folder,
         placement=placement,
         score=task.scores[0],
@@ -290,7 +292,7 @@ def train(
     if recipe.removed_optical:
         result["test_removed_optical"] = _removed(task, recipe, scorer, fit.state, key, context)
     if training.is_main():
-        _draw(task, splits, recipe, folder, fit.state, context, test, result, more)
+        draw(task, splits, recipe, folder, fit.state, context, test, result, more)
     learned = Learned(splits.dataset, splits.classes, splits.encode.statistics)
     run = saved.Saved(
         task=task.name,
@@ -378,31 +380,3 @@ def facts(
         "device": machine.devices(),
         "code": machine.code_version(),
     }
-
-
-def make_predict(
-    task: Task, variables: PyTree, context: Mapping[str, float]
-) -> Callable[[Batch], tuple[Any, Any]]:
-    """Returns what gives the model's prediction and output of a batch, on one device alone."""
-    alone = dataclasses.replace(task, axis_name=None)
-    model = alone.model()
-
-    @jax.jit
-    def predict(variables, series):
-        prediction = model.apply(variables, series)
-        return prediction, alone.output(prediction, **context)
-
-    variables = jax.device_get(variables)
-    return lambda batch: predict(variables, batch.series)
-
-
-def _draw(task, splits, recipe, folder, state, context, test, result, more) -> None:
-    """Draws the pictures of a run, and adds to its result what needs predictions."""
-    if recipe.epochs:
-        log, picture = folder.path / "metrics.jsonl", folder.path / "learning_curves.png"
-        viz.learning_curves(log, picture, score=task.scores[0])
-    task.draw(test, folder.path)
-    predict = make_predict(task, state.variables, context)
-    if more is not None:
-        result.update(more(predict))
-    task.panel(predict, splits, folder.path, result["title"])

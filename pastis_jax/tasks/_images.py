@@ -27,6 +27,9 @@ from pastis_jax.types import Series
 
 PANEL_PATCHES = 4
 """Test patches in a picture."""
+MOST_LAYERS = 32
+MOST_STAGES = 10
+"""Ten halve an image of 513 to 1024 pixels nine times."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,8 +72,8 @@ class ImageModel(ModelSpec):
         widths, heads = self.encoder_widths, self.heads
         refuse(
             "encoder_widths",
-            len(widths) < 2,
-            "needs at least two stages",
+            not 2 <= len(widths) <= MOST_STAGES,
+            f"needs two to {MOST_STAGES} stages",
             "give 64 64 64 128, say",
         )
         refuse(
@@ -109,6 +112,7 @@ def refuse_widths(name: str, values: Sequence[int]) -> None:
       ArgumentError: Naming the argument.
     """
     refuse(name, not all(1 <= v <= 4096 for v in values), "must be 1 to 4096", "give such numbers")
+    refuse(name, len(values) > MOST_LAYERS, f"more than {MOST_LAYERS} layers", "give fewer")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -253,6 +257,11 @@ class ImageTask(Task):
             for modality in shown
             if modality is not None
         }
+
+
+def patch_title(record: Mapping, observed: bool) -> str:
+    """Title of a patch in a panel; without a valid date, its prediction says nothing."""
+    return f"patch {record['patch']}" + ("" if observed else ", never observed")
 
 
 def read_classes(file: pathlib.Path | None, dataset: Dataset) -> ClassMapping:

@@ -96,6 +96,8 @@ class Task(abc.ABC):
     """Name of the score of each class."""
     less_memory: ClassVar[str]
     """What to change where a device has not enough memory."""
+    found: ClassVar[tuple[str, ...]] = ()
+    """Names of what `context` gives, shares of 1."""
 
     # The model
 
@@ -230,7 +232,7 @@ class Task(abc.ABC):
 
 
 def blank_series(shape: tuple[int, ...], *, pixels: bool = False, geometric: int = 0) -> Series:
-    """Returns zeros.
+    """Returns zeros, which take no memory: read them, or look at their shapes.
 
     Args:
       shape: Of the values, ``b t s c`` or ``b t h w c``.
@@ -238,12 +240,16 @@ def blank_series(shape: tuple[int, ...], *, pixels: bool = False, geometric: int
       geometric: Number of features of outlines; 0 for none.
     """
     b, t, s = shape[:3]
+
+    def of(value, *axes):
+        return np.broadcast_to(value, axes)
+
     return Series(
-        values=np.zeros(shape, np.float32),
-        days=np.zeros((b, t), np.int32),
-        valid=np.ones((b, t), bool),
-        pixels=np.ones((b, s), bool) if pixels else None,
-        geometric=np.zeros((b, geometric), np.float32) if geometric else None,
+        values=of(np.float32(0), *shape),
+        days=of(np.int32(0), b, t),
+        valid=of(np.True_, b, t),
+        pixels=of(np.True_, b, s) if pixels else None,
+        geometric=of(np.float32(0), b, geometric) if geometric else None,
     )
 
 

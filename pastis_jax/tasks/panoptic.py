@@ -26,7 +26,7 @@ from pastis_jax.panoptic import (
     paps_loss,
 )
 from pastis_jax.schemes import Model
-from pastis_jax.tasks._images import PANEL_PATCHES, ImageModel, ImageTask
+from pastis_jax.tasks._images import PANEL_PATCHES, ImageModel, ImageTask, patch_title
 from pastis_jax.tasks._task import Metrics, Score
 from pastis_jax.training import Outcome, sum_over
 from pastis_jax.types import Batch, PanopticMap, Prediction
@@ -83,7 +83,7 @@ class PanopticTask(ImageTask):
     name, title = "panoptic", "Panoptic segmentation"
     less_memory = "lower `batch_size`, add `remat`, or give a smaller `crop`"
     scores, per_class = ("PQ", "SQ", "RQ"), "PQ"
-    targets = True
+    targets, found = True, ("min_confidence",)
 
     def model(
         self, capacity: Mapping[str, int | None] | None = None, *, warmup: bool = False
@@ -221,7 +221,7 @@ class PanopticTask(ImageTask):
             pictures = self.pictures(splits, record)
             rows.append(
                 viz.PanopticRow(
-                    title=f"patch {record['patch']}",
+                    title=patch_title(record, prediction.valid[i]),
                     pictures=dict(list(pictures.items())[:1]),
                     heatmap=np.asarray(prediction.output.heatmap[i]),
                     centres=np.argwhere(batch.panoptic.heatmap[i] == 1),

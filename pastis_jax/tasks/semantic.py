@@ -18,7 +18,13 @@ from pastis_jax.losses import supervised_loss
 from pastis_jax.models import ConvDecoder
 from pastis_jax.models.encoders import IMAGE_ENCODERS
 from pastis_jax.schemes import Model
-from pastis_jax.tasks._images import PANEL_PATCHES, ImageModel, ImageTask, refuse_widths
+from pastis_jax.tasks._images import (
+    PANEL_PATCHES,
+    ImageModel,
+    ImageTask,
+    patch_title,
+    refuse_widths,
+)
 from pastis_jax.tasks._task import Classifier
 from pastis_jax.types import Batch, Prediction
 
@@ -78,13 +84,13 @@ class SemanticTask(ImageTask, Classifier):
     def panel(self, predict: Any, splits: PatchSplits, folder: pathlib.Path, title: str) -> None:
         """Draws what was seen of some test patches, prediction and truth."""
         batch = next(splits.alone("test", PANEL_PATCHES))
-        _, predicted = predict(batch)
+        prediction, predicted = predict(batch)
         rows = []
         for i in range(int(batch.real.sum())):
             record = splits.sources["test"][int(batch.number[i])]
             rows.append(
                 viz.PanelRow(
-                    title=f"patch {record['patch']}",
+                    title=patch_title(record, prediction.valid[i]),
                     pictures=self.pictures(splits, record),
                     predicted=np.asarray(predicted[i]),
                     truth=np.asarray(batch.label[i]),

@@ -8,8 +8,8 @@ from pastis_jax.training.evaluation import (
     check_finite,
     evaluate,
 )
-from pastis_jax.training.logging import RunFolder, jsonable, write_arrays, write_json
-from pastis_jax.training.loop import Batches, Fit, fit
+from pastis_jax.training.logging import DELETE_RESULT, RunFolder, jsonable, write_arrays, write_json
+from pastis_jax.training.loop import Batches, Fit, fit, stopped_at
 from pastis_jax.training.optimizer import Optimizer, Schedule, make_optimizer, make_schedule
 from pastis_jax.training.processes import (
     connect,
@@ -34,6 +34,7 @@ from pastis_jax.training.watch import Events, Profile, parameter_table
 
 __all__ = [
     "AXIS",
+    "DELETE_RESULT",
     "Batches",
     "Checkpoints",
     "EpochMetrics",
@@ -72,6 +73,7 @@ __all__ = [
     "make_train_step",
     "parameter_table",
     "read_facts",
+    "stopped_at",
     "sum_over",
     "write_arrays",
     "write_json",

@@ -12,7 +12,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -21,6 +21,8 @@ from orbax.checkpoint import v1 as ocp
 
 import pastis_jax
 from pastis_jax.errors import UserError
+from pastis_jax.json_files import read_object
+from pastis_jax.training import checksums
 from pastis_jax.training.logging import jsonable
 from pastis_jax.training.processes import from_main, is_main
 from pastis_jax.training.state import TrainState
@@ -35,19 +37,28 @@ class Checkpoints:
     """The newest `last` checkpoints of a run, to continue from, and the `best` one.
 
     A checkpoint stands in a folder of its own, ``<name>-<epoch>``, or ``<name>-<epoch>.<steps>``
-    within the epoch after that one. Orbax renames it when it is complete, and it is renamed again
-    before it is deleted: what has such a name is whole, however a run ended. Several processes save
-    and load together, in a folder that all of them see.
+    within the epoch after that one. It takes that name when it is complete and the checksums of its
+    files are in it, and it is renamed again before it is deleted: what has such a name is whole,
+    however a run ended, and what has been damaged since is known by its checksums. Several
+    processes save and load together, in a folder that all of them see.
 
     Args:
       folder: Where they stand; made when first written.
       config: JSON-able configuration of the run, stored inside every checkpoint.
       keep: Number of `last` checkpoints to keep.
+      say: Tells the reader a line.
     """
 
-    def __init__(self, folder: pathlib.Path, config: Mapping[str, Any], *, keep: int = KEPT):
+    def __init__(
+        self,
+        folder: pathlib.Path,
+        config: Mapping[str, Any],
+        *,
+        keep: int = KEPT,
+        say: Callable[[str], None] = print,
+    ):
         self.folder, self.config = pathlib.Path(folder).absolute(), jsonable(config)
-        self.keep = keep
+        self.keep, self._say = keep, say
 
     def save(
         self,
@@ -80,8 +91,10 @@ class Checkpoints:
         metadata |= jsonable({"done": done, **facts})
         with _uninterrupted():
             with _one_line(path):
-                from_main(lambda: self._make_room(path))
-                ocp.save_checkpointables(path, content, custom_metadata=metadata)
+                scratch = path.with_name(f"{path.name}.{_UNCHECKED}")
+                from_main(lambda: self._make_room(path, scratch))
+                ocp.save_checkpointables(scratch, content, custom_metadata=metadata)
+                from_main(lambda: _complete_with_checksums(scratch, path))
             if name == "last" and is_main():
                 self._forget()
 
@@ -89,53 +102,125 @@ class Checkpoints:
         """Reads the newest checkpoint `name` into the shapes and shardings of `like`.
 
         Raises:
-          UserError: If there is no such checkpoint, or it cannot be read.
+          UserError: If there is no such checkpoint, or it is damaged.
         """
-        chosen = from_main(lambda: newest(self.folder, name).name)
-        return _read(self.folder / chosen, {"state": like})["state"]
+
+        def choose() -> str:
+            path = newest(self.folder, name)
+            self._verify(path)
+            return path.name
+
+        return _read(self.folder / from_main(choose), {"state": like})["state"]
 
     def resume(
-        self, state: TrainState, metrics: EpochMetrics
+        self,
+        state: TrainState,
+        metrics: EpochMetrics,
+        *,
+        check: Callable[[dict[str, Any]], Any] = dict,
     ) -> tuple[TrainState, EpochMetrics, dict[str, Any]] | None:
-        """Reads the newest `last`, and deletes what is half-written or was to come after it.
+        """Reads the newest sound `last`, and deletes what is half-written or was to come after it.
+
+        One that is damaged is told of, and set aside under the name ``<name>-<epoch>.damaged``.
 
         Args:
           state: Gives shapes and shardings: those of the present devices.
           metrics: The same for running metrics.
+          check: Raises a ValueError, KeyError or TypeError where facts are wrong.
 
         Returns:
           State, metrics and facts; None if nothing was saved yet.
 
         Raises:
-          UserError: If it cannot be read.
+          UserError: If there are checkpoints, but no sound one.
         """
-        newest = json.loads(from_main(lambda: json.dumps(self._clean())))
-        if newest is None:
-            return None
-        name, facts = newest
-        content = _read(self.folder / name, {"state": state, "running": metrics})
-        return content["state"], content["running"], facts
+        while True:
+            chosen = json.loads(from_main(lambda: json.dumps(self._clean(check))))
+            if chosen is None:
+                return None
+            name, facts = chosen
+            try:
+                content = _read(self.folder / name, {"state": state, "running": metrics})
+            except UserError as error:
+                # Without checksums, this tells. Several processes may not find the same.
+                if jax.process_count() > 1 or len(_complete(self.folder, "last")) < 2:
+                    raise
+                self._set_aside(self.folder / name, error)
+                continue
+            return content["state"], content["running"], facts
 
-    def _make_room(self, path: pathlib.Path) -> str:
+    def sound(
+        self, check: Callable[[dict[str, Any]], Any] = dict
+    ) -> tuple[pathlib.Path | None, dict[str, Any], dict[pathlib.Path, UserError]]:
+        """Looks for the newest `last` that a run can continue from, its `best` sound as well.
+
+        Args:
+          check: See `resume`.
+
+        Returns:
+          It, its facts, and what is wrong with those that are newer; None if nothing was saved.
+
+        Raises:
+          UserError: If there are checkpoints, but no sound one.
+        """
+        faults: dict[pathlib.Path, UserError] = {}
+        for path in reversed(_complete(self.folder, "last")):
+            try:
+                checksums_are_right(path)
+                facts = _facts(path)
+                with _readable(path):
+                    check(facts)
+                    best = facts["best_epoch"]
+                if best is not None:
+                    checksums_are_right(self.folder / f"best-{best:04}")
+                return path, facts, faults
+            except UserError as error:
+                faults[path] = error
+        if faults:
+            raise next(iter(faults.values()))
+        return None, {"best_epoch": None}, {}
+
+    def _verify(self, path: pathlib.Path) -> None:
+        if not checksums_are_right(path):
+            self._say(
+                f"Note: {path} is of a version that wrote no checksums: damage of it may not show."
+            )
+
+    def _set_aside(self, path: pathlib.Path, error: UserError) -> None:
+        """Keeps a damaged checkpoint out of the way."""
+        damaged = path.with_name(f"{path.name}.damaged")
+        shutil.rmtree(damaged, ignore_errors=True)
+        path.rename(damaged)
+        self._say(
+            f"Warning: {error.where}: {error.fault}; {path.name} is set aside as {damaged.name}, "
+            "and the run continues from the checkpoint before it."
+        )
+
+    def _make_room(self, path: pathlib.Path, scratch: pathlib.Path) -> str:
         # Orbax waits minutes for a folder that it cannot make.
         self.folder.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(scratch, ignore_errors=True)
         if path.exists():
             _delete(path)
         return ""
 
-    def _clean(self) -> tuple[str, dict[str, Any]] | None:
-        """Deletes what a stopped run left behind; returns name and facts of the newest `last`."""
+    def _clean(self, check: Callable[[dict[str, Any]], Any]) -> tuple[str, dict[str, Any]] | None:
+        """Deletes what a stopped run left; returns name and facts of the newest sound `last`."""
         if not self.folder.exists():
             return None
         for path in self.folder.iterdir():
             if _DEBRIS.fullmatch(path.name):
                 shutil.rmtree(path, ignore_errors=True)
-        complete = _complete(self.folder, "last")
-        facts = _facts(complete[-1]) if complete else {"best_epoch": None}
+        chosen, facts, faults = self.sound(check)
+        for path, error in faults.items():
+            self._set_aside(path, error)
         for path in _complete(self.folder, "best"):
             if _place(path)[0] > (facts["best_epoch"] or 0):
                 _delete(path)
-        return (complete[-1].name, facts) if complete else None
+        if chosen is None:
+            return None
+        self._verify(chosen)
+        return chosen.name, facts
 
     def _forget(self) -> None:
         """Deletes all but the newest `last` and the `best` that these speak of."""
@@ -176,7 +261,9 @@ def newest(folder: pathlib.Path, name: str) -> pathlib.Path:
 
 _NAME = re.compile(r"([a-z]+)-(\d{4,})(?:\.(\d{6,}))?")
 """What is not finished, or is being deleted, has a longer name."""
-_DEBRIS = re.compile(_NAME.pattern + r"\.(deleted|orbax-checkpoint-tmp.*)")
+_UNCHECKED = "unchecked"
+"""Ends the name of what has no checksums yet."""
+_DEBRIS = re.compile(_NAME.pattern + rf"\.(deleted|{_UNCHECKED}.*|orbax-checkpoint-tmp.*)")
 
 
 def _complete(folder: pathlib.Path, name: str) -> list[pathlib.Path]:
@@ -190,6 +277,27 @@ def _place(path: pathlib.Path) -> tuple[int, int]:
     return int(epoch), int(done or 0)
 
 
+def _complete_with_checksums(scratch: pathlib.Path, path: pathlib.Path) -> str:
+    checksums.write(scratch)
+    scratch.rename(path)
+    return ""
+
+
+def checksums_are_right(path: pathlib.Path) -> bool:
+    """Compares a checkpoint with its checksums.
+
+    Returns:
+      Whether it has any; checkpoints of earlier versions have none.
+
+    Raises:
+      UserError: If it is damaged.
+    """
+    with _readable(path):
+        if not path.is_dir():
+            raise ValueError("it is missing")
+        return checksums.verify(path)
+
+
 def _delete(path: pathlib.Path) -> None:
     """Deletes a checkpoint, which never looks complete while half of it is gone."""
     doomed = path.with_name(f"{path.name}.deleted")
@@ -199,8 +307,17 @@ def _delete(path: pathlib.Path) -> None:
 
 
 def _facts(path: pathlib.Path) -> dict[str, Any]:
+    file, remedy = path / _METADATA, _REMEDY
+    try:
+        read_object(file, remedy=remedy)
+    except FileNotFoundError:
+        raise UserError("file not found", where=file, remedy=remedy) from None
     with _readable(path):
         return dict(ocp.metadata(path).custom_metadata)
+
+
+_METADATA = "_CHECKPOINT_METADATA"
+"""Where Orbax keeps what it returns as metadata."""
 
 
 def _read(path: pathlib.Path, like: Mapping[str, Any]) -> dict[str, Any]:
@@ -221,15 +338,21 @@ def _abstract(leaf: jax.Array) -> jax.ShapeDtypeStruct:
 
 @contextlib.contextmanager
 def _readable(path: pathlib.Path):
-    """Says in one line that a checkpoint cannot be read."""
+    """Says in one line that a checkpoint cannot be read; Orbax logs more."""
+    logger = logging.getLogger("absl")
+    before, logger.disabled = logger.disabled, True
     try:
         yield
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(
-            f"this checkpoint cannot be read ({_first_line(error)})",
-            where=path,
-            remedy="delete it to continue from the one before it, or start anew by `overwrite`",
-        ) from error
+    except (UserError, MemoryError, jax.errors.JaxRuntimeError):
+        raise
+    except Exception as error:  # Of damage, Orbax and TensorStore tell by almost any class.
+        fault = f"this checkpoint cannot be read ({_first_line(error)})"
+        raise UserError(fault, where=path, remedy=_REMEDY) from error
+    finally:
+        logger.disabled = before
+
+
+_REMEDY = "bring it back from a copy, or start anew by `overwrite`"
 
 
 @contextlib.contextmanager

@@ -9,25 +9,34 @@ import math
 import os
 import pathlib
 import shutil
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import filelock
 import numpy as np
 
 from pastis_jax.errors import UserError
-from pastis_jax.files import LEFT
+from pastis_jax.files import LEFT, naming, whole, write_whole
+from pastis_jax.json_files import read_object
 from pastis_jax.training.processes import from_main, is_main, to_main
 
-FILES = (
+FOLDERS = ("checkpoints", "tensorboard", "profile")
+_WHOLE = (
     *("result.json", "run.json", "dataset.json", "weights.npz", "data.json", "metrics.jsonl"),
-    *("checkpoints", "tensorboard", "profile", "run.partial", "dataset.partial"),
-    *("weights.partial", "data.partial", LEFT),
     *("learning_curves.png", "confusion_matrix.png", "iou_per_class.png", "pq_per_class.png"),
-    *("panel.png", "result.partial", "metrics.partial", "config.partial", "config.json"),
+    *("panel.png", "config.json"),
 )
-"""What a run writes into its folder; what says that it is one goes last."""
+FILES = (
+    *FOLDERS,
+    LEFT,
+    # As earlier versions called what they were writing.
+    *(f"{name.split('.')[0]}.partial" for name in _WHOLE),
+    *_WHOLE,
+)
+"""What a run writes into its folder, as patterns; what says that it is one goes last."""
 
+DELETE_RESULT = "delete it: the same command then tests the run again"
+"""What to do about a result.json that is damaged."""
 LOCK = ".lock"
 """The file in a run's folder that the process at the run holds; a killed one leaves it behind."""
 
@@ -97,7 +106,10 @@ class RunFolder:
             self._refuse_to_delete(stored)
             return False, True, None
         self._compare(stored, may_differ)
-        return True, False, json.loads(file.read_text()) if file.exists() else None
+        try:
+            return True, False, read_object(file, remedy=DELETE_RESULT)
+        except FileNotFoundError:
+            return True, False, None
 
     def begin(self, data: Mapping[str, str] | None = None) -> None:
         """Makes the folder, empties it if that was asked for, and writes config.json.
@@ -114,13 +126,19 @@ class RunFolder:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             self._lock_out_others()
+            for folder in FOLDERS:
+                if (self.path / folder).is_symlink():
+                    self.close()
+                    fault, remedy = "a link, which may lead anywhere", "remove it"
+                    raise UserError(fault, where=self.path / folder, remedy=remedy)
             if json.dumps(self._look_again()) != self._seen:
                 self.close()
                 fault = "another run has been here since this one was started"
                 raise UserError(fault, where=self.given, remedy="give the command again")
             if self._anew:
                 for file in (file for pattern in FILES for file in self.path.glob(pattern)):
-                    shutil.rmtree(file) if file.is_dir() else file.unlink()
+                    whole_folder = file.is_dir() and not file.is_symlink()
+                    shutil.rmtree(file) if whole_folder else file.unlink()
                 self._anew = False
             if self.continues:
                 self._refuse_changed(data)
@@ -134,14 +152,15 @@ class RunFolder:
 
     def _refuse_changed(self, data: Mapping[str, str] | None) -> None:
         """Refuses to continue a run whose data have changed since it was begun."""
-        file = self.path / "data.json"
-        if data is None or not file.exists():
+        file, remedy = self.path / "data.json", "bring it back, or start anew by `overwrite`"
+        if data is None:
             return
         try:
-            before = dict(json.loads(file.read_text())["fingerprint"])
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            remedy = "start anew by `overwrite`"
-            raise UserError(f"cannot be read ({error})", where=file, remedy=remedy) from error
+            before = read_object(file, remedy=remedy).get("fingerprint")
+        except FileNotFoundError:
+            return
+        if not isinstance(before, dict):
+            raise UserError("cannot be read (no fingerprint)", where=file, remedy=remedy)
         if differing := sorted(n for n in data.keys() | before if data.get(n) != before.get(n)):
             self.close()
             fault = f"the data of this run have changed since it was begun: {', '.join(differing)}"
@@ -170,15 +189,12 @@ class RunFolder:
         """Adds a line to metrics.jsonl."""
         if not is_main():
             return
-        path = self.path / "metrics.jsonl"
-        with naming(path), path.open("a") as file:
-            file.write(json.dumps(jsonable(values)) + "\n")
+        _append(self.path / "metrics.jsonl", json.dumps(jsonable(values)) + "\n")
 
     def _replace(self, name: str, text: str) -> None:
         if not is_main():
             return
-        self.path.mkdir(parents=True, exist_ok=True)
-        _write_whole(self.path / name, text)
+        write_whole(self.path / name, text)
 
     def _look(self) -> dict[str, Any] | None:
         """Content of config.json if there is one; refuses what cannot become a run's folder."""
@@ -200,13 +216,11 @@ class RunFolder:
             fault = "this folder is not empty"
         if fault:
             raise UserError(fault, where=self.given, remedy="give another `out`")
-        if not file.exists():
-            return None
         try:
-            stored = json.loads(file.read_text())
-        except (OSError, ValueError):
-            stored = None
-        return stored if isinstance(stored, dict) else {}
+            # Without it, nothing tells whether what else is here may be deleted.
+            return read_object(file, remedy="bring it back from a copy, or give another `out`")
+        except FileNotFoundError:
+            return None
 
     def _compare(self, stored: Mapping[str, Any], may_differ: Collection[str]) -> None:
         """Refuses to continue a run of another configuration."""
@@ -220,19 +234,23 @@ class RunFolder:
             fault = f"this folder already holds a run of other settings ({differing})"
         if fault:
             remedy = "give its settings to continue it, another `out`, or `overwrite` to start anew"
+            if self._not_to_delete(stored):
+                remedy = "give another `out`, or its settings to continue it"
             raise UserError(fault, where=self.given, remedy=remedy)
 
     def _refuse_to_delete(self, stored: Mapping[str, Any]) -> None:
         """Refuses a folder that holds what none of our runs has written."""
+        if fault := self._not_to_delete(stored):
+            raise UserError(fault, where=self.given, remedy="move it away, or give another `out`")
+
+    def _not_to_delete(self, stored: Mapping[str, Any]) -> str | None:
+        """Why this folder is not to be emptied; None if it may be."""
         ours = {file for pattern in FILES for file in self.path.glob(pattern)}
         others = sorted(file.name for file in set(self.path.iterdir()) - ours - {self.path / LOCK})
-        fault = None
-        if 2 * len(stored.keys() & self.config.keys()) <= len(self.config):
-            fault = "the config.json in this folder is not of a run"
-        elif others:
-            fault = f"this folder holds more than a run ({', '.join(others[:5])})"
-        if fault:
-            raise UserError(fault, where=self.given, remedy="move it away, or give another `out`")
+        config = self.config or {}
+        if not config or 2 * len(stored.keys() & config.keys()) <= len(config):
+            return "the config.json in this folder is not of a run"
+        return f"this folder holds more than a run ({', '.join(others[:5])})" if others else None
 
     def _lock_out_others(self) -> None:
         """Holds the folder until `close`, or until this process ends, however it does."""
@@ -255,34 +273,23 @@ class RunFolder:
 
 def write_json(path: pathlib.Path, content: Mapping[str, Any], *, indent: int | None = 2) -> None:
     """Writes a JSON file as a whole, or leaves the old one; its folder is made."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    _write_whole(path, json.dumps(jsonable(content), indent=indent) + "\n")
+    write_whole(path, json.dumps(jsonable(content), indent=indent) + "\n")
 
 
 def write_arrays(path: pathlib.Path, arrays: Mapping[str, np.ndarray]) -> None:
     """Writes arrays as an uncompressed .npz file as a whole, or leaves the old one."""
-    scratch = path.with_suffix(".partial")
-    with naming(path):
-        with scratch.open("wb") as file:
-            np.savez(file, **arrays)
-        scratch.replace(path)
+    with whole(path) as file:
+        np.savez(file, **arrays)
 
 
-def _write_whole(path: pathlib.Path, text: str) -> None:
-    scratch = path.with_suffix(".partial")
-    with naming(path):
-        scratch.write_text(text)
-        scratch.replace(path)
+def _append(path: pathlib.Path, line: str) -> None:
+    """Adds a line to a file, never to what a link leads to."""
 
+    def opener(name: str, flags: int) -> int:
+        return os.open(name, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)
 
-@contextlib.contextmanager
-def naming(path: pathlib.Path) -> Iterator[None]:
-    """Lets an OSError name `path`: that of a full disk names no file."""
-    try:
-        yield
-    except OSError as error:
-        error.filename = error.filename or os.fspath(path)
-        raise
+    with naming(path), open(path, "a", encoding="utf-8", opener=opener) as file:
+        file.write(line)
 
 
 def _differing(
@@ -302,7 +309,10 @@ def _shown(value: Any) -> str:
         return " ".join(map(_shown, value)) or "empty"
     if isinstance(value, bool):
         return "on" if value else "off"
-    return "unset" if value is None else str(value)
+    if value is None:
+        return "unset"
+    text = str(value)
+    return text if len(text) <= 200 else f"{text[:200]}..."
 
 
 def jsonable(value: Any) -> Any:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
+import math
+import pathlib
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -82,11 +85,36 @@ class _Progress:
         return facts
 
     @classmethod
-    def from_facts(cls, facts: Mapping[str, Any]) -> _Progress:
-        """The inverse of `facts`, but for the metrics of the best outcome."""
+    def from_facts(cls, facts: Mapping[str, Any], score: str | None = None) -> _Progress:
+        """The inverse of `facts`, but for the metrics of the best outcome.
+
+        Raises:
+          ValueError: If a fact is not what it was written as, or there is no `score`.
+          KeyError: If one is missing.
+        """
         values = {field.name: facts[field.name] for field in dataclasses.fields(cls)}
-        if best := values["best"]:
-            values["best"] = Outcome(**{**best, "scores": _numbers(best["scores"])}, metrics=None)
+        odd = [n for n in ("epoch", "done", "samples") if not _is(values[n])]
+        odd += [n for n in ("best_epoch",) if values[n] is not None and not _is(values[n])]
+        odd += [n for n in ("seconds", "waited") if not _is(values[n], float)]
+        odd += [] if _is(facts["steps_per_epoch"]) else ["steps_per_epoch"]
+        lines = values["log"]
+        if not isinstance(lines, list) or not all(map(_is_line, lines)):
+            odd.append("log")
+        best = values["best"]
+        if (best is None) != (values["best_epoch"] is None):
+            odd.append("best")
+        if best is not None:
+            whole = isinstance(best, dict) and best.keys() >= {"scores", "samples", "seconds"}
+            scores = best["scores"] if whole and isinstance(best["scores"], dict) else {}
+            value = scores.get(score)
+            if not whole or (value is not None and not _is(value, float, least=None)):
+                odd.append("best")
+            if score is not None and score not in scores:
+                odd.append("best")
+        if odd:
+            raise ValueError(f"its {odd[0]} is damaged")
+        if best is not None:
+            values["best"] = Outcome(**{**best, "scores": _numbers(scores)}, metrics=None)
         return cls(**values)
 
 
@@ -170,11 +198,17 @@ def fit(
         checkpoints.save("best", state, epoch=0, **{f"val_{score}": outcome.scores[score]})
         return Fit(state, 0, outcome, 0.0, 0.0, 0.0, 0.0)
     metrics, progress = placement.whole(empty()), _Progress()
-    if (before := checkpoints.resume(state, metrics)) is not None:
+    check = functools.partial(_Progress.from_facts, score=score)
+    if (before := checkpoints.resume(state, metrics, check=check)) is not None:
         state, metrics, facts = before
         _check_length(facts["steps_per_epoch"], steps_per_epoch, checkpoints)
-        progress = _Progress.from_facts(facts)
-        batches.set_state(progress.batches)
+        progress = check(facts)
+        try:
+            batches.set_state(progress.batches)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            fault = "the state of the batches in its newest checkpoint is damaged"
+            where, remedy = checkpoints.folder, "start anew by `overwrite`"
+            raise UserError(fault, where=where, remedy=remedy) from error
     folder.restart_log(progress.log)
     draw = events.write if events and is_main() else lambda step, values: None
     for line in progress.log:
@@ -262,6 +296,38 @@ def fit(
         compile_seconds=compile_seconds,
         wait_seconds=progress.waited,
         rate=progress.samples / progress.seconds,
+    )
+
+
+def stopped_at(folder: pathlib.Path) -> dict[str, Any] | None:
+    """Facts of the checkpoint that a run would continue from; None if nothing was saved yet.
+
+    Args:
+      folder: A run's folder of checkpoints.
+
+    Raises:
+      UserError: If there are checkpoints, but no sound one.
+    """
+    chosen, facts, _ = Checkpoints(folder, {}).sound(_Progress.from_facts)
+    return None if chosen is None else facts
+
+
+def _is(value: Any, kind: type = int, least: float | None = 0) -> bool:
+    """Whether JSON holds a finite number there, an integer if that is the kind."""
+    if isinstance(value, bool) or not isinstance(value, (int, kind)) or not math.isfinite(value):
+        return False
+    return least is None or value >= least
+
+
+def _is_line(line: Any) -> bool:
+    """Whether this can be a line of metrics.jsonl."""
+    if not isinstance(line, dict) or not {"train", "val", "data_wait"} <= line.keys():
+        return False
+    scores = [line["train"], line["val"]]
+    return (
+        all(_is(line.get(name)) for name in ("epoch", "step"))
+        and all(isinstance(one, dict) for one in scores)
+        and all(x is None or _is(x, float, None) for one in scores for x in one.values())
     )
 
 

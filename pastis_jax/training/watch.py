@@ -11,7 +11,7 @@ import jax
 from jaxtyping import Array, PyTree
 
 from pastis_jax.errors import UserError
-from pastis_jax.training.logging import naming
+from pastis_jax.files import naming
 
 
 def parameter_table(params: PyTree[Array], *, depth: int = 2) -> dict[str, int]:

@@ -15,6 +15,7 @@ import pytest
 from refusal import refused_in_a_line, with_value
 
 from pastis_jax.cli import config, inspect, train
+from pastis_jax.cli.instances import write_instances
 from pastis_jax.data.gaps import any_observed
 from pastis_jax.data.inspection import inspect_data
 from pastis_jax.data.pastis_r import PASTIS_R
@@ -349,6 +350,16 @@ def test_inspection_counts_what_is_lacking(kind, root, tmp_path):
 
 def test_there_is_room_for_a_frame_where_no_sample_has_one():
     assert frame_capacity(np.zeros(3), 2) == frame_capacity(np.zeros(3), 2, 0.6) == 1
+
+
+def test_instances_are_made_without_looking_at_series(tmp_path):
+    root = patch_factory.make_patches(tmp_path / "data")
+    (root / "DATA_S1D" / "S1D_10002.npy").unlink()
+    assert write_instances(root, overwrite=False, progress=False) == 5
+    (root / "ANNOTATIONS" / "TARGET_10002.npy").unlink()
+    refused_in_a_line(
+        lambda: write_instances(root, overwrite=True, progress=False), "TARGET_10002.npy"
+    )
 
 
 def test_the_table_of_parcels_is_not_needed_for_gaps_of_patches(tmp_path):

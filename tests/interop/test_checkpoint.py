@@ -8,6 +8,7 @@ import pathlib
 import pickle
 import subprocess
 import sys
+import zipfile
 
 import jax
 import jax.numpy as jnp
@@ -32,6 +33,10 @@ CONF = {
     **{"lr": 0.001, "mono_date": None, "ref_date": "2018-09-01", "fold": None, "num_classes": 20},
     **{"ignore_index": -1, "pad_value": 0, "padding_mode": "reflect", "val_every": 1},
     **{"val_after": 0, "N_params": 86300},
+}
+KNOWN = {
+    *("encoder_widths", "decoder_widths", "out_conv", "agg_mode", "encoder_norm", "n_head"),
+    *("d_model", "d_k", "fold", "num_classes", "model", "str_conv_k", "padding_mode"),
 }
 FILE = pathlib.Path("results/Fold_2/model.pth.tar")
 WHERE = {"file": FILE, "conf": FILE.parent.parent / "conf.json"}
@@ -207,6 +212,30 @@ def test_a_missing_tensor_is_named_where_it_would_tell_an_option(state, name):
     )
 
 
+ODD = (None, "x", True, -1, 0, 10**30, 1e300, [], [None], {"a": 1}, [[16]], ["16"], [10**30] * 4)
+
+
+@pytest.mark.parametrize("option", [name for name in CONF if name in KNOWN])
+def test_options_of_other_types_are_named_or_left_to_the_shapes(state, option):
+    for value in ODD:
+        try:
+            settings = read_settings(state, CONF | {option: value}, **WHERE)
+        except UserError:  # One line, as all of them are.
+            continue
+        assert settings == read_settings(state, CONF, **WHERE)
+
+
+def test_settings_of_nothing(state):
+    """Heads of no width divide nothing."""
+    query = "temporal_encoder.attention_heads.Q"
+    conf = {"agg_mode": "att_group"}
+    odd = state | {query: np.ones((0, 4))}
+    refused(lambda: read_settings(odd, conf, **WHERE), "a width is 0")
+    deep = {f"down_blocks.{i}.conv1.conv.0.weight": np.ones((32, 16, 3, 3)) for i in range(60)}
+    deep |= {f"up_blocks.{i}.conv1.conv.0.weight": np.ones((32, 16, 3, 3)) for i in range(60)}
+    refused(lambda: read_settings(state | deep, conf, **WHERE), "more than 10 levels")
+
+
 def test_settings_no_model_can_have(state):
     query = "temporal_encoder.attention_heads.Q"
     odd = state | {query: np.ones((3, 4))}
@@ -318,9 +347,9 @@ def test_without_configuration(state, saved, torch):
     file = saved(checkpoint(state, torch), conf=None)
     refused(lambda: load_utae(file), str(file), "conf.json", "agg_mode")
     file.with_name("conf.json").write_text("{")
-    refused(lambda: load_utae(file), "conf.json: it cannot be read")
+    refused(lambda: load_utae(file), "conf.json: cannot be read")
     file.with_name("conf.json").write_text("[]")
-    refused(lambda: load_utae(file), "conf.json: it holds no options")
+    refused(lambda: load_utae(file), "conf.json: cannot be read (not a JSON object)")
 
 
 @pytest.mark.parametrize("content", [b"", b"not a checkpoint", b"\x80\x04K\x01.", b"PK\x03\x04"])
@@ -350,6 +379,28 @@ def test_tensors_that_are_no_numbers(state, saved, torch, kind):
     file = saved(weights)
     with pytest.raises(UserError, match="is not an array of real"):
         load_utae(file)
+
+
+def test_tensors_of_more_than_the_file_holds(state, saved, torch):
+    """One number as 10**12 of them, and one storage by many names: neither is ever made."""
+    name = "in_conv.conv.conv.0.weight"
+    weights = tensors(state, torch)
+    wide = weights | {name: torch.zeros(1).expand(10**12)}
+    refused(lambda: load_utae(saved(wide)), "its tensors take 4,000,", "more than the file's")
+    large = torch.zeros(10**6)
+    many = weights | {f"{name}.{i}": large for i in range(100)}
+    refused(lambda: load_utae(saved(many)), "its tensors take 400,", "more than the file's")
+
+
+def test_a_compressed_checkpoint(state, saved, torch):
+    """A thousand times larger than its file."""
+    file = saved(checkpoint(state, torch))
+    with zipfile.ZipFile(file) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    refused(lambda: load_utae(file), "compressed")
 
 
 def test_a_checkpoint_of_something_else(state, saved, torch):

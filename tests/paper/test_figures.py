@@ -206,6 +206,12 @@ def test_the_clearest_day_is_shown(tmp_path):
     assert image.shape == (16, 16, 10)
     record["S2"] = {"values": values[[0, 4]], "days": days[[0, 4]]}
     assert qualitative.clear_day(splits, record, optical) == 100
+    # A modality that the patch lacks is black.
+    record["S2"] = {"values": values[:0], "days": days[:0]}
+    shown, dates = qualitative._observations(splits, record)
+    assert (dates["S2 observation"], shown["S2 observation"].max()) == ("no date", 0)
+    assert shown["S1A observation"].max() > 0
+    assert dates["S1A observation"][-4:] in ("2018", "2019")
 
 
 @pytest.mark.parametrize("legacy", [(True, True), (False, False), (True, False)])

@@ -73,6 +73,91 @@ def test_overwrite_deletes_a_run_and_nothing_else(tmp_path):
     assert json.loads((path / "config.json").read_text())["epochs"] == 9
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        '{"fus',
+        "[]",
+        "null",
+        "5",
+        "\ud800",
+        "{" * 10**5,
+        '{"a":' * 999 + "1" + "}" * 999,
+        b"\xff",
+    ],
+    ids=range(9),
+)
+@pytest.mark.parametrize("name", ["config.json", "result.json", "data.json"])
+def test_a_damaged_file_of_a_run_ends_in_a_line(tmp_path, name, content):
+    """Nothing recommends what is then refused, and nothing is deleted."""
+    run = training.RunFolder(tmp_path, CONFIG)
+    run.begin({"labels": "1"})
+    run.close()
+    encoded = content if isinstance(content, bytes) else content.encode(errors="surrogatepass")
+    (tmp_path / name).write_bytes(encoded)
+    begin = partial(_begin, tmp_path)
+    if name == "config.json":
+        for overwrite in (False, True):
+            refused_in_a_line(partial(begin, overwrite), name, "cannot be read", "another `out`")
+        assert (tmp_path / name).read_bytes() == encoded
+    else:
+        words = ("delete it",) if name == "result.json" else ("`overwrite`",)
+        refused_in_a_line(partial(begin, False), name, "cannot be read", *words)
+        begin(True)
+
+
+def _begin(path, overwrite):
+    run = training.RunFolder(path, CONFIG, overwrite=overwrite)
+    try:
+        run.begin({"labels": "1"})
+    finally:
+        run.close()
+
+
+def test_what_overwrite_would_refuse_is_not_told_to_be_overwritten(tmp_path):
+    (tmp_path / "config.json").write_text('{"epochs": 3, "model_type": "llama"}')
+    with pytest.raises(UserError, match="of another kind") as caught:
+        training.RunFolder(tmp_path, CONFIG)
+    assert "`overwrite`" not in str(caught.value)
+
+
+def test_links_in_the_folder_of_a_run_lead_nowhere(tmp_path):
+    """Files take the place of links; a folder that is one is refused; nothing outside changes."""
+    outside, path = tmp_path / "outside", tmp_path / "run"
+    (outside / "checkpoints").mkdir(parents=True)
+    names = ("config.json", "data.json", "metrics.jsonl", "result.json", "run.json", "weights.npz")
+    for name in (*names, ".lock", "config.partial"):
+        (outside / name).write_text("precious")
+    path.mkdir()
+    for name in ("data.json", "config.partial"):
+        (path / name).symlink_to(outside / name)
+    run = training.RunFolder(path, CONFIG)
+    run.begin()
+    for name in ("metrics.jsonl", "result.json"):
+        (path / name).symlink_to(outside / name)
+    with pytest.raises(OSError, match="metrics"):
+        run.log(epoch=1)
+    run.restart_log([{"epoch": 1}])
+    run.log(epoch=2)
+    run.write("result.json", {"mIoU": 0.5})
+    run.close()
+    for name in ("run.json", "weights.npz"):
+        (path / name).symlink_to(outside / name)
+    training.write_json(path / "run.json", {})
+    training.write_arrays(path / "weights.npz", {})
+    assert not [name for name in names if (path / name).is_symlink()]
+    (path / "checkpoints").symlink_to(outside / "checkpoints")
+    refused_in_a_line(training.RunFolder(path, CONFIG).begin, "checkpoints", "a link")
+    anew = training.RunFolder(path, CONFIG, overwrite=True)
+    (path / "checkpoints").unlink()
+    (path / ".lock").symlink_to(outside / ".lock")
+    refused_in_a_line(anew.begin, ".lock", "cannot lock")
+    contents = {x.name: x.read_text() for x in outside.iterdir() if x.is_file()}
+    assert set(contents.values()) == {"precious"}
+    assert not list((outside / "checkpoints").iterdir())
+
+
 def test_processes_of_one_run_are_given_the_same(tmp_path, monkeypatch):
     other = json.dumps({**CONFIG, "epochs": 4, "out": "b"})
     monkeypatch.setattr(training.logging, "to_main", lambda text: [text, text, other])

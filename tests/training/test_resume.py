@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import shutil
 from functools import partial
 
 import chex
@@ -14,6 +15,8 @@ import numpy as np
 import optax
 import pytest
 from disk import full_disk
+from refusal import refused_in_a_line
+from tiers import all_but
 
 from pastis_jax import fusion, training
 from pastis_jax.errors import UserError
@@ -282,20 +285,143 @@ def test_a_folder_that_cannot_be_written_ends_in_one_line(steps, tmp_path):
     assert "\n" not in str(caught.value)
 
 
-def test_a_damaged_checkpoint_is_named_and_can_be_left_out(steps, tmp_path, whole):
-    with pytest.raises(StoppedError):
-        fit(steps, tmp_path, batches=Stream(2 * STEPS + 2))
-    damaged = tmp_path / "checkpoints" / "last-0002"
-    for file in (damaged / "state").rglob("*"):
+def largest(checkpoint):
+    """The file of a checkpoint that holds most of its parameters."""
+    files = [file for file in checkpoint.rglob("*") if file.is_file()]
+    return max(files, key=lambda file: ("/d/" in file.as_posix(), file.stat().st_size))
+
+
+def flip_a_bit(checkpoint):
+    file = largest(checkpoint)
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+
+
+def cut_a_byte(checkpoint):
+    file = largest(checkpoint)
+    file.write_bytes(file.read_bytes()[:-1])
+
+
+def lose_a_file(checkpoint):
+    largest(checkpoint).unlink()
+
+
+def link_a_file(checkpoint):
+    file = largest(checkpoint)
+    file.rename(checkpoint.parent / "elsewhere")
+    file.symlink_to(checkpoint.parent / "elsewhere")
+
+
+def empty_the_arrays(checkpoint):
+    """As it was found before there were checksums."""
+    (checkpoint / "checksums.sha256").unlink()
+    for file in (checkpoint / "state").rglob("*"):
         if file.is_file():
             file.write_bytes(b"")
-    with pytest.raises(UserError, match="cannot be read") as caught:
-        fit(steps, tmp_path)
-    assert caught.value.where == str(damaged)
-    assert len(str(caught.value)) < 1000
-    damaged.rename(tmp_path / "elsewhere")
+
+
+def other_metadata(content):
+    def damage(checkpoint):
+        (checkpoint / "checksums.sha256").unlink()
+        file = checkpoint / "_CHECKPOINT_METADATA"
+        file.write_text(content(json.loads(file.read_text())))
+
+    return damage
+
+
+def other_facts(**facts):
+    def change(content):
+        content["custom_metadata"] |= facts
+        return json.dumps(content)
+
+    return other_metadata(change)
+
+
+DAMAGE = {
+    "flipped bit": flip_a_bit,
+    "cut by a byte": cut_a_byte,
+    "lost file": lose_a_file,
+    "link": link_a_file,
+    "empty arrays": empty_the_arrays,
+    "empty metadata": other_metadata(lambda _: ""),
+    "cut metadata": other_metadata(lambda content: json.dumps(content)[:200]),
+    "list": other_metadata(lambda _: "[]"),
+    "nested": other_metadata(lambda _: '{"a":' * 1000 + "1" + "}" * 1000),
+    "no facts": other_metadata(lambda _: "{}"),
+    "epoch": other_facts(epoch="two"),
+    "no seconds": other_facts(seconds=None),
+    "log": other_facts(log=[None]),
+    "log of text": other_facts(log="x"),
+    "best": other_facts(best={"scores": 3}),
+    "best epoch": other_facts(best_epoch=10**15),
+    "best file": lambda checkpoint: flip_a_bit(checkpoint.parent / "best-0002"),
+}
+
+
+@pytest.fixture(scope="module")
+def stopped(steps, tmp_path_factory):
+    """A run that was stopped in its third epoch."""
+    path = tmp_path_factory.mktemp("stopped")
+    with pytest.raises(StoppedError):
+        fit(steps, path, batches=Stream(2 * STEPS + 2))
+    return path
+
+
+@pytest.mark.parametrize("kind", all_but(8, DAMAGE))
+def test_a_damaged_checkpoint_is_told_of_and_the_one_before_it_is_taken(
+    steps, tmp_path, stopped, kind, capfd
+):
+    folder = shutil.copytree(stopped / "checkpoints", tmp_path / "checkpoints")
+    said, check = [], partial(training.loop._Progress.from_facts, score="mIoU")
+    checkpoints = training.Checkpoints(folder, {}, say=said.append)
+    resume = partial(checkpoints.resume, steps.state(), steps.empty(), check=check)
+    DAMAGE[kind](folder / "last-0002")
+    _, _, facts = resume()
+    assert facts["epoch"] == 1
+    (warning,) = (line for line in said if not line.startswith("Note: "))
+    assert warning.startswith("Warning: ")
+    assert "last-0002 is set aside as last-0002.damaged" in warning
+    assert "\n" not in warning
+    assert {"last-0001", "best-0001", "last-0002.damaged"} <= {x.name for x in folder.iterdir()}
+    assert not (folder / "best-0002").exists()
+    # Without another one, the run is not begun anew in silence.
+    (folder / "last-0001").joinpath("_CHECKPOINT_METADATA").write_bytes(b"")
+    for look in (resume, partial(training.stopped_at, folder)):
+        refused_in_a_line(look, "last-0001", "`overwrite`")
+    assert capfd.readouterr().err == ""  # Orbax would log a page.
+
+
+def test_a_run_with_a_damaged_checkpoint_ends_as_if_it_had_not(steps, tmp_path, stopped, whole):
+    shutil.copytree(stopped, tmp_path, dirs_exist_ok=True)
+    flip_a_bit(tmp_path / "checkpoints" / "last-0002")
+    assert training.stopped_at(tmp_path / "checkpoints")["epoch"] == 1
     uninterrupted, path = whole[None]
-    assert_same(uninterrupted, fit(steps, tmp_path), (path, tmp_path))
+    again = fit(steps, tmp_path)
+    shutil.rmtree(tmp_path / "checkpoints" / "last-0002.damaged")
+    assert_same(uninterrupted, again, (path, tmp_path))
+
+
+def test_a_checkpoint_without_checksums_is_read_with_a_note(steps, tmp_path, stopped):
+    folder = shutil.copytree(stopped / "checkpoints", tmp_path / "checkpoints")
+    for file in folder.glob("*/checksums.sha256"):
+        file.unlink()
+    said = []
+    checkpoints = training.Checkpoints(folder, {}, say=said.append)
+    assert checkpoints.resume(steps.state(), steps.empty())[2]["epoch"] == 2
+    checkpoints.load("best", steps.state())
+    names = ("last-0002", "best-0002")
+    for name, note in zip(names, said, strict=True):
+        assert note == (
+            f"Note: {folder / name} is of a version that wrote no checksums: damage of it may not "
+            "show."
+        )
+
+
+def test_a_checkpoint_of_other_shapes_is_refused(steps, tmp_path, stopped):
+    checkpoints = training.Checkpoints(stopped / "checkpoints", {}, say=print)
+    other = jax.tree.map(lambda x: jnp.zeros((*x.shape, 2), x.dtype), steps.state())
+    refused_in_a_line(partial(checkpoints.load, "best", other), "best-0002")
 
 
 def test_other_data_are_refused(steps, tmp_path, monkeypatch):

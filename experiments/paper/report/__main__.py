@@ -9,7 +9,6 @@ report.html, which holds all it needs, and report.md with pictures/ beside it.
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 import pathlib
 import re
@@ -25,6 +24,8 @@ from experiments.paper.report.runs import SCORES, Runs, read
 from pastis_jax.cli import console
 from pastis_jax.errors import UserError
 from pastis_jax.files import write_whole
+from pastis_jax.json_files import parse_object, read_text
+from pastis_jax.runs.fields import is_number, shown
 
 PICTURES = "pictures"
 
@@ -101,9 +102,12 @@ def _order(model: str) -> tuple[int, str]:
 def _validation(folder: pathlib.Path, score: str) -> list[float]:
     path = folder / "metrics.jsonl"
     try:
-        lines = [json.loads(line) for line in path.read_text().splitlines()]
-        return [line["val"][score] for line in lines]
-    except (OSError, ValueError, KeyError) as error:
+        lines = [parse_object(line) for line in read_text(path).splitlines()]
+        values = [line["val"][score] for line in lines]
+        if wrong := [x for x in values if x is not None and not is_number(x)]:
+            raise ValueError(f"{score} is {shown(wrong[0])}")
+        return [float("nan") if value is None else value for value in values]
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"cannot be read ({error})", where=path, remedy="train it anew") from error
 
 

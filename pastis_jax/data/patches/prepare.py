@@ -20,13 +20,7 @@ import tqdm
 
 from pastis_jax.data import dataset_file, declared, layout, survey
 from pastis_jax.data.assignment import Assignment
-from pastis_jax.data.cache import (
-    Fingerprint,
-    default_cache,
-    fingerprint,
-    known_as,
-    writing,
-)
+from pastis_jax.data.cache import Fingerprint, default_cache, fingerprint, known_as, writing
 from pastis_jax.data.dataset import Dataset, Fold
 from pastis_jax.data.gaps import Gaps
 from pastis_jax.data.layout import ImplausibleError

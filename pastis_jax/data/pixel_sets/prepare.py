@@ -17,13 +17,7 @@ from tensorflow_datasets.proto import tf_example_pb2
 
 from pastis_jax.data import dataset_file, declared, layout, survey
 from pastis_jax.data.assignment import Assignment
-from pastis_jax.data.cache import (
-    Fingerprint,
-    default_cache,
-    fingerprint,
-    known_as,
-    writing,
-)
+from pastis_jax.data.cache import Fingerprint, default_cache, fingerprint, known_as, writing
 from pastis_jax.data.dataset import Dataset, Fold
 from pastis_jax.data.folder_builder import split_name
 from pastis_jax.data.gaps import Gaps
