@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
@@ -48,6 +49,8 @@ def read_text(file: pathlib.Path) -> str:
       ValueError: If it is no file, not UTF-8, or larger than `MOST_BYTES`.
     """
     state = file.stat()
+    if stat.S_ISDIR(state.st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(file))
     if not stat.S_ISREG(state.st_mode):
         raise ValueError("not a file")
     if state.st_size > MOST_BYTES:

@@ -201,7 +201,7 @@ def test_nothing_is_written_where_a_run_says(folder, tmp_path, monkeypatch):
     content["records"] |= {"data": str(root), "cache_dir": str(elsewhere)}
     (folder / "run.json").write_text(json.dumps(content))
     run = pastis_jax.open_run(folder)
-    outcome(run.open_data)
+    refused_in_a_line(run.open_data, "have changed since")
     assert not elsewhere.exists()
     opened = run.open_data(root, cache_dir=tmp_path / "cache")
     assert memory.batch_bytes(opened.splits) > 1000

@@ -255,9 +255,9 @@ class Run:
             if own.data is None or not own.data.exists():
                 fault, remedy = f"the data of this run, {own.data}, are not here", "name a folder"
                 raise UserError(fault, where=self.folder, remedy=remedy)
-            for file in (own.split_lists, own.class_mapping):
-                if file is not None and file.exists() and not file.is_file():
-                    raise UserError("not a file", where=file, remedy="bring it back")
+            lists = own.split_lists
+            if lists is not None and lists.exists() and not lists.is_file():
+                raise UserError("not a file", where=lists, remedy="bring it back")
             return own
         own = dataclasses.replace(own, data=pathlib.Path(data))
         described = describe(own.data)
