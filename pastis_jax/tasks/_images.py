@@ -188,7 +188,8 @@ class ImageTask(Task):
             statistics = prepared.statistics(folds["train"])
         else:
             classes, statistics = like.classes_of(dataset, prepared.root), like.statistics
-            prepared.check_statistics(statistics)
+            if not norms:  # of its own data, a run had these statistics
+                prepared.check_statistics(statistics)
         encode = PatchEncoding(
             dataset=dataset,
             lengths={name: prepared.lengths[name] for name in spec.modalities},
