@@ -422,6 +422,9 @@ def test_a_checkpoint_of_other_shapes_is_refused(steps, tmp_path, stopped):
     checkpoints = training.Checkpoints(stopped / "checkpoints", {}, say=print)
     other = jax.tree.map(lambda x: jnp.zeros((*x.shape, 2), x.dtype), steps.state())
     refused_in_a_line(partial(checkpoints.load, "best", other), "best-0002")
+    # It is whole: what does not fit is the state that is asked for.
+    refused_in_a_line(partial(checkpoints.resume, other, steps.empty()), "last-0002")
+    assert (stopped / "checkpoints" / "last-0002").is_dir()
 
 
 def test_other_data_are_refused(steps, tmp_path, monkeypatch):
