@@ -422,8 +422,17 @@ def test_a_checkpoint_of_other_shapes_is_refused(steps, tmp_path, stopped):
     checkpoints = training.Checkpoints(stopped / "checkpoints", {}, say=print)
     other = jax.tree.map(lambda x: jnp.zeros((*x.shape, 2), x.dtype), steps.state())
     refused_in_a_line(partial(checkpoints.load, "best", other), "best-0002")
-    # It is whole: what does not fit is the state that is asked for.
-    refused_in_a_line(partial(checkpoints.resume, other, steps.empty()), "last-0002")
+
+
+def test_a_whole_checkpoint_that_does_not_fit_is_not_set_aside(steps, stopped, monkeypatch):
+    """What is wrong is the state that is asked for."""
+
+    def fail(path, like):
+        raise UserError("other shapes", where=path, remedy="ask for its own")
+
+    monkeypatch.setattr(training.checkpoint, "_read", fail)
+    checkpoints = training.Checkpoints(stopped / "checkpoints", {})
+    refused_in_a_line(partial(checkpoints.resume, steps.state(), steps.empty()), "last-0002")
     assert (stopped / "checkpoints" / "last-0002").is_dir()
 
 
