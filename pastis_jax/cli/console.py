@@ -185,9 +185,11 @@ def show_result(result: dict[str, Any], *, scores: Sequence[str], per_class: str
         ("inference", f"{result['throughput']['inference']:,.1f} {result['samples']}/s"),
         ("time", ", ".join(f"{k} {v:.0f} s" for k, v in result["seconds"].items())),
     ):
-        summary.add_row(name, text)
+        summary.add_row(cell(name), cell(text))
     if unobserved := result.get("unobserved"):
-        summary.add_row(f"{result['samples']} not scored", f"{unobserved:,} without a valid date")
+        summary.add_row(
+            cell(f"{result['samples']} not scored"), f"{unobserved:,} without a valid date"
+        )
     if (memory := result["peak_memory_gb"]) is not None:
         summary.add_row("peak memory", f"{memory:.1f} GB")
     for share, removed in result.get("test_removed_optical", {}).items():
@@ -196,7 +198,7 @@ def show_result(result: dict[str, Any], *, scores: Sequence[str], per_class: str
         )
     if rules := test.get("void_rules"):
         text = ", ".join(f"{rule} {own['PQ']:.3f}" for rule, own in rules.items())
-        summary.add_row("test PQ by each rule for void", text)
+        summary.add_row("test PQ by each rule for void", cell(text))
     if parts := result.get("test_components"):
         summary.add_row(
             "test PQ of connected components",

@@ -145,10 +145,11 @@ class Checkpoints:
             try:
                 content = _read(self.folder / name, {"state": state, "running": metrics})
             except UserError as error:
-                # Without checksums, this tells. Several processes may not find the same.
-                if jax.process_count() > 1 or len(_complete(self.folder, "last")) < 2:
+                # Of one without checksums, this tells. Several processes may not find the same.
+                path, others = self.folder / name, _complete(self.folder, "last")[1:]
+                if not others or jax.process_count() > 1 or checksums_are_right(path):
                     raise
-                self._set_aside(self.folder / name, error)
+                self._set_aside(path, error)
                 continue
             return content["state"], content["running"], facts
 

@@ -425,6 +425,18 @@ def test_a_checkpoint_of_other_shapes_is_refused(steps, tmp_path, stopped):
     refused_in_a_line(partial(checkpoints.load, "best", other), "best-0002")
 
 
+def test_a_whole_checkpoint_that_does_not_fit_is_not_set_aside(steps, stopped, monkeypatch):
+    """What is wrong is the state that is asked for."""
+
+    def fail(path, like):
+        raise UserError("other shapes", where=path, remedy="ask for its own")
+
+    monkeypatch.setattr(training.checkpoint, "_read", fail)
+    checkpoints = training.Checkpoints(stopped / "checkpoints", {})
+    refused_in_a_line(partial(checkpoints.resume, steps.state(), steps.empty()), "last-0002")
+    assert (stopped / "checkpoints" / "last-0002").is_dir()
+
+
 def test_other_data_are_refused(steps, tmp_path, monkeypatch):
     with pytest.raises(StoppedError):
         fit(steps, tmp_path, batches=Stream(STEPS + 2))
