@@ -473,10 +473,10 @@ def test_mistakes_end_in_a_line(tmp_path, spoil, words):
 
 def test_names_of_all_kinds_are_shown_as_they_are(tmp_path):
     """Of device, code, folder, picture and failure: neither Markdown nor steering a terminal."""
-    marked = "a|b`*_[x](y)<b>$z$"
-    hostile, shown = f"{marked}\x1b[2J\nd\udce9", f"{marked}\\x1b[2J\\nd\\udce9"
+    hostile = "a|b`*_[x](y)<b>$z$\x1b[2J\nd\udce9"
+    shown = "a|b`*_[x](y)<b>$z$\\x1b[2J\\nd\\udce9"
     add_run(
-        tmp_path, "parcel", "S2", "base", data="given", device=marked, code=marked, folder=marked
+        tmp_path, "parcel", "S2", "base", data="given", device=hostile, code=hostile, folder=hostile
     )
     picture = tmp_path / "figures" / "a](x) [`b`] $c$%20\udce9.png"
     validation_curves({"S2": {"base": [[0.1]]}}, picture, score="mIoU")
@@ -485,8 +485,8 @@ def test_names_of_all_kinds_are_shown_as_they_are(tmp_path):
     for _ in range(2):
         report.main(["--runs", str(tmp_path), "--out", str(tmp_path / "out")])
     text = (tmp_path / "out/report.md").read_text()
-    assert text.count(marked) == 0
-    assert [plain(line) for line in text.splitlines()].count(f"- Hardware: {marked}") == 1
+    assert text.count(plain(shown)) == 0
+    assert [plain(line) for line in text.splitlines()].count(f"- Hardware: {shown}") == 1
     assert f"- `x|[y]*/fold1-seed0: {shown}" in [plain(line) for line in text.splitlines()]
     assert "\x1b" not in text
     (link,) = re.findall(r"^!\[Other pictures .*\]\(([^)\s]+)\)$", text, re.MULTILINE)
