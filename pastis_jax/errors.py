@@ -44,6 +44,10 @@ class ArgumentError(UserError):
         super().__init__(fault, where=f"`{argument}`", remedy=remedy)
 
 
+class DaysWarning(UserWarning):
+    """Days that a run was not made for. Its text is one line; commands print it and go on."""
+
+
 def refuse(argument: str, wrong: object, fault: str, remedy: str) -> None:
     """Raises an ArgumentError if something is wrong with an argument."""
     if wrong:

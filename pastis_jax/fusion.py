@@ -18,6 +18,7 @@ panoptic one needs.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -26,9 +27,9 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float, PyTree
 
-from pastis_jax.interpolation import resample
+from pastis_jax.interpolation import covered, resample
 from pastis_jax.nn import packing
-from pastis_jax.types import Embedding, Prediction, Series
+from pastis_jax.types import Embedding, Outside, Prediction, Series
 
 
 def merge_channels(parts: Mapping[str, Series] | Mapping[str, Embedding]) -> Series | Embedding:
@@ -121,23 +122,31 @@ class EarlyFusion(nn.Module):
       spatial: S.
       temporal: T.
       decoder: D.
+      outside: What stands for the other modalities at dates of the first one that their own do not
+        enclose. With `mask`, such a date counts only where it lies within the range of all others
+        that the sample has a date of.
     """
 
     modalities: tuple[str, ...]
     spatial: nn.Module
     temporal: nn.Module
     decoder: nn.Module
+    outside: Outside = "extrapolate"
 
     def __call__(
         self, series: Mapping[str, Series], *, train: bool = False, **given: Any
     ) -> Prediction:
         """Predicts from `series` (the types' docstrings give the shapes)."""
         parts = _select(series, self.modalities)
-        reference = parts[self.modalities[0]]
-        aligned = {
-            m: part if m == self.modalities[0] else resample(part, reference)
-            for m, part in parts.items()
-        }
+        first, *others = self.modalities
+        reference, hold = parts[first], self.outside != "extrapolate"
+        if self.outside == "mask":
+            inside = [covered(parts[m], reference.days) for m in others]
+            reference = reference.replace(
+                valid=functools.reduce(jnp.logical_and, inside, reference.valid)
+            )
+        aligned = {first: reference}
+        aligned |= {m: resample(parts[m], reference, hold=hold) for m in others}
         encoded = self.spatial(merge_channels(aligned), train=train)
         embedding = self.temporal(encoded, train=train)
         return Prediction(
@@ -264,10 +273,15 @@ def _encode(spatial, temporal, series, train) -> dict[str, Embedding]:
 
 
 def early(
-    modalities: tuple[str, ...], spatial: nn.Module, temporal: nn.Module, decoder: nn.Module
+    modalities: tuple[str, ...],
+    spatial: nn.Module,
+    temporal: nn.Module,
+    decoder: nn.Module,
+    *,
+    outside: Outside = "extrapolate",
 ) -> EarlyFusion:
     """Early fusion of `modalities`, resampled to the dates of the first one."""
-    return EarlyFusion(tuple(modalities), spatial, temporal, decoder)
+    return EarlyFusion(tuple(modalities), spatial, temporal, decoder, outside)
 
 
 def mid(

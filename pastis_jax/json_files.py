@@ -19,12 +19,15 @@ DEEPEST = 16
 """Objects and lists in each other; what a run writes has six at most."""
 
 
-def read_object(file: str | os.PathLike[str], *, remedy: str) -> dict[str, Any]:
+def read_object(
+    file: str | os.PathLike[str], *, remedy: str, any_text: bool = False
+) -> dict[str, Any]:
     """Reads a JSON object: plain, finite, of bounded size and depth, of text that can be shown.
 
     Args:
       file: The file.
       remedy: What to do where it is none.
+      any_text: Whether texts may hold what cannot be shown, for who shows them by `text.plain`.
 
     Raises:
       FileNotFoundError: If there is no such file.
@@ -32,7 +35,7 @@ def read_object(file: str | os.PathLike[str], *, remedy: str) -> dict[str, Any]:
     """
     file = pathlib.Path(file)
     try:
-        content = parse_object(read_text(file))
+        content = parse_object(read_text(file), any_text=any_text)
     except FileNotFoundError:
         raise
     except (OSError, ValueError) as error:
@@ -58,7 +61,7 @@ def read_text(file: pathlib.Path) -> str:
     return file.read_text(encoding="utf-8-sig")
 
 
-def parse_object(text: str) -> dict[str, Any]:
+def parse_object(text: str, *, any_text: bool = False) -> dict[str, Any]:
     """Returns the object that a JSON text is, as `read_object` does.
 
     Raises:
@@ -76,7 +79,7 @@ def parse_object(text: str) -> dict[str, Any]:
             fault = "has more than 64 bits"
         elif isinstance(value, float) and not math.isfinite(value):
             fault = "is not a finite number"
-        elif isinstance(value, str) and not is_plain(value):
+        elif isinstance(value, str) and not any_text and not is_plain(value):
             fault = "holds what cannot be shown"
         if fault:
             raise ValueError(f"{place} {fault}")

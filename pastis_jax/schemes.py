@@ -12,6 +12,7 @@ from flax import linen as nn
 
 from pastis_jax import fusion
 from pastis_jax.registry import Registry
+from pastis_jax.types import Outside
 
 Model = nn.Module
 """A model, or a part of one."""
@@ -28,6 +29,7 @@ class Parts:
       decoder: Makes D.
       auxiliary: Whether each modality is supervised by itself too.
       separate_temporal: Whether that has temporal encoders of its own.
+      outside: What resampling does outside of the observed dates.
     """
 
     modalities: tuple[str, ...]
@@ -36,6 +38,7 @@ class Parts:
     decoder: Callable[[], nn.Module]
     auxiliary: bool = False
     separate_temporal: bool = False
+    outside: Outside = "extrapolate"
 
     def each(self, make: Callable[[], nn.Module]) -> dict[str, nn.Module]:
         """Makes a module for each modality."""
@@ -61,6 +64,7 @@ class Scheme:
       several: Whether it takes several modalities; else exactly one.
       auxiliary: Whether modalities can be supervised by themselves.
       separate_temporal: Whether that can have temporal encoders of its own.
+      resamples: Whether it resamples the other modalities to the dates of the first one.
       masks: Whether it takes a sample that lacks one of several modalities, whose series is masked
         then.
       averages: Whether it averages what several decoders give, which must be logits then.
@@ -72,6 +76,7 @@ class Scheme:
     several: bool = True
     auxiliary: bool = True
     separate_temporal: bool = False
+    resamples: bool = False
     masks: bool = True
     averages: bool = False
     reads: Callable[[tuple[str, ...]], dict[str, tuple[str, ...]]] = lambda names: {
@@ -88,8 +93,8 @@ def _single(parts: Parts) -> nn.Module:
 
 
 def _early(parts: Parts) -> nn.Module:
-    first = parts.spatial(parts.modalities[0])
-    return fusion.early(parts.modalities, first, parts.temporal(), parts.decoder())
+    names, first = parts.modalities, parts.spatial(parts.modalities[0])
+    return fusion.early(names, first, parts.temporal(), parts.decoder(), outside=parts.outside)
 
 
 def _mid(parts: Parts) -> nn.Module:
@@ -115,7 +120,13 @@ def _decision(parts: Parts) -> nn.Module:
 SCHEMES.add("single", Scheme(_single, several=False, auxiliary=False, masks=False))
 SCHEMES.add(
     "early",
-    Scheme(_early, auxiliary=False, masks=False, reads=lambda names: {"temporal": names[:1]}),
+    Scheme(
+        _early,
+        auxiliary=False,
+        resamples=True,
+        masks=False,
+        reads=lambda names: {"temporal": names[:1]},
+    ),
 )
 SCHEMES.add("mid", Scheme(_mid, separate_temporal=True, reads=lambda names: {"temporal": names}))
 SCHEMES.add("late", Scheme(_late))

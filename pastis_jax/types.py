@@ -7,10 +7,15 @@ n heads, d features, k classes, g geometric features, i instances. Channels are 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from flax import struct
 from jaxtyping import Array, Bool, Float, Int, PyTree
+
+Outside = Literal["extrapolate", "hold", "mask"]
+"""What stands before the first and after the last observed date of a series that is resampled: the
+line through the two outermost days, as published, without bound; the nearest observed value; or
+nothing, as the date is masked."""
 
 
 @struct.dataclass

@@ -22,7 +22,9 @@ import pastis_jax
 from pastis_jax.cli import train
 from pastis_jax.cli.config import configure
 from pastis_jax.cli.main import main
+from pastis_jax.errors import DaysWarning
 from pastis_jax.runs import saved, weights
+from pastis_jax.runs.training import remarks
 from pastis_jax.schemes import SCHEMES
 from pastis_jax.types import Series
 
@@ -253,6 +255,54 @@ def test_a_fold_of_void_alone_is_refused(trained, tmp_path):
     refused_in_a_line(opened, "every pixel of test", str(run.dataset.folds[-1]))
 
 
+# Days
+
+
+def test_days_that_a_run_was_not_trained_on(trained, tmp_path, recwarn):
+    """Another season, as new series and as a folder; what it was trained on is not told of."""
+    given = trained("parcel")
+    run, data = pastis_jax.open_run(given.out), tmp_path / "data"
+    opened = run.open_data()
+    trained_on = [days["PS"] for days in opened.splits.observed("train")]
+    span = run.saved.days["PS"]
+    assert span.first == min(days.min() for days in trained_on)
+    assert span.last == max(days.max() for days in trained_on)
+    assert [*run.saved.days] == [*run.modalities]
+    series = as_observed([dict(opened.splits.sources["train"][0])], run)
+    run.predict(series)
+    assert not recwarn.list
+    later = {name: one.replace(days=one.days + 365) for name, one in series.items()}
+    with pytest.warns(DaysWarning, match="acquisitions of PS .* lie more than 30 days outside"):
+        run.predict(later)
+    shutil.copytree(given.data, data)
+    start = {"season_start": "2022-07-01"}
+    edit(data / "dataset.json", lambda content: content.update(start))
+    with pytest.warns(DaysWarning, match="about a year later than in training.* season_start"):
+        run.open_data(data, cache_dir=tmp_path / "cache")
+
+
+def test_days_far_from_the_start_of_the_season(trained, tmp_path):
+    """They are told of when a run is trained on them; it predicts from such days."""
+    given = trained("parcel")
+    run = pastis_jax.open_run(given.out)
+    series = as_observed([dict(run.open_data().splits.sources["train"][0])], run)
+    expected, folder = run.predict(series), given.copy(tmp_path / "run")
+
+    def four_years(content):
+        for span in content["days"].values():
+            span.update({name: day + 1461 for name, day in span.items()})
+
+    edit(folder / "run.json", four_years)
+    moved = pastis_jax.open_run(folder)
+    later = {name: one.replace(days=one.days + 1461) for name, one in series.items()}
+    with pytest.raises(ValueError, match="not within -60 to 730"):
+        run.predict(later)
+    assert moved.predict(later).shape == expected.shape
+    lines = remarks(run.task, run.open_data().splits, moved.saved.days)
+    assert lines[0].startswith("days count from season_start 2023-07-01, and go far from it (PS ")
+    assert lines[1].startswith("val: 11 of 11 acquisitions of PS")
+
+
 # Changed data
 
 
@@ -456,11 +506,9 @@ def test_a_damaged_description_is_refused(trained, tmp_path):
         if run is not None:
             assert run.task == "panoptic"
             harmless.append({k for k in content if json.loads(one).get(k) != content[k]})
-    # What other parts need is checked where it is used.
-    assert all(
-        parts <= {"options", "records", "code", "plugins", "fingerprint", "batch_size", "checksums"}
-        for parts in harmless
-    )
+    # What other parts need is checked where it is used; runs that came before them lack days.
+    used = {"options", "records", "code", "plugins", "fingerprint", "batch_size", "checksums"}
+    assert all(parts <= {*used, "days"} for parts in harmless)
     (out / "run.json").unlink()
     refused_in_a_line(lambda: pastis_jax.open_run(out), "no finished run here")
 

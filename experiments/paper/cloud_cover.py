@@ -223,9 +223,9 @@ def without_dates(
 
     @functools.cache
     def rank(number: int, spell: int, draw: int):
-        valid = batch.series[optical[number]].valid
+        one = batch.series[optical[number]]
         drawn = {"spell": spell, "seed": seed, "draw": draw, "series": number}
-        return removal_rank(valid, identifiers, **drawn)
+        return removal_rank(one.valid, one.days, identifiers, **drawn)
 
     for removal in removals:
         series = dict(batch.series)

@@ -13,6 +13,7 @@ from pastis_jax.data.metadata import Identifier
 
 def removal_rank(
     valid: Bool[np.ndarray, "b t"],
+    days: Int[np.ndarray, "b t"],
     identifiers: Sequence[Identifier],
     *,
     spell: int = 1,
@@ -22,11 +23,12 @@ def removal_rank(
 ) -> Int[np.ndarray, "b t"]:
     """Draws in which order the dates of each sample are removed.
 
-    Its valid dates are cut into blocks of `spell` that follow each other, the first from a random
-    date on, and the blocks are put in random order.
+    Its valid dates, in the order of the calendar, are cut into blocks of `spell` that follow each
+    other, the first from a random date on, and the blocks are put in random order.
 
     Args:
-      valid: Valid dates, in the order of the calendar.
+      valid: Valid dates.
+      days: Their days, in any order.
       identifiers: Of the samples: the order depends on them, not on their places.
       spell: Dates of a block: 1 removes dates at random, as the paper; 6 of S2, about a month.
       seed: Everything random follows from it, `draw`, `series` and the identifiers.
@@ -39,6 +41,7 @@ def removal_rank(
     rank = np.zeros(valid.shape, np.int64)
     for i, identifier in enumerate(identifiers):
         dates = np.flatnonzero(valid[i])
+        dates = dates[np.argsort(days[i, dates], kind="stable")]
         rng = np.random.default_rng([seed, draw, _number(identifier), *([series] * (series > 0))])
         starts = np.arange(rng.integers(1, spell, endpoint=True), len(dates), spell)
         blocks = np.split(dates, starts)

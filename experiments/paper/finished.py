@@ -71,7 +71,7 @@ def read_run(folder: pathlib.Path) -> tuple[dict[str, Any], dict[str, Any]]:
 
 def _read(file: pathlib.Path) -> dict[str, Any]:
     try:
-        return read_object(file, remedy="train it anew")
+        return read_object(file, remedy="train it anew", any_text=True)
     except FileNotFoundError:
         fault, remedy = "no finished run here", "give the --out of a run that is finished"
         raise UserError(fault, where=file.parent, remedy=remedy) from None

@@ -200,9 +200,13 @@ def clearest(values: np.ndarray, optical: Modality) -> int:
 def observation(
     splits: PatchSplits, record: Mapping, modality: Modality, day: int
 ) -> tuple[np.ndarray, int]:
-    """The acquisition in use nearest to `day`: ``h w c`` in the stored unit, and its day."""
+    """The acquisition in use nearest to `day`: ``h w c`` in the stored unit, and its day.
+
+    One that shows nothing is taken only where all are like that.
+    """
     used = splits.dates_in_use(record, modality.name)
-    days = record[modality.name]["days"]
-    nearest = used[np.abs(days[used] - day).argmin()]
-    values = record[modality.name]["values"][nearest]
+    values, days = record[modality.name]["values"], record[modality.name]["days"]
+    order = used[np.argsort(np.abs(days[used] - day), kind="stable")]
+    nearest = next((i for i in order if splits.encode.shows(modality.name, values[i])), order[0])
+    values = values[nearest]
     return values.transpose(1, 2, 0).astype(np.float32), int(days[nearest])

@@ -8,6 +8,7 @@ import os
 import pathlib
 import re
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NoReturn
 
@@ -23,7 +24,7 @@ from pastis_jax.training import NonFiniteLossError, is_main, leaving_on_failure
 
 
 def command(run: Callable[[], Any], *, less_memory: str = "lower `batch_size`") -> None:
-    """Runs a command; what goes wrong ends in one line on stderr.
+    """Runs a command; what goes wrong ends in one line on stderr, and a warning is one.
 
     Exit code 2 for a mistake of the user, 1 for a run that failed (a loss that is not finite, a
     full disk), 130 for Ctrl-C.
@@ -33,7 +34,8 @@ def command(run: Callable[[], Any], *, less_memory: str = "lower `batch_size`") 
       less_memory: What to change where a device has not enough.
     """
     flags.FLAGS.mark_as_parsed()  # Grain asks for absl's flags, which we do not use.
-    with leaving_on_failure():
+    with leaving_on_failure(), warnings.catch_warnings():
+        warnings.showwarning = _warn
         try:
             run()
         except UserError as error:
@@ -47,6 +49,11 @@ def command(run: Callable[[], Any], *, less_memory: str = "lower `batch_size`") 
             _end(1, "; ".join([f"error: {text}", *_notes(error)]))
         except KeyboardInterrupt as error:
             _end(130, "; ".join(["interrupted", *_notes(error)]))
+
+
+def _warn(message: Warning | str, *_: Any) -> None:
+    """Tells of a warning in a line on stderr."""
+    print(plain(f"warning: {as_flags(' '.join(str(message).split()))}"), file=sys.stderr)
 
 
 def _end(code: int, text: str) -> NoReturn:
@@ -178,9 +185,11 @@ def show_result(result: dict[str, Any], *, scores: Sequence[str], per_class: str
         ("inference", f"{result['throughput']['inference']:,.1f} {result['samples']}/s"),
         ("time", ", ".join(f"{k} {v:.0f} s" for k, v in result["seconds"].items())),
     ):
-        summary.add_row(name, text)
+        summary.add_row(cell(name), cell(text))
     if unobserved := result.get("unobserved"):
-        summary.add_row(f"{result['samples']} not scored", f"{unobserved:,} without a valid date")
+        summary.add_row(
+            cell(f"{result['samples']} not scored"), f"{unobserved:,} without a valid date"
+        )
     if (memory := result["peak_memory_gb"]) is not None:
         summary.add_row("peak memory", f"{memory:.1f} GB")
     for share, removed in result.get("test_removed_optical", {}).items():
@@ -189,7 +198,7 @@ def show_result(result: dict[str, Any], *, scores: Sequence[str], per_class: str
         )
     if rules := test.get("void_rules"):
         text = ", ".join(f"{rule} {own['PQ']:.3f}" for rule, own in rules.items())
-        summary.add_row("test PQ by each rule for void", text)
+        summary.add_row("test PQ by each rule for void", cell(text))
     if parts := result.get("test_components"):
         summary.add_row(
             "test PQ of connected components",

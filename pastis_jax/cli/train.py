@@ -196,7 +196,7 @@ def train(config: Config, folder: RunFolder, started: float) -> dict[str, Any]:
             config.run.checkpoint_steps, config.run.tensorboard, config.run.profile
         ),
         more=None if parcels is None else lambda predict: _components(predict, parcels),
-        say=console.say,
+        say=lambda text: console.say(console.as_flags(text)),
     )
 
 

@@ -14,6 +14,7 @@ import tyro
 from pastis_jax import runs, training
 from pastis_jax.cli import config as configs
 from pastis_jax.cli import console, flags, train
+from pastis_jax.data import calendar
 from pastis_jax.errors import UserError
 from pastis_jax.json_files import read_object
 from pastis_jax.runs import fields, results, saved
@@ -71,6 +72,7 @@ def run(given: Arguments) -> None:
             records=train.records_of(config, splits),
             batch_size=config.recipe.evaluation_size,
             plugins=(),
+            days=calendar.spans(splits.observed("train"), task.spec.modalities),
             code=str(result.get("code", "before run.json")),
         ),
         state.variables,

@@ -184,7 +184,7 @@ class Modality:
     def _marked(self, values: np.ndarray) -> np.ndarray | None:
         found = None
         if self.unit == "dB" and values.dtype.kind == "f":
-            found = np.isnan(values) | np.isneginf(values)
+            found = ~(values > -np.inf)  # NaN and -inf
         if self.nodata is not None:
             marked = np.isnan(values) if math.isnan(self.nodata) else values == self.nodata
             found = marked if found is None else found | marked

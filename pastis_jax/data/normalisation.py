@@ -30,7 +30,13 @@ def fill_missing(values: np.ndarray, missing: np.ndarray) -> tuple[np.ndarray, n
     return filled.astype(np.float32, copy=False), (count > 0).all((1, 2))
 
 
-def normalise(series: Series, modality: Modality, moments: tuple[np.ndarray, np.ndarray]) -> Series:
+def normalise(
+    series: Series,
+    modality: Modality,
+    moments: tuple[np.ndarray, np.ndarray],
+    *,
+    season: tuple[int, int] = SEASON,
+) -> Series:
     """Returns what a model takes, of a series as it was observed; as the encodings do.
 
     Args:
@@ -38,11 +44,12 @@ def normalise(series: Series, modality: Modality, moments: tuple[np.ndarray, np.
         table of parcels has them.
       modality: What observed it.
       moments: Mean and standard deviation of each channel.
+      season: Days from the start of the season that acquisitions may be of.
 
     Raises:
       ValueError: If at a valid date a value is neither finite nor marked as missing, all values
         together cannot be in the modality's unit, channels contradict each other, or the day is
-        outside `SEASON`.
+        outside `season`.
     """
     values, valid = np.asarray(series.values, np.float32), np.array(series.valid)
     b, t, *space, c = values.shape
@@ -66,8 +73,8 @@ def normalise(series: Series, modality: Modality, moments: tuple[np.ndarray, np.
     if seen.size and (fault := _other_unit(seen, modality, mean)):
         raise ValueError(f"{modality.name} is not in {modality.unit}: {fault}")
     days = np.asarray(series.days)[valid]
-    if days.size and not SEASON[0] <= days.min() <= days.max() <= SEASON[1]:
-        fault = f"days from {days.min()} to {days.max()} are not within {SEASON[0]} to {SEASON[1]}"
+    if days.size and not season[0] <= days.min() <= days.max() <= season[1]:
+        fault = f"days from {days.min()} to {days.max()} are not within {season[0]} to {season[1]}"
         raise ValueError(f"{modality.name}: {fault}, counted from the start of the season")
     values = np.where(where, (values - mean) / std, np.float32(0))
     outline = None if series.geometric is None else np.log1p(np.asarray(series.geometric))

@@ -13,6 +13,7 @@ import numpy as np
 
 from pastis_jax.data.batches import Encoding, evaluation_batches, training_batches
 from pastis_jax.data.cache import Fingerprint
+from pastis_jax.data.calendar import Days
 from pastis_jax.data.class_mapping import ClassMapping
 from pastis_jax.data.dataset import Dataset, Fold
 from pastis_jax.data.gaps import Gaps
@@ -23,7 +24,13 @@ from pastis_jax.types import Batch
 
 
 class Source(Protocol):
-    """Random access to records."""
+    """Random access to records.
+
+    Attributes:
+      observed: Days of the patches that the records are of, or lie in.
+    """
+
+    observed: Sequence[Days]
 
     def __len__(self) -> int: ...
 
@@ -134,6 +141,10 @@ class Splits:
         for source in self.sources.values():
             source.unchanged()
 
+    def observed(self, split: str) -> Sequence[Days]:
+        """Days that the patches of `split` were observed on, and that are used."""
+        return self.sources[split].observed
+
     @property
     def steps_per_epoch(self) -> int:
         """Batches that hold the training records once."""
@@ -181,8 +192,22 @@ class PatchSplits(Splits):
 
     def dates_in_use(self, record: Mapping[str, Any], modality: str) -> np.ndarray:
         """Numbers of the acquisitions of a record that are used."""
-        days = record[modality]["days"]
-        return np.asarray(self.encode.acquisitions(modality, days, record["patch"]), int)
+        values, days = record[modality]["values"], record[modality]["days"]
+        return np.asarray(self.encode.acquisitions(modality, values, days, record["patch"]), int)
+
+    def observed(self, split: str) -> Sequence[Days]:
+        """Days that the patches of `split` were observed on; one where one acquisition is used."""
+        every = super().observed(split)
+        if self.encode.date is None:
+            return every
+
+        def used(number: int, name: str) -> np.ndarray:
+            days = every[number][name]
+            patch = self.sources[split].identifier(number)
+            return days[[self.encode.wanted(name, days, patch)]] if len(days) else days
+
+        numbers, names = range(len(every)), self.encode.lengths
+        return [{name: used(number, name) for name in names} for number in numbers]
 
     @property
     def steps_per_epoch(self) -> int:

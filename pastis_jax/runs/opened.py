@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 import os
 import pathlib
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -15,12 +17,13 @@ import numpy as np
 from jaxtyping import Array, PyTree
 
 from pastis_jax import training
+from pastis_jax.data.calendar import YEAR, Days, not_trained_on
 from pastis_jax.data.class_mapping import ClassMapping
 from pastis_jax.data.dataset import SPLITS, Dataset
-from pastis_jax.data.normalisation import normalise
+from pastis_jax.data.normalisation import SEASON, normalise
 from pastis_jax.data.pastis_r import describe
 from pastis_jax.data.splits import BatchPlan, Splits
-from pastis_jax.errors import UserError, refuse
+from pastis_jax.errors import DaysWarning, UserError, refuse
 from pastis_jax.runs import memory, results, saved, weights
 from pastis_jax.runs.training import Scorer, for_evaluation, model_for
 from pastis_jax.schemes import Model
@@ -121,6 +124,10 @@ class Run:
             images in the stored unit of the run's dataset, marks of missing observations among
             them, and days since the start of the season. What is not valid is ignored.
 
+        Warns:
+          DaysWarning: In a line, of days far outside of those that the run was trained on, and of
+            resampling beyond the observed dates.
+
         Returns:
           Class probabilities ``b k`` or ``b h w k`` in the order of `classes`, or a `PanopticMap`;
           NumPy arrays.
@@ -128,11 +135,35 @@ class Run:
         Raises:
           ValueError: If a modality is missing, or arrays have shapes that do not go together.
         """
+        statistics = self.saved.learned.statistics
         normalised = {
-            name: normalise(series[name], self.dataset[name], self.saved.learned.statistics[name])
+            name: normalise(
+                series[name], self.dataset[name], statistics[name], season=self._season(name)
+            )
             for name in self._checked(series)
         }
+        observed = [
+            {name: np.asarray(one.days)[i][one.valid[i]] for name, one in normalised.items()}
+            for i in range(len(next(iter(normalised.values())).valid))
+        ]
+        self._warn_of(observed, "these series")
         return jax.device_get(self._answer(self.variables, normalised))
+
+    def _season(self, name: str) -> tuple[int, int]:
+        """Days that a modality may be of; where it was trained on others, those and a year more."""
+        (first, last), span = SEASON, self.saved.days.get(name)
+        if span is None or first <= span.first <= span.last <= last:
+            return SEASON
+        return min(first, span.first - YEAR), max(last, span.last + YEAR)
+
+    def _warn_of(self, observed: Sequence[Days], name: str) -> None:
+        """Warns of days that the run was not made for."""
+        for line in (
+            not_trained_on(observed, self.saved.days, name=name),
+            self.task.spec.not_enclosed(observed),
+        ):
+            if line is not None:
+                warnings.warn(line, DaysWarning, stacklevel=3)
 
     def _checked(self, series: Mapping[str, Series]) -> tuple[str, ...]:
         if not isinstance(series, Mapping) or {*series} != {*self.modalities}:
@@ -208,6 +239,9 @@ class Run:
           skip_implausible: Of other data, whether to leave out samples with values that no sensor
             measures; None as in the run.
 
+        Warns:
+          DaysWarning: Of other data, as `predict` does.
+
         Raises:
           UserError: If the data are not there, do not fit, or have changed; ArgumentError if there
             is no such fold or the batch is empty.
@@ -234,6 +268,9 @@ class Run:
             fault = f"these data have changed since the run: {', '.join(differing)}"
             remedy = "bring them back, or name the folder to score what it holds now"
             raise UserError(fault, where=records.data, remedy=remedy)
+        if not own:
+            every = itertools.chain(*(splits.observed(split) for split in SPLITS))
+            self._warn_of([*every], str(records.data))
         return OpenedData(self, task, splits, placement)
 
     def _records(self, data, fold, cache_dir, declared) -> RecordOptions:

@@ -36,7 +36,7 @@ def read(folder: pathlib.Path, *, remedy: str, needed: Collection[str] = NEEDED)
     """
     file = folder / FILE
     try:
-        content = read_object(file, remedy=remedy)
+        content = read_object(file, remedy=remedy, any_text=True)
         check(content, needed=needed)
     except FileNotFoundError:
         raise UserError("cannot be read (file not found)", where=file, remedy=remedy) from None

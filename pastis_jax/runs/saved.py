@@ -1,6 +1,6 @@
 """The form of a run: what it carries beside its log, so that it needs nothing else.
 
-    run.json       format, task, model, statistics, classes, context, fingerprint of the data
+    run.json       format, task, model, statistics, classes, context, days, fingerprint of the data
     dataset.json   what the data are
     weights.npz    weights and running statistics, float32
 
@@ -21,6 +21,7 @@ from jaxtyping import Array, PyTree
 
 from pastis_jax import machine
 from pastis_jax.data import dataset_file
+from pastis_jax.data.calendar import Span
 from pastis_jax.data.class_mapping import ClassMapping
 from pastis_jax.data.dataset import Dataset
 from pastis_jax.errors import UserError
@@ -49,6 +50,7 @@ class Saved:
       records: How its records were made, as plain JSON.
       batch_size: Samples in its batches of validation and test.
       plugins: Modules that were imported to train it.
+      days: What days it was trained on, by modality; empty in runs that came before these.
       code: Version of the code that trained it.
       checksums: SHA-256 of the files beside run.json, by name; empty in runs of versions that wrote
         none down.
@@ -63,6 +65,7 @@ class Saved:
     records: Mapping[str, Any]
     batch_size: int
     plugins: tuple[str, ...]
+    days: Mapping[str, Span] = dataclasses.field(default_factory=dict)
     code: str = dataclasses.field(default_factory=machine.code_version)
     checksums: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
@@ -107,6 +110,7 @@ def write(folder: pathlib.Path, saved: Saved, variables: PyTree[Array]) -> None:
             "records": saved.records,
             "batch_size": saved.batch_size,
             "plugins": saved.plugins,
+            "days": {name: dataclasses.asdict(span) for name, span in saved.days.items()},
             "checksums": checksums,
         },
     )
@@ -162,6 +166,7 @@ def read(folder: pathlib.Path) -> Saved:
             batch_size=_batch_size(content["batch_size"]),
             plugins=plugins,
             code=_text(content["code"], "code"),
+            days=_days(content.get("days", {}), described),
             checksums=checksums,
         )
         saved.record_options()
@@ -193,6 +198,15 @@ def _batch_size(value: Any) -> int:
     if not fields.is_integer(value) or not 1 <= value <= LARGEST_BATCH:
         raise ValueError(f"its batch size is {fields.shown(value)}")
     return value
+
+
+def _days(content: Mapping[str, Mapping[str, float]], described: Dataset) -> dict[str, Span]:
+    days = {}
+    for name, span in content.items():
+        days[name] = Span(int(span["first"]), int(span["last"]), float(span["median"]))
+        if name not in described.names or not span["first"] <= span["median"] <= span["last"]:
+            raise ValueError(f"its days of {name} are {span}")
+    return days
 
 
 def _text(value: Any, name: str) -> str:

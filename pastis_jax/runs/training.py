@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -13,7 +14,8 @@ import jax.numpy as jnp
 from jaxtyping import PyTree
 
 from pastis_jax import machine, training
-from pastis_jax.data import simulate
+from pastis_jax.data import calendar, simulate
+from pastis_jax.data.normalisation import SEASON
 from pastis_jax.data.splits import BatchPlan, Splits
 from pastis_jax.nn import reference_initialisation
 from pastis_jax.rng import fold_in_name
@@ -211,6 +213,9 @@ def train(
     watching = watching or Watching()
     simulated = simulate.is_simulated(splits.root)  # now: it may be gone in the end
     memory.check_batches(splits, task.samples, say)
+    days = calendar.spans(splits.observed("train"), task.spec.modalities)
+    for line in remarks(task, splits, days):
+        say(f"Note: {line}.")
     data_seconds = time.perf_counter() - started
     rates, tested = drop_rates(task, recipe), for_evaluation(placement)
     build, most = model_for(
@@ -311,10 +316,37 @@ def train(
         records=records or {},
         batch_size=recipe.evaluation_size,
         plugins=plugins,
+        days=days,
     )
     if training.is_main():
         saved.write(folder.path, run, fit.state.variables)
     return result
+
+
+def remarks(task: Task, splits: Splits, trained: Mapping[str, calendar.Span]) -> list[str]:
+    """What is odd about the days of a run's samples, a line each.
+
+    Args:
+      task: The task.
+      splits: The records.
+      trained: The days that it is trained on, by modality.
+    """
+    observed = {split: splits.observed(split) for split in splits.sources}
+    (first, last), start = SEASON, splits.dataset.season_start
+    far = [
+        f"{name} {span.first} to {span.last}"
+        for name, span in trained.items()
+        if not first <= span.first <= span.last <= last
+    ]
+    season = f"days count from season_start {start}, and go far from it ({', '.join(far)}); give "
+    season += "the data their own in dataset.json"
+    lines = [season] * bool(far)
+    lines += [
+        calendar.not_trained_on(days, trained, name=split)
+        for split, days in observed.items()
+        if split != "train"
+    ]
+    return [*filter(None, [*lines, task.spec.not_enclosed([*itertools.chain(*observed.values())])])]
 
 
 def _first_state(model, optimizer, batch, key, recipe: Recipe, start: Start | None) -> TrainState:

@@ -128,8 +128,8 @@ class PatchRecords(RecordOptions):
     turns: bool = False
     """Turn training patches by random multiples of 90 degrees."""
     date: int | str | None = None
-    """One acquisition of each series only: the closest to YYYY-MM-DD, or number 0, 1, ... (-1: the
-    last)."""
+    """One acquisition of each series only: the closest to YYYY-MM-DD, or number 0, 1, ... in the
+    order of the calendar (-1: the last). One that shows nothing gives way to the closest other."""
     class_mapping: pathlib.Path | None = None
     """JSON file that groups classes: {"Cereals": ["Corn", 4], "Void": [16]}, names or codes."""
     cache: bool = False
@@ -188,7 +188,8 @@ class ImageTask(Task):
             statistics = prepared.statistics(folds["train"])
         else:
             classes, statistics = like.classes_of(dataset, prepared.root), like.statistics
-            prepared.check_statistics(statistics)
+            if not norms:  # of its own data, a run had these statistics
+                prepared.check_statistics(statistics)
         encode = PatchEncoding(
             dataset=dataset,
             lengths={name: prepared.lengths[name] for name in spec.modalities},

@@ -5,15 +5,24 @@ from __future__ import annotations
 import dataclasses
 import os
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from pastis_jax.data import declared, layout
+from pastis_jax.data import calendar, declared, layout
 from pastis_jax.data.assignment import Assignment
+from pastis_jax.data.calendar import Days
 from pastis_jax.data.dataset import Dataset, Fold
 from pastis_jax.data.pastis_r import describe
 from pastis_jax.errors import refuse
 from pastis_jax.models.encoders import Halves
 from pastis_jax.schemes import SCHEMES, Model, Parts, Scheme
+from pastis_jax.types import Outside
+
+_OUTSIDE = {
+    "extrapolate": "lines through the outermost two dates go on there without bound, which "
+    "`outside` hold or mask does not let them",
+    "hold": "the outermost values hold there",
+    "mask": "dates outside are masked",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,6 +44,10 @@ class ModelSpec:
     separate_temporal: bool = False
     """With mid fusion and auxiliary supervision: a temporal encoder of its own for each auxiliary
     decoder."""
+    outside: Outside = "extrapolate"
+    """With early fusion, at dates of the first modality before the first or after the last of
+    another: go on along the line through the outermost two (extrapolate, as published, without
+    bound), hold the nearest observed value (hold), or mask the date (mask)."""
 
     def __post_init__(self):
         object.__setattr__(self, "modalities", tuple(dict.fromkeys(self.modalities)))
@@ -57,6 +70,12 @@ class ModelSpec:
             "this is for the auxiliary decoders of mid fusion",
             "add `auxiliary` with `fusion` mid, or leave it out",
         )
+        refuse(
+            "outside",
+            self.outside != "extrapolate" and not scheme.resamples,
+            f"{self.fusion} fusion resamples nothing",
+            "leave it out, or choose early",
+        )
 
     @property
     def scheme(self) -> Scheme:
@@ -67,6 +86,22 @@ class ModelSpec:
         """Returns the same with modalities that are named: by default those of `dataset`."""
         names = dataset.names if self.scheme.several else dataset.names[:1]
         return dataclasses.replace(self, modalities=self.modalities or names)
+
+    def not_enclosed(self, observed: Sequence[Days]) -> str | None:
+        """Tells in a line what resampling has to make up, of patches observed on these days.
+
+        Args:
+          observed: Days of each patch, of all modalities.
+
+        Returns:
+          The line; None where there is nothing to tell.
+        """
+        if not self.scheme.resamples:
+            return None
+        first, *others = self.modalities
+        masked = self.outside == "mask"
+        line = calendar.not_enclosed(observed, first, others, masked=masked)
+        return line and f"{line}: {_OUTSIDE[self.outside]}"
 
     @property
     def read(self) -> tuple[str, ...]:
@@ -84,6 +119,7 @@ class ModelSpec:
                 decoder=decoder,
                 auxiliary=self.auxiliary,
                 separate_temporal=self.separate_temporal,
+                outside=self.outside,
             )
         )
 

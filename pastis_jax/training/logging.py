@@ -107,7 +107,7 @@ class RunFolder:
             return False, True, None
         self._compare(stored, may_differ)
         try:
-            return True, False, read_object(file, remedy=DELETE_RESULT)
+            return True, False, read_object(file, remedy=DELETE_RESULT, any_text=True)
         except FileNotFoundError:
             return True, False, None
 

@@ -26,7 +26,7 @@ from pastis_jax.data.pixel_sets import PixelSetFolder, prepare_pixel_sets
 from pastis_jax.data.simulate.regions import TILES as SIMULATED
 from pastis_jax.data.splits import BatchPlan
 from pastis_jax.errors import ArgumentError, DataError
-from pastis_jax.runs import saved
+from pastis_jax.runs import fields
 from pastis_jax.tasks import ParcelModel, ParcelRecords
 from pastis_jax.tasks.parcel import ParcelTask
 
@@ -137,7 +137,7 @@ def test_a_run_has_what_was_declared(tmp_path):
         data=root, nodata=("S2=-9999",), offset=("S2=-100",), cache_dir=tmp_path / "cache"
     )
     stored = json.loads(json.dumps({"nodata": records.nodata, "offset": records.offset}))
-    assert saved.restore(ParcelRecords, stored).nodata == records.nodata
+    assert fields.restore(ParcelRecords, stored).nodata == records.nodata
     plan = BatchPlan(2, 0, range(2), evaluation_size=2, evaluation_rows=range(2))
     spec = ParcelModel(modalities=("S2", "S1A"))
     splits = ParcelTask.open(records, root, spec, plan)

@@ -181,6 +181,33 @@ def test_earlier_of_two_close_dates_in_a_file_out_of_order():
     assert one.values[0, 0, 0, 0] == 1200
 
 
+@pytest.mark.parametrize(("date", "expected"), [(0, 2), (1, 0), (2, 1), (-1, 1), (-3, 2)])
+def test_numbers_of_dates_go_by_the_calendar(date, expected):
+    record = image_record(np.zeros((4, 4), np.uint8))
+    record["S2"]["days"] = np.array([30, 90, 10], np.int32)
+    one = plain((4, 4), date=date)(record, np.random.default_rng(0)).series["S2"]
+    assert one.values[0, 0, 0, 0] == 1000 + 100 * expected
+
+
+@pytest.mark.parametrize(
+    ("date", "gone", "expected"),
+    [(0, (0,), 1), (-1, (2,), 1), ("2018-09-20", (1,), 0), (1, (0, 1), 2), (1, (2,), 1)],
+)
+def test_a_date_that_shows_nothing_gives_way_to_the_closest(date, gone, expected):
+    """One channel without a pixel is enough; where none shows anything, the date is masked."""
+    record = image_record(np.zeros((4, 4), np.uint8))
+    record["S2"]["days"] = np.array([4, 10, 30], np.int32)
+    values = record["S2"]["values"].copy()
+    values[list(gone), 5] = -10000
+    record["S2"]["values"] = values
+    encode = plain((4, 4), date=date)
+    one = encode(record, np.random.default_rng(0)).series["S2"]
+    assert one.valid.tolist() == [True]
+    assert (one.values[0, 0, 0, 0], one.days[0]) == (1000 + 100 * expected, (4, 10, 30)[expected])
+    record["S2"]["values"] = np.full_like(values, -10000)
+    assert not encode(record, np.random.default_rng(0)).series["S2"].valid.any()
+
+
 @pytest.mark.parametrize("date", [3, -4])
 def test_date_number_out_of_range(date):
     record = image_record(np.zeros((4, 4), np.uint8))

@@ -200,6 +200,22 @@ def test_channels_in_another_order_than_the_statistics():
         assert "run unlike those that it is normalised with" in note
 
 
+@pytest.mark.parametrize(
+    ("order", "told"),
+    [
+        ((8, 9, 0, 1, 2, 3, 4, 5, 6, 7), (True, True)),  # sorted by name
+        ((0, 1, 2, 6, 3, 4, 5, 7, 8, 9), (True, False)),  # 10 m first
+        ((2, 1, 0, 3, 4, 5, 6, 7, 8, 9), (False, False)),  # red, green, blue
+    ],
+)
+def test_orders_that_can_be_told(order, told):
+    """Against statistics of these values, and in one fold against the others."""
+    own = surveyed(change=lambda values, fold: values[:, list(order)])
+    assert bool([*own.notes(statistics_of(surveyed()))]) is told[0]
+    one = surveyed(change=lambda values, fold: values[:, list(order)] if fold == 2 else values)
+    assert bool([*one.notes()]) is told[1]
+
+
 def test_statistics_of_other_data():
     """Where many patches tell; a few do not, nor is a run of other data told of."""
     own = surveyed(patches=200, days=30)

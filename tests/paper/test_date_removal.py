@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from experiments.paper.date_removal import remaining, removal_rank
+from experiments.paper import date_removal
+from experiments.paper.date_removal import remaining
 
 RATIOS = [i / 10 for i in range(11)]
 
@@ -21,6 +22,12 @@ def valid():
 
 
 IDS = np.array([40, 7, 10_000_003, 0])
+
+
+def removal_rank(valid, identifiers, **options):
+    """Of dates that stand in the order of the calendar."""
+    days = np.broadcast_to(np.arange(valid.shape[1]) * 5, valid.shape)
+    return date_removal.removal_rank(valid, days, identifiers, **options)
 
 
 @pytest.mark.parametrize("spell", [1, 6, 100])
@@ -93,3 +100,16 @@ def test_series_of_a_sample_have_orders_of_their_own():
     valid = np.ones((1, 30), bool)
     first, second = (removal_rank(valid, [40], series=number) for number in (0, 1))
     assert np.any(first != second)
+
+
+@pytest.mark.parametrize("spell", [1, 4])
+def test_spells_follow_the_calendar_whatever_the_order_of_the_file(spell):
+    """The same dates go, wherever they stand."""
+    rng = np.random.default_rng(0)
+    valid, days = rng.random((3, 20)) < 0.7, np.sort(rng.choice(400, (3, 20), replace=False), 1)
+    moved = np.stack([rng.permutation(20) for _ in range(3)])
+    shuffled_days, shuffled = (np.take_along_axis(x, moved, 1) for x in (days, valid))
+    ids = ["a", "b", 3]
+    rank = date_removal.removal_rank(valid, days, ids, spell=spell)
+    other = date_removal.removal_rank(shuffled, shuffled_days, ids, spell=spell)
+    np.testing.assert_array_equal(np.take_along_axis(rank, moved, 1)[shuffled], other[shuffled])

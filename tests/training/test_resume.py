@@ -24,6 +24,7 @@ from pastis_jax.losses import supervised_loss
 from pastis_jax.metrics import ConfusionMatrix
 from pastis_jax.models import LTAE, MLPDecoder, PixelSetEncoder
 from pastis_jax.temporal_dropout import temporal_dropout
+from pastis_jax.training import checkpoint
 from pastis_jax.types import Batch, Series
 
 B, T, CLASSES, EPOCHS, STEPS = 8, 5, 3, 4, 5
@@ -424,6 +425,18 @@ def test_a_checkpoint_of_other_shapes_is_refused(steps, tmp_path, stopped):
     refused_in_a_line(partial(checkpoints.load, "best", other), "best-0002")
 
 
+def test_a_whole_checkpoint_that_does_not_fit_is_not_set_aside(steps, stopped, monkeypatch):
+    """What is wrong is the state that is asked for."""
+
+    def fail(path, like):
+        raise UserError("other shapes", where=path, remedy="ask for its own")
+
+    monkeypatch.setattr(training.checkpoint, "_read", fail)
+    checkpoints = training.Checkpoints(stopped / "checkpoints", {})
+    refused_in_a_line(partial(checkpoints.resume, steps.state(), steps.empty()), "last-0002")
+    assert (stopped / "checkpoints" / "last-0002").is_dir()
+
+
 def test_other_data_are_refused(steps, tmp_path, monkeypatch):
     with pytest.raises(StoppedError):
         fit(steps, tmp_path, batches=Stream(STEPS + 2))
@@ -443,3 +456,20 @@ def test_best_checkpoints_stay_as_long_as_a_last_one_speaks_of_them(steps, tmp_p
             assert names == ["best-0001", "best-0003", "last-0002", "last-0003"]
     assert names == ["best-0003", "last-0003", "last-0004"]
     assert training.read_facts(tmp_path, "best")["epoch"] == 3
+
+
+def test_a_run_reads_none_of_the_checkpoints_that_it_wrote(steps, tmp_path, monkeypatch):
+    """What Orbax reads of them it keeps in memory; a continued run reads those before it."""
+    read, facts = [], checkpoint._facts
+    monkeypatch.setattr(checkpoint, "_facts", lambda path: read.append(path.name) or facts(path))
+    checkpoints, state = training.Checkpoints(tmp_path, {}, keep=2), steps.state()
+    for epoch in (1, 2, 3):
+        checkpoints.save("best", state, epoch=epoch)
+        checkpoints.save("last", state, epoch=epoch, best_epoch=epoch)
+    assert not read
+    checkpoints = training.Checkpoints(tmp_path, {}, keep=2)
+    checkpoints.save("best", state, epoch=4)
+    checkpoints.save("last", state, epoch=4, best_epoch=4)
+    assert read == ["last-0003"]
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == ["best-0003", "best-0004", "last-0003", "last-0004"]

@@ -67,6 +67,7 @@ class Run:
 OTHER_TESTS = {
     "grouped classes": lambda run: run.config.get("class_mapping") is not None,
     "one date": lambda run: run.config.get("date") is not None,
+    "bounded resampling": lambda run: run.config.get("outside", "extrapolate") != "extrapolate",
     "corrected void": lambda run: (
         run.result["task"] == "panoptic" and not run.config.get("legacy_void")
     ),

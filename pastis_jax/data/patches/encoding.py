@@ -43,7 +43,8 @@ class PatchEncoding:
       flips: Whether to mirror rows and columns at random.
       turns: Whether to turn by a random multiple of 90 degrees.
       date: One acquisition instead of all: the one closest to a day 'YYYY-MM-DD', the earlier of
-        two equally close, or the one of this number, negative from the end.
+        two equally close, or the one of this number in the order of the calendar, negative from the
+        end.
       instances: Number of slots ``i`` of panoptic targets; None makes none. Where a cut holds more
         instances, the largest are kept: the pixels of the others have none, and their number is
         `dropped`.
@@ -153,7 +154,7 @@ class PatchEncoding:
         mean, std = (moment[:, None, None] for moment in self.statistics[modality])
         sensor = self.dataset[modality]
         mean = mean - np.float32(sensor.offset)
-        chosen = self.acquisitions(modality, days, record["patch"])
+        chosen = self.acquisitions(modality, values, days, record["patch"])
         length = self.lengths[modality] if self.date is None else 1
         c, h, w = values.shape[1], *(self.size if self.crop is None else (self.crop, self.crop))
         padded = np.zeros((length, h, w, c), np.float32)
@@ -175,19 +176,47 @@ class PatchEncoding:
             valid[i] = True
         return Series(values=padded, days=padded_days, valid=valid)
 
-    def acquisitions(self, modality: str, days: np.ndarray, patch: Identifier) -> Sequence[int]:
-        """Returns which acquisitions of `days` (t,) to keep, by number; none where there is none.
+    def acquisitions(
+        self, modality: str, values: np.ndarray, days: np.ndarray, patch: Identifier
+    ) -> Sequence[int]:
+        """Returns which acquisitions to keep, by their places.
+
+        One in which a channel is missing at every pixel shows nothing: where a single one is to be
+        kept, the closest other one takes its place, if there is any.
+
+        Args:
+          modality: Name of the modality.
+          values: What is kept of the patch, (t, c, h, w).
+          days: Days (t,) of the acquisitions, in any order.
+          patch: Identifier of the patch.
 
         Raises:
-          ArgumentError: If the patch has none of the number `date`.
+          ArgumentError: If there is none of the number `date`.
         """
         if self.date is None or not len(days):
             return range(len(days))
+        wanted = self.wanted(modality, days, patch)
+        order = sorted(
+            range(len(days)), key=lambda i: (i != wanted, abs(days[i] - days[wanted]), days[i])
+        )
+        return [next((i for i in order if self.shows(modality, values[i])), wanted)]
+
+    def shows(self, modality: str, values: np.ndarray) -> bool:
+        """Whether every channel of an acquisition (c, h, w) was observed at some pixel."""
+        missing = self.dataset[modality].missing(values)
+        return missing is None or not missing.all((1, 2)).any()
+
+    def wanted(self, modality: str, days: np.ndarray, patch: Identifier) -> int:
+        """Returns the place of the acquisition that `date` names among `days` (t,), in any order.
+
+        Raises:
+          ArgumentError: If there is none of the number `date`.
+        """
         if isinstance(self.date, str):
             day = self.dataset.day(datetime.date.fromisoformat(self.date))
-            return [min(range(len(days)), key=lambda i: (abs(days[i] - day), days[i]))]
+            return min(range(len(days)), key=lambda i: (abs(days[i] - day), days[i]))
         if not -len(days) <= self.date < len(days):
             fault = f"patch {patch} has {len(days)} dates of {modality}, none of number {self.date}"
             remedy = f"give {-len(days)} to {len(days) - 1}, or a day YYYY-MM-DD"
             raise ArgumentError(fault, argument="date", remedy=remedy)
-        return [range(len(days))[self.date]]
+        return int(np.argsort(days, kind="stable")[self.date])

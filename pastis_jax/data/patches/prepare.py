@@ -22,6 +22,7 @@ import tqdm
 from pastis_jax.data import dataset_file, declared, layout, survey
 from pastis_jax.data.assignment import Assignment
 from pastis_jax.data.cache import Fingerprint, default_cache, fingerprint, known_as, writing
+from pastis_jax.data.calendar import Days
 from pastis_jax.data.dataset import Dataset, Fold
 from pastis_jax.data.gaps import Gaps
 from pastis_jax.data.layout import ImplausibleError
@@ -421,6 +422,11 @@ class PatchSource:
           DataError: If one of them was changed since.
         """
         self._files.check()
+
+    @property
+    def observed(self) -> list[Days]:
+        """Days of the patches."""
+        return [patch.days for patch in self._patches]
 
     def identifier(self, number: int) -> Identifier:
         """Returns the identifier of the patch of this record."""

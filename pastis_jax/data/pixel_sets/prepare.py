@@ -25,6 +25,7 @@ from pastis_jax.data.cache import (
     known_as,
     writing,
 )
+from pastis_jax.data.calendar import Days
 from pastis_jax.data.dataset import Dataset, Fold
 from pastis_jax.data.folder_builder import split_name
 from pastis_jax.data.gaps import Gaps
@@ -37,7 +38,7 @@ from pastis_jax.data.metadata import (
 from pastis_jax.data.npy import Watched
 from pastis_jax.data.pastis_r import describe
 from pastis_jax.data.pixel_sets.crop_pixel_sets_dataset_builder import Builder
-from pastis_jax.data.pixel_sets.folder import DOWNLOAD, check_layout
+from pastis_jax.data.pixel_sets.folder import DOWNLOAD, PixelSetFolder, check_layout
 from pastis_jax.data.pixel_sets.written import is_sound, open_written
 from pastis_jax.data.statistics import (
     FoldStatistics,
@@ -153,6 +154,11 @@ def prepare_pixel_sets(
             for fold, labels in info.metadata["counts"].items()
         },
         geometric_features=info.metadata["geometric_features"],
+        observed=_observed(
+            PixelSetFolder(
+                root, modalities, dataset=described, assignment=assignment, complete=False
+            )
+        ),
         gaps=Gaps.from_json(info.metadata["gaps"], dataset),
         survey={m: measured[m] for m in modalities},
         published=published,
@@ -174,6 +180,7 @@ class PreparedPixelSets:
       lengths: Most dates of a parcel, by modality.
       counts: Number of parcels by fold and number of their class, void included.
       geometric_features: Number of features of an outline.
+      observed: Days of the patches with crop parcels, by fold.
       gaps: What parcels lack.
       survey: What the values are like, by modality.
       published: Statistics of the NORM files; nothing where they are not used.
@@ -189,6 +196,7 @@ class PreparedPixelSets:
     lengths: Mapping[str, int]
     counts: Mapping[Fold, Mapping[int, int]]
     geometric_features: int
+    observed: Mapping[Fold, Sequence[Days]] = dataclasses.field(repr=False)
     gaps: Gaps = dataclasses.field(repr=False)
     survey: Mapping[str, Surveyed] = dataclasses.field(repr=False)
     published: Mapping[str, FoldStatistics] = dataclasses.field(repr=False)
@@ -206,7 +214,8 @@ class PreparedPixelSets:
         files = [
             file for fold in folds for file in self.info.splits[split_name(fold)].file_instructions
         ]
-        return PixelSetSource(files, self.dataset, self.modalities)
+        observed = [days for fold in folds for days in self.observed[fold]]
+        return PixelSetSource(files, self.dataset, self.modalities, observed)
 
     def statistics(self, train_folds: Sequence[Fold]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         """Returns the channel statistics to normalise with when training on `train_folds`.
@@ -270,10 +279,19 @@ class PixelSetSource:
 
     Reads what TFDS would, five times as fast: without its generic nesting and for the wanted
     modalities only, and with parcels of no pixel, which TFDS writes but cannot read.
+
+    Attributes:
+      observed: Days of the patches that the parcels lie in.
     """
 
-    def __init__(self, files: Sequence[Any], dataset: Dataset, modalities: Sequence[str]):
-        self._records = ArrayRecordDataSource(files)
+    def __init__(
+        self,
+        files: Sequence[Any],
+        dataset: Dataset,
+        modalities: Sequence[str],
+        observed: Sequence[Days],
+    ):
+        self._records, self.observed = ArrayRecordDataSource(files), observed
         self._files = Watched(pathlib.Path(file.filename) for file in files)
         self._dtypes = {m: np.dtype(dataset[m].dtype) for m in modalities}
 
@@ -320,6 +338,15 @@ class PixelSetSource:
             folder, remedy = self._files.folder, "delete it to have it made anew"
             raise DataError(fault, where=folder, remedy=remedy) from error
         return tf_example_pb2.Example.FromString(record).features.feature
+
+
+def _observed(folder: PixelSetFolder) -> dict[Fold, list[Days]]:
+    """Days of the patches that have crop parcels, by fold."""
+    places = dict.fromkeys((p.fold, p.patch) for p in folder.parcels if not folder.is_void(p))
+    observed: dict[Fold, list[Days]] = {fold: [] for fold in folder.dataset.folds}
+    for fold, patch in places:
+        observed[fold].append(folder.patches[patch].days)
+    return observed
 
 
 def _identifier(field: Any) -> Identifier:
