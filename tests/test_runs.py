@@ -118,6 +118,25 @@ def in_memory(record):
     }
 
 
+def test_batches_of_more_dates_than_any_test_lose_none(trained):
+    """Room is for the dates of validation and test; a batch of training may have more."""
+    opened = pastis_jax.open_run(trained("semantic").out).open_data(batch_size=2)
+    batch = next(opened.splits.alone("test", 2))
+    twice = {
+        name: series.replace(
+            values=np.concatenate([series.values, series.values[:, :, ::-1]], axis=1),
+            days=np.concatenate([series.days, series.days], axis=1),
+            valid=np.concatenate([series.valid, series.valid], axis=1),
+        )
+        for name, series in batch.series.items()
+    }
+    model, task = opened.task.model(), opened.task
+    expected = jax.jit(lambda v, s: task.answer(model.apply(v, s)))(opened.run.variables, twice)
+    found = opened.predict(batch.replace(series=twice))
+    np.testing.assert_array_equal(np.argmax(expected, -1), found)
+    assert np.any(found != opened.predict(batch))  # What is lost would show.
+
+
 @pytest.mark.parametrize("task", OPTIONS)
 def test_a_run_predicts_anywhere_what_its_test_did(trained, tmp_path, task):
     """Moved, without data and cache; one sample at a time and 64; as the pipeline's batches."""

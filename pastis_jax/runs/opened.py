@@ -341,14 +341,21 @@ class OpenedData:
     splits: Splits
     placement: training.Placement
 
-    @functools.cached_property
+    @property
     def model(self) -> Model:
         """The model as batches of validation and test need it."""
-        size = self.splits.plan.evaluation_size
-        tested = for_evaluation(self.placement)
+        return self._tested[0]
+
+    @functools.cached_property
+    def _tested(self) -> tuple[Model, Mapping[str, int]]:
         names = [name for name in self.splits.sources if name != "train"] or ["train"]
-        build, _ = model_for(self.task, self.splits, *names, size=size, placement=tested)
-        return build()
+        return self._model_for(*names)
+
+    def _model_for(self, *names: str) -> tuple[Model, Mapping[str, int]]:
+        """The model for batches of some splits, and the most dates that they may have."""
+        size, where = self.splits.plan.evaluation_size, for_evaluation(self.placement)
+        build, most = model_for(self.task, self.splits, *names, size=size, placement=where)
+        return build(), most
 
     @functools.cached_property
     def state(self) -> training.TrainState:
@@ -366,11 +373,16 @@ class OpenedData:
     def _scorer(self) -> Scorer:
         return Scorer(self.task, self.splits, self.placement, self.model)
 
+    @functools.cached_property
+    def _train_scorer(self) -> Scorer:
+        return Scorer(self.task, self.splits, self.placement, self._model_for("train")[0])
+
     def evaluate(
         self, batches: Iterable[Batch] | None = None, *, split: str = "test"
     ) -> training.Outcome:
         """Scores `batches` of a split, by default all of it, as the run's own test did."""
-        score = self._scorer.of(self.state, split, batches=batches)
+        scorer = self._train_scorer if split == "train" else self._scorer
+        score = scorer.of(self.state, split, batches=batches)
         return self.task.test(score, self.run.saved.context)
 
     def predict(self, batch: Batch) -> PyTree[Array]:
@@ -379,13 +391,23 @@ class OpenedData:
         Of a sample without a valid date, classes are arbitrary.
         """
         context = {name: jnp.float32(x) for name, x in self.run.saved.context.items()}
-        step, where = self._prediction_step, self.placement
+        most, where = self._tested[1], self.placement
+        longer = any(np.sum(x.valid) > most.get(name, np.inf) for name, x in batch.series.items())
+        step = self._roomy_prediction_step if longer else self._prediction_step
         return step(self.state, where.batch(batch.series), where.whole(context))
 
     @functools.cached_property
     def _prediction_step(self) -> Any:
+        return self._prediction_by(self.model)
+
+    @functools.cached_property
+    def _roomy_prediction_step(self) -> Any:
+        """For batches of more dates than those of validation and test, of training say."""
+        return self._prediction_by(self.task.model())
+
+    def _prediction_by(self, model: Model) -> Any:
         return training.make_prediction_step(
-            model=self.model, output=self.task.output, placement=self.placement
+            model=model, output=self.task.output, placement=self.placement
         )
 
 
