@@ -173,7 +173,8 @@ def fit(
       steps_per_epoch: Number of batches in an epoch.
       step: Training step.
       empty: Makes the empty metrics of an epoch.
-      validate: Scores a state; the best (the earlier of equals) is kept.
+      validate: Scores a state; the best (the earlier of equals) is kept. NaN, of an epoch that has
+        no score, is below any number.
       checkpoints: Where `best` and `last` go.
       folder: Where the log goes.
       placement: Devices.
@@ -263,7 +264,8 @@ def fit(
             check_counted(trained, f"epoch {epoch}")
             progress.samples += int(trained.samples)
             train, outcome = scores_of(trained), validate(state)
-            if progress.best is None or outcome.scores[score] > progress.best.scores[score]:
+            best = None if progress.best is None else progress.best.scores[score]
+            if _is_better(outcome.scores[score], best):
                 progress.best, progress.best_epoch = outcome, epoch
                 value = {f"val_{score}": outcome.scores[score]}
                 checkpoints.save("best", state, epoch=epoch, **value)
@@ -312,6 +314,13 @@ def stopped_at(folder: pathlib.Path) -> dict[str, Any] | None:
     return None if chosen is None else facts
 
 
+def _is_better(score: float, best: float | None) -> bool:
+    """Whether a score takes the place of the best one so far; NaN does of none."""
+    if best is None or score > best:
+        return True
+    return math.isnan(best) and not math.isnan(score)
+
+
 def _is(value: Any, kind: type = int, least: float | None = 0) -> bool:
     """Whether JSON holds a finite number there, an integer if that is the kind."""
     if isinstance(value, bool) or not isinstance(value, (int, kind)) or not math.isfinite(value):
@@ -323,11 +332,11 @@ def _is_line(line: Any) -> bool:
     """Whether this can be a line of metrics.jsonl."""
     if not isinstance(line, dict) or not {"train", "val", "data_wait"} <= line.keys():
         return False
-    scores = [line["train"], line["val"]]
+    scores = (line["train"], line["val"])
     return (
         all(_is(line.get(name)) for name in ("epoch", "step"))
-        and all(isinstance(one, dict) for one in scores)
-        and all(x is None or _is(x, float, None) for one in scores for x in one.values())
+        and all(isinstance(part, dict) for part in scores)
+        and all(x is None or _is(x, float, None) for part in scores for x in part.values())
     )
 
 
