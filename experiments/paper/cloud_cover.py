@@ -223,9 +223,9 @@ def without_dates(
 
     @functools.cache
     def rank(number: int, spell: int, draw: int):
-        one = batch.series[optical[number]]
+        acquisitions = batch.series[optical[number]]
         drawn = {"spell": spell, "seed": seed, "draw": draw, "series": number}
-        return removal_rank(one.valid, one.days, identifiers, **drawn)
+        return removal_rank(acquisitions.valid, acquisitions.days, identifiers, **drawn)
 
     for removal in removals:
         series = dict(batch.series)

@@ -74,8 +74,8 @@ def _lists(kind: type) -> Iterator[str]:
     for name, hint in typing.get_type_hints(kind).items():
         if dataclasses.is_dataclass(hint):
             yield from _lists(hint)
-        for one in (hint, *typing.get_args(hint)):
-            if typing.get_origin(one) is list or typing.get_args(one)[-1:] == (Ellipsis,):
+        for part in (hint, *typing.get_args(hint)):
+            if typing.get_origin(part) is list or typing.get_args(part)[-1:] == (Ellipsis,):
                 yield name
 
 

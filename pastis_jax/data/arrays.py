@@ -169,21 +169,21 @@ def contradiction(
         chosen = [values[:, channel].astype(np.float32) for channel in channels]
         if missing is None or not missing.any():
             return chosen
-        there = ~missing[:, list(channels)].any(1)
-        return [channel[there] for channel in chosen]
+        observed = ~missing[:, list(channels)].any(1)
+        return [channel[observed] for channel in chosen]
 
     names = modality.channels
-    for difference, one, other in modality.differences:
-        third, first, second = seen(difference, one, other)
+    for difference, minuend, subtrahend in modality.differences:
+        third, first, second = seen(difference, minuend, subtrahend)
         # Each of the three was rounded to the type on disk.
         largest = max(float(np.abs(x).max(initial=1)) for x in (third, first, second))
         floats = np.dtype(modality.dtype).kind == "f"
         rounding = float(np.spacing(np.array(largest, modality.dtype))) if floats else 1.0
         off = np.abs(third - (first - second)) > _UNLIKE + 1.5 * rounding
         if off.size and off.mean() > _FEW:
-            fault = f"{names[difference]} differs from {names[one]} minus {names[other]}"
+            fault = f"{names[difference]} differs from {names[minuend]} minus {names[subtrahend]}"
             if (np.abs(third + first - second) <= _UNLIKE + 1.5 * rounding).mean() > 1 - _FEW:
-                return f"{fault}, but is {names[other]} minus {names[one]}"
+                return f"{fault}, but is {names[subtrahend]} minus {names[minuend]}"
             return f"{fault} in {off.mean():.0%} of the values"
     for like, crossed in modality.polarisations:
         means = [channel.mean(dtype=np.float64) for channel in seen(like, crossed) if channel.size]

@@ -38,7 +38,7 @@ class Assignment:
           DataError: If the file is missing, not of this form, or has a sample twice.
         """
         path = resolve(path)
-        content = read_json(path, what="a JSON file", remedy=_FORM)
+        content = read_json(path, kind="a JSON file", remedy=_FORM)
         if not isinstance(content, dict) or content.keys() != {*SPLITS}:
             raise DataError(f"not an object of {', '.join(SPLITS)}", where=path, remedy=_FORM)
         split: dict[Identifier, str] = {}

@@ -110,7 +110,7 @@ class ClassMapping:
           DataError: If the file is missing, not of this form, or puts a class in two groups.
         """
         path = resolve(path)
-        groups = read_json(path, what="a JSON file", remedy=_FORM)
+        groups = read_json(path, kind="a JSON file", remedy=_FORM)
         try:
             return _mapping(nomenclature, _groups(groups, nomenclature))
         except ValueError as error:

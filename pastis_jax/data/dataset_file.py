@@ -103,7 +103,7 @@ def read(file: str | os.PathLike[str]) -> Dataset:
       DataError: In one line, naming the file and the field.
     """
     file, remedy = pathlib.Path(file), "correct it; docs/data.md has an example"
-    content = read_json(file, what="JSON", remedy=remedy)
+    content = read_json(file, kind="JSON", remedy=remedy)
     try:
         return from_json(content)
     except ValueError as error:

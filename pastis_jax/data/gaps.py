@@ -42,8 +42,8 @@ class Gaps:
         """Samples of `folds` without an observed date of any of `modalities`."""
         folds, (first, *others) = tuple(folds), modalities
         blind = [{*_of_folds(self.unobserved, name, folds)} for name in others]
-        found = _of_folds(self.unobserved, first, folds)
-        return [one for one in found if all(one in other for other in blind)]
+        without = _of_folds(self.unobserved, first, folds)
+        return [sample for sample in without if all(sample in other for other in blind)]
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any], dataset: Dataset) -> Gaps:
@@ -63,7 +63,7 @@ class Gaps:
 
 
 def _of_folds(of: _ByFold, name: str, folds: Iterable[Fold]) -> list[Identifier]:
-    return [one for fold in folds for one in of.get(name, {}).get(fold, ())]
+    return [sample for fold in folds for sample in of.get(name, {}).get(fold, ())]
 
 
 def named(ids: Sequence[Identifier]) -> str:
@@ -138,5 +138,5 @@ class GapFinder:
         return {
             "absent": by_fold(self._absent),
             "unobserved": by_fold(self._unobserved),
-            "skipped": {str(one): text for one, text in self.skipped.items()},
+            "skipped": {str(sample): text for sample, text in self.skipped.items()},
         }

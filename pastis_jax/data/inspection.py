@@ -254,11 +254,11 @@ class _Agreement:
     ) -> Iterator[Finding]:
         """Adds a patch; gives what its annotations contradict each other in."""
         self._parcels.add(parcels, patch.fold)
-        for one in contradictions:
-            if one.absent:
+        for contradiction in contradictions:
+            if contradiction.absent:
                 self._without += 1
             else:
-                yield Finding(True, str(self._folder.refusal(patch, one)))
+                yield Finding(True, str(self._folder.refusal(patch, contradiction)))
 
     def findings(self) -> Iterator[Finding]:
         """What is odd about all patches together."""

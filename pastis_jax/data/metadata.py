@@ -93,12 +93,12 @@ def read_patches(
         fold that is not the dataset's or a date that is not a calendar day.
     """
     modalities = tuple(modalities)
-    what, remedy = "a GeoJSON feature collection", restore(file)
-    content = read_json(file, what=what, remedy=remedy)
+    kind, remedy = "a GeoJSON feature collection", restore(file)
+    content = read_json(file, kind=kind, remedy=remedy)
     try:
         properties = [feature["properties"] for feature in content["features"]]
     except (KeyError, TypeError) as error:
-        fault = f"not {what} ({type(error).__name__}: {error})"
+        fault = f"not {kind} ({type(error).__name__}: {error})"
         raise DataError(fault, where=file, remedy=remedy) from error
 
     start, patches = dataset.season_start.toordinal(), {}
@@ -248,14 +248,14 @@ def read_parcels(
 
 def _read_table(file: pathlib.Path) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
     """Reads the columns of a CSV file, and its rows with the numbers of their lines."""
-    what, remedy = "a CSV file", restore(file)
-    text = read_text(file, what=what, remedy=remedy)
+    kind, remedy = "a CSV file", restore(file)
+    text = read_text(file, kind=kind, remedy=remedy)
     try:
         reader = csv.reader(io.StringIO(text, newline=""), strict=True)
         columns = next(reader, [])
         rows = [(reader.line_num, row) for row in reader if row]
     except csv.Error as error:
-        raise DataError(f"not {what} ({error})", where=file, remedy=remedy) from error
+        raise DataError(f"not {kind} ({error})", where=file, remedy=remedy) from error
     for other, name in ((";", "semicolons"), ("\t", "tabs")):
         if len(columns) == 1 and PARCEL_COLUMNS[0] in columns[0].split(other)[:-1]:
             fault = f"its columns are separated by {name}, not by commas"

@@ -152,9 +152,9 @@ class Modality:
             return ()
         places = {name: number for number, name in enumerate(self.channels)}
         return tuple(
-            (places[f"{one}-{other}"], places[one], places[other])
-            for one, other in itertools.permutations(self.channels, 2)
-            if f"{one}-{other}" in places
+            (places[f"{first}-{second}"], places[first], places[second])
+            for first, second in itertools.permutations(self.channels, 2)
+            if f"{first}-{second}" in places
         )
 
     @functools.cached_property
@@ -176,19 +176,19 @@ class Modality:
           acquisition: The axes of one acquisition, channels and space. With them, one that is 0 in
             every channel at every pixel is missing too, in units in which it cannot be measured.
         """
-        found = self._marked(values)
+        missing = self._marked(values)
         if acquisition is not None and (blank := self.blank(values, acquisition)).any():
-            found = np.broadcast_to(blank, values.shape) if found is None else found | blank
-        return found
+            missing = np.broadcast_to(blank, values.shape) if missing is None else missing | blank
+        return missing
 
     def _marked(self, values: np.ndarray) -> np.ndarray | None:
-        found = None
+        missing = None
         if self.unit == "dB" and values.dtype.kind == "f":
-            found = ~(values > -np.inf)  # NaN and -inf
+            missing = ~(values > -np.inf)  # NaN and -inf
         if self.nodata is not None:
             marked = np.isnan(values) if math.isnan(self.nodata) else values == self.nodata
-            found = marked if found is None else found | marked
-        return found
+            missing = marked if missing is None else missing | marked
+        return missing
 
     def blank(self, values: np.ndarray, acquisition: Sequence[int]) -> np.ndarray:
         """Which acquisitions are 0 wherever they are not marked, which none is when measured.

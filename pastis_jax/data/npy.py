@@ -300,12 +300,12 @@ def _fields(text: str) -> tuple[str, bool, tuple[int, ...]]:
     """Reads the three fields of a header as NumPy and others write them, in any order."""
     fields, text = {}, text.strip()
     place = 1
-    while text.startswith("{") and (found := _FIELD.match(text, place)):
-        name = found["name"]
-        value = found[{"descr": "descr", "fortran_order": "order", "shape": "shape"}[name]]
+    while text.startswith("{") and (field := _FIELD.match(text, place)):
+        name = field["name"]
+        value = field[{"descr": "descr", "fortran_order": "order", "shape": "shape"}[name]]
         if value is None or name in fields:
             break
-        fields[name], place = value, found.end()
+        fields[name], place = value, field.end()
     shape = fields.get("shape", "")
     if text[place:].strip() != "}" or len(fields) < 3 or not _SHAPE.fullmatch(shape):
         raise ValueError("its header has another form")

@@ -119,11 +119,11 @@ def check_labels(root: pathlib.Path, dataset: Dataset, numbers: Collection[int])
     if (root / FILE).exists() or dataset.nomenclature != nomenclature:
         return
     outside = {nomenclature.background_number, nomenclature.void_number}
-    found = sorted({*numbers} - outside)
-    if 2 <= len(found) < crops and found == [*range(1, len(found) + 1)]:
-        first, last = (nomenclature.classes[found[i]].name for i in (0, -1))
+    occurring = sorted({*numbers} - outside)
+    if 2 <= len(occurring) < crops and occurring == [*range(1, len(occurring) + 1)]:
+        first, last = (nomenclature.classes[occurring[i]].name for i in (0, -1))
         fault = (
-            f"no {FILE}, and labels are 1 to {len(found)} alone: {first} to {last} of "
+            f"no {FILE}, and labels are 1 to {len(occurring)} alone: {first} to {last} of "
             f"{dataset.name}, or classes of one's own?"
         )
         raise DataError(fault, where=root, remedy=_DESCRIBE)

@@ -57,12 +57,12 @@ def open_regular(file: str | os.PathLike[str]) -> io.FileIO:
     return io.FileIO(descriptor, "rb")
 
 
-def read_text(file: pathlib.Path, *, what: str, remedy: str) -> str:
+def read_text(file: pathlib.Path, *, kind: str, remedy: str) -> str:
     """Returns the text of a file in UTF-8, with or without a mark of byte order.
 
     Args:
       file: The file.
-      what: What it should be, for the message.
+      kind: What it should be, for the message.
       remedy: What to do if it is not.
 
     Raises:
@@ -79,25 +79,25 @@ def read_text(file: pathlib.Path, *, what: str, remedy: str) -> str:
     except FileNotFoundError:
         raise DataError("file not found", where=file, remedy=remedy) from None
     except (OSError, ValueError, MemoryError) as error:
-        raise DataError(f"not {what} ({_said(error)})", where=file, remedy=remedy) from error
+        raise DataError(f"not {kind} ({_said(error)})", where=file, remedy=remedy) from error
 
 
-def read_json(file: pathlib.Path, *, what: str, remedy: str) -> Any:
+def read_json(file: pathlib.Path, *, kind: str, remedy: str) -> Any:
     """Returns the content of a JSON file, in which every key of an object is unique.
 
     Args:
       file: The file.
-      what: What it should be, for the message.
+      kind: What it should be, for the message.
       remedy: What to do if it is not.
 
     Raises:
       DataError: If it is missing, cannot be read, or is no such text.
     """
-    text = read_text(file, what=what, remedy=remedy)
+    text = read_text(file, kind=kind, remedy=remedy)
     try:
         return json.loads(text, object_pairs_hook=_unique)
     except (ValueError, RecursionError, MemoryError) as error:
-        raise DataError(f"not {what} ({_said(error)})", where=file, remedy=remedy) from error
+        raise DataError(f"not {kind} ({_said(error)})", where=file, remedy=remedy) from error
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -116,9 +116,9 @@ def integer(value: Any) -> int:
       ValueError: If it is no integer in plain digits.
     """
     plain = isinstance(value, int | float | str) and not isinstance(value, bool)
-    if not plain or not (found := _INTEGER.fullmatch(str(value))):
+    if not plain or not (digits := _INTEGER.fullmatch(str(value))):
         raise ValueError(f"{shown(value)} is not an integer")
-    return int(found[1])
+    return int(digits[1])
 
 
 def number(text: str) -> float:

@@ -100,7 +100,7 @@ def fold_statistics_from_norm(
     if not os.path.lexists(file):
         fault = f"no normalisation statistics of {modality.name}"
         raise DataError(fault, where=file, remedy=COMPUTE)
-    content = read_json(file, what="normalisation statistics", remedy=COMPUTE)
+    content = read_json(file, kind="normalisation statistics", remedy=COMPUTE)
     try:
         statistics = {
             fold: tuple(_numbers(content[f"Fold_{fold}"][key], key) for key in ("mean", "std"))

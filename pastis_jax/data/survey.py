@@ -150,7 +150,7 @@ class Surveyed:
             others = [other for name, other in self.folds.items() if name != fold]
             # The darkest values shift too, where clouds would move the medians alone.
             shifts = [
-                (getattr(own, x) - np.median([getattr(one, x) for one in others], 0)) / scale
+                (getattr(own, x) - np.median([getattr(other, x) for other in others], 0)) / scale
                 for x in ("median", "dark")
             ]
             sizes = np.abs(shifts)
@@ -218,8 +218,8 @@ def _likeness(
     return correlation if correlation < limit else None
 
 
-def _correlation(one: np.ndarray, other: np.ndarray) -> float:
-    return 1.0 if not np.std(one) * np.std(other) else float(np.corrcoef(one, other)[0, 1])
+def _correlation(first: np.ndarray, second: np.ndarray) -> float:
+    return 1.0 if not np.std(first) * np.std(second) else float(np.corrcoef(first, second)[0, 1])
 
 
 class Survey:

@@ -27,7 +27,7 @@ def values(kind: type, names: Set[str], content: Any) -> dict[str, Any]:
     Raises:
       ValueError: If a field is unknown or of another type.
     """
-    hints, found = typing.get_type_hints(kind), {}
+    hints, values = typing.get_type_hints(kind), {}
     if not isinstance(content, dict):
         raise ValueError(f"{shown(content)} is no object of fields")
     if unknown := sorted(content.keys() - names):
@@ -37,8 +37,8 @@ def values(kind: type, names: Set[str], content: Any) -> dict[str, Any]:
         if not fits(value, hints[name]):
             raise ValueError(f"{name} is {shown(value)}")
         is_path = pathlib.Path in typing.get_args(hints[name])
-        found[name] = pathlib.Path(value) if is_path and value is not None else value
-    return found
+        values[name] = pathlib.Path(value) if is_path and value is not None else value
+    return values
 
 
 def fits(value: Any, hint: Any) -> bool:
@@ -70,14 +70,14 @@ def is_integer(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value.bit_length() <= 64
 
 
-def texts(value: Any, what: str) -> tuple[str, ...]:
+def texts(value: Any, name: str) -> tuple[str, ...]:
     """A list of texts, none of them empty.
 
     Raises:
-      ValueError: If it is something else, calling it `what`.
+      ValueError: If it is something else, calling it `name`.
     """
     if not isinstance(value, list) or not all(isinstance(x, str) and x for x in value):
-        raise ValueError(f"{what} are {shown(value)}, not a list of texts")
+        raise ValueError(f"{name} are {shown(value)}, not a list of texts")
     return tuple(value)
 
 

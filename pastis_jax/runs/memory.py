@@ -49,11 +49,11 @@ def check_batches(splits: Splits, samples: str, say: Callable[[str], None]) -> N
     memory = machine.memory()
     if memory is None:
         return
-    plan, one = splits.plan, batch_bytes(splits)
-    share, size = AT_A_TIME * one / memory, max(plan.batch_size, plan.evaluation_size)
+    plan, each = splits.plan, batch_bytes(splits)
+    share, size = AT_A_TIME * each / memory, max(plan.batch_size, plan.evaluation_size)
     needed = (
-        f"batches of {size:,} {samples} take {one / 1e9:.1f} GB each, {AT_A_TIME} are held at a "
-        f"time: {AT_A_TIME * one / 1e9:.1f} GB, of {memory / 1e9:.1f} GB that this machine has"
+        f"batches of {size:,} {samples} take {each / 1e9:.1f} GB each, {AT_A_TIME} are held at a "
+        f"time: {AT_A_TIME * each / 1e9:.1f} GB, of {memory / 1e9:.1f} GB that this machine has"
     )
     if share > 1:
         remedy = f"give {max(1, int(size / share))} or less"

@@ -143,7 +143,7 @@ class Run:
             for name in self._checked(series)
         }
         observed = [
-            {name: np.asarray(one.days)[i][one.valid[i]] for name, one in normalised.items()}
+            {name: np.asarray(x.days)[i][x.valid[i]] for name, x in normalised.items()}
             for i in range(len(next(iter(normalised.values())).valid))
         ]
         self._warn_of(observed, "these series")

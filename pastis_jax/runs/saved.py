@@ -144,7 +144,7 @@ def read(folder: pathlib.Path) -> Saved:
     try:
         plugins = fields.texts(content["plugins"], "its plugins")
         checksums = _texts_by_name(content.get("checksums", {}), "checksums")
-        if checksums.get(DATASET, found := _checksum(folder / DATASET)) != found:
+        if checksums.get(DATASET, actual := _checksum(folder / DATASET)) != actual:
             raise ValueError(f"{DATASET} is not what was written: its checksum differs")
         task = content["task"]
         if not isinstance(task, str) or task not in TASKS:

@@ -288,9 +288,9 @@ def _check_labels(
     """Refuses a split without a pixel of a crop: there is nothing to learn, or to score."""
     nothing = {classes.void, classes.background}
     for split, names in folds.items():
-        found = {int(classes.lookup[n]) for fold in names for n in prepared.counts[fold]}
-        if found <= nothing:
-            kinds = "void" if found <= {classes.void} else "background or void"
+        numbers = {int(classes.lookup[n]) for fold in names for n in prepared.counts[fold]}
+        if numbers <= nothing:
+            kinds = "void" if numbers <= {classes.void} else "background or void"
             fault = f"every pixel of {split}, fold {', '.join(map(str, names))}, is {kinds}"
             remedy = "choose another `fold`, or correct the labels"
             raise DataError(fault, where=prepared.root / ANNOTATIONS, remedy=remedy)

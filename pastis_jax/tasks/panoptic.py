@@ -181,9 +181,9 @@ class PanopticTask(ImageTask):
 
     def answer(self, prediction: Prediction, **context: Array) -> PanopticMap:
         """The map; without a parcel, confidences NaN, of samples without a valid date."""
-        found = self.output(prediction, **context)
-        return found.replace(
-            confidence=jnp.where(prediction.valid[:, None], found.confidence, jnp.nan)
+        parcels = self.output(prediction, **context)
+        return parcels.replace(
+            confidence=jnp.where(prediction.valid[:, None], parcels.confidence, jnp.nan)
         )
 
     def summary(self, outcome: Outcome) -> dict[str, Any]:

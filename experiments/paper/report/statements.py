@@ -29,25 +29,29 @@ def statements(runs: Runs) -> Table:
     """Returns the table of all numbers of the text."""
     rows = [
         (
-            f"{WHAT[name]} (section {one.section})".replace("section Table", "Table"),
-            [_row(runs, one)],
+            f"{WHAT[name]} (section {statement.section})".replace("section Table", "Table"),
+            [_row(runs, statement)],
         )
-        for name, one in STATEMENTS.items()
+        for name, statement in STATEMENTS.items()
     ]
     return Table(TITLE, CAPTION, ("What", "Ours"), rows, ())
 
 
-def _place(one: Statement) -> str:
-    return one.section if one.section.startswith("Table") else f"section {one.section}"
+def _place(statement: Statement) -> str:
+    return (
+        statement.section
+        if statement.section.startswith("Table")
+        else f"section {statement.section}"
+    )
 
 
-def _row(runs: Runs, one: Statement) -> Entry:
-    entry = OURS[one.name](runs)
-    entry = dataclasses.replace(entry, paper=f"{one.value:g}, {one.unit}")
+def _row(runs: Runs, statement: Statement) -> Entry:
+    entry = OURS[statement.name](runs)
+    entry = dataclasses.replace(entry, paper=f"{statement.value:g}, {statement.unit}")
     if entry.state != "done" or entry.value is None:
         return entry
-    difference = entry.value - one.value
-    of_score = one.unit.startswith(("points", "PQ"))
+    difference = entry.value - statement.value
+    of_score = statement.unit.startswith(("points", "PQ"))
     return dataclasses.replace(
         entry,
         difference=signed(difference),

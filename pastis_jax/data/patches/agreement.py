@@ -93,13 +93,13 @@ def contradictions(
             codes = " and ".join(str(nomenclature.classes[label].code) for label in pair)
             fault = f"{number} {_THINGS[name]} have several labels, the first is {parcel}: {codes}"
             yield Contradiction(name, fault)
-    for one, other in itertools.combinations(inside, 2):
-        both = inside[one] & inside[other]
-        for wholes, parts in ((other, one), (one, other)):
+    for earlier, later in itertools.combinations(inside, 2):
+        both = inside[earlier] & inside[later]
+        for wholes, parts in ((later, earlier), (earlier, later)):
             if joined := _several(numberings[wholes][both], numberings[parts][both]):
                 number, whole, (first, second) = joined
                 fault = f"{number} {_THINGS[wholes]} hold several {_THINGS[parts]}, the first is "
-                yield Contradiction(other, f"{fault}{whole}: {first} and {second}")
+                yield Contradiction(later, f"{fault}{whole}: {first} and {second}")
     if "INSTANCES" in numberings:
         instances = numberings["INSTANCES"]
         if stray := int((instances[background] != 0).sum()):

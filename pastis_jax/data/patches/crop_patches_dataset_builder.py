@@ -95,7 +95,7 @@ class Builder(folder_builder.FolderBuilder):
                 continue
             series, annotations = checked
             measures = self._summary.measure(patch, series, annotations)
-            if wrong := [one for one in measures.contradictions if not one.absent]:
+            if wrong := [x for x in measures.contradictions if not x.absent]:
                 raise self._folder.refusal(patch, wrong[0])
             self._summary.add(patch, measures)
             record = {m: {"values": values, "days": days} for m, (values, days) in series.items()}

@@ -51,7 +51,7 @@ def read(kind: str, path: pathlib.Path, folder: PatchFolder) -> dict[str, Any]:
       ValueError: Telling what is damaged.
     """
     try:
-        content = read_json(path, what="what was written", remedy="delete it")
+        content = read_json(path, kind="what was written", remedy="delete it")
     except DataError as error:
         raise ValueError(error.fault) from error
     try:

@@ -325,8 +325,8 @@ class PatchFolder:
         nomenclature = self.dataset.nomenclature
         every = list(contradictions(annotations.semantic, numberings, nomenclature, zones))
         # Zones are made from instances: where these are wrong, it says no more that zones are.
-        wrong = any(one.name == "INSTANCES" for one in every)
-        return [one for one in every if not (wrong and one.name == "ZONES")]
+        wrong = any(x.name == "INSTANCES" for x in every)
+        return [x for x in every if not (wrong and x.name == "ZONES")]
 
     def refusal(self, patch: Patch, contradiction: Contradiction, more: str = "") -> DataError:
         """Returns the error that tells a contradiction of `patch`, with `more` words on it."""

@@ -238,8 +238,8 @@ class PreparedPatches:
             each other, or say of no crop pixel which parcel it is of.
         """
         self._check(folds)
-        every = [one for one in self.folder.patches.values() if one.id not in self.gaps.skipped]
-        patches = [patch for fold in folds for patch in every if patch.fold == fold]
+        sound = [x for x in self.folder.patches.values() if x.id not in self.gaps.skipped]
+        patches = [patch for fold in folds for patch in sound if patch.fold == fold]
         if instances and (error := self._first_contradiction(patches, absent=True)):
             raise error
         return PatchSource(
@@ -307,7 +307,7 @@ class PreparedPatches:
           absent: Whether it counts too that nothing numbers the parcels.
         """
         of_patches = [(patch, self.contradictions.get(str(patch.id))) for patch in patches]
-        wrong = [(patch, one) for patch, one in of_patches if one and (absent or not one.absent)]
+        wrong = [(patch, x) for patch, x in of_patches if x and (absent or not x.absent)]
         if not wrong:
             return None
         more = f" ({len(wrong):,} of {len(patches):,} patches; `pastis-jax inspect` lists all)"

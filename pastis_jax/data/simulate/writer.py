@@ -169,5 +169,5 @@ def write_metadata(folder: Path, scenes: Iterable[Scene]) -> None:
 def is_simulated(folder: Path) -> bool:
     """Whether `folder`, of pixel sets or patches, was written by the simulator."""
     file = folder / "metadata.geojson"
-    collection = read_json(file, what="a GeoJSON feature collection", remedy=restore(file))
+    collection = read_json(file, kind="a GeoJSON feature collection", remedy=restore(file))
     return isinstance(collection, dict) and collection.get("name") == NAME
