@@ -1,12 +1,14 @@
-"""Files that are written whole or not at all."""
+"""Files: regular ones alone are read, and they are written whole or not at all."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import os
 import pathlib
 import secrets
+import stat
 from collections.abc import Iterator
 from typing import BinaryIO
 
@@ -14,6 +16,39 @@ from pastis_jax.errors import UserError
 
 LEFT = f"*.{'[0-9a-f]' * 8}.partial"
 """Names of what a process leaves behind that is killed while it writes, as a pattern."""
+
+
+def open_regular(file: str | os.PathLike[str]) -> io.FileIO:
+    """Opens a regular file to be read; another, a pipe say, is refused and never waited for.
+
+    Raises:
+      OSError: If it cannot be opened or is no regular file.
+    """
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    descriptor = os.open(file, flags)
+    mode = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(mode):
+        os.close(descriptor)
+        kind = "a directory, " if stat.S_ISDIR(mode) else ""
+        raise OSError(None, f"{kind}not a regular file", os.fspath(file))
+    return io.FileIO(descriptor, "rb")
+
+
+def read_regular(file: str | os.PathLike[str], most: int) -> bytes:
+    """Reads a regular file; a damaged one may pretend any size.
+
+    Args:
+      file: The file.
+      most: Bytes that it may have.
+
+    Raises:
+      OSError: If it cannot be opened or is no regular file.
+      ValueError: If it is larger.
+    """
+    with open_regular(file) as stream:
+        if (size := os.fstat(stream.fileno()).st_size) > most:
+            raise ValueError(f"{size:,} bytes long, more than {most:,}")
+        return stream.readall()
 
 
 @contextlib.contextmanager

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import math
 import os
 import pathlib
-import stat
 from collections.abc import Iterator
 from typing import Any
 
 from pastis_jax.errors import UserError
+from pastis_jax.files import read_regular
 from pastis_jax.text import is_plain, plain
 
 MOST_BYTES = 32 << 20
@@ -45,20 +44,29 @@ def read_object(
 
 
 def read_text(file: pathlib.Path) -> str:
-    """Reads a text file; a device or a pipe, which has no end, is refused unopened.
+    """Reads a text file in UTF-8, with or without a mark of byte order.
 
     Raises:
-      OSError: If it cannot be read.
-      ValueError: If it is no file, not UTF-8, or larger than `MOST_BYTES`.
+      OSError: If it cannot be read, or is no regular file.
+      ValueError: If it is not UTF-8, or larger than `MOST_BYTES`.
     """
-    state = file.stat()
-    if stat.S_ISDIR(state.st_mode):
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(file))
-    if not stat.S_ISREG(state.st_mode):
-        raise ValueError("not a file")
-    if state.st_size > MOST_BYTES:
-        raise ValueError(f"{state.st_size:,} bytes, more than {MOST_BYTES:,}")
-    return file.read_text(encoding="utf-8-sig")
+    return read_regular(file, MOST_BYTES).decode("utf-8-sig")
+
+
+def parse(text: str, *, unique: bool = False) -> Any:
+    """Returns the content of a JSON text.
+
+    Args:
+      text: The text.
+      unique: Whether every key of an object must be; else the last of equal ones counts.
+
+    Raises:
+      ValueError: If it is none.
+    """
+    try:
+        return json.loads(text, object_pairs_hook=_unique if unique else None)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
 
 
 def parse_object(text: str, *, any_text: bool = False) -> dict[str, Any]:
@@ -67,10 +75,7 @@ def parse_object(text: str, *, any_text: bool = False) -> dict[str, Any]:
     Raises:
       ValueError: If it is none, naming the field that is wrong.
     """
-    try:
-        content = json.loads(text)
-    except RecursionError:
-        raise ValueError(f"nested more than {DEEPEST} deep") from None
+    content = parse(text)
     if not isinstance(content, dict):
         raise ValueError("not a JSON object")
     for place, value in _walk(content):
@@ -83,6 +88,15 @@ def parse_object(text: str, *, any_text: bool = False) -> dict[str, Any]:
             fault = "holds what cannot be shown"
         if fault:
             raise ValueError(f"{place} {fault}")
+    return content
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"{json.dumps(twice)} stands twice")
     return content
 
 

@@ -14,8 +14,9 @@ import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
-from pastis_jax.data.reading import LARGEST_TEXT, PLAIN, open_regular, restore
+from pastis_jax.data.reading import LARGEST_TEXT, PLAIN, restore
 from pastis_jax.errors import DataError
+from pastis_jax.files import open_regular
 
 
 def default_cache() -> pathlib.Path:

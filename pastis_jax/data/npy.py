@@ -19,8 +19,9 @@ from typing import Any
 
 import numpy as np
 
-from pastis_jax.data.reading import open_regular, restore
+from pastis_jax.data.reading import restore
 from pastis_jax.errors import DataError
+from pastis_jax.files import open_regular
 
 Stamp = tuple[int, int]
 """Size (B) and time of the last change (ns) of a file."""

@@ -1,16 +1,15 @@
-"""How files of data are opened: regular ones alone, JSON and numbers strictly."""
+"""How texts of data are read: of regular files alone, JSON and numbers strictly."""
 
 from __future__ import annotations
 
-import io
-import json
 import os
 import pathlib
 import re
-import stat
 from typing import Any
 
 from pastis_jax.errors import DataError
+from pastis_jax.files import read_regular
+from pastis_jax.json_files import parse
 
 DATASET_FILE = "dataset.json"
 """Says what a folder holds; a folder without it is PASTIS-R."""
@@ -41,22 +40,6 @@ def is_own(root: pathlib.Path) -> bool:
     return os.path.lexists(root / DATASET_FILE)
 
 
-def open_regular(file: str | os.PathLike[str]) -> io.FileIO:
-    """Opens a regular file to be read; another, a pipe say, is refused and never waited for.
-
-    Raises:
-      OSError: If it cannot be opened or is no regular file.
-    """
-    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-    descriptor = os.open(file, flags)
-    mode = os.fstat(descriptor).st_mode
-    if not stat.S_ISREG(mode):
-        os.close(descriptor)
-        kind = "a directory, " if stat.S_ISDIR(mode) else ""
-        raise OSError(None, f"{kind}not a regular file", os.fspath(file))
-    return io.FileIO(descriptor, "rb")
-
-
 def read_text(file: pathlib.Path, *, kind: str, remedy: str) -> str:
     """Returns the text of a file in UTF-8, with or without a mark of byte order.
 
@@ -69,10 +52,7 @@ def read_text(file: pathlib.Path, *, kind: str, remedy: str) -> str:
       DataError: If it is missing, cannot be read, is larger than `LARGEST_TEXT` or another text.
     """
     try:
-        with open_regular(file) as stream:
-            if (size := os.fstat(stream.fileno()).st_size) > LARGEST_TEXT:
-                raise ValueError(f"{size:,} bytes long")
-            content = stream.readall()
+        content = read_regular(file, LARGEST_TEXT)
         if content.startswith(b"SQLite format 3\0"):
             raise ValueError("a database, of a GeoPackage perhaps")
         return content.decode("utf-8-sig")
@@ -95,18 +75,9 @@ def read_json(file: pathlib.Path, *, kind: str, remedy: str) -> Any:
     """
     text = read_text(file, kind=kind, remedy=remedy)
     try:
-        return json.loads(text, object_pairs_hook=_unique)
-    except (ValueError, RecursionError, MemoryError) as error:
+        return parse(text, unique=True)
+    except (ValueError, MemoryError) as error:
         raise DataError(f"not {kind} ({_said(error)})", where=file, remedy=remedy) from error
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    content = dict(pairs)
-    if len(content) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"{json.dumps(twice)} stands twice")
-    return content
 
 
 def integer(value: Any) -> int:
@@ -141,6 +112,4 @@ def shown(value: Any) -> str:
 def _said(error: BaseException) -> str:
     if isinstance(error, MemoryError):
         return "too large for the memory"
-    if isinstance(error, RecursionError):
-        return "nested too deeply"
     return (error.strerror if isinstance(error, OSError) else None) or str(error)

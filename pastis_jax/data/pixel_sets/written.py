@@ -17,9 +17,9 @@ from pastis_jax.data.dataset import Dataset
 from pastis_jax.data.folder_builder import split_name
 from pastis_jax.data.gaps import Gaps
 from pastis_jax.data.pixel_sets.crop_pixel_sets_dataset_builder import Builder
-from pastis_jax.data.reading import open_regular
 from pastis_jax.data.statistics import check_moments, statistics_from_json
 from pastis_jax.errors import DataError
+from pastis_jax.files import open_regular
 
 
 def is_sound(data_dir: pathlib.Path, dataset: Dataset, modalities: Sequence[str]) -> bool:
