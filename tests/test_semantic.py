@@ -22,7 +22,7 @@ from pastis_jax.cli import train
 from pastis_jax.cli.config import configure
 from pastis_jax.data.class_mapping import ClassMapping
 from pastis_jax.data.pastis_r import PASTIS_R
-from pastis_jax.runs.training import model_for
+from pastis_jax.runs.scoring import model_for
 from pastis_jax.temporal_dropout import temporal_dropout
 from pastis_jax.training import count_parameters
 from pastis_jax.types import Series

@@ -14,7 +14,8 @@ import tqdm
 import tyro
 
 from pastis_jax.cli import console, flags
-from pastis_jax.data.patches.folder import INSTANCES, PatchFolder
+from pastis_jax.data.patches.annotations import INSTANCES
+from pastis_jax.data.patches.folder import PatchFolder
 from pastis_jax.errors import DataError
 
 _NAMES = ("INSTANCES", "ZONES", "HEATMAP")  # in the order of `PatchFolder.make_instances`

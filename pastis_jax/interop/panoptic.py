@@ -13,7 +13,7 @@ import numpy as np
 
 from pastis_jax import fusion
 from pastis_jax.errors import UserError
-from pastis_jax.interop.checkpoint import UTAESettings, fill, read_settings
+from pastis_jax.interop.checkpoint import fill
 from pastis_jax.interop.files import CONF, checkpoint_file, find_conf, read_conf, read_tensors
 from pastis_jax.interop.names import Rule, convert, linear, linear_batch_norm
 from pastis_jax.interop.semantic import (
@@ -22,6 +22,7 @@ from pastis_jax.interop.semantic import (
     frame_encoder_rules,
     temporal_unet_rules,
 )
+from pastis_jax.interop.settings import UTAESettings, read_settings
 from pastis_jax.models.paps import PaPs
 from pastis_jax.nn.conv import Norm
 

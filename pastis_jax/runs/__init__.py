@@ -1,8 +1,10 @@
 """A run as a thing: train it, save it, send it, open it, predict."""
 
 from pastis_jax.runs.drawing import make_predict
-from pastis_jax.runs.opened import OpenedData, Run, open_run
-from pastis_jax.runs.training import Scorer, Start, Watching, plan_of, train
+from pastis_jax.runs.opened import Run, open_run
+from pastis_jax.runs.opened_data import OpenedData
+from pastis_jax.runs.scoring import Scorer, plan_of
+from pastis_jax.runs.training import Start, Watching, train
 
 __all__ = [
     "OpenedData",

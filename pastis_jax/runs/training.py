@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import itertools
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -16,11 +16,12 @@ from jaxtyping import PyTree
 from pastis_jax import machine, training
 from pastis_jax.data import calendar, simulate
 from pastis_jax.data.normalisation import SEASON
-from pastis_jax.data.splits import BatchPlan, Splits
+from pastis_jax.data.splits import Splits
 from pastis_jax.nn import reference_initialisation
 from pastis_jax.rng import fold_in_name
 from pastis_jax.runs import memory, saved
 from pastis_jax.runs.drawing import draw
+from pastis_jax.runs.scoring import Scorer, for_evaluation, model_for
 from pastis_jax.schemes import Model
 from pastis_jax.tasks import Learned, Task
 from pastis_jax.temporal_dropout import temporal_dropout
@@ -54,115 +55,11 @@ class Start:
     variables: Mapping[str, PyTree]
 
 
-def plan_of(recipe: Recipe, placement: Placement) -> BatchPlan:
-    """Sizes and seed of the batches of a run, and which of their samples this process makes."""
-    size = recipe.evaluation_size
-    return BatchPlan(
-        batch_size=recipe.batch_size,
-        seed=recipe.seed,
-        rows=placement.rows(recipe.batch_size),
-        evaluation_size=size,
-        evaluation_rows=for_evaluation(placement).rows(size),
-    )
-
-
-def for_evaluation(placement: Placement) -> Placement:
-    """Where batches of validation and test lie: they are taken whole."""
-    return dataclasses.replace(placement, parts=1)
-
-
 def drop_rates(task: Task, recipe: Recipe) -> dict[str, float]:
     """Rates of temporal dropout by modality; empty for none."""
     if not recipe.temporal_dropout:
         return {}
     return {name: task.dataset[name].drop_rate for name in task.spec.modalities}
-
-
-def model_for(
-    task: Task, splits: Splits, *names: str, size: int, placement: Placement, **options: Any
-) -> tuple[Callable[..., Model], Mapping[str, int]]:
-    """What builds the model for batches of these splits, and the most dates that they may have.
-
-    Args:
-      task: The task.
-      splits: The records.
-      *names: Splits that batches come from.
-      size: Samples in a batch.
-      placement: Where they lie.
-      **options: `rates` of temporal dropout.
-    """
-    share = -(-size // placement.parts)
-    if placement.axis_name is not None:
-        share = placement.padded(size) // (placement.devices * placement.parts)
-    most = task.room(splits, names, share, options.get("rates", {}))
-    # Of sharded batches the frames stay where they are, on all devices, and are all encoded.
-    packed = placement.axis_name is not None or placement.devices == 1
-    return functools.partial(task.model, most if packed else {}), most
-
-
-class Scorer:
-    """Scores states by a task's metrics; each is compiled once.
-
-    Args:
-      task: The task.
-      splits: The records.
-      placement: Where batches of validation and test lie.
-      model: As these batches need it.
-    """
-
-    def __init__(self, task: Task, splits: Splits, placement: Placement, model: Model):
-        self._task, self._splits, self._placement = task, splits, placement
-        self.model = model
-        self._metrics, self._steps = task.metrics(splits), {}
-
-    def __call__(
-        self,
-        state: TrainState,
-        split: str,
-        metric: str,
-        *,
-        batches: Iterator[Batch] | None = None,
-        augment: Any = None,
-        key: jax.Array | None = None,
-        **context: float,
-    ) -> Outcome:
-        """Scores `state` on the samples of `split`, or on `batches` of it.
-
-        Raises:
-          UserError: If no sample of the split counts.
-          NonFiniteLossError: Naming the samples of the batch.
-        """
-        count, empty = self._metrics[metric]
-        step = self._steps.get(metric)
-        if step is None or augment is not None:
-            step = training.make_evaluation_step(
-                model=self.model,
-                loss=self._task.loss,
-                metric=count,
-                placement=self._placement,
-                augment=augment,
-                key=key,
-            )
-        if augment is None:
-            self._steps[metric] = step
-        size = self._splits.plan.evaluation_size
-        # A run that is opened again has no more than that; the same program rounds alike.
-        outcome = training.evaluate(
-            state.tested,
-            self._splits.evaluation(split) if batches is None else batches,
-            step=step,
-            empty=lambda: EpochMetrics.empty(empty(), size),
-            placement=self._placement,
-            context={name: jnp.float32(value) for name, value in context.items()},
-            identify=self._splits.sources[split].identifier,
-        )
-        if batches is None and augment is None:
-            training.check_counted(outcome.metrics, split)
-        return outcome
-
-    def of(self, state: TrainState, split: str, **options: Any) -> Callable[..., Outcome]:
-        """A task's `Score` for this state and split."""
-        return functools.partial(self, state, split, **options)
 
 
 def train(

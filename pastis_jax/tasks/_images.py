@@ -13,9 +13,9 @@ from pastis_jax import viz
 from pastis_jax.data.cache import Fingerprint
 from pastis_jax.data.class_mapping import ClassMapping
 from pastis_jax.data.dataset import SPLITS, Dataset, Fold
+from pastis_jax.data.patches.annotations import ANNOTATIONS, INSTANCES
 from pastis_jax.data.patches.capacity import frame_capacity
 from pastis_jax.data.patches.encoding import PatchEncoding
-from pastis_jax.data.patches.folder import ANNOTATIONS, INSTANCES
 from pastis_jax.data.patches.prepare import PreparedPatches, prepare_patches
 from pastis_jax.data.splits import BatchPlan, PatchSplits
 from pastis_jax.errors import DataError, refuse

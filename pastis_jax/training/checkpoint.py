@@ -6,7 +6,6 @@ import contextlib
 import json
 import logging
 import pathlib
-import re
 import shutil
 import signal
 import sys
@@ -23,6 +22,14 @@ import pastis_jax
 from pastis_jax.errors import UserError
 from pastis_jax.json_files import read_object
 from pastis_jax.training import checksums
+from pastis_jax.training.checkpoint_folders import (
+    DEBRIS,
+    UNCHECKED,
+    complete,
+    delete,
+    newest,
+    place,
+)
 from pastis_jax.training.logging import jsonable
 from pastis_jax.training.processes import from_main, is_main
 from pastis_jax.training.state import TrainState
@@ -92,7 +99,7 @@ class Checkpoints:
         metadata |= jsonable({"done": done, **facts})
         with _uninterrupted():
             with _one_line(path):
-                scratch = path.with_name(f"{path.name}.{_UNCHECKED}")
+                scratch = path.with_name(f"{path.name}.{UNCHECKED}")
                 from_main(lambda: self._make_room(path, scratch))
                 ocp.save_checkpointables(scratch, content, custom_metadata=metadata)
                 from_main(lambda: _complete_with_checksums(scratch, path))
@@ -146,7 +153,7 @@ class Checkpoints:
                 content = _read(self.folder / name, {"state": state, "running": metrics})
             except UserError as error:
                 # Of one without checksums, this tells. Several processes may not find the same.
-                path, others = self.folder / name, _complete(self.folder, "last")[1:]
+                path, others = self.folder / name, complete(self.folder, "last")[1:]
                 if not others or jax.process_count() > 1 or checksums_are_right(path):
                     raise
                 self._set_aside(path, error)
@@ -168,7 +175,7 @@ class Checkpoints:
           UserError: If there are checkpoints, but no sound one.
         """
         faults: dict[pathlib.Path, UserError] = {}
-        for path in reversed(_complete(self.folder, "last")):
+        for path in reversed(complete(self.folder, "last")):
             try:
                 checksums_are_right(path)
                 facts = _facts(path)
@@ -205,7 +212,7 @@ class Checkpoints:
         self.folder.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(scratch, ignore_errors=True)
         if path.exists():
-            _delete(path)
+            delete(path)
         return ""
 
     def _clean(self, check: Callable[[dict[str, Any]], Any]) -> tuple[str, dict[str, Any]] | None:
@@ -213,14 +220,14 @@ class Checkpoints:
         if not self.folder.exists():
             return None
         for path in self.folder.iterdir():
-            if _DEBRIS.fullmatch(path.name):
+            if DEBRIS.fullmatch(path.name):
                 shutil.rmtree(path, ignore_errors=True)
         chosen, facts, faults = self.sound(check)
         for path, error in faults.items():
             self._set_aside(path, error)
-        for path in _complete(self.folder, "best"):
-            if _place(path)[0] > (facts["best_epoch"] or 0):
-                _delete(path)
+        for path in complete(self.folder, "best"):
+            if place(path)[0] > (facts["best_epoch"] or 0):
+                delete(path)
         if chosen is None:
             return None
         self._verify(chosen)
@@ -228,14 +235,14 @@ class Checkpoints:
 
     def _forget(self) -> None:
         """Deletes all but the newest `last` and the `best` that these speak of."""
-        last, best = (_complete(self.folder, name) for name in ("last", "best"))
+        last, best = (complete(self.folder, name) for name in ("last", "best"))
         for path in last[: -self.keep]:
-            _delete(path)
+            delete(path)
         if len(best) > 1:
             needed = self._best_epoch(last[-self.keep :][0]) or 0
             for path in best:
-                if _place(path)[0] < needed:
-                    _delete(path)
+                if place(path)[0] < needed:
+                    delete(path)
 
     def _best_epoch(self, last: pathlib.Path) -> int | None:
         """The best epoch that a `last` speaks of; what this process wrote it has not to read.
@@ -261,36 +268,6 @@ def read_facts(folder: pathlib.Path, name: str) -> dict[str, Any]:
     return _facts(newest(folder, name))
 
 
-def newest(folder: pathlib.Path, name: str) -> pathlib.Path:
-    """Returns the newest complete checkpoint `name`.
-
-    Raises:
-      UserError: If there is none.
-    """
-    complete = _complete(folder, name)
-    if not complete:
-        raise UserError(f"no checkpoint {name!r} here", where=folder, remedy="train this run first")
-    return complete[-1]
-
-
-_NAME = re.compile(r"([a-z]+)-(\d{4,})(?:\.(\d{6,}))?")
-"""What is not finished, or is being deleted, has a longer name."""
-_UNCHECKED = "unchecked"
-"""Ends the name of what has no checksums yet."""
-_DEBRIS = re.compile(_NAME.pattern + rf"\.(deleted|{_UNCHECKED}.*|orbax-checkpoint-tmp.*)")
-
-
-def _complete(folder: pathlib.Path, name: str) -> list[pathlib.Path]:
-    """The complete checkpoints `name`, the newest last."""
-    return sorted((p for p in folder.glob(f"{name}-*") if _NAME.fullmatch(p.name)), key=_place)
-
-
-def _place(path: pathlib.Path) -> tuple[int, int]:
-    """Finished epochs, and steps after them."""
-    _, epoch, done = _NAME.fullmatch(path.name).groups()
-    return int(epoch), int(done or 0)
-
-
 def _complete_with_checksums(scratch: pathlib.Path, path: pathlib.Path) -> str:
     checksums.write(scratch)
     scratch.rename(path)
@@ -310,14 +287,6 @@ def checksums_are_right(path: pathlib.Path) -> bool:
         if not path.is_dir():
             raise ValueError("it is missing")
         return checksums.verify(path)
-
-
-def _delete(path: pathlib.Path) -> None:
-    """Deletes a checkpoint, which never looks complete while half of it is gone."""
-    doomed = path.with_name(f"{path.name}.deleted")
-    shutil.rmtree(doomed, ignore_errors=True)
-    # What a file system keeps for now goes when the run is continued.
-    shutil.rmtree(path.rename(doomed), ignore_errors=True)
 
 
 def _facts(path: pathlib.Path) -> dict[str, Any]:
@@ -382,7 +351,7 @@ def _one_line(path: pathlib.Path):
     except (OSError, ValueError) as error:
         time.sleep(LATE_FAILURES)
         for rest in path.parent.glob(f"{path.name}.*"):
-            if _DEBRIS.fullmatch(rest.name):
+            if DEBRIS.fullmatch(rest.name):
                 shutil.rmtree(rest, ignore_errors=True)
         raise OSError(f"{path}: cannot write this checkpoint ({_first_line(error)})") from error
     finally:

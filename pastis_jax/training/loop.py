@@ -9,24 +9,18 @@ import math
 import pathlib
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import jax
-import numpy as np
 import tqdm
 
 from pastis_jax.errors import UserError
 from pastis_jax.training.checkpoint import Checkpoints
-from pastis_jax.training.evaluation import (
-    Identify,
-    Outcome,
-    check_counted,
-    check_finite,
-    scores_of,
-)
+from pastis_jax.training.evaluation import Identify, Outcome, check_counted, check_finite, scores_of
 from pastis_jax.training.logging import RunFolder
 from pastis_jax.training.processes import is_main
+from pastis_jax.training.progress import Progress
 from pastis_jax.training.sharding import Placement
 from pastis_jax.training.state import TrainState
 from pastis_jax.training.step import EpochMetrics, TrainStep
@@ -48,74 +42,6 @@ class Batches(Protocol):
     def get_state(self) -> Any: ...
 
     def set_state(self, state: Any) -> None: ...
-
-
-@dataclasses.dataclass
-class _Progress:
-    """What the loop knows beside the state; goes into every `last` checkpoint.
-
-    Attributes:
-      epoch: Number of finished epochs.
-      done: Number of steps of the epoch after it.
-      batches: State of the training batches after these steps.
-      best: Best validation outcome.
-      best_epoch: Its epoch.
-      samples: Number of training samples of the finished epochs.
-      seconds: Wall time of training.
-      waited: Part of it in which a batch was made that came after the step before it was over.
-      log: Lines of metrics.jsonl.
-    """
-
-    epoch: int = 0
-    done: int = 0
-    batches: Any = None
-    best: Outcome | None = None
-    best_epoch: int | None = None
-    samples: int = 0
-    seconds: float = 0.0
-    waited: float = 0.0
-    log: list[dict[str, Any]] = dataclasses.field(default_factory=list)
-
-    def facts(self) -> dict[str, Any]:
-        """As JSON holds it."""
-        facts = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        if self.best is not None:
-            names = ("scores", "samples", "seconds")
-            facts["best"] = {name: getattr(self.best, name) for name in names}
-        return facts
-
-    @classmethod
-    def from_facts(cls, facts: Mapping[str, Any], score: str | None = None) -> _Progress:
-        """The inverse of `facts`, but for the metrics of the best outcome.
-
-        Raises:
-          ValueError: If a fact is not what it was written as, or there is no `score`.
-          KeyError: If one is missing.
-        """
-        values = {field.name: facts[field.name] for field in dataclasses.fields(cls)}
-        odd = [n for n in ("epoch", "done", "samples") if not _is(values[n])]
-        odd += [n for n in ("best_epoch",) if values[n] is not None and not _is(values[n])]
-        odd += [n for n in ("seconds", "waited") if not _is(values[n], float)]
-        odd += [] if _is(facts["steps_per_epoch"]) else ["steps_per_epoch"]
-        lines = values["log"]
-        if not isinstance(lines, list) or not all(map(_is_line, lines)):
-            odd.append("log")
-        best = values["best"]
-        if (best is None) != (values["best_epoch"] is None):
-            odd.append("best")
-        if best is not None:
-            whole = isinstance(best, dict) and best.keys() >= {"scores", "samples", "seconds"}
-            scores = best["scores"] if whole and isinstance(best["scores"], dict) else {}
-            value = scores.get(score)
-            if not whole or (value is not None and not _is(value, float, least=None)):
-                odd.append("best")
-            if score is not None and score not in scores:
-                odd.append("best")
-        if odd:
-            raise ValueError(f"its {odd[0]} is damaged")
-        if best is not None:
-            values["best"] = Outcome(**{**best, "scores": _numbers(scores)}, metrics=None)
-        return cls(**values)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -198,8 +124,8 @@ def fit(
         outcome = validate(state)
         checkpoints.save("best", state, epoch=0, **{f"val_{score}": outcome.scores[score]})
         return Fit(state, 0, outcome, 0.0, 0.0, 0.0, 0.0)
-    metrics, progress = placement.whole(empty()), _Progress()
-    check = functools.partial(_Progress.from_facts, score=score)
+    metrics, progress = placement.whole(empty()), Progress()
+    check = functools.partial(Progress.from_facts, score=score)
     if (before := checkpoints.resume(state, metrics, check=check)) is not None:
         state, metrics, facts = before
         _check_length(facts["steps_per_epoch"], steps_per_epoch, checkpoints)
@@ -310,7 +236,7 @@ def stopped_at(folder: pathlib.Path) -> dict[str, Any] | None:
     Raises:
       UserError: If there are checkpoints, but no sound one.
     """
-    chosen, facts, _ = Checkpoints(folder, {}).sound(_Progress.from_facts)
+    chosen, facts, _ = Checkpoints(folder, {}).sound(Progress.from_facts)
     return None if chosen is None else facts
 
 
@@ -319,25 +245,6 @@ def _is_better(score: float, best: float | None) -> bool:
     if best is None or score > best:
         return True
     return math.isnan(best) and not math.isnan(score)
-
-
-def _is(value: Any, kind: type = int, least: float | None = 0) -> bool:
-    """Whether JSON holds a finite number there, an integer if that is the kind."""
-    if isinstance(value, bool) or not isinstance(value, (int, kind)) or not math.isfinite(value):
-        return False
-    return least is None or value >= least
-
-
-def _is_line(line: Any) -> bool:
-    """Whether this can be a line of metrics.jsonl."""
-    if not isinstance(line, dict) or not {"train", "val", "data_wait"} <= line.keys():
-        return False
-    scores = (line["train"], line["val"])
-    return (
-        all(_is(line.get(name)) for name in ("epoch", "step"))
-        and all(isinstance(part, dict) for part in scores)
-        and all(x is None or _is(x, float, None) for part in scores for x in part.values())
-    )
 
 
 def _check_length(before: int, now: int, checkpoints: Checkpoints) -> None:
@@ -399,12 +306,3 @@ def _plain(scores: dict[str, Any]) -> dict[str, float]:
 def _scalars(line: dict[str, Any]) -> dict[str, Any]:
     """What is drawn of a line of the log."""
     return {name: line[name] for name in ("train", "val", "data_wait")}
-
-
-def _numbers(value: Any) -> Any:
-    """Scores from JSON: lists are arrays, null is NaN."""
-    if isinstance(value, dict):
-        return {name: _numbers(score) for name, score in value.items()}
-    if isinstance(value, list):
-        return np.array(value, dtype=float)
-    return float("nan") if value is None else value

@@ -15,7 +15,8 @@ import numpy as np
 import patch_factory
 import pixel_set_factory
 
-from pastis_jax.data.patches.folder import INSTANCES, PatchFolder
+from pastis_jax.data.patches.annotations import INSTANCES
+from pastis_jax.data.patches.folder import PatchFolder
 from pastis_jax.data.patches.prepare import prepare_patches
 from pastis_jax.data.pixel_sets.prepare import prepare_pixel_sets
 

@@ -18,7 +18,8 @@ from refusal import refused_in_a_line as refused
 
 from pastis_jax.errors import UserError
 from pastis_jax.interop import load_utae
-from pastis_jax.interop.checkpoint import assemble_utae, read_settings
+from pastis_jax.interop.checkpoint import assemble_utae
+from pastis_jax.interop.settings import read_settings
 from pastis_jax.nn.norm import image_group_norm
 from pastis_jax.types import Series
 

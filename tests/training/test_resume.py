@@ -25,6 +25,7 @@ from pastis_jax.metrics import ConfusionMatrix
 from pastis_jax.models import LTAE, MLPDecoder, PixelSetEncoder
 from pastis_jax.temporal_dropout import temporal_dropout
 from pastis_jax.training import checkpoint
+from pastis_jax.training.progress import Progress
 from pastis_jax.types import Batch, Series
 
 B, T, CLASSES, EPOCHS, STEPS = 8, 5, 3, 4, 5
@@ -374,7 +375,7 @@ def test_a_damaged_checkpoint_is_told_of_and_the_one_before_it_is_taken(
     steps, tmp_path, stopped, kind, capfd
 ):
     folder = shutil.copytree(stopped / "checkpoints", tmp_path / "checkpoints")
-    said, check = [], partial(training.loop._Progress.from_facts, score="mIoU")
+    said, check = [], partial(Progress.from_facts, score="mIoU")
     checkpoints = training.Checkpoints(folder, {}, say=said.append)
     resume = partial(checkpoints.resume, steps.state(), steps.empty(), check=check)
     DAMAGE[kind](folder / "last-0002")

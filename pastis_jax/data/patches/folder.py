@@ -17,7 +17,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import pathlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -28,11 +28,19 @@ from pastis_jax.data.metadata import PARCEL_METADATA, PATCH_METADATA, Patch, rea
 from pastis_jax.data.npy import StoredArray, load_array
 from pastis_jax.data.pastis_r import check_official, describe
 from pastis_jax.data.patches.agreement import Contradiction, contradictions, in_parcels
+from pastis_jax.data.patches.annotations import (
+    ANNOTATIONS,
+    INSTANCES,
+    Annotations,
+    Instances,
+    by,
+    integers,
+    recompute,
+    sized,
+)
 from pastis_jax.data.patches.instances import centerness, instances_from_parcels
 from pastis_jax.data.reading import restore
 from pastis_jax.errors import DataError
-
-ANNOTATIONS, INSTANCES = "ANNOTATIONS", "INSTANCE_ANNOTATIONS"
 
 DOWNLOAD = "give the folder of the PASTIS-R patches (zenodo.org/record/5735646)"
 _AXES = ("dates", "channels", "rows", "columns")
@@ -40,38 +48,6 @@ _AXES = ("dates", "channels", "rows", "columns")
 StoredSeries = dict[str, tuple[np.ndarray | StoredArray, np.ndarray]]
 """Values (t, c, h, w), in memory or in a file, and days since the start of the season (t,) int32 of
 each modality."""
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Annotations:
-    """What grows where in one patch.
-
-    Attributes:
-      semantic: Number of the class of each pixel in the nomenclature, (h, w) int32.
-      parcels: Number of the pixel's parcel within the patch, 0 for none, (h, w) int64.
-      fine: Fine crop code, (h, w) int64.
-      parcel_ids: ID_PARCEL, 0 for none, (h, w) int64; None where the folder has no such file.
-    """
-
-    semantic: np.ndarray
-    parcels: np.ndarray
-    fine: np.ndarray
-    parcel_ids: np.ndarray | None
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Instances:
-    """Panoptic targets of one patch.
-
-    Attributes:
-      instances: Instance of each pixel from 1, 0 on background, (h, w) int32.
-      zones: Instance whose centre each pixel counts for, (h, w) int32.
-      heatmap: Centerness, 0 to 1, exactly 1 at each centre, (h, w) float32.
-    """
-
-    instances: np.ndarray
-    zones: np.ndarray
-    heatmap: np.ndarray
 
 
 class PatchFolder:
@@ -194,7 +170,7 @@ class PatchFolder:
             if 0 in values.shape:
                 raise DataError("holds no pixel", where=file, remedy=restore(file))
             if size is not None and values.shape[2:] != size:
-                fault = f"{_by(values.shape[2:])} pixels where {next(iter(series))} has {_by(size)}"
+                fault = f"{by(values.shape[2:])} pixels where {next(iter(series))} has {by(size)}"
                 raise DataError(fault, where=file, remedy=restore(file))
             size = values.shape[2:]
             series[name] = (values, days)
@@ -216,7 +192,7 @@ class PatchFolder:
           DataError: If the file is unreadable, of another form, or holds unknown labels.
         """
         file = self.file(patch, "TARGET")
-        target = _integers(load_array(file), file)
+        target = integers(load_array(file), file)
         if target.ndim != 3 or len(target) != 3:
             fault = f"shape {target.shape} where (3, rows, columns) is expected"
             raise DataError(fault, where=file, remedy=restore(file))
@@ -241,7 +217,7 @@ class PatchFolder:
         semantic, parcels, fine = self.target(patch)
         ids, file = None, self.file(patch, "ParcelIDs")
         if file.name in self._extras:
-            ids = _integers(_sized(load_array(file), semantic.shape, file), file)
+            ids = integers(sized(load_array(file), semantic.shape, file), file)
             ids = ids.astype(np.int64)
         return Annotations(semantic=semantic, parcels=parcels, fine=fine, parcel_ids=ids)
 
@@ -260,9 +236,9 @@ class PatchFolder:
                 self._stored_numbers(patch, name, size) for name in ("INSTANCES", "ZONES")
             )
             file = self.file(patch, "HEATMAP")
-            heatmap = _sized(load_array(file), size, file, remedy=_recompute)
+            heatmap = sized(load_array(file), size, file, remedy=recompute)
             if heatmap.dtype.kind != "f" or not (heatmap.min() >= 0 and heatmap.max() <= 1):
-                raise DataError("values are not 0 to 1", where=file, remedy=_recompute(file))
+                raise DataError("values are not 0 to 1", where=file, remedy=recompute(file))
         return Instances(
             instances=instances.astype(np.int32),
             zones=zones.astype(np.int32),
@@ -287,13 +263,13 @@ class PatchFolder:
 
     def _stored_numbers(self, patch: Patch, name: str, size: tuple[int, ...]) -> np.ndarray:
         file = self.file(patch, name)
-        numbers = _sized(load_array(file), size, file, remedy=_recompute)
-        numbers = _integers(numbers, file, remedy=_recompute)
+        numbers = sized(load_array(file), size, file, remedy=recompute)
+        numbers = integers(numbers, file, remedy=recompute)
         if numbers.min() < 0:
-            raise DataError(f"instance {numbers.min()}", where=file, remedy=_recompute(file))
+            raise DataError(f"instance {numbers.min()}", where=file, remedy=recompute(file))
         if numbers.max() > np.iinfo(np.int32).max:
             fault = f"instance {numbers.max()} is beyond 32 bits: they are numbered from 1"
-            raise DataError(fault, where=file, remedy=_recompute(file))
+            raise DataError(fault, where=file, remedy=recompute(file))
         return numbers
 
     def has_instances(self, patch: Patch) -> bool:
@@ -333,7 +309,7 @@ class PatchFolder:
         remedy = "give each crop pixel its parcel, one label to a parcel, all files of one patch"
         file = self.file(patch, contradiction.name)
         if contradiction.name in ("INSTANCES", "ZONES"):
-            remedy = _recompute(file)
+            remedy = recompute(file)
         return DataError(contradiction.fault + more, where=file, remedy=remedy)
 
     def check(self, patch: Patch) -> tuple[StoredSeries, Annotations]:
@@ -354,7 +330,7 @@ class PatchFolder:
             series[name] = (arrays.as_stored(values, self.dataset[name]), days)
         annotations = self.annotations(patch)
         size = series[self.modalities[0]][0].shape[2:]
-        _sized(annotations.semantic, size, self.file(patch, "TARGET"))
+        sized(annotations.semantic, size, self.file(patch, "TARGET"))
         if self.has_instances(patch):
             self.instances(patch)
         return series, annotations
@@ -408,36 +384,3 @@ def check_layout(
 
 def _as_stored(values: StoredArray, modality: Modality) -> np.ndarray | StoredArray:
     return values if values.dtype == modality.dtype else arrays.as_stored(values[:], modality)
-
-
-def _recompute(file: pathlib.Path) -> str:
-    return f"{restore(file)}, or remove {INSTANCES} to have it computed"
-
-
-def _integers(
-    values: np.ndarray, file: pathlib.Path, *, remedy: Callable[[pathlib.Path], str] = restore
-) -> np.ndarray:
-    if values.dtype.kind not in "iu":
-        fault = f"dtype {values.dtype} where integers are expected"
-        raise DataError(fault, where=file, remedy=remedy(file))
-    if values.dtype == np.uint64 and values.size and values.max() > np.iinfo(np.int64).max:
-        fault = f"the number {values.max()} is beyond those of 64 bits with a sign"
-        raise DataError(fault, where=file, remedy=remedy(file))
-    return values.astype(np.int64) if values.dtype == np.uint64 else values
-
-
-def _sized(
-    values: np.ndarray,
-    size: tuple[int, ...],
-    file: pathlib.Path,
-    *,
-    remedy: Callable[[pathlib.Path], str] = restore,
-) -> np.ndarray:
-    if values.shape != size:
-        fault = f"{_by(values.shape)} pixels where the patch has {_by(size)}"
-        raise DataError(fault, where=file, remedy=remedy(file))
-    return values
-
-
-def _by(size: tuple[int, ...]) -> str:
-    return " x ".join(map(str, size))

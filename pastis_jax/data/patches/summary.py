@@ -17,7 +17,8 @@ from pastis_jax.data.patches.agreement import (
     crop_parcels,
     in_parcels,
 )
-from pastis_jax.data.patches.folder import Annotations, PatchFolder, StoredSeries
+from pastis_jax.data.patches.annotations import Annotations
+from pastis_jax.data.patches.folder import PatchFolder, StoredSeries
 from pastis_jax.data.patches.instances import instances_from_parcels
 from pastis_jax.data.statistics import StatisticsAccumulator, statistics_to_json
 from pastis_jax.data.survey import Survey

@@ -12,33 +12,19 @@ from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
-from array_record.python.array_record_data_source import ArrayRecordDataSource
-from tensorflow_datasets.proto import tf_example_pb2
 
 from pastis_jax.data import dataset_file, declared, layout, survey
 from pastis_jax.data.assignment import Assignment
-from pastis_jax.data.cache import (
-    Fingerprint,
-    amount,
-    default_cache,
-    fingerprint,
-    known_as,
-    writing,
-)
+from pastis_jax.data.cache import Fingerprint, amount, default_cache, fingerprint, known_as, writing
 from pastis_jax.data.calendar import Days
 from pastis_jax.data.dataset import Dataset, Fold
 from pastis_jax.data.folder_builder import split_name
 from pastis_jax.data.gaps import Gaps
-from pastis_jax.data.metadata import (
-    PARCEL_METADATA,
-    PATCH_METADATA,
-    Identifier,
-    parse_identifier,
-)
-from pastis_jax.data.npy import Watched
+from pastis_jax.data.metadata import PARCEL_METADATA, PATCH_METADATA
 from pastis_jax.data.pastis_r import describe
 from pastis_jax.data.pixel_sets.crop_pixel_sets_dataset_builder import Builder
 from pastis_jax.data.pixel_sets.folder import DOWNLOAD, PixelSetFolder, check_layout
+from pastis_jax.data.pixel_sets.source import PixelSetSource
 from pastis_jax.data.pixel_sets.written import is_sound, open_written
 from pastis_jax.data.statistics import (
     FoldStatistics,
@@ -268,78 +254,6 @@ class PreparedPixelSets:
                 )
 
 
-class PixelSetSource:
-    """Random access to prepared parcels; pickles, so that Grain workers can share it.
-
-    An item is a dict with, for each modality, a dict of `values`, (t, c, s) in its dtype, and
-    `days`, (t,) int32 since the start of the season; and with `number`, that of the record here,
-    `label` (number of the class), `parcel` and `patch` (identifiers) and `geometric_features`, (g,)
-    float32. Arrays are read-only views of the record; s = 0 in a parcel without pixels, t = 0 of a
-    modality that a parcel lacks.
-
-    Reads what TFDS would, five times as fast: without its generic nesting and for the wanted
-    modalities only, and with parcels of no pixel, which TFDS writes but cannot read.
-
-    Attributes:
-      observed: Days of the patches that the parcels lie in.
-    """
-
-    def __init__(
-        self,
-        files: Sequence[Any],
-        dataset: Dataset,
-        modalities: Sequence[str],
-        observed: Sequence[Days],
-    ):
-        self._records, self.observed = ArrayRecordDataSource(files), observed
-        self._files = Watched(pathlib.Path(file.filename) for file in files)
-        self._dtypes = {m: np.dtype(dataset[m].dtype) for m in modalities}
-
-    def __repr__(self) -> str:  # without an address: Grain compares it when it restores a state
-        return f"PixelSetSource({len(self)} parcels, {', '.join(self._dtypes)})"
-
-    def __len__(self) -> int:
-        return len(self._records)
-
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        number = range(len(self))[index]  # which ends an iteration
-        record, item = self._fields(number), {}
-        for modality, dtype in self._dtypes.items():
-            days = np.frombuffer(record[f"{modality}/days"].bytes_list.value[0], np.int32)
-            values = np.frombuffer(record[f"{modality}/values/value"].bytes_list.value[0], dtype)
-            shape = record[f"{modality}/values/shape"].int64_list.value
-            item[modality] = {"values": values.reshape(shape), "days": days}
-        features = record["geometric_features"].bytes_list.value[0]
-        return item | {
-            "number": number,
-            "label": record["label"].int64_list.value[0],
-            "parcel": _identifier(record["parcel"]),
-            "patch": _identifier(record["patch"]),
-            "geometric_features": np.frombuffer(features, np.float32),
-        }
-
-    def identifier(self, number: int) -> Identifier:
-        """Returns the identifier of the parcel of this record."""
-        return _identifier(self._fields(number)["parcel"])
-
-    def unchanged(self) -> None:
-        """Compares the files with what they were.
-
-        Raises:
-          DataError: If one of them was changed since this was made.
-        """
-        self._files.check()
-
-    def _fields(self, index: int) -> Mapping[str, Any]:
-        try:
-            record = self._records[index]
-        except (RuntimeError, ValueError, OSError) as error:  # ArrayRecord compares checksums
-            fault = f"a prepared record cannot be read ({error})"
-            folder, remedy = self._files.folder, "delete it to have it made anew"
-            raise DataError(fault, where=folder, remedy=remedy) from error
-        return tf_example_pb2.Example.FromString(record).features.feature
-
-
 def _observed(folder: PixelSetFolder) -> dict[Fold, list[Days]]:
     """Days of the patches that have crop parcels, by fold."""
     places = dict.fromkeys((p.fold, p.patch) for p in folder.parcels if not folder.is_void(p))
@@ -347,10 +261,6 @@ def _observed(folder: PixelSetFolder) -> dict[Fold, list[Days]]:
     for fold, patch in places:
         observed[fold].append(folder.patches[patch].days)
     return observed
-
-
-def _identifier(field: Any) -> Identifier:
-    return parse_identifier(field.bytes_list.value[0].decode())
 
 
 def _write(

@@ -1,0 +1,108 @@
+"""Data opened for a finished run: scored and predicted as the run's own test was."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, PyTree
+
+from pastis_jax import training
+from pastis_jax.data.splits import Splits
+from pastis_jax.runs.scoring import Scorer, for_evaluation, model_for
+from pastis_jax.schemes import Model
+from pastis_jax.tasks import Task
+from pastis_jax.types import Batch
+
+if TYPE_CHECKING:
+    from pastis_jax.runs.opened import Run
+
+
+@dataclasses.dataclass(frozen=True)
+class OpenedData:
+    """Data opened for a run.
+
+    Attributes:
+      run: The run.
+      task: Its task, on these devices.
+      splits: The records.
+      placement: Where batches lie.
+    """
+
+    run: Run
+    task: Task
+    splits: Splits
+    placement: training.Placement
+
+    @property
+    def model(self) -> Model:
+        """The model as batches of validation and test need it."""
+        return self._tested[0]
+
+    @functools.cached_property
+    def _tested(self) -> tuple[Model, Mapping[str, int]]:
+        names = [name for name in self.splits.sources if name != "train"] or ["train"]
+        return self._model_for(*names)
+
+    def _model_for(self, *names: str) -> tuple[Model, Mapping[str, int]]:
+        """The model for batches of some splits, and the most dates that they may have."""
+        size, where = self.splits.plan.evaluation_size, for_evaluation(self.placement)
+        build, most = model_for(self.task, self.splits, *names, size=size, placement=where)
+        return build(), most
+
+    @functools.cached_property
+    def state(self) -> training.TrainState:
+        """The state that was tested, on the devices."""
+        variables = self.run.variables
+        state = training.TrainState(
+            step=jnp.zeros((), jnp.int32),
+            params=variables["params"],
+            batch_stats=variables.get("batch_stats", {}),
+            opt_state=(),
+        )
+        return self.placement.whole(state)
+
+    @functools.cached_property
+    def _scorer(self) -> Scorer:
+        return Scorer(self.task, self.splits, self.placement, self.model)
+
+    @functools.cached_property
+    def _train_scorer(self) -> Scorer:
+        return Scorer(self.task, self.splits, self.placement, self._model_for("train")[0])
+
+    def evaluate(
+        self, batches: Iterable[Batch] | None = None, *, split: str = "test"
+    ) -> training.Outcome:
+        """Scores `batches` of a split, by default all of it, as the run's own test did."""
+        scorer = self._train_scorer if split == "train" else self._scorer
+        score = scorer.of(self.state, split, batches=batches)
+        return self.task.test(score, self.run.saved.context)
+
+    def predict(self, batch: Batch) -> PyTree[Array]:
+        """What the model gives out for a batch: classes or a map, ``b ...``; does not wait.
+
+        Of a sample without a valid date, classes are arbitrary.
+        """
+        context = {name: jnp.float32(x) for name, x in self.run.saved.context.items()}
+        most, where = self._tested[1], self.placement
+        longer = any(np.sum(x.valid) > most.get(name, np.inf) for name, x in batch.series.items())
+        step = self._roomy_prediction_step if longer else self._prediction_step
+        return step(self.state, where.batch(batch.series), where.whole(context))
+
+    @functools.cached_property
+    def _prediction_step(self) -> Any:
+        return self._prediction_by(self.model)
+
+    @functools.cached_property
+    def _roomy_prediction_step(self) -> Any:
+        """For batches of more dates than those of validation and test, of training say."""
+        return self._prediction_by(self.task.model())
+
+    def _prediction_by(self, model: Model) -> Any:
+        return training.make_prediction_step(
+            model=model, output=self.task.output, placement=self.placement
+        )
