@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Sequence
 
+NAMED = 3
+"""Of many things, those that a line names; it counts them all."""
 LONGEST_NAME = 200
 """Characters of a class's or a dataset's name."""
 _UNSHOWN = {"Cc", "Cs", "Zl", "Zp"}
@@ -31,6 +34,18 @@ def plain(text: object, most: int | None = None) -> str:
 def is_plain(text: str) -> bool:
     """Whether all of a text can be shown as it is."""
     return (text.isascii() and text.isprintable()) or not any(map(_unshown, text))
+
+
+def named(things: Sequence[object], number: int | None = None, *, most: int = NAMED) -> str:
+    """Names the first of several things, for a line.
+
+    Args:
+      things: Identifiers or names.
+      number: How many there are, where `things` are only the first of them.
+      most: Number of those to name.
+    """
+    more = (len(things) if number is None else number) > most
+    return ", ".join(map(str, things[:most])) + ", ..." * more
 
 
 def fault_of_name(name: str) -> str | None:

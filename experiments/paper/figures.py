@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import json
 import pathlib
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -27,8 +26,7 @@ from pastis_jax.data.metadata import Identifier
 from pastis_jax.data.pastis_r import PASTIS_R
 from pastis_jax.data.splits import PatchSplits
 from pastis_jax.errors import UserError, refuse
-from pastis_jax.files import write_whole
-from pastis_jax.training import jsonable
+from pastis_jax.training import write_json
 
 S2, LATE = "S2 alone", "late fusion"
 _CLASSIFIED = {S2: "S2-base", LATE: "late-both"}
@@ -131,8 +129,7 @@ def run(config: Config) -> dict[str, Any]:
         for name, value in dataclasses.asdict(config).items()
     }
     content = {"settings": settings, "figures": drawn, "missing": missing}
-    text = json.dumps(jsonable(content), indent=2) + "\n"
-    write_whole(config.out / "figures.json", text)
+    write_json(config.out / "figures.json", content)
     return content
 
 

@@ -18,6 +18,7 @@ from pastis_jax.data import layout
 from pastis_jax.data.inspection import Finding, Inspection, inspect_data
 from pastis_jax.errors import ArgumentError, UserError, refuse
 from pastis_jax.runs import Run, open_run
+from pastis_jax.text import named
 from pastis_jax.viz import inspection as pictures
 
 MOST_FINDINGS = 20
@@ -197,7 +198,7 @@ def _inspect_run(folder: pathlib.Path, every: bool) -> bool:
     except UserError as error:
         findings.append(Finding(True, str(error)))
     if wrong := [name for name, x in _leaves(run.variables) if not np.isfinite(x).all()]:
-        findings.append(Finding(True, f"weights are not finite: {', '.join(wrong[:5])}"))
+        findings.append(Finding(True, f"weights are not finite: {named(wrong, most=5)}"))
     try:
         findings += [Finding(False, note) for note in run.open_data().splits.notes]
     except UserError as error:

@@ -13,6 +13,7 @@ import pathlib
 import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
 
 from pastis_jax.data.reading import LARGEST_TEXT, PLAIN, restore
 from pastis_jax.errors import DataError
@@ -182,7 +183,27 @@ def amount(size: float) -> str:
     return f"{size:.0f} B"
 
 
-def discard(path: pathlib.Path, why: object) -> None:
+def is_sound(path: pathlib.Path, read: Callable[[], Any]) -> bool:
+    """Whether there is what was prepared; what is damaged is removed.
+
+    Args:
+      path: A file or a folder.
+      read: Reads it; raises a ValueError that tells what is damaged.
+
+    Raises:
+      DataError: If it cannot be read, sound as it may be, or not be removed.
+    """
+    if not os.path.lexists(path):
+        return False
+    try:
+        read()
+    except ValueError as error:
+        _discard(path, error)
+        return False
+    return True
+
+
+def _discard(path: pathlib.Path, why: object) -> None:
     """Removes what was prepared and is damaged, and says so; it is made anew then.
 
     Raises:

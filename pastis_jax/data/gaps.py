@@ -13,9 +13,6 @@ from pastis_jax.data.dataset import Dataset, Fold, Modality
 from pastis_jax.data.metadata import Identifier, parse_identifier
 from pastis_jax.errors import DataError
 
-NAMED = 3
-"""Samples that a line names; it counts them all."""
-
 _ByFold = Mapping[str, Mapping[Fold, tuple[Identifier, ...]]]
 
 
@@ -64,11 +61,6 @@ class Gaps:
 
 def _of_folds(of: _ByFold, name: str, folds: Iterable[Fold]) -> list[Identifier]:
     return [sample for fold in folds for sample in of.get(name, {}).get(fold, ())]
-
-
-def named(ids: Sequence[Identifier]) -> str:
-    """The first of `ids`, for a line."""
-    return ", ".join(map(str, ids[:NAMED])) + (", ..." if len(ids) > NAMED else "")
 
 
 def any_observed(values: np.ndarray, modality: Modality) -> bool:

@@ -16,7 +16,7 @@ import tqdm
 from pastis_jax.data import layout
 from pastis_jax.data.dataset import Dataset, Fold
 from pastis_jax.data.declared import declare
-from pastis_jax.data.gaps import any_observed, named
+from pastis_jax.data.gaps import any_observed
 from pastis_jax.data.metadata import PARCEL_METADATA, Patch
 from pastis_jax.data.modality import Modality
 from pastis_jax.data.normalisation import SEASON
@@ -32,6 +32,7 @@ from pastis_jax.data.pixel_sets.folder import PixelSetFolder
 from pastis_jax.data.statistics import COMPUTE, fold_statistics_from_norm
 from pastis_jax.data.survey import Survey, Surveyed, from_json
 from pastis_jax.errors import DataError
+from pastis_jax.text import named
 
 BRIGHT = 0.2
 """Reflectance of the bluest shown channel from which a pixel is cloud, or snow."""

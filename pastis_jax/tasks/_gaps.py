@@ -6,9 +6,10 @@ import pathlib
 from collections.abc import Iterator, Mapping, Sequence
 
 from pastis_jax.data.dataset import Fold
-from pastis_jax.data.gaps import Gaps, named
+from pastis_jax.data.gaps import Gaps
 from pastis_jax.errors import DataError
 from pastis_jax.tasks._spec import ModelSpec
+from pastis_jax.text import named
 
 
 def check_gaps(

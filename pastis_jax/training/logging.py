@@ -18,6 +18,7 @@ import numpy as np
 from pastis_jax.errors import UserError
 from pastis_jax.files import LEFT, naming, whole, write_whole
 from pastis_jax.json_files import read_object
+from pastis_jax.text import named
 from pastis_jax.training.processes import from_main, is_main, to_main
 
 FOLDERS = ("checkpoints", "tensorboard", "profile")
@@ -250,7 +251,7 @@ class RunFolder:
         config = self.config or {}
         if not config or 2 * len(stored.keys() & config.keys()) <= len(config):
             return "the config.json in this folder is not of a run"
-        return f"this folder holds more than a run ({', '.join(others[:5])})" if others else None
+        return f"this folder holds more than a run ({named(others, most=5)})" if others else None
 
     def _lock_out_others(self) -> None:
         """Holds the folder until `close`, or until this process ends, however it does."""

@@ -15,9 +15,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import numpy as np
 
 from pastis_jax.data.dataset import Fold, Nomenclature
+from pastis_jax.text import NAMED, named
 
-EXAMPLES = 3
-"""Parcels that a message names."""
 _THINGS = {
     "TARGET": "parcels of TARGET",
     "ParcelIDs": "parcels of ParcelIDs",
@@ -167,7 +166,7 @@ class ParcelFolds:
             SharedParcels(
                 tuple(fold for fold, bit in self._bits.items() if bit & bits),
                 len(parcels),
-                tuple(parcels[:EXAMPLES]),
+                tuple(parcels[:NAMED]),
             )
             for bits, parcels in sorted(by_folds.items())
         ]
@@ -195,9 +194,8 @@ def tell_shared(shared: Iterable[SharedParcels], between: str) -> str | None:
     if not shared:
         return None
     number = sum(some.number for some in shared)
-    examples = sorted(parcel for some in shared for parcel in some.examples)[:EXAMPLES]
-    named = ", ".join(map(str, examples)) + ", ..." * (number > len(examples))
+    examples = sorted(parcel for some in shared for parcel in some.examples)
     return (
-        f"{number:,} parcels of ParcelIDs ({named}) have crop pixels in patches of {between}: "
-        "scores are too good"
+        f"{number:,} parcels of ParcelIDs ({named(examples, number)}) have crop pixels in patches "
+        f"of {between}: scores are too good"
     )

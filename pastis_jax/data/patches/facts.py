@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import collections
-import os
 import pathlib
 from collections.abc import Mapping
 from typing import Any
 
 from pastis_jax.data import survey
-from pastis_jax.data.cache import discard
 from pastis_jax.data.dataset import Dataset
 from pastis_jax.data.gaps import Gaps
 from pastis_jax.data.patches.agreement import Contradiction, SharedParcels
@@ -17,18 +15,6 @@ from pastis_jax.data.patches.folder import PatchFolder
 from pastis_jax.data.reading import read_json
 from pastis_jax.data.statistics import check_moments, statistics_from_json
 from pastis_jax.errors import DataError
-
-
-def is_sound(kind: str, path: pathlib.Path, folder: PatchFolder) -> bool:
-    """Whether there is what `prepare` wrote; what is damaged is removed."""
-    if not os.path.lexists(path):
-        return False
-    try:
-        read(kind, path, folder)
-    except ValueError as error:
-        discard(path, error)
-        return False
-    return True
 
 
 def contradictions_of(facts: Mapping[str, Any]) -> dict[str, Contradiction]:

@@ -7,19 +7,27 @@ files.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import os
 import pathlib
 import tempfile
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import ClassVar
 
-import numpy as np
 import tqdm
 
 from pastis_jax.data import dataset_file, declared, layout, survey
 from pastis_jax.data.assignment import Assignment
-from pastis_jax.data.cache import Fingerprint, default_cache, fingerprint, known_as, writing
+from pastis_jax.data.cache import (
+    Fingerprint,
+    default_cache,
+    fingerprint,
+    is_sound,
+    known_as,
+    writing,
+)
 from pastis_jax.data.dataset import Dataset, Fold
 from pastis_jax.data.gaps import Gaps
 from pastis_jax.data.layout import ImplausibleError
@@ -31,11 +39,11 @@ from pastis_jax.data.patches.annotations import ANNOTATIONS, INSTANCES
 from pastis_jax.data.patches.folder import DOWNLOAD, PatchFolder, check_layout
 from pastis_jax.data.patches.source import PatchSource
 from pastis_jax.data.patches.summary import Measures, PatchSummary
+from pastis_jax.data.prepared import Prepared
 from pastis_jax.data.statistics import (
     FoldStatistics,
     Statistics,
     fold_statistics_from_norm,
-    split_statistics,
     statistics_from_json,
 )
 from pastis_jax.data.survey import Surveyed
@@ -112,7 +120,10 @@ def prepare_patches(
         return {"facts": facts} | ({"statistics": statistics} if compute_statistics else {})
 
     def checked(known: Fingerprint) -> bool:
-        return all(kept.is_sound(kind, path, folder) for kind, path in places(known).items())
+        return all(
+            is_sound(path, functools.partial(kept.read, kind, path, folder))
+            for kind, path in places(known).items()
+        )
 
     known = known_as(identity, root, others, checked)
     paths = places(known)
@@ -167,7 +178,7 @@ def _fingerprint(folder: PatchFolder, assignment: Assignment | None) -> Fingerpr
 
 
 @dataclasses.dataclass(frozen=True)
-class PreparedPatches:
+class PreparedPatches(Prepared):
     """A patch folder, checked and ready for random access.
 
     Attributes:
@@ -204,6 +215,9 @@ class PreparedPatches:
     shared_parcels: Sequence[SharedParcels] = dataclasses.field(repr=False)
     fingerprint: Fingerprint = dataclasses.field(repr=False)
 
+    SAMPLE: ClassVar[str] = "patch"
+    METADATA: ClassVar[str] = PATCH_METADATA
+
     @property
     def root(self) -> pathlib.Path:
         """The folder."""
@@ -229,7 +243,7 @@ class PreparedPatches:
           DataError: If a fold has no patch; with instances, if annotations of a patch contradict
             each other, or say of no crop pixel which parcel it is of.
         """
-        self._check(folds)
+        self.check_folds(folds)
         sound = [x for x in self.folder.patches.values() if x.id not in self.gaps.skipped]
         patches = [patch for fold in folds for patch in sound if patch.fold == fold]
         if instances and (error := self._first_contradiction(patches, absent=True)):
@@ -237,30 +251,6 @@ class PreparedPatches:
         return PatchSource(
             self.folder, patches, self.size, in_memory=in_memory, instances=instances
         )
-
-    def statistics(self, train_folds: Sequence[Fold]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-        """Returns the channel statistics to normalise with when training on `train_folds`.
-
-        Returns:
-          Mean and standard deviation, (c,) float32 each, of each modality in its stored unit.
-
-        Raises:
-          DataError: If a fold has no patch, or a channel that never varies.
-        """
-        self._check(train_folds)
-        modalities = [self.dataset[name] for name in self.modalities]
-        return split_statistics(self.fold_statistics, modalities, train_folds, self.root)
-
-    def check_statistics(self, statistics: Statistics) -> None:
-        """Refuses statistics of a run that cannot be used on these values.
-
-        Args:
-          statistics: Mean and standard deviation of each channel in its unit, by modality.
-
-        Raises:
-          DataError: Naming the channel, and what was measured of it.
-        """
-        survey.check_run(self.survey, statistics, self.root)
 
     def holds(self, folds: Sequence[Fold]) -> bool:
         """Whether each of `folds` has a patch."""
@@ -286,8 +276,8 @@ class PreparedPatches:
             some for some in self.shared_parcels if train & {*some.folds} and scored & {*some.folds}
         ]
         shared = tell_shared(leaking, "train and of val or test")
-        odd = survey.notes(self.survey, chosen, self.published, run)
-        return (*(str(note) for note in (first, shared) if note is not None), *odd)
+        told = (str(note) for note in (first, shared) if note is not None)
+        return (*told, *super().notes(folds, run))
 
     def _first_contradiction(
         self, patches: Sequence[Patch], *, absent: bool = False
@@ -304,15 +294,6 @@ class PreparedPatches:
             return None
         more = f" ({len(wrong):,} of {len(patches):,} patches; `pastis-jax inspect` lists all)"
         return self.folder.refusal(*wrong[0], more)
-
-    def _check(self, folds: Sequence[Fold]) -> None:
-        for fold in folds:
-            if not self.holds([fold]):
-                raise DataError(
-                    f"no patch in fold {fold}",
-                    where=self.root / PATCH_METADATA,
-                    remedy="choose another `fold`, or give the whole dataset",
-                )
 
 
 def _examine(

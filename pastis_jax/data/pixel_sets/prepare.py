@@ -8,14 +8,21 @@ import pathlib
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
-import numpy as np
 import tensorflow_datasets as tfds
 
 from pastis_jax.data import dataset_file, declared, layout, survey
 from pastis_jax.data.assignment import Assignment
-from pastis_jax.data.cache import Fingerprint, amount, default_cache, fingerprint, known_as, writing
+from pastis_jax.data.cache import (
+    Fingerprint,
+    amount,
+    default_cache,
+    fingerprint,
+    is_sound,
+    known_as,
+    writing,
+)
 from pastis_jax.data.calendar import Days
 from pastis_jax.data.dataset import Dataset, Fold
 from pastis_jax.data.folder_builder import split_name
@@ -25,16 +32,14 @@ from pastis_jax.data.pastis_r import describe
 from pastis_jax.data.pixel_sets.crop_pixel_sets_dataset_builder import Builder
 from pastis_jax.data.pixel_sets.folder import DOWNLOAD, PixelSetFolder, check_layout
 from pastis_jax.data.pixel_sets.source import PixelSetSource
-from pastis_jax.data.pixel_sets.written import is_sound, open_written
+from pastis_jax.data.pixel_sets.written import open_written
+from pastis_jax.data.prepared import Prepared
 from pastis_jax.data.statistics import (
     FoldStatistics,
-    Statistics,
     fold_statistics_from_norm,
-    split_statistics,
     statistics_from_json,
 )
 from pastis_jax.data.survey import Surveyed
-from pastis_jax.errors import DataError
 
 
 def prepare_pixel_sets(
@@ -108,7 +113,8 @@ def prepare_pixel_sets(
         return cache / f"pixel_sets-{identity.adding({'version': str(Builder.VERSION)}).name}"
 
     def prepared(identity: Fingerprint) -> bool:
-        return is_sound(place(identity), dataset, modalities)
+        data_dir = place(identity)
+        return is_sound(data_dir, lambda: open_written(data_dir, dataset, modalities))
 
     known = known_as(arrays, root, others, prepared)
     data_dir = place(known)
@@ -155,7 +161,7 @@ def prepare_pixel_sets(
 
 
 @dataclasses.dataclass(frozen=True)
-class PreparedPixelSets:
+class PreparedPixelSets(Prepared):
     """A folder of pixel sets, checked and ready for random access.
 
     Attributes:
@@ -190,68 +196,26 @@ class PreparedPixelSets:
     fingerprint: Fingerprint = dataclasses.field(repr=False)
     info: tfds.core.DatasetInfo = dataclasses.field(repr=False)
 
+    SAMPLE: ClassVar[str] = "crop parcel"
+    METADATA: ClassVar[str] = PARCEL_METADATA
+
     def source(self, folds: Sequence[Fold]) -> PixelSetSource:
         """Returns random access to the crop parcels of `folds`, fold after fold.
 
         Raises:
           DataError: If a fold has no crop parcel.
         """
-        self._check(folds)
+        self.check_folds(folds)
         files = [
             file for fold in folds for file in self.info.splits[split_name(fold)].file_instructions
         ]
         observed = [days for fold in folds for days in self.observed[fold]]
         return PixelSetSource(files, self.dataset, self.modalities, observed)
 
-    def statistics(self, train_folds: Sequence[Fold]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-        """Returns the channel statistics to normalise with when training on `train_folds`.
-
-        Returns:
-          Mean and standard deviation, (c,) float32 each, of each modality in its stored unit.
-
-        Raises:
-          DataError: If a fold has no crop parcel, or a channel that never varies.
-        """
-        self._check(train_folds)
-        modalities = [self.dataset[name] for name in self.modalities]
-        return split_statistics(self.fold_statistics, modalities, train_folds, self.root)
-
-    def check_statistics(self, statistics: Statistics) -> None:
-        """Refuses statistics of a run that cannot be used on these values.
-
-        Args:
-          statistics: Mean and standard deviation of each channel in its unit, by modality.
-
-        Raises:
-          DataError: Naming the channel, and what was measured of it.
-        """
-        survey.check_run(self.survey, statistics, self.root)
-
-    def notes(
-        self, folds: Mapping[str, Sequence[Fold]], run: Statistics | None = None
-    ) -> tuple[str, ...]:
-        """Returns what a reader should know of these splits, a line each.
-
-        Args:
-          folds: Folds of each split.
-          run: Statistics of a run that takes the place of the folder's own.
-        """
-        chosen = {fold for names in folds.values() for fold in names}
-        return survey.notes(self.survey, chosen, self.published, run)
-
     def holds(self, folds: Sequence[Fold]) -> bool:
         """Whether each of `folds` has a crop parcel."""
         void = self.dataset.nomenclature.void_number
         return all(any(label != void for label in self.counts.get(fold, ())) for fold in folds)
-
-    def _check(self, folds: Sequence[Fold]) -> None:
-        for fold in folds:
-            if not self.holds([fold]):
-                raise DataError(
-                    f"no crop parcel in fold {fold}",
-                    where=self.root / PARCEL_METADATA,
-                    remedy="choose another `fold`, or give the whole dataset",
-                )
 
 
 def _observed(folder: PixelSetFolder) -> dict[Fold, list[Days]]:

@@ -12,7 +12,6 @@ import tensorflow_datasets as tfds
 from array_record.python.array_record_module import ArrayRecordReader
 
 from pastis_jax.data import survey
-from pastis_jax.data.cache import discard
 from pastis_jax.data.dataset import Dataset
 from pastis_jax.data.folder_builder import split_name
 from pastis_jax.data.gaps import Gaps
@@ -20,18 +19,6 @@ from pastis_jax.data.pixel_sets.crop_pixel_sets_dataset_builder import Builder
 from pastis_jax.data.statistics import check_moments, statistics_from_json
 from pastis_jax.errors import DataError
 from pastis_jax.files import open_regular
-
-
-def is_sound(data_dir: pathlib.Path, dataset: Dataset, modalities: Sequence[str]) -> bool:
-    """Whether there is what `prepare` wrote; what is damaged is removed."""
-    if not os.path.lexists(data_dir):
-        return False
-    try:
-        open_written(data_dir, dataset, modalities)
-    except ValueError as error:
-        discard(data_dir, error)
-        return False
-    return True
 
 
 def open_written(

@@ -1,0 +1,94 @@
+"""What prepared folders of both layouts have in common."""
+
+from __future__ import annotations
+
+import abc
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+import numpy as np
+
+from pastis_jax.data import survey
+from pastis_jax.data.dataset import Dataset, Fold
+from pastis_jax.data.statistics import FoldStatistics, Statistics, split_statistics
+from pastis_jax.data.survey import Surveyed
+from pastis_jax.errors import DataError
+
+
+class Prepared(abc.ABC):
+    """A folder, checked and ready for random access.
+
+    Attributes:
+      SAMPLE: What is wanted of each fold.
+      METADATA: Name of the file that lists the samples.
+      root: The folder.
+      dataset: What it holds.
+      modalities: Names of the modalities that records hold.
+      survey: What the values are like, by modality.
+      published: Statistics of the NORM files; nothing where they are not used.
+      fold_statistics: Channel means and standard deviations by modality and fold.
+    """
+
+    SAMPLE: ClassVar[str]
+    METADATA: ClassVar[str]
+    root: pathlib.Path
+    dataset: Dataset
+    modalities: tuple[str, ...]
+    survey: Mapping[str, Surveyed]
+    published: Mapping[str, FoldStatistics]
+    fold_statistics: Mapping[str, FoldStatistics]
+
+    @abc.abstractmethod
+    def holds(self, folds: Sequence[Fold]) -> bool:
+        """Whether each of `folds` has a sample."""
+
+    def check_folds(self, folds: Sequence[Fold]) -> None:
+        """Refuses folds of which there is nothing.
+
+        Raises:
+          DataError: Naming the first fold without a sample.
+        """
+        for fold in folds:
+            if not self.holds([fold]):
+                raise DataError(
+                    f"no {self.SAMPLE} in fold {fold}",
+                    where=self.root / self.METADATA,
+                    remedy="choose another `fold`, or give the whole dataset",
+                )
+
+    def statistics(self, train_folds: Sequence[Fold]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """Returns the channel statistics to normalise with when training on `train_folds`.
+
+        Returns:
+          Mean and standard deviation, (c,) float32 each, of each modality in its stored unit.
+
+        Raises:
+          DataError: If a fold has no sample, or a channel that never varies.
+        """
+        self.check_folds(train_folds)
+        modalities = [self.dataset[name] for name in self.modalities]
+        return split_statistics(self.fold_statistics, modalities, train_folds, self.root)
+
+    def check_statistics(self, statistics: Statistics) -> None:
+        """Refuses statistics of a run that cannot be used on these values.
+
+        Args:
+          statistics: Mean and standard deviation of each channel in its unit, by modality.
+
+        Raises:
+          DataError: Naming the channel, and what was measured of it.
+        """
+        survey.check_run(self.survey, statistics, self.root)
+
+    def notes(
+        self, folds: Mapping[str, Sequence[Fold]], run: Statistics | None = None
+    ) -> tuple[str, ...]:
+        """Returns what a reader should know of these splits, a line each.
+
+        Args:
+          folds: Folds of each split.
+          run: Statistics of a run that takes the place of the folder's own.
+        """
+        chosen = {fold for names in folds.values() for fold in names}
+        return survey.notes(self.survey, chosen, self.published, run)
