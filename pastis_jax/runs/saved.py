@@ -222,8 +222,8 @@ def _texts_by_name(value: Any, name: str) -> dict[str, str]:
 
 
 def _context(task: type[Task], content: Any) -> dict[str, float]:
-    if not isinstance(content, dict) or {*content} != {*task.found}:
-        wanted = ", ".join(task.found) or "nothing"
+    if not isinstance(content, dict) or {*content} != {*task.context_names}:
+        wanted = ", ".join(task.context_names) or "nothing"
         raise ValueError(f"its context is {fields.shown(content)}, not {wanted}")
     for name, value in content.items():
         if not fields.is_number(value) or not 0 <= value <= 1:

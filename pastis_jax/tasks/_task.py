@@ -96,7 +96,7 @@ class Task(abc.ABC):
     """Name of the score of each class."""
     less_memory: ClassVar[str]
     """What to change where a device has not enough memory."""
-    found: ClassVar[tuple[str, ...]] = ()
+    context_names: ClassVar[tuple[str, ...]] = ()
     """Names of what `context` gives, shares of 1."""
 
     # The model

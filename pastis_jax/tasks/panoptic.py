@@ -83,7 +83,7 @@ class PanopticTask(ImageTask):
     name, title = "panoptic", "Panoptic segmentation"
     less_memory = "lower `batch_size`, add `remat`, or give a smaller `crop`"
     scores, per_class = ("PQ", "SQ", "RQ"), "PQ"
-    targets, found = True, ("min_confidence",)
+    targets, context_names = True, ("min_confidence",)
 
     def model(
         self, capacity: Mapping[str, int | None] | None = None, *, warmup: bool = False
