@@ -75,7 +75,7 @@ def run(arguments, out):
 @pytest.mark.parametrize(
     "arguments",
     all_but(
-        1,
+        0,
         [
             [
                 "--fusion",

@@ -121,6 +121,7 @@ def test_every_scheme_trains_tests_and_reports(data, tmp_path, capsys, arguments
     reopened.check(tmp_path / "run")
 
 
+@long
 def test_a_run_twice_gives_identical_results(data, tmp_path):
     arguments = [*data, "--fusion", "mid", "--temporal-dropout", "--seed", "3"]
     results = [run(arguments, tmp_path / name) for name in "ab"]

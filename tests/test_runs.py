@@ -17,6 +17,7 @@ import jax
 import numpy as np
 import pytest
 from refusal import refused_in_a_line
+from tiers import long
 
 import pastis_jax
 from pastis_jax.cli import train
@@ -606,6 +607,7 @@ SCHEMES.add("twice", Scheme(lambda parts: fusion.mid(
 """
 
 
+@long
 def test_a_run_with_a_scheme_of_ones_own(trained, tmp_path, monkeypatch, capsys):
     given = trained("parcel")
     (tmp_path / "own_schemes.py").write_text(PLUGIN)

@@ -14,7 +14,7 @@ import optax
 import patch_factory as factory
 import pytest
 import reopened
-from tiers import all_but
+from tiers import all_but, long
 
 from experiments import semantic
 from pastis_jax import training
@@ -151,6 +151,7 @@ def test_every_scheme_trains_tests_and_reports(data, tmp_path, capsys, arguments
     assert "Background" in printed
 
 
+@long
 def test_classes_can_be_grouped(data, tmp_path):
     groups = {"Cereals": ["Soft winter wheat", 4], "Void": ["Background"]}
     (tmp_path / "classes.json").write_text(json.dumps(groups))
