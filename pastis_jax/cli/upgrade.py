@@ -59,7 +59,7 @@ def run(given: Arguments) -> None:
     splits, _ = train.open_splits(config)
     task = train.make_task(config, splits.dataset, splits.classes)
     state = _state(folder, config, task, splits)
-    context = {name: float(result[name]) for name in task.found if name in result}
+    context = {name: float(result[name]) for name in task.context_names if name in result}
     saved.write(
         folder,
         saved.Saved(
