@@ -88,7 +88,7 @@ class Config:
     data: pathlib.Path | None = None
     """Folder of the patches of figures 8, 9 and 11, if no longer where the runs had them."""
     cache_dir: pathlib.Path | None = None
-    """Where prepared and simulated data are kept, if no longer where the runs had them."""
+    """Where prepared and simulated data are kept. Default: $PASTIS_JAX_CACHE or ~/.cache."""
 
 
 class UndrawableError(Exception):

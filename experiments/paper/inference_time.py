@@ -47,7 +47,7 @@ class Config:
     data: pathlib.Path | None = None
     """Folder of the run's data. Default: where the run had them."""
     cache_dir: pathlib.Path | None = None
-    """Where prepared and simulated data are kept. Default: where the run had them."""
+    """Where prepared and simulated data are kept. Default: $PASTIS_JAX_CACHE or ~/.cache."""
 
 
 def run(config: Config) -> None:

@@ -450,6 +450,12 @@ def other_classes(root):
     add_run(root, "parcel", "S2", "base", fold=2, **content)
 
 
+def folder_for_log(root):
+    (log,) = root.glob("parcel/S2-base/*/metrics.jsonl")
+    log.unlink()
+    log.mkdir()
+
+
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
@@ -461,6 +467,7 @@ def other_classes(root):
         (old_version, ["result.json", "lacks auxiliary"]),
         (other_settings, ["--epochs", "fold1-seed0", "report them apart"]),
         (other_classes, ["S2-base", "classes differ"]),
+        (folder_for_log, ["metrics.jsonl: cannot be read (a directory, not a regular file)"]),
     ],
 )
 def test_mistakes_end_in_a_line(tmp_path, spoil, words):

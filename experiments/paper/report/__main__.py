@@ -108,7 +108,8 @@ def _validation(folder: pathlib.Path, score: str) -> list[float]:
             raise ValueError(f"{score} is {shown(wrong[0])}")
         return [float("nan") if value is None else value for value in values]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"cannot be read ({error})", where=path, remedy="train it anew") from error
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"cannot be read ({reason})", where=path, remedy="train it anew") from error
 
 
 def main(argv: list[str] | None = None) -> None:
