@@ -14,6 +14,7 @@ from commands import exit_code
 from refusal import refused_in_a_line
 
 import pastis_jax
+from experiments.paper import finished
 from pastis_jax.cli import inspect, upgrade
 from pastis_jax.data.survey import Surveyed
 from pastis_jax.errors import DataError
@@ -99,6 +100,17 @@ def test_what_a_run_declared_is_not_taken_for_that_of_other_data(argument, tmp_p
         with pytest.raises(DataError, match="the run gives"):
             run.open_data(root, **{argument: given}, cache_dir=tmp_path / "cache")
     refused_in_a_line(lambda: run.open_data(**{argument: ()}), f"`{argument}`: the run has that")
+
+
+def test_the_papers_tools_take_moved_data_as_the_run_declared_them(tmp_path, monkeypatch):
+    monkeypatch.setattr(finished, "read_run", lambda folder: ({}, {}))
+    folder = shutil.copytree(RUNS / "format1", tmp_path / "run")
+    content = json.loads((folder / "run.json").read_text())
+    content["records"]["offset"] = ["S2=-1000"]
+    (folder / "run.json").write_text(json.dumps(content))
+    data = factory.make_patches(tmp_path / "patches")
+    with pytest.raises(DataError, match="the run gives"):  # an offset that they do not have
+        finished.open_data(folder, data=data, cache_dir=tmp_path / "cache")
 
 
 def test_what_is_no_run_is_not_upgraded(tmp_path, capsys):

@@ -34,8 +34,12 @@ def open_data(
     """
     _, config = read_run(folder)
     try:
-        opened = open_run(folder).open_data(
-            data, cache_dir=cache_dir, parallel=config.get("parallel", "jit")
+        run = open_run(folder)
+        records = run.saved.record_options()
+        # They are the run's own data: what it declared of them still holds.
+        moved = {} if data is None else {"nodata": records.nodata, "offset": records.offset}
+        opened = run.open_data(
+            data, cache_dir=cache_dir, parallel=config.get("parallel", "jit"), **moved
         )
     except UserError as error:
         if data is None and error.remedy == "name a folder":
