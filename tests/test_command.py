@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from commands import exit_code
 
-from pastis_jax.cli.main import main
+from pastis_jax.cli.main import COMMANDS, main
 
 TASKS = "parcel, semantic, panoptic"
 
@@ -65,3 +66,12 @@ def test_every_command_explains_itself(command, capsys):
         main([*command.split(), "--help"])
     assert stopped.value.code == 0
     assert f"usage: pastis-jax {command} [-h]" in capsys.readouterr().out
+
+
+def test_ctrl_c_while_a_command_is_imported(monkeypatch, capsys):
+    def interrupted(arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(COMMANDS, "inspect", interrupted)
+    assert exit_code(lambda: main(["inspect", "x"])) == 130
+    assert capsys.readouterr().err == "interrupted\n"

@@ -153,6 +153,16 @@ def test_odd_days_and_absent_folds_are_told(pixel_sets, capsys):
     assert printed.count("dates of S2, in") == 1
 
 
+def test_a_folder_of_neither_kind_is_told_apart(pixel_sets, tmp_path, capsys):
+    (pixel_sets / "metadata_parcel.csv").unlink()
+    for folder in (pixel_sets, tmp_path):
+        assert look(folder) == 2
+        line = capsys.readouterr().err
+        assert line.count("\n") == 1
+        if folder == pixel_sets:
+            assert "neither metadata_parcel.csv, of pixel sets, nor ANNOTATIONS" in line
+
+
 def test_dates_of_the_next_season_are_told():
     later = {"S2": [np.array([381, 400]), np.array([383])], "S1A": [np.array([20])], "S1D": []}
     (finding,) = inspection._odd_days(later, "pixel sets", PASTIS_R)

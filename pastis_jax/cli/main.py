@@ -23,7 +23,15 @@ TASKS = ("parcel", "semantic", "panoptic")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Runs a command. Ends the process with code 2 after a mistake."""
+    """Runs a command. Ends the process with code 2 after a mistake, 130 after Ctrl-C."""
+    try:
+        _run(arguments)
+    except KeyboardInterrupt:  # while what a command needs is still imported
+        print("interrupted", file=sys.stderr)
+        raise SystemExit(130) from None
+
+
+def _run(arguments: Sequence[str] | None) -> None:
     given = list(sys.argv[1:] if arguments is None else arguments)
     if not given or given[0] in ("-h", "--help"):
         print(USAGE, end="")

@@ -116,7 +116,7 @@ def _refuse_implausible(
     fault = implausible(wide, low, high, modality)
     if fault is None:
         return
-    remedy = f"give {modality.name} in its unit, {modality.unit}"
+    remedy = f"give {modality.name} in its unit, {modality.unit}, or its own unit in dataset.json"
     if modality.plausible is not None:
         remedy = f"correct them, or `plausible` of {modality.name} in the dataset"
     elif "reflectance" in modality.unit and " are outside " in fault:

@@ -28,7 +28,7 @@ from pastis_jax.data.patches.agreement import (
     crop_parcels,
     tell_shared,
 )
-from pastis_jax.data.patches.folder import PatchFolder
+from pastis_jax.data.patches.folder import ANNOTATIONS, PatchFolder
 from pastis_jax.data.pixel_sets.folder import PixelSetFolder
 from pastis_jax.data.statistics import COMPUTE, fold_statistics_from_norm
 from pastis_jax.data.survey import Survey, Surveyed, from_json
@@ -142,7 +142,7 @@ def inspect_data(
       DataError: If it is no such folder, or its metadata cannot be read.
     """
     root = layout.resolve(root)
-    remedy = "give a folder of pixel sets or patches, or a run"
+    remedy = "add what is missing, or give a folder of pixel sets or patches, or a run"
     dataset = declare(describe(root, remedy=remedy), nodata, offset)
     present = layout.present_modalities(root, dataset)
     # None has its own message.
@@ -150,6 +150,10 @@ def inspect_data(
     if (root / PARCEL_METADATA).exists():
         folder = PixelSetFolder(root, held, dataset=dataset, complete=False)
         return _inspect(folder, dataset, "pixel sets", folder.parcels, _read_parcel, progress)
+    annotated = [*root.glob(ANNOTATIONS), *root.glob(f"*/{ANNOTATIONS}")]
+    if not annotated and not [*root.glob(f"*/{PARCEL_METADATA}")]:
+        fault = f"neither {PARCEL_METADATA}, of pixel sets, nor {ANNOTATIONS}, of patches, is here"
+        raise DataError(f"{fault}, and it is no run", where=root, remedy=remedy)
     folder = PatchFolder(root, held, dataset=dataset, complete=False)
     return _inspect(
         folder, dataset, "patches", list(folder.patches.values()), _read_patch, progress

@@ -187,7 +187,7 @@ def check_values(values: np.ndarray, modality: Modality, file: pathlib.Path) -> 
     try:
         arrays.check_series_values(values, modality, file)
     except DataError as error:
-        remedy = f"{error.remedy}, or add `skip_implausible` to leave such samples out"
+        remedy = f"{error.remedy}, or leave such samples out of training by `skip_implausible`"
         raise ImplausibleError(error.fault, where=error.where, remedy=remedy) from error
 
 
