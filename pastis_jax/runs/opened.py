@@ -131,7 +131,8 @@ class Run:
           NumPy arrays.
 
         Raises:
-          ValueError: If a modality is missing, or arrays have shapes that do not go together.
+          ValueError: If a modality is missing, arrays have shapes that do not go together, or
+            values of valid dates cannot be in the unit: what would be refused of a folder.
         """
         statistics = self.saved.learned.statistics
         normalised = {
