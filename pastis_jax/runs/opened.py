@@ -22,7 +22,7 @@ from pastis_jax.data.dataset import SPLITS, Dataset
 from pastis_jax.data.normalisation import SEASON, normalise
 from pastis_jax.data.pastis_r import describe
 from pastis_jax.data.splits import BatchPlan
-from pastis_jax.errors import DaysWarning, UserError, refuse
+from pastis_jax.errors import DataWarning, DaysWarning, UserError, refuse
 from pastis_jax.runs import memory, results, saved, weights
 from pastis_jax.runs.opened_data import OpenedData
 from pastis_jax.tasks import TASKS, RecordOptions, Task
@@ -239,7 +239,7 @@ class Run:
             measures; None as in the run.
 
         Warns:
-          DaysWarning: Of other data, as `predict` does.
+          DataWarning: Of what is odd about other data, a line each; DaysWarning as of `predict`.
 
         Raises:
           UserError: If the data are not there, do not fit, or have changed; ArgumentError if there
@@ -268,6 +268,8 @@ class Run:
             remedy = "bring them back, or name the folder to score what it holds now"
             raise UserError(fault, where=records.data, remedy=remedy)
         if not own:
+            for note in splits.notes:
+                warnings.warn(f"{records.data}: {note}", DataWarning, stacklevel=2)
             every = itertools.chain(*(splits.observed(split) for split in SPLITS))
             self._warn_of([*every], str(records.data))
         return OpenedData(self, task, splits, placement)

@@ -58,8 +58,18 @@ def gap_notes(
     sizes: Mapping[str, int],
     *,
     samples: str,
+    listed: bool,
 ) -> Iterator[str]:
-    """Tells what samples lack, a line each; arguments as for `check_gaps`."""
+    """Tells what samples lack, a line each.
+
+    Args:
+      spec: As for `check_gaps`, and so are those that follow.
+      gaps: What samples lack.
+      folds: Folds of each split.
+      sizes: Number of samples of each split.
+      samples: What they are.
+      listed: Whether a result.json lists those that are left out.
+    """
     used, total = [fold for split in sizes for fold in folds[split]], sum(sizes.values())
     for name in spec.modalities:
         if lacking := gaps.without(name, used):
@@ -71,7 +81,6 @@ def gap_notes(
                 f"channel was observed, and do not count: {named(blind)}"
             )
     if gaps.skipped:
-        yield (
-            f"{samples} left out for implausible values: {len(gaps.skipped):,} "
-            f"({named(list(gaps.skipped))}); result.json lists them"
-        )
+        left_out = f"{samples} left out for implausible values: {len(gaps.skipped):,}"
+        where = "; result.json lists them" if listed else ""
+        yield f"{left_out} ({named(list(gaps.skipped))}){where}"
