@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import pathlib
 import warnings
 
 import numpy as np
 import patch_factory as factory
+import pytest
 
 import pastis_jax
 from pastis_jax.cli import console
 from pastis_jax.errors import DataWarning, DaysWarning
+from pastis_jax.types import Series
 
 RUNS = pathlib.Path(__file__).parent / "runs"
 MOMENTS = {"S2": ([2150] * 10, [1070] * 10), "S1A": ([-11, -18, 7], [1, 1, 1.4])}
@@ -67,3 +70,41 @@ def test_other_data_are_told_of_in_a_line_each(tmp_path, capsys):
     console.command(lambda: run.open_data(skip_implausible=True, **other))
     printed = capsys.readouterr().err.splitlines()
     assert {f"warning: {line}" for line in lines} <= {*printed}
+
+
+def observed(run, *, without=None):
+    """Three series; the second has no valid date of a modality, the third none at all."""
+    series = {}
+    for name in run.modalities:
+        mean, std = MOMENTS[name]
+        noise = np.random.default_rng(0).uniform(-1, 1, (3, 4, 8, 8, len(mean)))
+        values = (np.array(mean) + np.array(std) * noise * 0.5).astype(np.float32)
+        if name == "S1A":
+            values[..., 2] = values[..., 0] - values[..., 1]
+        valid = np.ones((3, 4), bool)
+        valid[1], valid[2] = name != without, False
+        days = np.tile(np.arange(4, dtype=np.int32) * 30, (3, 1))
+        series[name] = Series(values, days, valid)
+    return series
+
+
+def test_early_fusion_predicts_nothing_without_a_modality(tmp_path, monkeypatch):
+    """Zeros in place of it would give confident probabilities; a sample of nothing gives NaN."""
+    late = kept_run(tmp_path / "run")
+    assert np.isfinite(late.predict(observed(late, without="S1A"))[:2]).all()
+    early = pastis_jax.open_run(tmp_path / "run")
+    spec = dataclasses.replace(early.task.spec, fusion="early", auxiliary=False)
+    early.task = dataclasses.replace(early.task, spec=spec)
+    asked = []
+    monkeypatch.setattr(early, "_answer", lambda variables, series: asked.append(series))
+    early.predict(observed(early))
+    early.predict(observed(early, without="S2"))  # it gives the dates
+    assert len(asked) == 2
+    words = r"^1 of 3 samples have no valid date of S1A, which early fusion needs \(numbers 1\)"
+    with pytest.raises(ValueError, match=words):
+        early.predict(observed(early, without="S1A"))
+    series = observed(early)
+    values = series["S1A"].values.copy()
+    values[1] = 0  # valid by name, and filled
+    with pytest.raises(ValueError, match=words):
+        early.predict({**series, "S1A": series["S1A"].replace(values=values)})

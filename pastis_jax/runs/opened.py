@@ -26,6 +26,7 @@ from pastis_jax.errors import DataWarning, DaysWarning, UserError, refuse
 from pastis_jax.runs import memory, results, saved, weights
 from pastis_jax.runs.opened_data import OpenedData
 from pastis_jax.tasks import TASKS, RecordOptions, Task
+from pastis_jax.text import named
 from pastis_jax.types import Series
 
 
@@ -131,8 +132,9 @@ class Run:
           NumPy arrays.
 
         Raises:
-          ValueError: If a modality is missing, arrays have shapes that do not go together, or
-            values of valid dates cannot be in the unit: what would be refused of a folder.
+          ValueError: If a modality is missing, arrays have shapes that do not go together, values
+            of valid dates cannot be in the unit (what would be refused of a folder), or a sample
+            has no valid date of a modality that the scheme cannot do without.
         """
         statistics = self.saved.learned.statistics
         normalised = {
@@ -141,6 +143,7 @@ class Run:
             )
             for name in self._checked(series)
         }
+        self._check_observed({name: x.valid.any(1) for name, x in normalised.items()})
         observed = [
             {name: np.asarray(x.days)[i][x.valid[i]] for name, x in normalised.items()}
             for i in range(len(next(iter(normalised.values())).valid))
@@ -188,6 +191,23 @@ class Run:
                 if (got := np.shape(getattr(given, field))) != expected:
                     raise ValueError(f"{name}: {field} have shape {got}, not {expected}")
         return self.modalities
+
+    def _check_observed(self, observed: Mapping[str, np.ndarray]) -> None:
+        """Refuses samples whose values of a modality would be taken for observed, and are not.
+
+        Args:
+          observed: By modality, which samples have a valid date of it.
+        """
+        spec = self.task.spec
+        if spec.scheme.masks:
+            return
+        known = np.any([observed[name] for name in spec.read], axis=0)
+        for name in self.modalities:
+            blind = np.flatnonzero(known & ~observed[name])
+            if name not in spec.read and blind.size:
+                fault = f"{blind.size} of {len(known)} samples have no valid date of {name}"
+                fault += f", which {spec.fusion} fusion needs (numbers {named(blind.tolist())})"
+                raise ValueError(f"{fault}: leave them out")
 
     @functools.cached_property
     def _axes(self) -> str:
