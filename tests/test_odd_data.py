@@ -10,10 +10,12 @@ import warnings
 import numpy as np
 import patch_factory as factory
 import pytest
+from refusal import refused_in_a_line
 
 import pastis_jax
 from pastis_jax.cli import console
 from pastis_jax.errors import DataWarning, DaysWarning
+from pastis_jax.runs import saved
 from pastis_jax.types import Series
 
 RUNS = pathlib.Path(__file__).parent / "runs"
@@ -108,3 +110,34 @@ def test_early_fusion_predicts_nothing_without_a_modality(tmp_path, monkeypatch)
     values[1] = 0  # valid by name, and filled
     with pytest.raises(ValueError, match=words):
         early.predict({**series, "S1A": series["S1A"].replace(values=values)})
+
+
+def test_a_run_carries_its_lists_of_samples(tmp_path):
+    """It is scored on what it was not trained on, where lists and data were moved."""
+    run = kept_run(tmp_path / "run")
+    root = factory.make_patches(tmp_path / "data", patches_per_fold=2)
+    lists = {"train": [10003, 10008, 10001], "val": [10002], "test": [10010, 10005]}
+    file, cache = tmp_path / "lists.json", tmp_path / "cache"
+    file.write_text(json.dumps(lists))
+    records = run.saved.records | {"data": str(root), "split_lists": str(file)}
+    listed = dataclasses.replace(run.saved, records=records, checksums={})
+    folder = tmp_path / "listed"
+    folder.mkdir()
+    saved.write(folder, listed, run.variables, saved.lists_of(records))
+    expected = pastis_jax.open_run(folder).open_data(root, cache_dir=cache).splits
+    assert {*expected.folds} == {*lists}
+    listed = dataclasses.replace(listed, fingerprint=expected.fingerprint.parts)
+    saved.write(folder, listed, run.variables, saved.lists_of(records))
+    file.unlink()
+    moved = pastis_jax.open_run(folder.rename(tmp_path / "moved"))
+    opened = [moved.open_data(cache_dir=cache)]
+    elsewhere = root.rename(tmp_path / "elsewhere")
+    opened.append(moved.open_data(elsewhere, cache_dir=cache))
+    for split, names in lists.items():
+        for source in (one.splits.sources[split] for one in opened):
+            assert {source.identifier(n) for n in range(len(source))} == {*names}
+    carried = moved.folder / saved.LISTS
+    carried.write_text(json.dumps(lists | {"test": [10010, 10004]}))
+    refused_in_a_line(lambda: moved.open_data(elsewhere), "split_lists.json: not what was written")
+    carried.unlink()
+    refused_in_a_line(lambda: moved.open_data(elsewhere), "split_lists.json: cannot be read")

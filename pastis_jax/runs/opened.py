@@ -298,6 +298,8 @@ class Run:
         """How records are made: as in the run, of its own data or of others."""
         cache = None if cache_dir is None else pathlib.Path(cache_dir)
         own = dataclasses.replace(self.saved.record_options(), cache_dir=cache)
+        if (carried := saved.carried_lists(self.folder, self.saved)) is not None:
+            own = dataclasses.replace(own, split_lists=carried)
         if fold is not None:
             own = dataclasses.replace(own, fold=fold)
         for name, given in declared.items():
