@@ -242,7 +242,7 @@ def test_lists_of_samples_travel_with_the_run(trained, tmp_path):
     given, file = trained("parcel"), tmp_path / "lists.json"
     sources = pastis_jax.open_run(given.out).open_data().splits.sources
     lists = {
-        split: [int(source.identifier(n)) for n in range(len(source))]
+        split: [source.identifier(n) for n in range(len(source))]
         for split, source in sources.items()
     }
     lists["train"], lists["test"] = lists["test"], lists["train"]

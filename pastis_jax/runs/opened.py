@@ -290,7 +290,7 @@ class Run:
         if not own:
             for note in splits.notes:
                 warnings.warn(f"{records.data}: {note}", DataWarning, stacklevel=2)
-            every = itertools.chain(*(splits.observed(split) for split in SPLITS))
+            every = itertools.chain(*(splits.observed(split) for split in splits.sources))
             self._warn_of([*every], str(records.data))
         return OpenedData(self, task, splits, placement)
 
