@@ -26,7 +26,7 @@ from pastis_jax.errors import DataWarning, DaysWarning, UserError, refuse
 from pastis_jax.runs import memory, results, saved, weights
 from pastis_jax.runs.opened_data import OpenedData
 from pastis_jax.tasks import TASKS, RecordOptions, Task
-from pastis_jax.text import named
+from pastis_jax.text import named, plain
 from pastis_jax.types import Series
 
 
@@ -289,7 +289,7 @@ class Run:
             raise UserError(fault, where=records.data, remedy=remedy)
         if not own:
             for note in splits.notes:
-                warnings.warn(f"{records.data}: {note}", DataWarning, stacklevel=2)
+                warnings.warn(f"{plain(str(records.data))}: {note}", DataWarning, stacklevel=2)
             every = itertools.chain(*(splits.observed(split) for split in splits.sources))
             self._warn_of([*every], str(records.data))
         return OpenedData(self, task, splits, placement)
