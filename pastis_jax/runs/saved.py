@@ -4,7 +4,7 @@
     dataset.json   what the data are
     weights.npz    weights and running statistics, float32
 
-    split_lists.json    lists of samples in place of folds, where there were some: for its own test
+Lists of samples that took the place of folds are in split_lists.json: scoring needs them.
 
 `checkpoints/`, config.json and metrics.jsonl are for continuing it, result.json and the pictures
 for readers: none of these is needed to predict.
