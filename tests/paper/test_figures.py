@@ -68,7 +68,7 @@ def untrained(out, data, cache, **given):
     folder.close()
 
 
-def parcel_run(out, confusion, **replaced):
+def parcel_run(out, confusion, /, **replaced):
     """Writes what figure 5 reads of a finished parcel run."""
     out.mkdir(parents=True)
     iou = dict.fromkeys(NAMES, 0.5)
