@@ -44,8 +44,12 @@ class ArgumentError(UserError):
         super().__init__(fault, where=f"`{argument}`", remedy=remedy)
 
 
-class DaysWarning(UserWarning):
-    """Days that a run was not made for. Its text is one line; commands print it and go on."""
+class DataWarning(UserWarning):
+    """What is odd about data given to a run. Its text is one line; commands print it and go on."""
+
+
+class DaysWarning(DataWarning):
+    """Days that a run was not made for."""
 
 
 def refuse(argument: str, wrong: object, fault: str, remedy: str) -> None:

@@ -237,6 +237,24 @@ def test_its_own_folder_is_scored_by_its_own_fold(trained, tmp_path):
     assert opened.splits.folds["test"] == folds[:1] != expected["test"]
 
 
+@long
+def test_lists_of_samples_travel_with_the_run(trained, tmp_path):
+    given, file = trained("parcel"), tmp_path / "lists.json"
+    sources = pastis_jax.open_run(given.out).open_data().splits.sources
+    lists = {
+        split: [source.identifier(n) for n in range(len(source))]
+        for split, source in sources.items()
+    }
+    lists["train"], lists["test"] = lists["test"], lists["train"]
+    file.write_text(json.dumps(lists))
+    result = train.run(given.config(out=tmp_path / "run", split_lists=file))
+    file.unlink()
+    moved = pastis_jax.open_run((tmp_path / "run").rename(tmp_path / "moved"))
+    assert moved.evaluate(cache_dir=given.folder / "cache").scores["OA"] == result["test"]["OA"]
+    other = moved.open_data(given.data, cache_dir=given.folder / "cache").splits.sources
+    assert len(other["test"]) == len(lists["test"])
+
+
 def test_targets_and_class_mappings_count_where_they_are_used(trained, tmp_path):
     given = trained("semantic")
     run, data = pastis_jax.open_run(given.out), tmp_path / "data"

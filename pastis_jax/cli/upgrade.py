@@ -60,6 +60,7 @@ def run(given: Arguments) -> None:
     task = train.make_task(config, splits.dataset, splits.classes)
     state = _state(folder, config, task, splits)
     context = {name: float(result[name]) for name in task.context_names if name in result}
+    records = train.records_of(config, splits)
     saved.write(
         folder,
         saved.Saved(
@@ -69,13 +70,14 @@ def run(given: Arguments) -> None:
             learned=Learned(splits.dataset, splits.classes, splits.encode.statistics),
             context=context,
             fingerprint=splits.fingerprint.parts,
-            records=train.records_of(config, splits),
+            records=records,
             batch_size=config.recipe.evaluation_size,
             plugins=(),
             days=calendar.spans(splits.observed("train"), task.spec.modalities),
             code=str(result.get("code", "before run.json")),
         ),
         state.variables,
+        saved.lists_of(records),
     )
     console.say(f"{given.run} carries what it needs: {runs.open_run(folder)}.")
 

@@ -95,12 +95,10 @@ def check_series_values(values: np.ndarray, modality: Modality, file: pathlib.Pa
         remedy = f"store {channels} in this order, or correct `channels` in the dataset"
         raise DataError(fault, where=file, remedy=remedy)
     if values.dtype != modality.dtype:
-        integers = np.dtype(modality.dtype).kind in "iu"
-        limits = np.iinfo(modality.dtype) if integers else np.finfo(modality.dtype)
-        held = not integers or values.dtype.kind != "f" or np.isfinite(values).all()
-        if not held or low < float(limits.min) or high > float(limits.max):
-            fault = f"values from {low:g} to {high:g} do not fit in {modality.dtype}"
-            fault = fault if held else f"NaN or infinite values do not fit in {modality.dtype}"
+        integers, fault = np.dtype(modality.dtype).kind in "iu", not_held(low, high, modality)
+        if integers and values.dtype.kind == "f" and not np.isfinite(values).all():
+            fault = f"NaN or infinite values do not fit in {modality.dtype}"
+        if fault:
             raise DataError(fault, where=file, remedy="correct them, or the dataset's dtype")
         if integers and (np.rint(values) == modality.nodata)[values != modality.nodata].any():
             fault = f"values that would be rounded to the nodata mark {modality.nodata:g}"
@@ -146,12 +144,38 @@ def implausible(values: np.ndarray, low: float, high: float, modality: Modality)
       high: Their highest.
       modality: Their modality.
     """
-    if modality.plausible is None:
-        return _IMPLAUSIBLE[modality.unit](values, low, high, modality)
-    least, most = modality.plausible
+    if (fault := outside(low, high, modality)) or modality.plausible is not None:
+        return fault
+    return _IMPLAUSIBLE[modality.unit](values, low, high, modality)
+
+
+def outside(low: float, high: float, modality: Modality) -> str | None:
+    """Tells that values lie where not one can: out of `plausible`, or no reflectance at all.
+
+    Args:
+      low: Their lowest, in the modality's unit.
+      high: Their highest.
+      modality: Their modality.
+    """
+    if modality.plausible is not None:
+        least, most = modality.plausible
+    elif "reflectance" in modality.unit:
+        scale = 10000 if modality.unit == "reflectance" else 1
+        least, most = _DARKEST_REFLECTANCE / scale, _LARGEST_REFLECTANCE / scale
+    else:
+        return None
     if low >= least and high <= most:
         return None
     return f"values from {low:g} to {high:g} are outside {least:g} to {most:g}"
+
+
+def not_held(low: float, high: float, modality: Modality) -> str | None:
+    """Tells that stored values from `low` to `high` are more than the modality's type holds."""
+    integers = np.dtype(modality.dtype).kind in "iu"
+    limits = np.iinfo(modality.dtype) if integers else np.finfo(modality.dtype)
+    if low >= float(limits.min) and high <= float(limits.max):
+        return None
+    return f"values from {low:g} to {high:g} do not fit in {modality.dtype}"
 
 
 def contradiction(
@@ -237,9 +261,6 @@ def as_stored(values: np.ndarray, modality: Modality) -> np.ndarray:
 
 
 def _reflectance(values, low, high, modality, *, scale=1.0) -> str | None:
-    least, most = _DARKEST_REFLECTANCE / scale, _LARGEST_REFLECTANCE / scale
-    if low < least or high > most:
-        return f"values from {low:g} to {high:g} are outside {least:g} to {most:g}"
     if high < 256 / scale:
         return f"the largest value is {high:g}: already normalised or divided"
     return None

@@ -62,6 +62,10 @@ class Assignment:
         text = json.dumps(sorted((str(i), split) for i, split in self.split.items()))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
+    def to_json(self) -> dict[str, list[Identifier]]:
+        """Returns the lists as `read` takes them."""
+        return {name: [i for i, own in self.split.items() if own == name] for name in SPLITS}
+
     def dataset(self, dataset: Dataset) -> Dataset:
         """Returns `dataset` with the three splits as its folds."""
         splits = tuple((name,) for name in SPLITS)

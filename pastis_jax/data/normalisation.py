@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pastis_jax.data.arrays import contradiction, implausible
+from pastis_jax.data.arrays import contradiction, implausible, not_held, outside
 from pastis_jax.data.modality import Modality
 from pastis_jax.types import Series
 
@@ -47,8 +47,8 @@ def normalise(
       season: Days from the start of the season that acquisitions may be of.
 
     Raises:
-      ValueError: If at a valid date a value is neither finite nor marked as missing, all values
-        together cannot be in the modality's unit, channels contradict each other, or the day is
+      ValueError: If at a valid date a value is neither finite nor marked as missing, the values of
+        a sample cannot be in the modality's unit, channels contradict each other, or the day is
         outside `season`.
     """
     values, valid = np.asarray(series.values, np.float32), np.array(series.valid)
@@ -67,10 +67,14 @@ def normalise(
     mean, std = moments
     values = values + np.float32(modality.offset) if modality.offset else values
     counted = np.broadcast_to(where[..., 0], values.shape[:-1])
-    seen = values.reshape(-1, c) if counted.all() else values[counted]
-    if not np.isfinite(seen).all():
+    seen = [
+        one.reshape(-1, c) if which.all() else one[which]
+        for one, which in zip(values, counted, strict=True)
+        if which.any()
+    ]
+    if not all(np.isfinite(one).all() for one in seen):
         raise ValueError(f"values of {modality.name} are not finite at a valid date")
-    if seen.size and (fault := _other_unit(seen, modality, mean)):
+    if seen and (fault := _other_unit(seen, modality, mean)):
         raise ValueError(f"{modality.name} is not in {modality.unit}: {fault}")
     days = np.asarray(series.days)[valid]
     if days.size and not season[0] <= days.min() <= days.max() <= season[1]:
@@ -81,20 +85,35 @@ def normalise(
     return series.replace(values=values, valid=valid, geometric=outline)
 
 
-def _other_unit(values: np.ndarray, modality: Modality, mean: np.ndarray) -> str | None:
-    """Tells why values (n, c) are not in the modality's unit; None if they may be.
+def _other_unit(samples: list[np.ndarray], modality: Modality, mean: np.ndarray) -> str | None:
+    """Tells why values (n, c) of samples are not in the modality's unit; None if they may be.
 
-    A few pixels may be darker than any whole parcel: reflectance is judged by that of training.
+    A few pixels may be darker than any whole parcel: how dark reflectance is, is judged by that of
+    training, of all samples together.
     """
     # What the model was trained on may itself have been out of the ordinary.
-    if not contradiction(mean[None], modality) and (fault := contradiction(values, modality)):
-        return fault
-    low, high, trained = float(values.min()), float(values.max()), float(mean.max())
-    if modality.plausible is not None or "reflectance" not in modality.unit:
-        odd = implausible(mean[None], float(mean.min()), trained, modality)
-        return None if odd else implausible(values, low, high, modality)
+    ordered = not contradiction(mean[None], modality)
+    darkest, trained = float(mean.min()), float(mean.max())
+    bounded = not outside(darkest, trained, modality)
+    likely = not implausible(mean[None], darkest, trained, modality)
+    by_training = modality.plausible is None and "reflectance" in modality.unit
+    for values in samples:
+        low, high, offset = float(values.min()), float(values.max()), modality.offset
+        if bounded and (fault := outside(low, high, modality)):
+            mark = "" if modality.nodata is None else f"marked by {modality.nodata:g}, or "
+            return f"{fault}; what is missing must be {mark}not valid"
+        if fault := not_held(low - offset, high - offset, modality):
+            return fault
+        if ordered and (fault := contradiction(values, modality)):
+            return fault
+        if likely and not by_training and (fault := implausible(values, low, high, modality)):
+            return fault
+    if not by_training:
+        return None
+    high, number = max(float(one.max()) for one in samples), sum(one.size for one in samples)
     if high < trained / 100:
         return f"the largest value is {high:g}, in training the mean was {trained:g}"
-    if (average := float(values.mean())) > trained * 100:
+    average = sum(float(one.sum(dtype=np.float64)) for one in samples) / number
+    if average > trained * 100:
         return f"the mean is {average:g}, in training it was {trained:g}"
     return None

@@ -40,8 +40,9 @@ PASTIS-R, folds correlate by 0.79 or more with the others, all of them by 0.98 w
 the whole. Its bands sorted by name would by 0.27, those of 10 m before those of 20 m by 0.75, red,
 green and blue turned by 0.99."""
 _SHIFT = 0.07, 0.13
-"""Reflectance by which every channel lies above that of other folds where an offset of 0.1 was
-not taken away: as since processing baseline 04.00 of Sentinel-2."""
+"""Reflectance by which every channel lies above that of others where an offset of 0.1 was not
+taken away: as since processing baseline 04.00 of Sentinel-2."""
+_BASELINE = "as by the offset of Sentinel-2 products since baseline 04.00"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -145,7 +146,7 @@ class Surveyed:
         """Folds whose reflectance is that of the others with the offset of newer products."""
         if "reflectance" not in self.modality.unit or len(self.folds) < 3:
             return
-        scale = 10000 if self.modality.unit == "reflectance x 10000" else 1
+        scale = self._scale
         for fold, own in self.folds.items():
             others = [other for name, other in self.folds.items() if name != fold]
             # The darkest values shift too, where clouds would move the medians alone.
@@ -156,12 +157,10 @@ class Surveyed:
             sizes = np.abs(shifts)
             alike = np.min(shifts) > 0 or np.max(shifts) < 0
             if alike and _SHIFT[0] <= sizes.min() and sizes.max() <= _SHIFT[1]:
-                least, most = sizes[0].min() * scale, sizes[0].max() * scale
                 yield (
                     f"{self.modality.name}: in fold {fold} the median of every channel lies "
-                    f"{least:.4g} to {most:.4g} {'above' if shifts[0][0] > 0 else 'below'} that of "
-                    "the other folds, as by the offset of Sentinel-2 products since baseline "
-                    "04.00: take it from the scenes that have it, or where all have it by "
+                    f"{_apart(shifts[0] * scale)} that of the other folds, {_BASELINE}: take it "
+                    "from the scenes that have it, or where all have it by "
                     f"`offset` {self.modality.name}={-0.1 * scale:g}"
                 )
 
@@ -197,6 +196,14 @@ class Surveyed:
                 f"(correlation {alike:.2f}): are the channels in another order?"
             )
             return
+        if (shift := self._shift(own - mean, folds)) is not None:
+            offset = self.modality.offset - np.sign(shift[0]) * 0.1 * self._scale
+            yield (
+                f"{name}: the mean of every channel lies {_apart(shift)} that which it is "
+                f"normalised with, {_BASELINE}: where one has it and the other has not, give "
+                f"`offset` {name}={offset:g}"
+            )
+            return
         if self.error is None or not own_data:
             return
         off, sure = np.abs(own - mean) / std, np.abs(own - mean) / np.maximum(self.error, 1e-12)
@@ -206,6 +213,32 @@ class Surveyed:
                 f"{name}: the mean of {channels[i]} is {own[i]:.4g}, that it is normalised with "
                 f"{mean[i]:.4g}: statistics of other data, or of the other layout?"
             )
+
+    @property
+    def _scale(self) -> int:
+        """What a reflectance of 1 is stored as."""
+        return 10000 if self.modality.unit == "reflectance x 10000" else 1
+
+    def _shift(self, differences: np.ndarray, folds: Sequence[Fold]) -> np.ndarray | None:
+        """Differences of all channel means, where they are those of an offset; else None.
+
+        Clouds raise the means of all channels as well, but not the darkest values: reflectance
+        with the offset has hardly any below it.
+        """
+        if "reflectance" not in self.modality.unit:
+            return None
+        shift, (least, most) = differences / self._scale, _SHIFT
+        if (least <= shift).all() and (shift <= most).all():
+            dark = np.mean([self.folds[fold].dark for fold in folds], 0) + self.modality.offset
+            return differences if (dark >= least * self._scale).all() else None
+        below = (-most <= shift).all() and (shift <= -least).all()
+        return differences if below else None
+
+
+def _apart(differences: np.ndarray) -> str:
+    """Between what, and on which side, all channels lie of others."""
+    sizes = np.abs(differences)
+    return f"{sizes.min():.4g} to {sizes.max():.4g} {'above' if differences[0] > 0 else 'below'}"
 
 
 def _likeness(

@@ -22,10 +22,11 @@ from pastis_jax.data.dataset import SPLITS, Dataset
 from pastis_jax.data.normalisation import SEASON, normalise
 from pastis_jax.data.pastis_r import describe
 from pastis_jax.data.splits import BatchPlan
-from pastis_jax.errors import DaysWarning, UserError, refuse
+from pastis_jax.errors import DataWarning, DaysWarning, UserError, refuse
 from pastis_jax.runs import memory, results, saved, weights
 from pastis_jax.runs.opened_data import OpenedData
 from pastis_jax.tasks import TASKS, RecordOptions, Task
+from pastis_jax.text import named, plain
 from pastis_jax.types import Series
 
 
@@ -131,7 +132,9 @@ class Run:
           NumPy arrays.
 
         Raises:
-          ValueError: If a modality is missing, or arrays have shapes that do not go together.
+          ValueError: If a modality is missing, arrays have shapes that do not go together, values
+            of valid dates cannot be in the unit (what would be refused of a folder), or a sample
+            has no valid date of a modality that the scheme cannot do without.
         """
         statistics = self.saved.learned.statistics
         normalised = {
@@ -140,6 +143,7 @@ class Run:
             )
             for name in self._checked(series)
         }
+        self._check_observed({name: x.valid.any(1) for name, x in normalised.items()})
         observed = [
             {name: np.asarray(x.days)[i][x.valid[i]] for name, x in normalised.items()}
             for i in range(len(next(iter(normalised.values())).valid))
@@ -187,6 +191,23 @@ class Run:
                 if (got := np.shape(getattr(given, field))) != expected:
                     raise ValueError(f"{name}: {field} have shape {got}, not {expected}")
         return self.modalities
+
+    def _check_observed(self, observed: Mapping[str, np.ndarray]) -> None:
+        """Refuses samples whose values of a modality would be taken for observed, and are not.
+
+        Args:
+          observed: By modality, which samples have a valid date of it.
+        """
+        spec = self.task.spec
+        if spec.scheme.masks:
+            return
+        known = np.any([observed[name] for name in spec.read], axis=0)
+        for name in self.modalities:
+            blind = np.flatnonzero(known & ~observed[name])
+            if name not in spec.read and blind.size:
+                fault = f"{blind.size} of {len(known)} samples have no valid date of {name}"
+                fault += f", which {spec.fusion} fusion needs (numbers {named(blind.tolist())})"
+                raise ValueError(f"{fault}: leave them out")
 
     @functools.cached_property
     def _axes(self) -> str:
@@ -238,7 +259,7 @@ class Run:
             measures; None as in the run.
 
         Warns:
-          DaysWarning: Of other data, as `predict` does.
+          DataWarning: Of what is odd about other data, a line each; DaysWarning as of `predict`.
 
         Raises:
           UserError: If the data are not there, do not fit, or have changed; ArgumentError if there
@@ -267,6 +288,8 @@ class Run:
             remedy = "bring them back, or name the folder to score what it holds now"
             raise UserError(fault, where=records.data, remedy=remedy)
         if not own:
+            for note in splits.notes:
+                warnings.warn(f"{plain(str(records.data))}: {note}", DataWarning, stacklevel=2)
             every = itertools.chain(*(splits.observed(split) for split in splits.sources))
             self._warn_of([*every], str(records.data))
         return OpenedData(self, task, splits, placement)
@@ -275,6 +298,8 @@ class Run:
         """How records are made: as in the run, of its own data or of others."""
         cache = None if cache_dir is None else pathlib.Path(cache_dir)
         own = dataclasses.replace(self.saved.record_options(), cache_dir=cache)
+        if (carried := saved.carried_lists(self.folder, self.saved)) is not None:
+            own = dataclasses.replace(own, split_lists=carried)
         if fold is not None:
             own = dataclasses.replace(own, fold=fold)
         for name, given in declared.items():

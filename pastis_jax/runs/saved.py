@@ -4,6 +4,8 @@
     dataset.json   what the data are
     weights.npz    weights and running statistics, float32
 
+Lists of samples that took the place of folds are in split_lists.json: scoring needs them.
+
 `checkpoints/`, config.json and metrics.jsonl are for continuing it, result.json and the pictures
 for readers: none of these is needed to predict.
 """
@@ -21,6 +23,7 @@ from jaxtyping import Array, PyTree
 
 from pastis_jax import machine
 from pastis_jax.data import dataset_file
+from pastis_jax.data.assignment import Assignment
 from pastis_jax.data.calendar import Span
 from pastis_jax.data.class_mapping import ClassMapping
 from pastis_jax.data.dataset import Dataset
@@ -33,7 +36,7 @@ from pastis_jax.training.recipe import LARGEST_BATCH
 
 FORMAT = 1
 """Version of this form. A later version of the code reads all that came before."""
-RUN, DATASET = "run.json", dataset_file.FILE
+RUN, DATASET, LISTS = "run.json", dataset_file.FILE, "split_lists.json"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,12 +82,48 @@ class Saved:
         return fields.restore(RECORDS[self.task], self.records)
 
 
-def write(folder: pathlib.Path, saved: Saved, variables: PyTree[Array]) -> None:
+def lists_of(records: Mapping[str, Any]) -> Assignment | None:
+    """Reads the lists of samples that records are made by, if there are any.
+
+    Raises:
+      DataError: If they cannot be read.
+    """
+    file = records.get("split_lists")
+    return None if file is None else Assignment.read(file)
+
+
+def carried_lists(folder: pathlib.Path, saved: Saved) -> pathlib.Path | None:
+    """Where a run carries lists of samples; None where it has none, or is of an older version.
+
+    Raises:
+      UserError: If the file is not what was written.
+    """
+    if LISTS not in saved.checksums:
+        return None
+    try:
+        whole = _checksum(folder / LISTS) == saved.checksums[LISTS]
+        fault = "" if whole else "not what was written: its checksum differs"
+    except OSError as error:
+        fault = f"cannot be read ({error.strerror})"
+    if fault:
+        raise UserError(fault, where=folder / LISTS, remedy=weights.REMEDY)
+    return folder / LISTS
+
+
+def write(
+    folder: pathlib.Path,
+    saved: Saved,
+    variables: PyTree[Array],
+    lists: Assignment | None = None,
+) -> None:
     """Writes what a run carries into its folder, each file as a whole; run.json comes last."""
     learned = saved.learned
     checksums = {weights.WEIGHTS: weights.write(folder, variables)}
     write_json(folder / DATASET, dataset_file.to_json(learned.dataset))
     checksums[DATASET] = _checksum(folder / DATASET)
+    if lists is not None:
+        write_json(folder / LISTS, lists.to_json(), indent=None)
+        checksums[LISTS] = _checksum(folder / LISTS)
     classes = learned.classes
     write_json(
         folder / RUN,

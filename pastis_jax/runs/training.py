@@ -108,7 +108,8 @@ def train(
       OSError: If something cannot be written.
     """
     watching = watching or Watching()
-    simulated = simulate.is_simulated(splits.root)  # now: it may be gone in the end
+    # Now: they may be gone in the end.
+    simulated, lists = simulate.is_simulated(splits.root), saved.lists_of(records or {})
     memory.check_batches(splits, task.samples, say)
     days = calendar.spans(splits.observed("train"), task.spec.modalities)
     task.spec.refuse_all_masked({split: splits.observed(split) for split in splits.sources})
@@ -217,7 +218,7 @@ def train(
         days=days,
     )
     if training.is_main():
-        saved.write(folder.path, run, fit.state.variables)
+        saved.write(folder.path, run, fit.state.variables, lists)
     return result
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from pastis_jax.data.dataset import Fold
 from pastis_jax.data.gaps import Gaps
+from pastis_jax.data.metadata import Identifier
 from pastis_jax.errors import DataError
 from pastis_jax.tasks._spec import ModelSpec
 from pastis_jax.text import named
@@ -32,13 +33,15 @@ def check_gaps(
       root: Their folder.
 
     Raises:
-      DataError: If samples lack a modality that the scheme cannot do without, or no sample of a
-        split has a valid date.
+      DataError: If samples lack a modality that the scheme cannot do without, or any valid date of
+        one whose values it would take for observed, or no sample of a split has a valid date.
     """
     used, total = [fold for split in sizes for fold in folds[split]], sum(sizes.values())
     for name in spec.modalities if not spec.scheme.masks else ():
-        if lacking := gaps.without(name, used):
-            fault = f"{len(lacking):,} of {total:,} {samples} have no {name}, which {spec.fusion}"
+        absent, blind = gaps.without(name, used), _blind(spec, gaps, name, used)
+        if lacking := absent or (blind if name not in spec.read else []):
+            what = name if absent else f"valid date of {name}"
+            fault = f"{len(lacking):,} of {total:,} {samples} have no {what}, which {spec.fusion}"
             fault += f" fusion needs: {named(lacking)}"
             remedy = "leave them out by `split_lists`, or choose other `modalities`"
             remedy += " or `fusion` late, which masks them" if spec.scheme.several else ""
@@ -58,12 +61,24 @@ def gap_notes(
     sizes: Mapping[str, int],
     *,
     samples: str,
+    listed: bool,
 ) -> Iterator[str]:
-    """Tells what samples lack, a line each; arguments as for `check_gaps`."""
+    """Tells what samples lack, a line each.
+
+    Args:
+      spec: As for `check_gaps`, and so are those that follow.
+      gaps: What samples lack.
+      folds: Folds of each split.
+      sizes: Number of samples of each split.
+      samples: What they are.
+      listed: Whether a result.json lists those that are left out.
+    """
     used, total = [fold for split in sizes for fold in folds[split]], sum(sizes.values())
     for name in spec.modalities:
         if lacking := gaps.without(name, used):
             yield f"{len(lacking):,} of {total:,} {samples} have no {name}: masked"
+        if spec.scheme.masks and (blind := _blind(spec, gaps, name, used)):
+            yield f"{len(blind):,} of {total:,} {samples} have no valid date of {name}: masked"
     for split, size in sizes.items():
         if blind := gaps.without_dates(spec.read, folds[split]):
             yield (
@@ -71,7 +86,12 @@ def gap_notes(
                 f"channel was observed, and do not count: {named(blind)}"
             )
     if gaps.skipped:
-        yield (
-            f"{samples} left out for implausible values: {len(gaps.skipped):,} "
-            f"({named(list(gaps.skipped))}); result.json lists them"
-        )
+        left_out = f"{samples} left out for implausible values: {len(gaps.skipped):,}"
+        where = "; result.json lists them" if listed else ""
+        yield f"{left_out} ({named(list(gaps.skipped))}){where}"
+
+
+def _blind(spec: ModelSpec, gaps: Gaps, modality: str, folds: Sequence[Fold]) -> list[Identifier]:
+    """Samples that have a modality, at no date observed, but others that count for them."""
+    others = {*gaps.without(modality, folds), *gaps.without_dates(spec.read, folds)}
+    return [one for one in gaps.without_dates((modality,), folds) if one not in others]

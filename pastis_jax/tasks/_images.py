@@ -219,7 +219,7 @@ class ImageTask(Task):
             gaps=prepared.gaps,
             notes=(
                 *prepared.notes(folds, None if like is None else statistics),
-                *gap_notes(spec, **gaps, sizes=sizes),
+                *gap_notes(spec, **gaps, sizes=sizes, listed=norms),
             ),
         )
 

@@ -155,6 +155,6 @@ class ParcelTask(Classifier):
             gaps=prepared.gaps,
             notes=(
                 *prepared.notes(folds, None if like is None else statistics),
-                *gap_notes(spec, **gaps, sizes=sizes),
+                *gap_notes(spec, **gaps, sizes=sizes, listed=norms),
             ),
         )

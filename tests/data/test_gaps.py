@@ -281,8 +281,30 @@ def test_a_split_without_any_observed_date_is_refused(kind, root, tmp_path):
         lambda: opened(kind, root, tmp_path, fusion="early"), "no date of S2 is valid", "of train"
     )
     splits, lines = opened(kind, root, tmp_path, fusion="mid")
-    assert lines == []
-    assert len(splits.sources["train"]) > 0
+    train, total = len(splits.sources["train"]), sum(map(len, splits.sources.values()))
+    samples = "parcels" if kind.task == "parcel" else "patches"
+    assert lines == [f"{train} of {total} {samples} have no valid date of S2: masked"]
+    assert train > 0
+
+
+def test_a_modality_that_was_never_observed_is_as_absent(kind, root, tmp_path):
+    """Early fusion would take its zeros for backscatter; others mask it, and say so."""
+    for sample in kind.samples:
+        change(root, "S1D", sample, lambda values: blind(values, np.nan))
+    samples = "parcels" if kind.task == "parcel" else "patches"
+    for fusion in ("mid", "late"):
+        splits, lines = opened(kind, root, tmp_path, fusion=fusion)
+        total, count = sum(map(len, splits.sources.values())), len(kind.samples)
+        masked = f"{count} of {total} {samples} have no valid date of S1D: masked"
+        assert lines == [masked]
+    refused_in_a_line(
+        lambda: opened(kind, root, tmp_path, fusion="early", modalities=("S2", "S1D")),
+        f"{count} of {total} {samples} have no valid date of S1D, which early fusion needs: 10002",
+        "`split_lists`",
+    )
+    # Where the dates are its own, nothing is known of the sample, which does not count.
+    _, lines = opened(kind, root, tmp_path, fusion="early", modalities=("S1D", "S2"))
+    assert [line for line in lines if "do not count: 10002" in line]
 
 
 def test_unobserved_and_skipped_samples_are_told(kind, tmp_path):

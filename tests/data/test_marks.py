@@ -237,6 +237,80 @@ def test_statistics_of_stored_values_get_the_offset():
     np.testing.assert_array_equal(got[1], std)
 
 
+# Prediction
+
+
+def given(values, modality=OPTICAL):
+    """Normalises series as prediction does; the second of two is sound, and padded with a mark."""
+    sound = values.copy()
+    sound[2] = sound[1]
+    both = np.stack([values, sound]).transpose(0, 1, 3, 2).astype(np.float32)
+    both[1, -1], both[1, :, -1] = -9999, 65535
+    series = Series(
+        values=both,
+        days=np.tile(np.arange(DATES) * 5, (2, 1)),
+        valid=np.array([[True] * DATES, [True] * (DATES - 1) + [False]]),
+        pixels=np.array([[True] * PIXELS, [True] * (PIXELS - 1) + [False]]),
+    )
+    seen = sound[:-1, :, :-1].astype(np.float32)
+    return normalise(series, modality, moments_of(seen + modality.offset))
+
+
+@pytest.mark.parametrize("mark", [-9999, -5536, -2001, 32768, 65535])
+def test_a_mark_that_is_not_declared_is_not_predicted_from(mark):
+    """Refused where a folder with it is, on a date, or at a pixel; not where nothing is valid."""
+    values = optical("i4")
+    given(values)
+    for place in (2, (slice(2, 4), slice(None), 3), (2, 0, 0)):
+        marked = values.copy()
+        marked[place] = mark
+        refusal(marked, OPTICAL)
+        with pytest.raises(ValueError, match=r"S2 is not in .* outside -2000 to 32767") as caught:
+            given(marked)
+        assert "marked by -10000, or not valid" in str(caught.value)
+    declared = dataclasses.replace(OPTICAL, dtype="int32", nodata=mark)
+    values[2] = mark
+    given(values, declared)
+    reflectance = Modality("R", OPTICAL.channels, "float32", "reflectance")
+    with pytest.raises(ValueError, match=r"R is not in .* outside -0\.2 to 3\.2767"):
+        given(np.where(values == mark, mark, values) / 1e4, reflectance)
+    later = dataclasses.replace(OPTICAL, offset=-1000.0)
+    with pytest.raises(ValueError, match=r"outside -2000 to 32767|do not fit in int16"):
+        given(np.where(values == mark, mark, values + 1000), later)
+
+
+def test_what_one_sample_cannot_be_is_refused_among_others():
+    """Values of each are judged by themselves, as those of a file are."""
+    height = Modality("H", ("a",), "int16", "none", offset=-100.0)
+    values = optical()[:, :1].astype(np.int32)
+    given(values, height)
+    values[2, 0, 0] = 40000
+    with pytest.raises(ValueError, match=r"H is not in none: values from .* to 40000 do not fit"):
+        given(values, height)
+    linear = radar("f4").copy()
+    linear[2] = 100.5
+    with pytest.raises(ValueError, match="S1A is not in dB"):
+        given(linear, RADAR)
+    index = Modality("N", ("a",), "float32", "index")
+    values = np.random.default_rng(0).uniform(-0.5, 0.9, (DATES, 1, PIXELS)).astype("f4")
+    values[2, 0, :2] = -9999  # 2 of 120 values, and less than 1 % of both samples
+    refusal(values, index)
+    with pytest.raises(ValueError, match="N is not in index: values from -9999"):
+        given(values, index)
+
+
+def test_dark_pixels_may_be_predicted_from():
+    values = optical()
+    values[:, :, 1:], values[0, 0, 0] = 150, -447
+    dark = Series(
+        values=values.transpose(0, 2, 1)[None].astype(np.float32)[:, :, 1:],
+        days=np.arange(DATES)[None],
+        valid=np.ones((1, DATES), bool),
+        pixels=np.ones((1, PIXELS - 1), bool),
+    )
+    normalise(dark, OPTICAL, moments_of(optical()))
+
+
 # Channels
 
 CHANNELS = {

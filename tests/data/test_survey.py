@@ -229,6 +229,46 @@ def test_statistics_of_other_data():
     assert list(few.notes(off)) == []
 
 
+@pytest.mark.parametrize("mine", [True, False])
+@pytest.mark.parametrize("scale", [1, 10000])
+def test_an_offset_in_all_folds(mine, scale):
+    """Against statistics without it, of NORM files or of a run; and the other way round."""
+    modality = OPTICAL
+    if scale == 1:
+        modality = dataclasses.replace(OPTICAL, dtype="float32", unit="reflectance", nodata=None)
+
+    def made(offset=0.0, modality=modality):
+        return surveyed(modality, change=lambda values, fold: values * scale / 1e4 + offset)
+
+    plain, later = made(), made(0.1 * scale)
+    (note,) = later.notes(statistics_of(plain), own=mine)
+    assert "S2: the mean of every channel lies" in note
+    assert "above that which it is normalised with" in note
+    assert note.endswith(f"give `offset` S2={-0.1 * scale:g}")
+    (note,) = plain.notes(statistics_of(later), own=mine)
+    assert "below that which" in note
+    assert note.endswith(f"give `offset` S2={0.1 * scale:g}")
+    twice = made(modality=dataclasses.replace(modality, offset=-0.1 * scale))
+    (note,) = twice.notes(statistics_of(later), own=mine)  # taken away where there was none
+    assert note.endswith("give `offset` S2=0")
+    assert list(later.notes(statistics_of(later), own=mine)) == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda values, fold: values + 5000 * (np.arange(12) % 5 == 0)[:, None, None],  # clouds
+        lambda values, fold: values + 300,  # haze
+        lambda values, fold: values * 1.4,  # another soil
+        lambda values, fold: values + 1000 * (np.arange(10) < 8)[:, None],
+    ],
+)
+def test_what_is_no_offset_in_all_folds(change):
+    own, usual = surveyed(change=change), statistics_of(surveyed())
+    assert list(own.notes(usual, own=False)) == []
+    assert not any("every channel" in note for note in own.notes(usual))
+
+
 # Acquisitions of 0 alone
 
 
