@@ -102,7 +102,8 @@ def check_series_values(values: np.ndarray, modality: Modality, file: pathlib.Pa
             fault = f"values from {low:g} to {high:g} do not fit in {modality.dtype}"
             fault = fault if held else f"NaN or infinite values do not fit in {modality.dtype}"
             raise DataError(fault, where=file, remedy="correct them, or the dataset's dtype")
-        if integers and (np.rint(values) == modality.nodata)[values != modality.nodata].any():
+        stored = np.rint(wide) if integers else wide.astype(modality.dtype)
+        if (modality.marked(stored) & ~modality.marked(values)).any():
             fault = f"values that would be rounded to the nodata mark {modality.nodata:g}"
             raise DataError(fault, where=file, remedy="correct them, or the dataset's dtype")
 
@@ -223,12 +224,19 @@ def _measured(
 
 
 def as_stored(values: np.ndarray, modality: Modality) -> np.ndarray:
-    """Returns `values` in the modality's dtype; itself where it has that already."""
+    """Returns `values` in the modality's dtype; itself where it has that already.
+
+    What is the nodata mark in the type of the file is exactly the mark in that of the modality.
+    """
     if values.dtype == modality.dtype:
         return values
+    marked = modality.marked(values)
     if np.dtype(modality.dtype).kind in "iu" and values.dtype.kind == "f":
-        values = np.rint(values)
-    return values.astype(modality.dtype)
+        values = np.where(marked, 0, np.rint(values))
+    stored = values.astype(modality.dtype)
+    if modality.nodata is not None:
+        stored[marked] = modality.nodata
+    return stored
 
 
 # The bounds are loose on purpose: they judge a whole series of a parcel or patch, so that one odd

@@ -283,8 +283,13 @@ def _seen(values: np.ndarray, modality: Modality) -> np.ndarray:
         channel = modality.channels.index(modality.shown.channels[_BLUEST])
         blue = modality.offset + values[:, channel].reshape(len(values), -1)
         limit = BRIGHT * (10000 if modality.unit == "reflectance x 10000" else 1)
-        bright = int((np.median(blue, axis=1) > limit).sum())
-        partly = int(((blue > limit).mean(1) >= PARTLY).sum())
+        if gone:
+            observed = ~missing[:, channel].reshape(blue.shape)
+            images = [image[seen] for image, seen in zip(blue, observed, strict=True) if seen.any()]
+        else:
+            images = blue
+        bright = sum(bool(np.median(image) > limit) for image in images)
+        partly = sum(bool((image > limit).mean() >= PARTLY) for image in images)
     return np.array([bright, partly, len(values), gone, values.size])
 
 
@@ -304,7 +309,10 @@ def _odd_values(
     for name, surveyed in measured.items():
         statistics, file = None, folder.root / pattern.format(name)
         try:
-            statistics = fold_statistics_from_norm(file, dataset[name], dataset.folds)
+            without = {*dataset.folds} - surveyed.folds.keys()
+            statistics = fold_statistics_from_norm(
+                file, dataset[name], dataset.folds, without=without
+            )
             surveyed.check(statistics, where=file, whose="Fold_{}", remedy=COMPUTE)
         except DataError as error:
             yield Finding(False, str(error))

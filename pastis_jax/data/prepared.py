@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import abc
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import ClassVar
 
 import numpy as np
 
 from pastis_jax.data import survey
 from pastis_jax.data.dataset import Dataset, Fold
-from pastis_jax.data.statistics import FoldStatistics, Statistics, split_statistics
+from pastis_jax.data.statistics import (
+    FoldStatistics,
+    Statistics,
+    folds_with,
+    split_statistics,
+)
 from pastis_jax.data.survey import Surveyed
 from pastis_jax.errors import DataError
 
@@ -64,11 +69,13 @@ class Prepared(abc.ABC):
           Mean and standard deviation, (c,) float32 each, of each modality in its stored unit.
 
         Raises:
-          DataError: If a fold has no sample, or a channel that never varies.
+          DataError: If a fold has no sample, or a channel that never varies, or no fold has a
+            modality; folds without one do not count for it.
         """
         self.check_folds(train_folds)
         modalities = [self.dataset[name] for name in self.modalities]
-        return split_statistics(self.fold_statistics, modalities, train_folds, self.root)
+        measured = {name: own.folds for name, own in self.survey.items()}
+        return split_statistics(self.fold_statistics, modalities, train_folds, self.root, measured)
 
     def check_statistics(self, statistics: Statistics) -> None:
         """Refuses statistics of a run that cannot be used on these values.
@@ -91,4 +98,16 @@ class Prepared(abc.ABC):
           run: Statistics of a run that takes the place of the folder's own.
         """
         chosen = {fold for names in folds.values() for fold in names}
-        return survey.notes(self.survey, chosen, self.published, run)
+        own = () if run is not None else self._without_statistics(folds["train"])
+        return *own, *survey.notes(self.survey, chosen, self.published, run)
+
+    def _without_statistics(self, train_folds: Sequence[Fold]) -> Iterator[str]:
+        for name, statistics in self.fold_statistics.items():
+            if name not in self.modalities:
+                continue
+            with_it = folds_with(statistics, train_folds, self.survey[name].folds)
+            if without := [str(fold) for fold in train_folds if fold not in with_it]:
+                yield (
+                    f"no sample of fold {', '.join(without)} has {name}: it is normalised by the "
+                    f"statistics of fold {', '.join(map(str, with_it))}"
+                )

@@ -63,7 +63,7 @@ def _check_facts(facts: Mapping[str, Any], folder: PatchFolder) -> None:
     if not survey.from_json(facts["survey"], dataset).keys() >= {*folder.modalities}:
         raise ValueError("other modalities")
     for name in folder.modalities:
-        if facts["lengths"][name] != max(len(patch.days[name]) for patch in patches):
+        if facts["lengths"][name] != max([1, *(len(patch.days[name]) for patch in patches)]):
             raise ValueError(f"another number of dates of {name}")
     counts = collections.Counter(str(patch.fold) for patch in patches)
     if facts["patches"] != {str(fold): counts[str(fold)] for fold in dataset.folds}:

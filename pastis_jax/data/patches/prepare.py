@@ -104,7 +104,13 @@ def prepare_patches(
         compute_statistics = True
     norms = {m: f"NORM_{m}_patch.json" for m in modalities if compute_statistics is False}
     published = {
-        m: fold_statistics_from_norm(root / file, dataset[m], dataset.folds)
+        m: fold_statistics_from_norm(
+            root / file,
+            dataset[m],
+            dataset.folds,
+            without={*dataset.folds}
+            - {patch.fold for patch in folder.patches.values() if len(patch.days[m])},
+        )
         for m, file in norms.items()
     }
     cache = layout.resolve(cache or default_cache())
