@@ -182,7 +182,7 @@ def _inspect(
     findings, parcels, patches = [], collections.defaultdict(list), []
     survey = Survey([dataset[name] for name in folder.modalities], dataset.folds)
     lacking = {name: [] for name in folder.modalities}
-    unobserved = []
+    unobserved, sound = [], 0
 
     agreement = _Agreement(folder)
 
@@ -200,6 +200,7 @@ def _inspect(
                 findings.append(Finding(True, str(outcome)))
                 continue
             series, labels, parcels_of_patch = outcome
+            sound += 1
             if parcels_of_patch is not None:
                 findings += agreement.add(item, *parcels_of_patch)
             numbers, pixels = np.unique(labels, return_counts=True)
@@ -236,7 +237,8 @@ def _inspect(
     findings += agreement.findings()
     findings += _absent(folder, dataset, kind, samples, counts)
     findings += _odd_values(folder, dataset, kind, from_json(survey.to_json(), dataset))
-    findings += _odd_labels(folder, dataset, counts)
+    if sum(samples.values()) == sound:  # those of a part may well be the first classes alone
+        findings += _odd_labels(folder, dataset, counts)
     findings.sort(key=lambda finding: not finding.damage)
     return Inspection(
         kind, folder.root, dataset, samples, counts, sensed, tuple(findings), parcels, patches

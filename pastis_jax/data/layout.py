@@ -14,6 +14,9 @@ from pastis_jax.data.metadata import PATCH_METADATA, Identifier
 from pastis_jax.data.reading import is_own, restore
 from pastis_jax.errors import ArgumentError, DataError
 
+LOOK = "look at them by pastis-jax inspect"
+"""What to do where all samples are left out."""
+
 
 class ImplausibleError(DataError):
     """Values that no sensor measures, in a file that is sound otherwise."""

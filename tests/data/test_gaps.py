@@ -262,15 +262,13 @@ def test_the_only_patch_with_a_modality_is_left_out(tmp_path):
     assert {*prepared.gaps.skipped} == {10005}
 
 
-def test_nothing_but_implausible_patches(tmp_path):
-    root = patch_factory.make_patches(tmp_path / "data")
+def test_nothing_but_implausible_samples(kind, root, prepare):
     for file in (root / "DATA_S2").iterdir():
         np.save(file, np.load(file) // 255)
+    which = "12 crop parcels" if kind.task == "parcel" else "5 patches"
     refused_in_a_line(
-        lambda: prepare_patches(
-            root, cache=tmp_path / "cache", skip_implausible=True, progress=False
-        ),
-        "values of all 5 patches are implausible",
+        lambda: prepare(root, skip_implausible=True),
+        f"values of all {which} are implausible; look at them by pastis-jax inspect",
     )
 
 

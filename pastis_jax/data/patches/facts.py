@@ -25,7 +25,12 @@ def contradictions_of(facts: Mapping[str, Any]) -> dict[str, Contradiction]:
 def shared_parcels_of(facts: Mapping[str, Any], dataset: Dataset) -> list[SharedParcels]:
     """Parcels that have crop pixels in patches of several folds."""
     return [
-        SharedParcels(tuple(map(dataset.fold, some["folds"])), some["number"], some["examples"])
+        SharedParcels(
+            tuple(map(dataset.fold, some["folds"])),
+            some["number"],
+            some["examples"],
+            some["recurring"],
+        )
         for some in facts["shared_parcels"]
     ]
 

@@ -68,6 +68,7 @@ class PatchFolder:
       modalities: Names of the modalities to read, in the dataset's order.
       patches: The patches of `metadata.geojson` by identifier; with an assignment, those that are
         in a list.
+      whole: Whether these are all that it lists.
 
     Raises:
       ArgumentError: If a modality is none of the dataset's.
@@ -89,6 +90,7 @@ class PatchFolder:
         self.modalities = check_layout(self.root, self.dataset, modalities)
         self.patches = read_patches(self.root / PATCH_METADATA, self.dataset, self.modalities)
         check_official(self.root, self.patches)
+        listed = len(self.patches)
         if assignment is not None:
             assignment.check(self.patches, "patches")
             self.dataset = assignment.dataset(self.dataset)
@@ -97,6 +99,7 @@ class PatchFolder:
                 for name, patch in self.patches.items()
                 if name in assignment.split
             }
+        self.whole = len(self.patches) == listed
         if not self.patches:
             file = self.root / PATCH_METADATA
             raise DataError("lists no patch", where=file, remedy=restore(file))

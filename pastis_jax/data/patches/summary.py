@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from pastis_jax.data.gaps import GapFinder
+from pastis_jax.data.layout import LOOK
 from pastis_jax.data.metadata import Patch
 from pastis_jax.data.patches.agreement import (
     Contradiction,
@@ -129,7 +130,7 @@ class PatchSummary:
         every, root = self._folder.patches.values(), self._folder.root
         if self._first is None:
             fault = f"values of all {len(every)} patches are implausible"
-            raise DataError(fault, where=root, remedy="look at them by pastis-jax inspect")
+            raise DataError(fault, where=root, remedy=LOOK)
         patches = [patch for patch in every if patch.id not in self.gaps.skipped]
         counts = Counter(patch.fold for patch in patches)
         return {
