@@ -181,14 +181,17 @@ def without_dates(file: pathlib.Path, modality: str, count: int = 1) -> DataErro
     return DataError(fault, where=file, remedy="use arrays and metadata of one release")
 
 
-def check_values(values: np.ndarray, modality: Modality, file: pathlib.Path) -> None:
+def check_values(values: np.ndarray, modality: Modality, file: pathlib.Path) -> bool:
     """Refuses values that cannot have been measured, as `arrays.check_series_values` tells.
+
+    Returns:
+      Whether anything was measured; else the sample lacks the modality.
 
     Raises:
       ImplausibleError: In place of a DataError.
     """
     try:
-        arrays.check_series_values(values, modality, file)
+        return arrays.check_series_values(values, modality, file)
     except DataError as error:
         remedy = f"{error.remedy}, or add `skip_implausible` to leave such samples out"
         raise ImplausibleError(error.fault, where=error.where, remedy=remedy) from error

@@ -11,6 +11,7 @@ import numpy as np
 
 from pastis_jax.data import survey
 from pastis_jax.data.dataset import Dataset, Fold
+from pastis_jax.data.gaps import Gaps
 from pastis_jax.data.statistics import (
     FoldStatistics,
     Statistics,
@@ -30,6 +31,7 @@ class Prepared(abc.ABC):
       root: The folder.
       dataset: What it holds.
       modalities: Names of the modalities that records hold.
+      gaps: What samples lack.
       survey: What the values are like, by modality.
       published: Statistics of the NORM files; nothing where they are not used.
       fold_statistics: Channel means and standard deviations by modality and fold.
@@ -40,13 +42,23 @@ class Prepared(abc.ABC):
     root: pathlib.Path
     dataset: Dataset
     modalities: tuple[str, ...]
+    gaps: Gaps
     survey: Mapping[str, Surveyed]
     published: Mapping[str, FoldStatistics]
     fold_statistics: Mapping[str, FoldStatistics]
 
     @abc.abstractmethod
+    def samples_in(self, fold: Fold) -> int:
+        """Number of samples of a fold."""
+
     def holds(self, folds: Sequence[Fold]) -> bool:
         """Whether each of `folds` has a sample."""
+        return all(self.samples_in(fold) for fold in folds)
+
+    def _measured(self, name: str) -> list[Fold]:
+        """Folds of which a sample has a modality."""
+        absent = {fold: len(self.gaps.without(name, [fold])) for fold in self.dataset.folds}
+        return [fold for fold, number in absent.items() if number < self.samples_in(fold)]
 
     def check_folds(self, folds: Sequence[Fold]) -> None:
         """Refuses folds of which there is nothing.
@@ -74,7 +86,7 @@ class Prepared(abc.ABC):
         """
         self.check_folds(train_folds)
         modalities = [self.dataset[name] for name in self.modalities]
-        measured = {name: own.folds for name, own in self.survey.items()}
+        measured = {name: self._measured(name) for name in self.modalities}
         return split_statistics(self.fold_statistics, modalities, train_folds, self.root, measured)
 
     def check_statistics(self, statistics: Statistics) -> None:
@@ -105,7 +117,7 @@ class Prepared(abc.ABC):
         for name, statistics in self.fold_statistics.items():
             if name not in self.modalities:
                 continue
-            with_it = folds_with(statistics, train_folds, self.survey[name].folds)
+            with_it = folds_with(statistics, train_folds, self._measured(name))
             if without := [str(fold) for fold in train_folds if fold not in with_it]:
                 yield (
                     f"no sample of fold {', '.join(without)} has {name}: it is normalised by the "

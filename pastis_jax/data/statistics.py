@@ -160,7 +160,7 @@ def folds_with(
     Args:
       statistics: Its mean and std by fold; computed ones are 0 where nothing was measured.
       folds: The folds.
-      measured: Folds that hold a measured value, whatever their statistics.
+      measured: Folds of which a sample has the modality, whatever their statistics.
     """
     return tuple(
         fold
@@ -183,7 +183,8 @@ def split_statistics(
       modalities: Modalities of the split.
       folds: Its train folds.
       root: The dataset's folder, for the message.
-      measured: Folds that hold a measured value, by modality; others do not count.
+      measured: Folds of which a sample has the modality, by modality; others count only where
+        statistics of them were published.
 
     Returns:
       Mean and standard deviation, (c,) float32 each, of each modality in its unit: the offset is

@@ -168,6 +168,25 @@ def test_a_void_parcel_may_lack_files(tmp_path):
     assert not inspect_data(root, progress=False).damaged
 
 
+@pytest.mark.parametrize(("modality", "mark"), [("S1D", np.nan), ("S1D", 0), ("S2", -10000)])
+def test_a_series_that_is_missing_throughout_is_absent(modality, mark, kind, root, prepare):
+    """As exporters fill the gaps of a satellite; a channel alone is damaged."""
+    for sample in kind.samples:
+        change(root, modality, sample, lambda a: np.full_like(a, mark))
+    prepared = prepare(root, compute_statistics=True)
+    assert prepared.gaps.absent == prepared.gaps.unobserved == {modality: {2: kind.samples}}
+    assert prepared.gaps.skipped == {}
+    for got, wanted in zip(
+        prepared.statistics([1, 2, 3])[modality],
+        prepared.statistics([1, 3])[modality],
+        strict=True,
+    ):
+        np.testing.assert_array_equal(got, wanted)
+    looked = inspect_data(root, progress=False)
+    assert not looked.damaged
+    assert any(f"have no {modality}, which single" in finding.text for finding in looked.findings)
+
+
 # Without an observed date
 
 
@@ -284,8 +303,12 @@ def opened(kind, root, tmp_path, **leaves):
     return splits, [note for note in splits.notes if "ParcelIDs" not in note]
 
 
-def test_schemes_that_mask_take_it_and_others_refuse(kind, root, tmp_path):
-    take_away(root, "S1D")
+@pytest.mark.parametrize("how", ["no dates", "all missing"])
+def test_schemes_that_mask_take_it_and_others_refuse(how, kind, root, tmp_path):
+    if how == "no dates":
+        take_away(root, "S1D")
+    for sample in kind.samples if how == "all missing" else ():
+        change(root, "S1D", sample, lambda a: np.full_like(a, np.nan))
     count, samples = len(kind.samples), "parcels" if kind.task == "parcel" else "patches"
     splits, lines = opened(kind, root, tmp_path, fusion="late")
     total = sum(map(len, splits.sources.values()))

@@ -183,9 +183,17 @@ def test_units_in_which_zero_is_measured():
 
 @pytest.mark.parametrize("kind", ["reflectance", "dB"])
 def test_nothing_measured_at_all(kind):
+    """The series is absent, as of a satellite that failed; a channel alone is damaged."""
     values, modality = (optical(), OPTICAL) if kind == "reflectance" else (radar(), RADAR)
-    text = refusal(np.zeros_like(values), modality)
-    assert "every value is missing: a mark, or an acquisition of 0 alone" in text
+    assert check_series_values(values, modality, FILE)
+    assert not check_series_values(np.zeros_like(values), modality, FILE)
+    if kind == "dB":
+        assert not check_series_values(np.full_like(values, np.nan), modality, FILE)
+        values[:, 1] = np.nan
+        assert "every value of VH is missing: a mark, or an ac" in refusal(values, modality)
+        integers = Modality("D", ("VV", "VH"), "int8", "dB")
+        nothing = np.full((3, 2, 5), np.nan, "f4")
+        assert "NaN or infinite values do not fit in int8" in refusal(nothing, integers)
 
 
 # What becomes of it

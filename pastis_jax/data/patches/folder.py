@@ -319,7 +319,8 @@ class PatchFolder:
         """Reads one patch completely.
 
         Returns:
-          Its series, in memory, and its annotations.
+          Its series, in memory, and its annotations; t = 0 of a modality that it lacks, or that is
+          missing at every date and pixel, which training masks.
 
         Raises:
           ImplausibleError: If values are none that a sensor measures.
@@ -329,8 +330,11 @@ class PatchFolder:
         series = {}
         for name, (values, days) in self._open(patch).items():
             values = np.asarray(values)
-            layout.check_values(values, self.dataset[name], self.file(patch, name))
-            series[name] = (arrays.as_stored(values, self.dataset[name]), days)
+            modality = self.dataset[name]
+            if layout.check_values(values, modality, self.file(patch, name)):
+                series[name] = (arrays.as_stored(values, modality), days)
+            else:
+                series[name] = layout.empty_series(modality, values.shape[2:])
         annotations = self.annotations(patch)
         size = series[self.modalities[0]][0].shape[2:]
         sized(annotations.semantic, size, self.file(patch, "TARGET"))

@@ -261,9 +261,9 @@ class PreparedPatches(Prepared):
             self.folder, patches, self.size, in_memory=in_memory, instances=instances
         )
 
-    def holds(self, folds: Sequence[Fold]) -> bool:
-        """Whether each of `folds` has a patch."""
-        return all(self.patches.get(fold) for fold in folds)
+    def samples_in(self, fold: Fold) -> int:
+        """Number of patches of a fold."""
+        return self.patches.get(fold, 0)
 
     def notes(
         self, folds: Mapping[str, Sequence[Fold]], run: Statistics | None = None

@@ -216,10 +216,10 @@ class PreparedPixelSets(Prepared):
         observed = [days for fold in folds for days in self.observed[fold]]
         return PixelSetSource(files, self.dataset, self.modalities, observed)
 
-    def holds(self, folds: Sequence[Fold]) -> bool:
-        """Whether each of `folds` has a crop parcel."""
+    def samples_in(self, fold: Fold) -> int:
+        """Number of crop parcels of a fold."""
         void = self.dataset.nomenclature.void_number
-        return all(any(label != void for label in self.counts.get(fold, ())) for fold in folds)
+        return sum(n for label, n in self.counts.get(fold, {}).items() if label != void)
 
 
 def _observed(folder: PixelSetFolder) -> dict[Fold, list[Days]]:
