@@ -88,6 +88,7 @@ def open_folder(config: Config) -> RunFolder:
         from_main(lambda: str(options.out or default_out(name))),
         config.stored(),
         may_differ=configs.MAY_DIFFER,
+        places=("data",),
         defaults=start.stored(),
         overwrite=options.overwrite,
     )

@@ -267,7 +267,7 @@ class Run:
             remedy = "bring them back, or name the folder to score what it holds now"
             raise UserError(fault, where=records.data, remedy=remedy)
         if not own:
-            every = itertools.chain(*(splits.observed(split) for split in SPLITS))
+            every = itertools.chain(*(splits.observed(split) for split in splits.sources))
             self._warn_of([*every], str(records.data))
         return OpenedData(self, task, splits, placement)
 

@@ -54,6 +54,8 @@ class RunFolder:
       config: JSON-able configuration; a run of the same one is continued. None for a run that
         cannot be continued.
       may_differ: Fields of `config` that do not matter to that.
+      places: Fields that say where the data lie: they may differ while the run is not finished, as
+        long as the data are those that it was begun with.
       defaults: Values of fields that a stored configuration may lack: they came later.
       overwrite: Start anew even if the folder holds a run.
 
@@ -73,13 +75,14 @@ class RunFolder:
         config: Mapping[str, Any] | None = None,
         *,
         may_differ: Collection[str] = (),
+        places: Collection[str] = (),
         defaults: Mapping[str, Any] | None = None,
         overwrite: bool = False,
     ):
         self.given, self.path = path, pathlib.Path(os.path.expanduser(path)).absolute()
         self.config = None if config is None else jsonable(config)
         self._lock: filelock.BaseFileLock | None = None
-        self._defaults = jsonable(defaults or {})
+        self._defaults, self._places = jsonable(defaults or {}), places
         self._look_again = functools.partial(self._open, may_differ, overwrite)
         self._agree(may_differ)
         self._seen = from_main(lambda: json.dumps(self._look_again()))
@@ -106,7 +109,8 @@ class RunFolder:
         if overwrite and self.config is not None:
             self._refuse_to_delete(stored)
             return False, True, None
-        self._compare(stored, may_differ)
+        going_on = not file.exists() and (self.path / "data.json").exists()
+        self._compare(stored, {*may_differ, *self._places} if going_on else may_differ)
         try:
             return True, False, read_object(file, remedy=DELETE_RESULT, any_text=True)
         except FileNotFoundError:
@@ -143,6 +147,7 @@ class RunFolder:
                 self._anew = False
             if self.continues:
                 self._refuse_changed(data)
+                self._note_places()
             elif self.config is not None:
                 self.write("data.json", {"fingerprint": data or {}})
                 self.write("config.json", self.config)
@@ -167,6 +172,13 @@ class RunFolder:
             fault = f"the data of this run have changed since it was begun: {', '.join(differing)}"
             remedy = "bring them back, or start anew by `overwrite`"
             raise UserError(fault, where=self.given, remedy=remedy)
+
+    def _note_places(self) -> None:
+        """Writes down where the data lie now."""
+        stored = self._look() or {}
+        now = {name: (self.config or {}).get(name) for name in self._places}
+        if any(stored.get(name) != place for name, place in now.items()):
+            self.write("config.json", stored | now)
 
     def close(self) -> None:
         """Lets other processes continue the run."""

@@ -63,19 +63,20 @@ def untrained(out, data, cache, **given):
     saved.write(out, run, state.variables)
     iou = dict.fromkeys(["Background", *NAMES], 0.5)
     result = {"title": "Semantic segmentation, untrained", "task": "semantic", "data": "given"}
-    result |= {"folder": str(data), "epochs": 0, "test": {"iou": iou}}
+    result |= {"folder": str(data), "epochs": 0, "test": {"OA": 0.5, "mIoU": 0.5, "iou": iou}}
     folder.write("result.json", result)
     folder.close()
 
 
-def parcel_run(out, confusion, **replaced):
+def parcel_run(out, confusion, /, **replaced):
     """Writes what figure 5 reads of a finished parcel run."""
     out.mkdir(parents=True)
     iou = dict.fromkeys(NAMES, 0.5)
     result = {"title": "Parcels, a model", "task": "parcel", "data": "simulated", "folder": "x"}
-    result |= {"epochs": 3, "test": {"iou": iou}, "confusion": np.asarray(confusion).tolist()}
+    result |= {"epochs": 3, "test": {"OA": 0.5, "mIoU": 0.5, "iou": iou}}
+    result |= {"confusion": np.asarray(confusion).tolist()}
     fold, seed = re.fullmatch(r"fold(\d)-seed(\d)", out.name).groups()
-    model = {"fusion": out.parent.name, "modalities": [], "fold": int(fold), "seed": int(seed)}
+    model = {"fusion": out.parent.name, "modalities": ["S2"], "fold": int(fold), "seed": int(seed)}
     result |= {**model, "temporal_dropout": False, "auxiliary": False}
     (out / "result.json").write_text(json.dumps(result | replaced))
     (out / "config.json").write_text("{}")
@@ -153,7 +154,10 @@ def test_scores_by_class_are_of_all_folds_and_seeds(tmp_path, monkeypatch):
     ("replaced", "reason"),
     [
         ({"data": "given"}, "some of its runs are of simulated data, some are not"),
-        ({"test": {"iou": {"Cereals": 0.5}}}, "its runs are not all of the official classes"),
+        (
+            {"test": {"OA": 0.5, "mIoU": 0.5, "iou": {"Cereals": 0.5}}, "confusion": [[1]]},
+            "its runs are not all of the official classes",
+        ),
     ],
 )
 def test_runs_that_do_not_fit_together(tmp_path, capsys, replaced, reason):
@@ -216,9 +220,10 @@ def test_the_clearest_day_is_shown(tmp_path):
 
 @pytest.mark.parametrize("legacy", [(True, True), (False, False), (True, False)])
 def test_parcels_are_judged_by_the_rule_that_the_runs_are_scored_by(tmp_path, monkeypatch, legacy):
-    per_class = {name: {"PQ": 0.5} for name in ("Background", *NAMES)}
+    scores = {"SQ": 0.5, "RQ": 0.5, "PQ": 0.5}
+    per_class = dict.fromkeys(("Background", *NAMES), scores)
     result = {"title": "Panoptic, a model", "task": "panoptic", "data": "given", "folder": "x"}
-    result |= {"epochs": 3, "test": {"per_class": per_class}}
+    result |= {"epochs": 3, "test": {**scores, "per_class": per_class}}
     for model, rule in zip(("S2-base", "late-temporal_dropout"), legacy, strict=True):
         out = tmp_path / "panoptic" / model / "fold1-seed0"
         out.mkdir(parents=True)

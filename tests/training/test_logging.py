@@ -47,6 +47,32 @@ def test_a_run_of_other_settings_is_refused_by_name(tmp_path):
         open_run({**CONFIG, "pixels": 3})
 
 
+def test_a_run_goes_on_with_data_that_were_moved(tmp_path):
+    """By what they hold, until it is finished; other data are refused."""
+
+    def open_run(place):
+        config = {"data": place, "epochs": 2}
+        return training.RunFolder(tmp_path / "run", config, places=("data",))
+
+    def place():
+        return json.loads((tmp_path / "run/config.json").read_text())["data"]
+
+    folder = open_run("/first")
+    folder.begin({"labels": "1"})
+    folder.close()
+    folder = open_run("/second")
+    assert folder.continues
+    folder.begin({"labels": "1"})
+    folder.close()
+    assert place() == "/second"
+    folder = open_run("/third")
+    refused_in_a_line(partial(folder.begin, {"labels": "2"}), "data of this run have changed")
+    assert place() == "/second"
+    (tmp_path / "run/result.json").write_text("{}")
+    assert open_run("/second").result == {}
+    refused_in_a_line(partial(open_run, "/third"), "other settings (`data` /second, now /third)")
+
+
 def test_overwrite_deletes_a_run_and_nothing_else(tmp_path):
     path = tmp_path / "run"
     open_run = partial(training.RunFolder, path, overwrite=True)
