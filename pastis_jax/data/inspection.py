@@ -288,10 +288,11 @@ def _seen(values: np.ndarray, modality: Modality) -> np.ndarray:
         if gone:
             observed = ~missing[:, channel].reshape(blue.shape)
             images = [image[seen] for image, seen in zip(blue, observed, strict=True) if seen.any()]
+            bright = sum(bool(np.median(image) > limit) for image in images)
+            partly = sum(bool((image > limit).mean() >= PARTLY) for image in images)
         else:
-            images = blue
-        bright = sum(bool(np.median(image) > limit) for image in images)
-        partly = sum(bool((image > limit).mean() >= PARTLY) for image in images)
+            bright = int((np.median(blue, axis=1) > limit).sum())
+            partly = int(((blue > limit).mean(1) >= PARTLY).sum())
     return np.array([bright, partly, len(values), gone, values.size])
 
 

@@ -118,7 +118,8 @@ class Prepared(abc.ABC):
             if name not in self.modalities:
                 continue
             with_it = folds_with(statistics, train_folds, self._measured(name))
-            if without := [str(fold) for fold in train_folds if fold not in with_it]:
+            without = [str(fold) for fold in train_folds if fold not in with_it]
+            if with_it and without:  # without any, training is refused
                 yield (
                     f"no sample of fold {', '.join(without)} has {name}: it is normalised by the "
                     f"statistics of fold {', '.join(map(str, with_it))}"
