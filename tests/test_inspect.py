@@ -13,7 +13,9 @@ import pytest
 from commands import exit_code
 
 from pastis_jax.cli import inspect
+from pastis_jax.data import inspection
 from pastis_jax.data.inspection import inspect_data
+from pastis_jax.data.pastis_r import PASTIS_R
 
 
 @pytest.fixture
@@ -161,7 +163,16 @@ def test_odd_days_and_absent_folds_are_told(pixel_sets, capsys):
     file.write_text(json.dumps(content))
     assert look(pixel_sets, "--all") == 0
     printed = " ".join(capsys.readouterr().out.replace("│", " ").split())
-    assert "dates of S2 are not within -60 to 730 days" in printed
+    assert "are not within -60 to 730 days of the start of the season, 2018-09-01" in printed
+    assert printed.count("dates of S2, in") == 1
+
+
+def test_dates_of_the_next_season_are_told():
+    later = {"S2": [np.array([381, 400]), np.array([383])], "S1A": [np.array([20])], "S1D": []}
+    (finding,) = inspection._odd_days(later, "pixel sets", PASTIS_R)
+    assert not finding.damage
+    assert "the first date of S2 is 381 days after the start of the season, 2018" in finding.text
+    assert "from 2019-09-17 to 2019-10-06; correct them, or give season_start" in finding.text
 
 
 def test_an_image_with_a_cloud_in_a_corner_is_partly_bright(tmp_path):

@@ -247,6 +247,11 @@ def say_splits(splits: Splits, task: Task, config: Config) -> None:
         console.say(console.as_flags(f"Note: {note}"))
     if config.records.split_lists is not None and not config.records.compute_statistics:
         console.say("Channel statistics are of the samples to train: NORM files are of folds.")
+    elif config.records.offset and not config.records.compute_statistics:
+        console.say(
+            "NORM files are taken to be of values as they are stored, without --offset; where they "
+            "are of others, add --compute-statistics."
+        )
     if getattr(config.records, "cache", False):
         total = sum(source.nbytes for source in splits.sources.values())
         console.say(f"--cache: up to {total / 1e9:.1f} GB of patches will be kept in memory.")

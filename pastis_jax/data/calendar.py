@@ -14,6 +14,9 @@ TOLERANCE = 30
 """Days outside of a range that are not told of: five revisits of Sentinel-1 or -2. Between tiles of
 one season, the first and last acquisitions differ by up to three weeks."""
 YEAR, _ABOUT = 365, 45
+LATE = 200
+"""Days after the start of the season by which it has been observed: a first acquisition after that
+is of the next season, or the start is of another year."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,7 +106,7 @@ def not_enclosed(
         beyond = np.stack([_beyond(own, Span.of(days[name])) for name in present])
         far = beyond.max(0) > TOLERANCE
         patches, dates = patches + bool(far.any()), dates + int(far.sum())
-        bare += masked and bool(beyond.any(0).all())
+        bare += masked and keeps_none(days, reference, others)
         if beyond.max() > most:
             most, by = int(beyond.max()), present[int(beyond.max(1).argmax())]
     left = [f"{bare:,} of {len(observed):,} patches keep no date of {reference}"] * bool(bare)
@@ -117,6 +120,20 @@ def not_enclosed(
             f"({by})",
         )
     return "; ".join(left) or None
+
+
+def keeps_none(days: Days, reference: str, others: Sequence[str]) -> bool:
+    """Whether a patch loses every date of `reference`, those outside of the others' being masked.
+
+    Args:
+      days: Of the patch.
+      reference: The modality whose dates the others are resampled to.
+      others: These; one that the patch has no acquisition of masks nothing.
+    """
+    own, present = days[reference], [name for name in others if len(days[name])]
+    if not present or not len(own):
+        return False
+    return bool(np.any([_beyond(own, Span.of(days[name])) for name in present], axis=0).all())
 
 
 def _together(observed: Iterable[Days], modality: str) -> np.ndarray:

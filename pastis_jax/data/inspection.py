@@ -14,6 +14,7 @@ import numpy as np
 import tqdm
 
 from pastis_jax.data import layout
+from pastis_jax.data.calendar import LATE
 from pastis_jax.data.dataset import Dataset, Fold
 from pastis_jax.data.declared import declare
 from pastis_jax.data.gaps import any_observed
@@ -182,6 +183,7 @@ def _inspect(
     findings, parcels, patches = [], collections.defaultdict(list), []
     survey = Survey([dataset[name] for name in folder.modalities], dataset.folds)
     lacking = {name: [] for name in folder.modalities}
+    every_day = {name: [] for name in folder.modalities}
     unobserved, sound = [], 0
 
     agreement = _Agreement(folder)
@@ -215,7 +217,8 @@ def _inspect(
                     lacking[name].append(item.id)
             survey.add(item.fold, patch, survey.measure(series))
             seen.add(patch)
-            findings += _odd_days(item, series)
+            for name, (_, days) in series.items():
+                every_day[name].append(days)
             if not any(any_observed(values, dataset[m]) for m, (values, _) in series.items()):
                 unobserved.append(item.id)
             if labels.ndim and len(patches) < PATCHES:
@@ -234,6 +237,7 @@ def _inspect(
     if unobserved:
         text = f"{len(unobserved)} of {len(items)} {kind} have no date at which every channel was "
         findings.append(Finding(False, f"{text}observed: {named(unobserved)}"))
+    findings += _odd_days(every_day, kind, dataset)
     findings += agreement.findings()
     findings += _absent(folder, dataset, kind, samples, counts)
     findings += _odd_values(folder, dataset, kind, from_json(survey.to_json(), dataset))
@@ -296,12 +300,31 @@ def _seen(values: np.ndarray, modality: Modality) -> np.ndarray:
     return np.array([bright, partly, len(values), gone, values.size])
 
 
-def _odd_days(item: Any, series: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Iterator[Finding]:
+def _odd_days(
+    every_day: Mapping[str, list[np.ndarray]], kind: str, dataset: Dataset
+) -> Iterator[Finding]:
+    """Acquisitions far from the start of the season, by modality."""
     first, last = SEASON
-    for name, (_, days) in series.items():
+    remedy = "correct them, or give season_start of their own season in dataset.json"
+    for name, samples in every_day.items():
+        days = np.concatenate([np.zeros(0, int), *samples])
+        if not len(days):
+            continue
+        dates = f"from {dataset.date(days.min())} to {dataset.date(days.max())}"
         if outside := int(((days < first) | (days > last)).sum()):
-            text = f"{item.id}: {outside} of {len(days)} dates of {name} are not within {first} to "
-            yield Finding(False, f"{text}{last} days of the start of the season")
+            odd = sum(bool(((of < first) | (of > last)).any()) for of in samples)
+            yield Finding(
+                False,
+                f"{outside:,} of {len(days):,} dates of {name}, in {odd:,} of {len(samples):,} "
+                f"{kind}, are not within {first} to {last} days of the start of the season, "
+                f"{dataset.season_start}, but {dates}: {remedy}",
+            )
+        elif days.min() > LATE:
+            yield Finding(
+                False,
+                f"the first date of {name} is {days.min()} days after the start of the season, "
+                f"{dataset.season_start}: dates are {dates}; {remedy}",
+            )
 
 
 def _odd_values(

@@ -111,6 +111,7 @@ def train(
     simulated = simulate.is_simulated(splits.root)  # now: it may be gone in the end
     memory.check_batches(splits, task.samples, say)
     days = calendar.spans(splits.observed("train"), task.spec.modalities)
+    task.spec.refuse_all_masked({split: splits.observed(split) for split in splits.sources})
     for line in remarks(task, splits, days):
         say(f"Note: {line}.")
     data_seconds = time.perf_counter() - started
@@ -233,7 +234,7 @@ def remarks(task: Task, splits: Splits, trained: Mapping[str, calendar.Span]) ->
     far = [
         f"{name} {span.first} to {span.last}"
         for name, span in trained.items()
-        if not first <= span.first <= span.last <= last
+        if not first <= span.first <= span.last <= last or span.first > calendar.LATE
     ]
     season = f"days count from season_start {start}, and go far from it ({', '.join(far)}); give "
     season += "the data their own in dataset.json"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import pathlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from pastis_jax.data import calendar, declared, layout
 from pastis_jax.data.assignment import Assignment
@@ -102,6 +102,24 @@ class ModelSpec:
         masked = self.outside == "mask"
         line = calendar.not_enclosed(observed, first, others, masked=masked)
         return line and f"{line}: {_OUTSIDE[self.outside]}"
+
+    def refuse_all_masked(self, observed: Mapping[str, Sequence[Days]]) -> None:
+        """Refuses to mask every date that there is.
+
+        Args:
+          observed: Days of each patch of every split.
+
+        Raises:
+          ArgumentError: Naming the split, of which no patch would keep a date.
+        """
+        if not self.scheme.resamples or self.outside != "mask":
+            return
+        first, *others = self.modalities
+        for split, every in observed.items():
+            none_left = every and all(calendar.keeps_none(x, first, others) for x in every)
+            fault = f"no patch of {split} keeps a date of {first}: all lie outside of the dates of "
+            remedy = f"give hold or extrapolate, or leave out {' or '.join(others)}"
+            refuse("outside", none_left, fault + " or ".join(others), remedy)
 
     @property
     def read(self) -> tuple[str, ...]:

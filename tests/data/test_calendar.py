@@ -6,6 +6,7 @@ import numpy as np
 import patch_factory
 import pixel_set_factory
 import pytest
+from refusal import refused_in_a_line
 
 from pastis_jax.data.calendar import TOLERANCE, Span, not_enclosed, not_trained_on, spans
 from pastis_jax.data.patches.prepare import prepare_patches
@@ -97,6 +98,19 @@ def test_patches_that_a_mask_leaves_no_date():
     assert not_enclosed(observed, "S2", ("S1A",)) is None  # by less than the tolerance
     line = not_enclosed(observed, "S2", ("S1A",), masked=True)
     assert line == "1 of 2 patches keep no date of S2"
+
+
+def test_a_mask_that_leaves_a_split_no_date_is_refused_before_training():
+    bare = {"S2": np.arange(10), "S1A": np.array([12, 14])}
+    observed = {"train": [bare, patches(0, 100)[0]], "val": [bare, bare], "test": []}
+    models = {
+        (fusion, outside): ParcelModel(fusion=fusion, modalities=("S2", "S1A"), outside=outside)
+        for fusion, outside in (("early", "mask"), ("early", "hold"))
+    }
+    words = ("`outside`: no patch of val keeps a date of S2", "dates of S1A", "give hold")
+    refused_in_a_line(lambda: models["early", "mask"].refuse_all_masked(observed), *words)
+    models["early", "hold"].refuse_all_masked(observed)
+    models["early", "mask"].refuse_all_masked({"train": observed["train"]})
 
 
 @pytest.mark.parametrize("outside", ["extrapolate", "hold", "mask"])
