@@ -115,6 +115,20 @@ def test_bright_acquisitions_are_counted(pixel_sets):
     assert 0 <= before <= 1
 
 
+def test_what_is_marked_as_missing_is_no_cloud(tmp_path):
+    root = patch_factory.make_patches(tmp_path / "set")
+    for file in (root / "DATA_S2").iterdir():
+        values = np.load(file)
+        values[:] = 600
+        values[0] = 32000  # all of it
+        values[1, :, :12] = 32000  # most of it, and the rest is clear
+        values[2, :, :12] = 32000  # and the rest is cloud
+        values[2, :, 12:] = 5000
+        np.save(file, values)
+    looked = inspect_data(root, nodata=("S2=32000",), progress=False).sensed["S2"]
+    assert looked.bright == looked.partly == pytest.approx(len(looked.dates) / sum(looked.dates))
+
+
 def test_a_foreign_dataset(tmp_path, capsys):
     root = foreign.make_pixel_sets(tmp_path / "set")
     assert look(root, "--out", str(tmp_path / "out")) == 0

@@ -63,22 +63,30 @@ def check_series_shape(
         raise DataError(fault, where=file, remedy="use arrays and metadata of one release")
 
 
-def check_series_values(values: np.ndarray, modality: Modality, file: pathlib.Path) -> None:
+def check_series_values(values: np.ndarray, modality: Modality, file: pathlib.Path) -> bool:
     """Refuses a series with values that cannot have been measured in the modality's unit.
+
+    A series that is missing throughout, as products have it that fill gaps of a satellite, is none.
 
     Args:
       values: Shape (t, c, ...), of any numeric dtype.
       modality: Its modality.
       file: Where it lies.
 
+    Returns:
+      Whether anything was measured, or could be: not where every value is missing.
+
     Raises:
-      DataError: If a value is not finite, or the values are normalised, scaled, all missing, more
-        than the modality's type can hold, or channels contradict each other.
+      DataError: If a value is not finite, or the values are normalised, scaled, all missing in some
+        channels alone, more than the modality's type can hold, or channels contradict each other.
     """
     if not values.size:
-        return
+        return True
     wide = values.astype(np.float32) if values.dtype == np.float16 else values
     missing = modality.missing(wide, range(1, wide.ndim))
+    if missing is not None and missing.all():
+        _refuse_unheld(values, modality, file)
+        return False
     wide = _measured(wide, missing, modality, file)
     low, high = wide.min(), wide.max()  # NaN where a value is NaN
     if not np.isfinite(low) or not np.isfinite(high):
@@ -95,14 +103,24 @@ def check_series_values(values: np.ndarray, modality: Modality, file: pathlib.Pa
         remedy = f"store {channels} in this order, or correct `channels` in the dataset"
         raise DataError(fault, where=file, remedy=remedy)
     if values.dtype != modality.dtype:
-        integers, fault = np.dtype(modality.dtype).kind in "iu", not_held(low, high, modality)
-        if integers and values.dtype.kind == "f" and not np.isfinite(values).all():
-            fault = f"NaN or infinite values do not fit in {modality.dtype}"
-        if fault:
+        _refuse_unheld(values, modality, file)
+        integers = np.dtype(modality.dtype).kind in "iu"
+        if fault := not_held(low, high, modality):
             raise DataError(fault, where=file, remedy="correct them, or the dataset's dtype")
-        if integers and (np.rint(values) == modality.nodata)[values != modality.nodata].any():
+        stored = np.rint(wide) if integers else wide.astype(modality.dtype)
+        if (modality.marked(stored) & ~modality.marked(values)).any():
             fault = f"values that would be rounded to the nodata mark {modality.nodata:g}"
             raise DataError(fault, where=file, remedy="correct them, or the dataset's dtype")
+    return True
+
+
+def _refuse_unheld(values: np.ndarray, modality: Modality, file: pathlib.Path) -> None:
+    """Refuses what integers cannot hold, of values of floats that are missing too."""
+    if np.dtype(modality.dtype).kind == "f" or values.dtype.kind != "f":
+        return
+    if not (np.isfinite(values) | modality.marked(values)).all():
+        fault = f"NaN or infinite values do not fit in {modality.dtype}"
+        raise DataError(fault, where=file, remedy="correct them, or the dataset's dtype")
 
 
 def _refuse_implausible(
@@ -226,7 +244,7 @@ def _measured(
     """What is not missing: all of it as it is where nothing is.
 
     Raises:
-      DataError: If a channel has no value.
+      DataError: If a channel has no value where others have.
     """
     if missing is None or not missing.any():
         return values
@@ -234,9 +252,7 @@ def _measured(
     fault, nodata = "is missing: a mark, or an acquisition of 0 alone", modality.nodata
     if nodata is not None and (math.isnan(nodata) or (values[missing] == nodata).all()):
         fault = f"is the nodata mark {nodata:g}"
-    if dead.all():
-        fault = f"every value {fault}"
-    elif dead.any():
+    if dead.any():
         fault = f"every value of {', '.join(np.array(modality.channels)[dead])} {fault}"
     else:
         # Masked arrays are slow, and means by channel need the axes.
@@ -247,12 +263,19 @@ def _measured(
 
 
 def as_stored(values: np.ndarray, modality: Modality) -> np.ndarray:
-    """Returns `values` in the modality's dtype; itself where it has that already."""
+    """Returns `values` in the modality's dtype; itself where it has that already.
+
+    What is the nodata mark in the type of the file is exactly the mark in that of the modality.
+    """
     if values.dtype == modality.dtype:
         return values
+    marked = modality.marked(values)
     if np.dtype(modality.dtype).kind in "iu" and values.dtype.kind == "f":
-        values = np.rint(values)
-    return values.astype(modality.dtype)
+        values = np.where(marked, 0, np.rint(values))
+    stored = values.astype(modality.dtype)
+    if modality.nodata is not None:
+        stored[marked] = modality.nodata
+    return stored
 
 
 # The bounds are loose on purpose: they judge a whole series of a parcel or patch, so that one odd

@@ -15,6 +15,7 @@ from pastis_jax.data import dataset_file
 from pastis_jax.data.dataset import Dataset
 from pastis_jax.data.modality import Modality
 from pastis_jax.data.pastis_r import describe
+from pastis_jax.data.reading import number as read_number
 from pastis_jax.errors import ArgumentError, refuse
 
 
@@ -33,7 +34,7 @@ def parse(argument: str, texts: Sequence[str]) -> dict[str, float]:
         name, _, number = text.partition("=")
         remedy = "give a modality and a number, S2=-9999 say"
         try:
-            value = float(number)
+            value = read_number(number)
         except ValueError:
             raise ArgumentError(f"got {text!r}", argument=argument, remedy=remedy) from None
         refuse(argument, name in numbers, f"{name} stands twice", "leave one out")

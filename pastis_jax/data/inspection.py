@@ -188,7 +188,7 @@ def _inspect(
     survey = Survey([dataset[name] for name in folder.modalities], dataset.folds)
     lacking = {name: [] for name in folder.modalities}
     every_day = {name: [] for name in folder.modalities}
-    unobserved = []
+    unobserved, sound = [], 0
 
     agreement = _Agreement(folder)
 
@@ -206,6 +206,7 @@ def _inspect(
                 findings.append(Finding(True, str(outcome)))
                 continue
             series, labels, parcels_of_patch = outcome
+            sound += 1
             if parcels_of_patch is not None:
                 findings += agreement.add(item, *parcels_of_patch)
             numbers, pixels = np.unique(labels, return_counts=True)
@@ -244,7 +245,8 @@ def _inspect(
     findings += agreement.findings()
     findings += _absent(folder, dataset, kind, samples, counts)
     findings += _odd_values(folder, dataset, kind, from_json(survey.to_json(), dataset))
-    findings += _odd_labels(folder, dataset, counts)
+    if sum(samples.values()) == sound:  # those of a part may well be the first classes alone
+        findings += _odd_labels(folder, dataset, counts)
     findings.sort(key=lambda finding: not finding.damage)
     return Inspection(
         kind, folder.root, dataset, samples, counts, sensed, tuple(findings), parcels, patches
@@ -291,8 +293,14 @@ def _seen(values: np.ndarray, modality: Modality) -> np.ndarray:
         channel = modality.channels.index(modality.shown.channels[_BLUEST])
         blue = modality.offset + values[:, channel].reshape(len(values), -1)
         limit = BRIGHT * (10000 if modality.unit == "reflectance x 10000" else 1)
-        bright = int((np.median(blue, axis=1) > limit).sum())
-        partly = int(((blue > limit).mean(1) >= PARTLY).sum())
+        if gone:
+            observed = ~missing[:, channel].reshape(blue.shape)
+            images = [image[seen] for image, seen in zip(blue, observed, strict=True) if seen.any()]
+            bright = sum(bool(np.median(image) > limit) for image in images)
+            partly = sum(bool((image > limit).mean() >= PARTLY) for image in images)
+        else:
+            bright = int((np.median(blue, axis=1) > limit).sum())
+            partly = int(((blue > limit).mean(1) >= PARTLY).sum())
     return np.array([bright, partly, len(values), gone, values.size])
 
 
@@ -331,7 +339,10 @@ def _odd_values(
     for name, surveyed in measured.items():
         statistics, file = None, folder.root / pattern.format(name)
         try:
-            statistics = fold_statistics_from_norm(file, dataset[name], dataset.folds)
+            without = {*dataset.folds} - surveyed.folds.keys()
+            statistics = fold_statistics_from_norm(
+                file, dataset[name], dataset.folds, without=without
+            )
             surveyed.check(statistics, where=file, whose="Fold_{}", remedy=COMPUTE)
         except DataError as error:
             yield Finding(False, str(error))

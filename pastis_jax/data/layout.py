@@ -14,6 +14,9 @@ from pastis_jax.data.metadata import PATCH_METADATA, Identifier
 from pastis_jax.data.reading import is_own, restore
 from pastis_jax.errors import ArgumentError, DataError
 
+LOOK = "look at them by pastis-jax inspect"
+"""What to do where all samples are left out."""
+
 
 class ImplausibleError(DataError):
     """Values that no sensor measures, in a file that is sound otherwise."""
@@ -178,14 +181,17 @@ def without_dates(file: pathlib.Path, modality: str, count: int = 1) -> DataErro
     return DataError(fault, where=file, remedy="use arrays and metadata of one release")
 
 
-def check_values(values: np.ndarray, modality: Modality, file: pathlib.Path) -> None:
+def check_values(values: np.ndarray, modality: Modality, file: pathlib.Path) -> bool:
     """Refuses values that cannot have been measured, as `arrays.check_series_values` tells.
+
+    Returns:
+      Whether anything was measured; else the sample lacks the modality.
 
     Raises:
       ImplausibleError: In place of a DataError.
     """
     try:
-        arrays.check_series_values(values, modality, file)
+        return arrays.check_series_values(values, modality, file)
     except DataError as error:
         remedy = f"{error.remedy}, or leave such samples out of training by `skip_implausible`"
         raise ImplausibleError(error.fault, where=error.where, remedy=remedy) from error

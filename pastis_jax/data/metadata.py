@@ -185,9 +185,10 @@ def parse_days(dates: Mapping[str, int] | str | None, start: int) -> np.ndarray:
     return np.array([_ordinal(dates[numbers[n]]) - start for n in sorted(numbers)], np.int32)
 
 
-_WORD = r"""\s*("[^"]*"|'[^']*'|[^\s,:{}"']+)\s*"""
+# Possessive, since what follows never begins with what was taken: time is linear in the length.
+_WORD = r"""\s*+("[^"]*+"|'[^']*+'|[^\s,:{}"']++)\s*+"""
 _DATE = f"{_WORD}:{_WORD}"
-_DATES = re.compile(rf"\s*\{{({_DATE}(,{_DATE})*,?\s*|\s*)\}}\s*")
+_DATES = re.compile(rf"\s*+\{{({_DATE}(,{_DATE})*,?\s*+|\s*+)\}}\s*+")
 
 
 def _listed(text: str) -> dict[str, str]:

@@ -186,9 +186,26 @@ class Modality:
         if self.unit == "dB" and values.dtype.kind == "f":
             missing = ~(values > -np.inf)  # NaN and -inf
         if self.nodata is not None:
-            marked = np.isnan(values) if math.isnan(self.nodata) else values == self.nodata
+            marked = self.marked(values)
             missing = marked if missing is None else missing | marked
         return missing
+
+    def marked(self, values: np.ndarray) -> np.ndarray:
+        """Which of `values` are the nodata mark, as their type or that of the modality rounds it.
+
+        Args:
+          values: Of any shape and numeric type.
+        """
+        if self.nodata is None:
+            return np.zeros(values.shape, bool)
+        if math.isnan(self.nodata):
+            return np.isnan(values)
+        if values.dtype == np.float16:
+            values = values.astype(np.float32)  # few marks keep their value in 16 bits
+        marked = values == self.nodata
+        if values.dtype.itemsize > 4 and np.dtype(self.dtype) == np.float32:
+            marked |= values == float(np.float32(self.nodata))
+        return marked
 
     def blank(self, values: np.ndarray, acquisition: Sequence[int]) -> np.ndarray:
         """Which acquisitions are 0 wherever they are not marked, which none is when measured.

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import abc
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import ClassVar
 
 import numpy as np
 
 from pastis_jax.data import survey
 from pastis_jax.data.dataset import Dataset, Fold
-from pastis_jax.data.statistics import FoldStatistics, Statistics, split_statistics
+from pastis_jax.data.gaps import Gaps
+from pastis_jax.data.statistics import (
+    FoldStatistics,
+    Statistics,
+    folds_with,
+    split_statistics,
+)
 from pastis_jax.data.survey import Surveyed
 from pastis_jax.errors import DataError
 
@@ -25,6 +31,7 @@ class Prepared(abc.ABC):
       root: The folder.
       dataset: What it holds.
       modalities: Names of the modalities that records hold.
+      gaps: What samples lack.
       survey: What the values are like, by modality.
       published: Statistics of the NORM files; nothing where they are not used.
       fold_statistics: Channel means and standard deviations by modality and fold.
@@ -35,13 +42,23 @@ class Prepared(abc.ABC):
     root: pathlib.Path
     dataset: Dataset
     modalities: tuple[str, ...]
+    gaps: Gaps
     survey: Mapping[str, Surveyed]
     published: Mapping[str, FoldStatistics]
     fold_statistics: Mapping[str, FoldStatistics]
 
     @abc.abstractmethod
+    def samples_in(self, fold: Fold) -> int:
+        """Number of samples of a fold."""
+
     def holds(self, folds: Sequence[Fold]) -> bool:
         """Whether each of `folds` has a sample."""
+        return all(self.samples_in(fold) for fold in folds)
+
+    def _measured(self, name: str) -> list[Fold]:
+        """Folds of which a sample has a modality."""
+        absent = {fold: len(self.gaps.without(name, [fold])) for fold in self.dataset.folds}
+        return [fold for fold, number in absent.items() if number < self.samples_in(fold)]
 
     def check_folds(self, folds: Sequence[Fold]) -> None:
         """Refuses folds of which there is nothing.
@@ -64,11 +81,13 @@ class Prepared(abc.ABC):
           Mean and standard deviation, (c,) float32 each, of each modality in its stored unit.
 
         Raises:
-          DataError: If a fold has no sample, or a channel that never varies.
+          DataError: If a fold has no sample, or a channel that never varies, or no fold has a
+            modality; folds without one do not count for it.
         """
         self.check_folds(train_folds)
         modalities = [self.dataset[name] for name in self.modalities]
-        return split_statistics(self.fold_statistics, modalities, train_folds, self.root)
+        measured = {name: self._measured(name) for name in self.modalities}
+        return split_statistics(self.fold_statistics, modalities, train_folds, self.root, measured)
 
     def check_statistics(self, statistics: Statistics) -> None:
         """Refuses statistics of a run that cannot be used on these values.
@@ -91,4 +110,17 @@ class Prepared(abc.ABC):
           run: Statistics of a run that takes the place of the folder's own.
         """
         chosen = {fold for names in folds.values() for fold in names}
-        return survey.notes(self.survey, chosen, self.published, run)
+        own = () if run is not None else self._without_statistics(folds["train"])
+        return *own, *survey.notes(self.survey, chosen, self.published, run)
+
+    def _without_statistics(self, train_folds: Sequence[Fold]) -> Iterator[str]:
+        for name, statistics in self.fold_statistics.items():
+            if name not in self.modalities:
+                continue
+            with_it = folds_with(statistics, train_folds, self._measured(name))
+            without = [str(fold) for fold in train_folds if fold not in with_it]
+            if with_it and without:  # without any, training is refused
+                yield (
+                    f"no sample of fold {', '.join(without)} has {name}: it is normalised by the "
+                    f"statistics of fold {', '.join(map(str, with_it))}"
+                )

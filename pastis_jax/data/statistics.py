@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -80,7 +80,11 @@ class StatisticsAccumulator:
 
 
 def fold_statistics_from_norm(
-    file: pathlib.Path, modality: Modality, folds: Sequence[Fold]
+    file: pathlib.Path,
+    modality: Modality,
+    folds: Sequence[Fold],
+    *,
+    without: Collection[Fold] = (),
 ) -> FoldStatistics:
     """Reads a `NORM_PARCEL_<modality>_set.json` or `NORM_<modality>_patch.json`.
 
@@ -88,9 +92,10 @@ def fold_statistics_from_norm(
       file: The file, `{"Fold_1": {"mean": [...], "std": [...]}, ...}`.
       modality: Whose channels it must describe.
       folds: The folds it must hold.
+      without: Those of them that no sample with this modality is in, which it may lack.
 
     Returns:
-      The statistics of the folds.
+      The statistics of the folds that it holds.
 
     Raises:
       DataError: If the file is missing, lacks a fold or is not of this form, or a fold's numbers
@@ -105,6 +110,7 @@ def fold_statistics_from_norm(
         statistics = {
             fold: tuple(_numbers(content[f"Fold_{fold}"][key], key) for key in ("mean", "std"))
             for fold in folds
+            if fold not in without or f"Fold_{fold}" in content
         }
     except KeyError as error:
         raise DataError(f"lacks {error}", where=file, remedy=COMPUTE) from error
@@ -146,11 +152,29 @@ def average_over_folds(
     return mean.astype(np.float32), std.astype(np.float32)
 
 
+def folds_with(
+    statistics: FoldStatistics, folds: Sequence[Fold], measured: Collection[Fold]
+) -> tuple[Fold, ...]:
+    """Returns those of `folds` that have statistics of a modality.
+
+    Args:
+      statistics: Its mean and std by fold; computed ones are 0 where nothing was measured.
+      folds: The folds.
+      measured: Folds of which a sample has the modality, whatever their statistics.
+    """
+    return tuple(
+        fold
+        for fold in folds
+        if fold in statistics and (fold in measured or np.any(statistics[fold]))
+    )
+
+
 def split_statistics(
     statistics: Mapping[str, FoldStatistics],
     modalities: Sequence[Modality],
     folds: Sequence[Fold],
     root: pathlib.Path,
+    measured: Mapping[str, Collection[Fold]],
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Returns what a split that trains on `folds` normalises with.
 
@@ -159,16 +183,25 @@ def split_statistics(
       modalities: Modalities of the split.
       folds: Its train folds.
       root: The dataset's folder, for the message.
+      measured: Folds of which a sample has the modality, by modality; others count only where
+        statistics of them were published.
 
     Returns:
       Mean and standard deviation, (c,) float32 each, of each modality in its unit: the offset is
       added to the mean.
 
     Raises:
-      DataError: If a channel never varies in a fold.
+      DataError: If a channel never varies in a fold, or no fold has a modality.
     """
+    counted = {
+        m.name: folds_with(statistics[m.name], folds, measured.get(m.name, ())) for m in modalities
+    }
     for modality in modalities:
-        for fold in folds:
+        if not counted[modality.name]:
+            fault = f"{modality.name} has no measured value in fold {', '.join(map(str, folds))}"
+            remedy = f"train on folds that have it, or leave {modality.name} out of `modalities`"
+            raise DataError(fault, where=root / f"DATA_{modality.name}", remedy=remedy)
+        for fold in counted[modality.name]:
             dead = ~(statistics[modality.name][fold][1] > 0)
             if dead.any():
                 channel = modality.channels[dead.argmax()]
@@ -177,7 +210,7 @@ def split_statistics(
                     where=root / f"DATA_{modality.name}",
                     remedy=f"give its measured values, or leave {modality.name} out",
                 )
-    averages = {m.name: average_over_folds(statistics[m.name], folds) for m in modalities}
+    averages = {m.name: average_over_folds(statistics[m.name], counted[m.name]) for m in modalities}
     return {
         m.name: (mean + np.float32(m.offset), std)
         for m, (mean, std) in zip(modalities, averages.values(), strict=True)

@@ -255,6 +255,15 @@ def _correlation(first: np.ndarray, second: np.ndarray) -> float:
     return 1.0 if not np.std(first) * np.std(second) else float(np.corrcoef(first, second)[0, 1])
 
 
+def _places(number: int, step: int) -> np.ndarray:
+    """One of every `step` pixels of `number`, (n,): always the same ones, at any row and column.
+
+    Equal steps would stay in one column where they are as long as rows.
+    """
+    starts = np.arange(0, max(number - step, 0) + 1, step)
+    return starts + np.random.default_rng(number).integers(0, min(step, number), len(starts))
+
+
 class Survey:
     """Gathers what modalities are like, parcel by parcel or patch by patch.
 
@@ -289,8 +298,8 @@ class Survey:
             return t, 0, None
         values = values.reshape(t, c, -1)
         blank = modality.blank(values, (1, 2)).reshape(t)
-        step = max(1, t * values.shape[2] // _VALUES)
-        chosen = values[:, :, step // 2 :: step][~blank].astype(np.float32)
+        places = _places(values.shape[2], max(1, t * values.shape[2] // _VALUES))
+        chosen = values[:, :, places][~blank].astype(np.float32)
         missing = modality.missing(chosen)
         flat = chosen.swapaxes(0, 1).reshape(c, -1)
         if missing is not None and missing.any():

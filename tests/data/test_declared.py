@@ -18,6 +18,7 @@ from pastis_jax.cli.config import configure
 from pastis_jax.cli.config import parse as parse_flags
 from pastis_jax.cli.train import dataset_of
 from pastis_jax.data import dataset_file
+from pastis_jax.data.assignment import Assignment
 from pastis_jax.data.declared import declare, parse
 from pastis_jax.data.inspection import inspect_data
 from pastis_jax.data.pastis_r import PARCELS, PASTIS_R, TILES
@@ -42,7 +43,8 @@ KINDS = {
 def test_numbers_by_modality():
     assert parse("nodata", ("S2=-9999", "S1A=1e3")) == {"S2": -9999, "S1A": 1000}
     assert math.isnan(parse("nodata", ("S2=nan",))["S2"])
-    for wrong in ("S2", "S2=", "S2=x", "=", ""):
+    assert parse("nodata", ("S2=-inf",))["S2"] == -math.inf
+    for wrong in ("S2", "S2=", "S2=x", "=", "", "S2=1_9", "S2=\uff11\uff19", "S2=\u0661", "S2=1 9"):
         refused_in_a_line(lambda wrong=wrong: parse("offset", (wrong,)), "`offset`: got")
     refused_in_a_line(lambda: parse("nodata", ("A=1", "A=2")), "`nodata`: A stands twice")
 
@@ -212,6 +214,30 @@ def test_labels_of_another_list(kind, tmp_path):
         assert any(words[0] in text for text in texts)
     dataset_file.write(PASTIS_R, root)
     prepare(root, **options)
+
+
+@pytest.mark.parametrize("how", ["lists", "skipped"])
+def test_a_part_of_patches_may_hold_the_first_classes_alone(how, tmp_path):
+    root = patch_factory.make_patches(tmp_path / "set")
+    relabel(root, "patches", (1, 2))
+    file = root / "ANNOTATIONS" / "TARGET_10005.npy"
+    target = np.load(file)
+    target[0] = np.where((target[0] > 0) & (target[0] < 19), 7, target[0])
+    np.save(file, target)
+    options = {"cache": tmp_path / "cache", "progress": False}
+    prepare_patches(root, **options)
+    if how == "lists":
+        lists = tmp_path / "lists.json"
+        lists.write_text(json.dumps({"train": [10001, 10002], "val": [10003], "test": [10004]}))
+        prepare_patches(root, assignment=Assignment.read(lists), **options)
+        relabel(root, "patches", (1, 2))  # and now those of all patches are
+        refused_in_a_line(lambda: prepare_patches(root, **options), "labels are 1 to 2 alone")
+        return
+    series = root / "DATA_S2" / "S2_10005.npy"
+    np.save(series, np.load(series) // 255)
+    prepare_patches(root, skip_implausible=True, **options)
+    texts = [finding.text for finding in inspect_data(root, progress=False).findings]
+    assert not any("labels are" in text for text in texts)
 
 
 @pytest.mark.parametrize("codes", [(1, 3, 4), (2, 3), (1,), (1, 2, 18), tuple(range(1, 19))])

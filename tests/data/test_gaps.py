@@ -109,6 +109,30 @@ def test_statistics_are_of_those_that_have_it(kind, root, prepare):
         np.testing.assert_array_equal(got, wanted)
 
 
+@pytest.mark.parametrize("computed", [True, False])
+def test_a_fold_without_a_modality_does_not_count_for_its_statistics(computed, kind, root, prepare):
+    take_away(root, "S1D")
+    file = root / ("NORM_PARCEL_S1D_set.json" if kind.task == "parcel" else "NORM_S1D_patch.json")
+    norm = json.loads(file.read_text())
+    del norm["Fold_2"]
+    file.write_text(json.dumps(norm))
+    prepared = prepare(root, compute_statistics=computed)
+    for got, wanted in zip(
+        prepared.statistics([1, 2, 3])["S1D"], prepared.statistics([1, 3])["S1D"], strict=True
+    ):
+        np.testing.assert_array_equal(got, wanted)
+    (note,) = prepared.notes({"train": (1, 2, 3), "val": (4,), "test": (5,)})
+    assert note.startswith("no sample of fold 2 has S1D: it is normalised by the statistics of f")
+    refused_in_a_line(
+        lambda: prepared.statistics([2]), "S1D has no measured value in fold 2", "`modalities`"
+    )
+    del norm["Fold_3"]
+    file.write_text(json.dumps(norm))
+    refused_in_a_line(lambda: prepare(root), "lacks 'Fold_3'")
+    texts = [finding.text for finding in inspect_data(root, progress=False).findings]
+    assert [text for text in texts if "lacks" in text and "Fold_3" not in text] == []
+
+
 @pytest.mark.parametrize("what", ["no dates", "empty folder", "damaged"])
 def test_what_is_not_asked_for_is_not_looked_at(what, root, prepare):
     if what == "no dates":
@@ -142,6 +166,25 @@ def test_a_void_parcel_may_lack_files(tmp_path):
     assert prepared.gaps.absent == {}
     assert prepared.counts[2][19] == 1
     assert not inspect_data(root, progress=False).damaged
+
+
+@pytest.mark.parametrize(("modality", "mark"), [("S1D", np.nan), ("S1D", 0), ("S2", -10000)])
+def test_a_series_that_is_missing_throughout_is_absent(modality, mark, kind, root, prepare):
+    """As exporters fill the gaps of a satellite; a channel alone is damaged."""
+    for sample in kind.samples:
+        change(root, modality, sample, lambda a: np.full_like(a, mark))
+    prepared = prepare(root, compute_statistics=True)
+    assert prepared.gaps.absent == prepared.gaps.unobserved == {modality: {2: kind.samples}}
+    assert prepared.gaps.skipped == {}
+    for got, wanted in zip(
+        prepared.statistics([1, 2, 3])[modality],
+        prepared.statistics([1, 3])[modality],
+        strict=True,
+    ):
+        np.testing.assert_array_equal(got, wanted)
+    looked = inspect_data(root, progress=False)
+    assert not looked.damaged
+    assert any(f"have no {modality}, which single" in finding.text for finding in looked.findings)
 
 
 # Without an observed date
@@ -226,15 +269,25 @@ def test_other_damage_is_refused_all_the_same(damage, kind, root, prepare):
     refused_in_a_line(lambda: prepare(root, skip_implausible=True), file.name)
 
 
-def test_nothing_but_implausible_patches(tmp_path):
+def test_the_only_patch_with_a_modality_is_left_out(tmp_path):
     root = patch_factory.make_patches(tmp_path / "data")
+    for number in range(4):
+        patch_factory.edit_patch(root, number, **{"dates-S1D": None})
+        (root / "DATA_S1D" / f"S1D_{10001 + number}.npy").unlink()
+    change(root, "S1D", 10005, lambda a: with_value(a, np.inf))
+    cache = tmp_path / "cache"
+    prepared = prepare_patches(root, cache=cache, skip_implausible=True, progress=False)
+    assert prepared.lengths["S1D"] == 1
+    assert {*prepared.gaps.skipped} == {10005}
+
+
+def test_nothing_but_implausible_samples(kind, root, prepare):
     for file in (root / "DATA_S2").iterdir():
         np.save(file, np.load(file) // 255)
+    which = "12 crop parcels" if kind.task == "parcel" else "5 patches"
     refused_in_a_line(
-        lambda: prepare_patches(
-            root, cache=tmp_path / "cache", skip_implausible=True, progress=False
-        ),
-        "values of all 5 patches are implausible",
+        lambda: prepare(root, skip_implausible=True),
+        f"values of all {which} are implausible; look at them by pastis-jax inspect",
     )
 
 
@@ -250,8 +303,12 @@ def opened(kind, root, tmp_path, **leaves):
     return splits, [note for note in splits.notes if "ParcelIDs" not in note]
 
 
-def test_schemes_that_mask_take_it_and_others_refuse(kind, root, tmp_path):
-    take_away(root, "S1D")
+@pytest.mark.parametrize("how", ["no dates", "all missing"])
+def test_schemes_that_mask_take_it_and_others_refuse(how, kind, root, tmp_path):
+    if how == "no dates":
+        take_away(root, "S1D")
+    for sample in kind.samples if how == "all missing" else ():
+        change(root, "S1D", sample, lambda a: np.full_like(a, np.nan))
     count, samples = len(kind.samples), "parcels" if kind.task == "parcel" else "patches"
     splits, lines = opened(kind, root, tmp_path, fusion="late")
     total = sum(map(len, splits.sources.values()))

@@ -92,6 +92,46 @@ def test_what_is_not_a_number_names_the_mark():
     assert "`nodata` S2=nan" in text
 
 
+LOWEST = float(np.finfo("f4").min)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "stored", "mark", "held"),
+    [
+        ("float64", "f4", -3.4028235e38, LOWEST),  # as tools print it
+        ("float32", "f8", -3.4028235e38, LOWEST),
+        ("float64", "f4", -9999.9, -9999.9),
+        ("float32", "f8", -9999.9, float(np.float32(-9999.9))),
+        ("float32", "f2", -32768, -32768),
+        ("float16", "f4", -32768, -32768),
+        ("int32", "f4", 2**31 - 1, 2**31 - 1),
+        ("int16", "f8", -10000, -10000),
+        ("int32", "i2", -9999, -9999),
+        ("float32", ">i2", -9999, -9999),
+        ("float32", "f8", float("nan"), float("nan")),
+    ],
+)
+def test_a_mark_stays_one_in_another_type(dtype, stored, mark, held):
+    """What the check leaves out, training does not see either."""
+    modality = Modality("X", ("a", "b"), dtype, "none", nodata=mark)
+    values = np.random.default_rng(0).uniform(1, 200, (4, 2, 9)).astype(stored)
+    values[1], values[2, :, 3] = held, held
+    expected = np.zeros(values.shape, bool)
+    expected[1] = expected[2, :, 3] = True
+    check_series_values(values, modality, FILE)
+    kept = as_stored(values, modality)
+    assert kept.dtype == dtype
+    np.testing.assert_array_equal(modality.missing(kept), expected)
+    np.testing.assert_array_equal(modality.missing(kept.astype("f4")), expected)
+    assert ((kept == modality.nodata) | np.isnan(kept)).sum() == expected.sum()
+
+
+def test_no_measured_value_becomes_a_mark_of_floats():
+    modality = Modality("X", ("a",), "float32", "index", nodata=0)
+    values = np.array([0.5, 1e-60, 0.25])[:, None, None]
+    assert "would be rounded to the nodata mark 0" in refusal(values, modality)
+
+
 # What no sensor measures
 
 
@@ -143,9 +183,17 @@ def test_units_in_which_zero_is_measured():
 
 @pytest.mark.parametrize("kind", ["reflectance", "dB"])
 def test_nothing_measured_at_all(kind):
+    """The series is absent, as of a satellite that failed; a channel alone is damaged."""
     values, modality = (optical(), OPTICAL) if kind == "reflectance" else (radar(), RADAR)
-    text = refusal(np.zeros_like(values), modality)
-    assert "every value is missing: a mark, or an acquisition of 0 alone" in text
+    assert check_series_values(values, modality, FILE)
+    assert not check_series_values(np.zeros_like(values), modality, FILE)
+    if kind == "dB":
+        assert not check_series_values(np.full_like(values, np.nan), modality, FILE)
+        values[:, 1] = np.nan
+        assert "every value of VH is missing: a mark, or an ac" in refusal(values, modality)
+        integers = Modality("D", ("VV", "VH"), "int8", "dB")
+        nothing = np.full((3, 2, 5), np.nan, "f4")
+        assert "NaN or infinite values do not fit in int8" in refusal(nothing, integers)
 
 
 # What becomes of it
@@ -232,7 +280,7 @@ def test_statistics_of_stored_values_get_the_offset():
     mean, std = np.arange(10.0), np.ones(10)
     stored = {"S2": dict.fromkeys((1, 2, 3), (mean, std))}
     declared = dataclasses.replace(OPTICAL, offset=-1000.0)
-    (got,) = split_statistics(stored, [declared], (1, 2), pathlib.Path()).values()
+    (got,) = split_statistics(stored, [declared], (1, 2), pathlib.Path(), {"S2": (1, 2)}).values()
     np.testing.assert_array_equal(got[0], mean - 1000)
     np.testing.assert_array_equal(got[1], std)
 

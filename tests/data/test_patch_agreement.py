@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import pathlib
 import shutil
@@ -14,7 +15,12 @@ from pastis_jax.cli.instances import write_instances
 from pastis_jax.data.class_mapping import ClassMapping
 from pastis_jax.data.inspection import inspect_data
 from pastis_jax.data.pastis_r import PASTIS_R
-from pastis_jax.data.patches.agreement import ParcelFolds, SharedParcels, tell_shared
+from pastis_jax.data.patches.agreement import (
+    ParcelFolds,
+    SharedParcels,
+    contradictions,
+    tell_shared,
+)
 from pastis_jax.data.patches.encoding import PatchEncoding
 from pastis_jax.data.patches.folder import PatchFolder
 from pastis_jax.data.patches.prepare import prepare_patches
@@ -276,6 +282,32 @@ def test_parcels_are_counted_once():
     ]
     assert tell_shared(parcels.shared(), "x").startswith("3 parcels of ParcelIDs (2, 3, 9) have")
     assert tell_shared([], "x") is None
+
+
+def test_numbers_within_patches_accuse_of_nothing(root, tmp_path):
+    """They recur in every patch, where parcels lie in one and few of them in a second."""
+    for patch in PatchFolder(root).patches:
+        parcels = np.load(file_of(root, "TARGET", patch))[1]
+        np.save(file_of(root, "ParcelIDs", patch), parcels.astype(np.int32))
+    data = prepared(root, tmp_path)
+    (note,) = data.notes(FOLDS)
+    assert note.startswith("a number of ParcelIDs lies in 5.0 patches on average: numbered within")
+    assert prepared(root, tmp_path).notes(FOLDS) == (note,)  # read again
+    texts = [one.text for one in inspect_data(root, progress=False).findings]
+    assert not any("have crop pixels in patches of" in text for text in texts)
+
+
+@pytest.mark.parametrize("background", [0, None])
+def test_without_parcels_nothing_contradicts_itself(background):
+    nomenclature = dataclasses.replace(PASTIS_R.nomenclature, background=background)
+    semantic, none = np.array([[1, 1, 2], [2, 3, 19]]), np.zeros((2, 3), np.int64)
+    (found,) = contradictions(semantic, {"TARGET": none}, nomenclature)
+    assert found.absent
+    assert found.fault.startswith("its 5 crop pixels are of no parcel, and there is no ParcelIDs")
+    ids = np.array([[7, 7, 8], [8, 9, 10]])
+    assert list(contradictions(semantic, {"TARGET": none, "ParcelIDs": ids}, nomenclature)) == []
+    (wrong,) = contradictions(semantic, {"TARGET": ids // 9}, nomenclature)
+    assert not wrong.absent
 
 
 @pytest.mark.skipif("PASTIS_R_PATCHES" not in os.environ, reason="needs PASTIS_R_PATCHES")

@@ -75,7 +75,7 @@ def test_tfds_reads_the_same(root, cache):
         for key in ("parcel", "patch"):
             assert str(item[key]) == expected[key].decode()
         assert expected["fold"].decode() == str(item["patch"] - 10000)
-    assert (opened.name, str(opened.version)) == ("crop_pixel_sets", "2.3.0")
+    assert (opened.name, str(opened.version)) == ("crop_pixel_sets", "2.4.0")
     assert opened.info.features["label"].int2str(3) == "Corn"
     void = [row[0].encode() for row in factory.read_rows(root) if row[2] == "19"]
     assert [item["parcel"] for item in opened.as_data_source("void")] == void

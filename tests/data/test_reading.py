@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import pathlib
+import time
 
 import pixel_set_factory as factory
 import pytest
@@ -248,3 +249,14 @@ def test_advice_follows_whose_data_they_are(root):
     with pytest.raises(Exception, match=r"S2_10002000\.npy: file not found; add it") as caught:
         PixelSetFolder(root)
     assert "archive" not in str(caught.value)
+
+
+@pytest.mark.parametrize("end", ["x}", ",x}", ":", '"', "}x", ""])
+@pytest.mark.parametrize("middle", [" ", ",", '"0": 1, ', "'", "1:1,\t"])
+def test_time_for_dates_is_linear_in_their_length(middle, end):
+    """A text that is cut or damaged at its end is refused at once."""
+    text = '{"0": 20180924' + middle * (10**6 // len(middle)) + end
+    start = time.perf_counter()
+    with pytest.raises(ValueError, match=r"dict of dates|stands twice"):
+        parse_days(text, 0)
+    assert time.perf_counter() - start < 1

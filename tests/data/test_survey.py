@@ -333,3 +333,17 @@ def test_the_real_samples(kind):
             statistics = fold_statistics_from_norm(file, own.modality, PASTIS_R.folds)
             own.check(statistics, where=file, whose="Fold_{}", remedy="")
             assert list(own.notes(statistics)) == []
+
+
+@pytest.mark.parametrize("dates", [1, 3, 16, 32, 33, 64, 300])
+@pytest.mark.parametrize("size", [(128, 128), (16, 16), (24, 40), (1, 7), (60, 1)])
+def test_values_are_looked_at_in_all_rows_and_columns(size, dates):
+    step = max(1, dates * size[0] * size[1] // survey._VALUES)
+    places = survey._places(size[0] * size[1], step)
+    assert len(places) == max(size[0] * size[1] // step, 1)
+    assert len(np.unique(places)) == len(places)
+    for axis, of in enumerate(np.unravel_index(places, size)):
+        # Of four parts of an axis, each has its share where there are places enough.
+        parts = np.bincount(of * 4 // size[axis], minlength=4)
+        assert size[axis] < 4 or len(places) < 24 or parts.min() >= len(places) / 16
+    np.testing.assert_array_equal(places, survey._places(size[0] * size[1], step))

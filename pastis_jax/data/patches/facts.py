@@ -25,7 +25,12 @@ def contradictions_of(facts: Mapping[str, Any]) -> dict[str, Contradiction]:
 def shared_parcels_of(facts: Mapping[str, Any], dataset: Dataset) -> list[SharedParcels]:
     """Parcels that have crop pixels in patches of several folds."""
     return [
-        SharedParcels(tuple(map(dataset.fold, some["folds"])), some["number"], some["examples"])
+        SharedParcels(
+            tuple(map(dataset.fold, some["folds"])),
+            some["number"],
+            some["examples"],
+            some["recurring"],
+        )
         for some in facts["shared_parcels"]
     ]
 
@@ -63,7 +68,7 @@ def _check_facts(facts: Mapping[str, Any], folder: PatchFolder) -> None:
     if not survey.from_json(facts["survey"], dataset).keys() >= {*folder.modalities}:
         raise ValueError("other modalities")
     for name in folder.modalities:
-        if facts["lengths"][name] != max(len(patch.days[name]) for patch in patches):
+        if facts["lengths"][name] != max([1, *(len(patch.days[name]) for patch in patches)]):
             raise ValueError(f"another number of dates of {name}")
     counts = collections.Counter(str(patch.fold) for patch in patches)
     if facts["patches"] != {str(fold): counts[str(fold)] for fold in dataset.folds}:

@@ -68,6 +68,7 @@ class PatchFolder:
       modalities: Names of the modalities to read, in the dataset's order.
       patches: The patches of `metadata.geojson` by identifier; with an assignment, those that are
         in a list.
+      whole: Whether these are all that it lists.
 
     Raises:
       ArgumentError: If a modality is none of the dataset's.
@@ -89,6 +90,7 @@ class PatchFolder:
         self.modalities = check_layout(self.root, self.dataset, modalities)
         self.patches = read_patches(self.root / PATCH_METADATA, self.dataset, self.modalities)
         check_official(self.root, self.patches)
+        listed = len(self.patches)
         if assignment is not None:
             assignment.check(self.patches, "patches")
             self.dataset = assignment.dataset(self.dataset)
@@ -97,6 +99,7 @@ class PatchFolder:
                 for name, patch in self.patches.items()
                 if name in assignment.split
             }
+        self.whole = len(self.patches) == listed
         if not self.patches:
             file = self.root / PATCH_METADATA
             raise DataError("lists no patch", where=file, remedy=restore(file))
@@ -316,7 +319,8 @@ class PatchFolder:
         """Reads one patch completely.
 
         Returns:
-          Its series, in memory, and its annotations.
+          Its series, in memory, and its annotations; t = 0 of a modality that it lacks, or that is
+          missing at every date and pixel, which training masks.
 
         Raises:
           ImplausibleError: If values are none that a sensor measures.
@@ -326,8 +330,11 @@ class PatchFolder:
         series = {}
         for name, (values, days) in self._open(patch).items():
             values = np.asarray(values)
-            layout.check_values(values, self.dataset[name], self.file(patch, name))
-            series[name] = (arrays.as_stored(values, self.dataset[name]), days)
+            modality = self.dataset[name]
+            if layout.check_values(values, modality, self.file(patch, name)):
+                series[name] = (arrays.as_stored(values, modality), days)
+            else:
+                series[name] = layout.empty_series(modality, values.shape[2:])
         annotations = self.annotations(patch)
         size = series[self.modalities[0]][0].shape[2:]
         sized(annotations.semantic, size, self.file(patch, "TARGET"))

@@ -49,7 +49,7 @@ from pastis_jax.data.statistics import (
 from pastis_jax.data.survey import Surveyed
 from pastis_jax.errors import DataError
 
-_VERSION = "6"
+_VERSION = "7"
 _WORKERS = 4  # each holds one patch, 100 to 200 MB
 
 
@@ -104,7 +104,13 @@ def prepare_patches(
         compute_statistics = True
     norms = {m: f"NORM_{m}_patch.json" for m in modalities if compute_statistics is False}
     published = {
-        m: fold_statistics_from_norm(root / file, dataset[m], dataset.folds)
+        m: fold_statistics_from_norm(
+            root / file,
+            dataset[m],
+            dataset.folds,
+            without={*dataset.folds}
+            - {patch.fold for patch in folder.patches.values() if len(patch.days[m])},
+        )
         for m, file in norms.items()
     }
     cache = layout.resolve(cache or default_cache())
@@ -134,7 +140,10 @@ def prepare_patches(
     facts, computed = read["facts"], None
     measured = survey.from_json(facts["survey"], dataset)
     survey.check_files(measured, published, root, norms)
-    check_labels(root, dataset, {int(n) for counts in facts["pixels"].values() for n in counts})
+    gaps = Gaps.from_json(facts["gaps"], dataset)
+    # A part of PASTIS-R may well hold the first classes alone.
+    if folder.whole and not gaps.skipped:
+        check_labels(root, dataset, {int(n) for some in facts["pixels"].values() for n in some})
     if compute_statistics:
         computed = statistics_from_json(read["statistics"], dataset)
     return PreparedPatches(
@@ -148,7 +157,7 @@ def prepare_patches(
             for fold, labels in facts["pixels"].items()
         },
         most_instances=max(facts["most_instances"], 1),
-        gaps=Gaps.from_json(facts["gaps"], dataset),
+        gaps=gaps,
         survey={m: measured[m] for m in modalities},
         published=published,
         fold_statistics=computed or published,
@@ -252,9 +261,9 @@ class PreparedPatches(Prepared):
             self.folder, patches, self.size, in_memory=in_memory, instances=instances
         )
 
-    def holds(self, folds: Sequence[Fold]) -> bool:
-        """Whether each of `folds` has a patch."""
-        return all(self.patches.get(fold) for fold in folds)
+    def samples_in(self, fold: Fold) -> int:
+        """Number of patches of a fold."""
+        return self.patches.get(fold, 0)
 
     def notes(
         self, folds: Mapping[str, Sequence[Fold]], run: Statistics | None = None

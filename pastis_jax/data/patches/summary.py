@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from pastis_jax.data.gaps import GapFinder
+from pastis_jax.data.layout import LOOK
 from pastis_jax.data.metadata import Patch
 from pastis_jax.data.patches.agreement import (
     Contradiction,
@@ -36,6 +37,7 @@ class Measures:
       moments: Of each modality.
       contradictions: What its annotations say against each other.
       parcels: `ParcelIDs` of its crop pixels, (n,).
+      days: Of each modality; none where it is missing throughout.
       unobserved: Modalities without an observed date.
       survey: What `Survey.measure` gives.
     """
@@ -46,6 +48,7 @@ class Measures:
     moments: Mapping[str, np.ndarray]
     contradictions: list[Contradiction]
     parcels: np.ndarray
+    days: Mapping[str, np.ndarray]
     unobserved: tuple[str, ...]
     survey: Mapping[str, Any]
 
@@ -93,6 +96,7 @@ class PatchSummary:
             moments={m: sums.moments(series[m][0]) for m, sums in self._accumulators.items()},
             contradictions=self._folder.contradictions(patch, annotations),
             parcels=crop_parcels(semantic, annotations.parcel_ids, nomenclature),
+            days={m: days for m, (_, days) in series.items()},
             unobserved=tuple(self.gaps.unobserved(series)),
             survey=self._survey.measure(series),
         )
@@ -112,7 +116,7 @@ class PatchSummary:
             raise DataError(fault, where=file, remedy="cut all patches to one size")
         self._pixels[patch.fold] += measures.pixels
         self._most_instances = max(self._most_instances, measures.instances)
-        self.gaps.add(patch.id, patch.fold, patch.days, measures.unobserved)
+        self.gaps.add(patch.id, patch.fold, measures.days, measures.unobserved)
         self._survey.add(patch.fold, patch.id, measures.survey)
         for modality, measured in measures.moments.items():
             self._accumulators[modality].add_moments(patch.fold, measured)
@@ -129,7 +133,7 @@ class PatchSummary:
         every, root = self._folder.patches.values(), self._folder.root
         if self._first is None:
             fault = f"values of all {len(every)} patches are implausible"
-            raise DataError(fault, where=root, remedy="look at them by pastis-jax inspect")
+            raise DataError(fault, where=root, remedy=LOOK)
         patches = [patch for patch in every if patch.id not in self.gaps.skipped]
         counts = Counter(patch.fold for patch in patches)
         return {

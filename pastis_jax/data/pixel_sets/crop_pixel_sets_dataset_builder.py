@@ -17,10 +17,12 @@ from pastis_jax.data.folder_builder import (
     split_name,
     text_feature,
 )
+from pastis_jax.data.layout import LOOK
 from pastis_jax.data.metadata import GEOMETRIC_FEATURES, Parcel
 from pastis_jax.data.pixel_sets.folder import PixelSetFolder
 from pastis_jax.data.statistics import StatisticsAccumulator, statistics_to_json
 from pastis_jax.data.survey import Survey
+from pastis_jax.errors import DataError
 
 PARCELS_PER_SHARD = 512  # about 110 MB, all of which TFDS keeps in memory while it writes a shard
 
@@ -38,7 +40,7 @@ class Builder(folder_builder.FolderBuilder):
     values are like).
     """
 
-    VERSION = tfds.core.Version("2.3.0")
+    VERSION = tfds.core.Version("2.4.0")
     MANUAL_DOWNLOAD_INSTRUCTIONS = """
     Give a folder in the layout of the pixel-set version of PASTIS-R as manual_dir: the one with
     metadata_parcel.csv. PASTIS-R itself is at https://zenodo.org/record/5745151.
@@ -106,8 +108,16 @@ class Builder(folder_builder.FolderBuilder):
             )
 
     def _metadata(self) -> dict[str, Any]:
-        """Returns what training needs to know of the whole dataset, as plain JSON."""
+        """Returns what training needs to know of the whole dataset, as plain JSON.
+
+        Raises:
+          DataError: If every crop parcel was left out.
+        """
         skipped = self._gaps.skipped
+        crops = [parcel for parcel in self._folder.parcels if not self._folder.is_void(parcel)]
+        if crops and all(parcel.id in skipped for parcel in crops):
+            fault = f"values of all {len(crops):,} crop parcels are implausible"
+            raise DataError(fault, where=self._folder.root, remedy=LOOK)
         parcels = [parcel for parcel in self._folder.parcels if parcel.id not in skipped]
         patches = [self._folder.patches[patch] for patch in {parcel.patch for parcel in parcels}]
         counts = {fold: Counter() for fold in self._dataset.folds}

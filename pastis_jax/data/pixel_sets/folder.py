@@ -112,15 +112,15 @@ class PixelSetFolder:
 
         Returns:
           For each modality its values, (t, c, s) in its dtype, and its days since the start of the
-          season, (t,) int32; t = 0 of a modality that the parcel lacks. A parcel without a pixel
-          has s = 0.
+          season, (t,) int32; t = 0 of a modality that the parcel lacks, or that is missing at
+          every date and pixel. A parcel without a pixel has s = 0.
 
         Raises:
           ImplausibleError: If values are none that a sensor measures.
           DataError: If a file is unreadable, or disagrees with the metadata or with the other
             modalities.
         """
-        series, pixels = {}, None
+        series, pixels, first = {}, None, None
         for name in self.modalities:
             if self._lacks(parcel, name):
                 continue
@@ -128,11 +128,11 @@ class PixelSetFolder:
             modality, values = self.dataset[name], load_array(file)
             arrays.check_series_shape(values, _AXES, modality, len(days), file)
             if pixels is not None and values.shape[2] != pixels:
-                fault = f"{values.shape[2]} pixels where {next(iter(series))} has {pixels}"
+                fault = f"{values.shape[2]} pixels where {first} has {pixels}"
                 raise DataError(fault, where=file, remedy=restore(file))
-            pixels = values.shape[2]
-            layout.check_values(values, modality, file)
-            series[name] = (arrays.as_stored(values, modality), days)
+            pixels, first = values.shape[2], first or name
+            if layout.check_values(values, modality, file):
+                series[name] = (arrays.as_stored(values, modality), days)
         return {
             name: series.get(name) or layout.empty_series(self.dataset[name], (pixels or 0,))
             for name in self.modalities

@@ -89,9 +89,17 @@ def prepare_pixel_sets(
     modalities = check_layout(root, dataset, modalities)
     if assignment is not None and compute_statistics is not None:
         compute_statistics = True
+    observed = _observed(
+        PixelSetFolder(root, modalities, dataset=described, assignment=assignment, complete=False)
+    )
     norms = {m: f"NORM_PARCEL_{m}_set.json" for m in modalities if compute_statistics is False}
     published = {
-        m: fold_statistics_from_norm(root / file, dataset[m], dataset.folds)
+        m: fold_statistics_from_norm(
+            root / file,
+            dataset[m],
+            dataset.folds,
+            without={fold for fold, days in observed.items() if not any(len(x[m]) for x in days)},
+        )
         for m, file in norms.items()
     }
     cache, others = layout.resolve(cache or default_cache()), check_layout(root, dataset)
@@ -146,11 +154,7 @@ def prepare_pixel_sets(
             for fold, labels in info.metadata["counts"].items()
         },
         geometric_features=info.metadata["geometric_features"],
-        observed=_observed(
-            PixelSetFolder(
-                root, modalities, dataset=described, assignment=assignment, complete=False
-            )
-        ),
+        observed=observed,
         gaps=Gaps.from_json(info.metadata["gaps"], dataset),
         survey={m: measured[m] for m in modalities},
         published=published,
@@ -212,10 +216,10 @@ class PreparedPixelSets(Prepared):
         observed = [days for fold in folds for days in self.observed[fold]]
         return PixelSetSource(files, self.dataset, self.modalities, observed)
 
-    def holds(self, folds: Sequence[Fold]) -> bool:
-        """Whether each of `folds` has a crop parcel."""
+    def samples_in(self, fold: Fold) -> int:
+        """Number of crop parcels of a fold."""
         void = self.dataset.nomenclature.void_number
-        return all(any(label != void for label in self.counts.get(fold, ())) for fold in folds)
+        return sum(n for label, n in self.counts.get(fold, {}).items() if label != void)
 
 
 def _observed(folder: PixelSetFolder) -> dict[Fold, list[Days]]:
