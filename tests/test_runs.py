@@ -136,6 +136,8 @@ def test_batches_of_more_dates_than_any_test_lose_none(trained):
     found = opened.predict(batch.replace(series=twice))
     np.testing.assert_array_equal(np.argmax(expected, -1), found)
     assert np.any(found != opened.predict(batch))  # What is lost would show.
+    longer = batch.replace(series=twice)
+    refused_in_a_line(lambda: opened.evaluate([longer]), "`batches`", "more dates than any")
 
 
 @pytest.mark.parametrize("task", OPTIONS)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PyTree
 
 from pastis_jax import training
 from pastis_jax.data.splits import Splits
+from pastis_jax.errors import refuse
 from pastis_jax.runs.scoring import Scorer, for_evaluation, model_for
 from pastis_jax.schemes import Model
 from pastis_jax.tasks import Task
@@ -48,6 +50,10 @@ class OpenedData:
         names = [name for name in self.splits.sources if name != "train"] or ["train"]
         return self._model_for(*names)
 
+    @functools.cached_property
+    def _trained(self) -> tuple[Model, Mapping[str, int]]:
+        return self._model_for("train")
+
     def _model_for(self, *names: str) -> tuple[Model, Mapping[str, int]]:
         """The model for batches of some splits, and the most dates that they may have."""
         size, where = self.splits.plan.evaluation_size, for_evaluation(self.placement)
@@ -72,15 +78,42 @@ class OpenedData:
 
     @functools.cached_property
     def _train_scorer(self) -> Scorer:
-        return Scorer(self.task, self.splits, self.placement, self._model_for("train")[0])
+        return Scorer(self.task, self.splits, self.placement, self._trained[0])
 
     def evaluate(
         self, batches: Iterable[Batch] | None = None, *, split: str = "test"
     ) -> training.Outcome:
-        """Scores `batches` of a split, by default all of it, as the run's own test did."""
-        scorer = self._train_scorer if split == "train" else self._scorer
+        """Scores `batches` of a split, by default all of it, as the run's own test did.
+
+        Raises:
+          ArgumentError: If one of `batches` has more dates than any of the split can have.
+        """
+        scorer, (_, most) = self._scorer, self._tested
+        if split == "train":
+            scorer, (_, most) = self._train_scorer, self._trained
+        if batches is not None:
+            batches = self._with_room(batches, most)
         score = scorer.of(self.state, split, batches=batches)
         return self.task.test(score, self.run.saved.context)
+
+    def _with_room(self, batches: Iterable[Batch], most: Mapping[str, int]) -> Iterator[Batch]:
+        for batch in batches:
+            fault = "a batch has more dates than any of the split"
+            refuse("batches", self._longer(batch, most), fault, "give smaller ones")
+            yield batch
+
+    def _longer(self, batch: Batch, most: Mapping[str, int]) -> bool:
+        """Whether a batch has more dates than there is room for, on any device."""
+        mapped = self.placement.axis_name is not None
+        if not mapped and self.placement.devices > 1:
+            return False  # Nothing is packed.
+        devices = self.placement.devices // jax.process_count() if mapped else 1
+        rows = -(-len(batch.real) // devices)
+        return any(
+            np.sum(series.valid[start : start + rows]) > most.get(name, np.inf)
+            for name, series in batch.series.items()
+            for start in range(0, len(batch.real), rows)
+        )
 
     def predict(self, batch: Batch) -> PyTree[Array]:
         """What the model gives out for a batch: classes or a map, ``b ...``; does not wait.
@@ -88,8 +121,7 @@ class OpenedData:
         Of a sample without a valid date, classes are arbitrary.
         """
         context = {name: jnp.float32(x) for name, x in self.run.saved.context.items()}
-        most, where = self._tested[1], self.placement
-        longer = any(np.sum(x.valid) > most.get(name, np.inf) for name, x in batch.series.items())
+        longer, where = self._longer(batch, self._tested[1]), self.placement
         step = self._roomy_prediction_step if longer else self._prediction_step
         return step(self.state, where.batch(batch.series), where.whole(context))
 
