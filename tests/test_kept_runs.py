@@ -16,7 +16,7 @@ from refusal import refused_in_a_line
 import pastis_jax
 from experiments.paper import finished
 from pastis_jax.cli import inspect, upgrade
-from pastis_jax.data.survey import Surveyed
+from pastis_jax.data.surveyed import Surveyed
 from pastis_jax.errors import DataError
 from pastis_jax.tasks import SemanticModel
 from pastis_jax.types import Series

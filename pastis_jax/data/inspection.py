@@ -31,7 +31,8 @@ from pastis_jax.data.patches.agreement import (
 from pastis_jax.data.patches.folder import ANNOTATIONS, PatchFolder
 from pastis_jax.data.pixel_sets.folder import PixelSetFolder
 from pastis_jax.data.statistics import COMPUTE, fold_statistics_from_norm
-from pastis_jax.data.survey import Survey, Surveyed, from_json
+from pastis_jax.data.survey import Survey, from_json
+from pastis_jax.data.surveyed import Surveyed
 from pastis_jax.errors import DataError
 from pastis_jax.text import named
 

@@ -9,7 +9,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from pastis_jax.data import survey
+from pastis_jax.data import surveyed
 from pastis_jax.data.dataset import Dataset, Fold
 from pastis_jax.data.gaps import Gaps
 from pastis_jax.data.statistics import (
@@ -18,7 +18,7 @@ from pastis_jax.data.statistics import (
     folds_with,
     split_statistics,
 )
-from pastis_jax.data.survey import Surveyed
+from pastis_jax.data.surveyed import Surveyed
 from pastis_jax.errors import DataError
 
 
@@ -98,7 +98,7 @@ class Prepared(abc.ABC):
         Raises:
           DataError: Naming the channel, and what was measured of it.
         """
-        survey.check_run(self.survey, statistics, self.root)
+        surveyed.check_run(self.survey, statistics, self.root)
 
     def notes(
         self, folds: Mapping[str, Sequence[Fold]], run: Statistics | None = None
@@ -111,7 +111,7 @@ class Prepared(abc.ABC):
         """
         chosen = {fold for names in folds.values() for fold in names}
         own = () if run is not None else self._without_statistics(folds["train"])
-        return *own, *survey.notes(self.survey, chosen, self.published, run)
+        return *own, *surveyed.notes(self.survey, chosen, self.published, run)
 
     def _without_statistics(self, train_folds: Sequence[Fold]) -> Iterator[str]:
         for name, statistics in self.fold_statistics.items():

@@ -21,6 +21,7 @@ from pastis_jax.data.patches import PatchFolder, prepare_patches
 from pastis_jax.data.pixel_sets import PixelSetFolder, prepare_pixel_sets
 from pastis_jax.data.statistics import fold_statistics_from_norm
 from pastis_jax.data.survey import Survey
+from pastis_jax.data.surveyed import check_run
 from pastis_jax.errors import DataError
 
 OPTICAL, RADAR = PASTIS_R["S2"], PASTIS_R["S1A"]
@@ -104,7 +105,7 @@ def test_statistics_of_a_run(prepared_before):
     shifted = dataclasses.replace(prepared.survey["S2"].modality, offset=1e5)
     offset = {"S2": dataclasses.replace(prepared.survey["S2"], modality=shifted)}
     with pytest.raises(DataError, match="the run gives B2"):  # in the unit, with the offset
-        survey.check_run(offset, moments, prepared.root)
+        check_run(offset, moments, prepared.root)
 
 
 def test_what_differs_between_parcels_alone():

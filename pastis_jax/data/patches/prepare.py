@@ -18,7 +18,7 @@ from typing import ClassVar
 
 import tqdm
 
-from pastis_jax.data import dataset_file, declared, layout, survey
+from pastis_jax.data import dataset_file, declared, layout, survey, surveyed
 from pastis_jax.data.assignment import Assignment
 from pastis_jax.data.cache import (
     Fingerprint,
@@ -46,7 +46,7 @@ from pastis_jax.data.statistics import (
     fold_statistics_from_norm,
     statistics_from_json,
 )
-from pastis_jax.data.survey import Surveyed
+from pastis_jax.data.surveyed import Surveyed
 from pastis_jax.errors import DataError
 
 _VERSION = "7"
@@ -139,7 +139,7 @@ def prepare_patches(
 
     facts, computed = read["facts"], None
     measured = survey.from_json(facts["survey"], dataset)
-    survey.check_files(measured, published, root, norms)
+    surveyed.check_files(measured, published, root, norms)
     gaps = Gaps.from_json(facts["gaps"], dataset)
     # A part of PASTIS-R may well hold the first classes alone.
     if folder.whole and not gaps.skipped:

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 import tensorflow_datasets as tfds
 
-from pastis_jax.data import dataset_file, declared, layout, survey
+from pastis_jax.data import dataset_file, declared, layout, survey, surveyed
 from pastis_jax.data.assignment import Assignment
 from pastis_jax.data.cache import (
     Fingerprint,
@@ -39,7 +39,7 @@ from pastis_jax.data.statistics import (
     fold_statistics_from_norm,
     statistics_from_json,
 )
-from pastis_jax.data.survey import Surveyed
+from pastis_jax.data.surveyed import Surveyed
 
 
 def prepare_pixel_sets(
@@ -140,7 +140,7 @@ def prepare_pixel_sets(
 
     info = open_written(data_dir, dataset, modalities)
     measured, computed = survey.from_json(info.metadata["survey"], dataset), None
-    survey.check_files(measured, published, root, norms)
+    surveyed.check_files(measured, published, root, norms)
     if compute_statistics:
         computed = statistics_from_json(info.metadata["statistics"], dataset)
     return PreparedPixelSets(
