@@ -12,6 +12,7 @@ USAGE = """usage: pastis-jax COMMAND [...]
 Crop mapping from satellite image time series, optical and radar together.
 
   train parcel|semantic|panoptic   train and test a model, on your data or simulated ones
+  ingest SOURCES... --out REGION   make a Region of your own scenes and parcels, to train on
   simulate --out FOLDER            simulate a PASTIS-R folder
   inspect FOLDER                   look at a folder of data or a run: what is there, what is wrong
   instances FOLDER                 write the panoptic targets of a folder of patches
@@ -65,6 +66,12 @@ def _simulate(arguments: Sequence[str]) -> None:
     simulate.main(arguments)
 
 
+def _ingest(arguments: Sequence[str]) -> None:
+    from pastis_jax.cli import ingest
+
+    ingest.main(arguments)
+
+
 def _inspect(arguments: Sequence[str]) -> None:
     from pastis_jax.cli import inspect
 
@@ -84,6 +91,7 @@ def _upgrade(arguments: Sequence[str]) -> None:
 
 
 COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
+    "ingest": _ingest,
     "simulate": _simulate,
     "inspect": _inspect,
     "instances": _instances,

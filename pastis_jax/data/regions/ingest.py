@@ -53,6 +53,7 @@ def ingest(
     skip_damaged: bool = False,
     overwrite: bool = False,
     shards: bool = True,
+    compress: bool = False,
     workers: int | None = None,
     progress: bool = True,
 ) -> pathlib.Path:
@@ -90,6 +91,7 @@ def ingest(
       skip_damaged: Whether scenes that cannot be read are left out, and listed.
       overwrite: Whether what another command left in `.NAME.ingesting` is removed.
       shards: Whether 64 chunks of 128 x 128 pixels are one file, which GDAL reads from 3.13 on.
+      compress: Whether values are compressed, by a quarter or more; they are read more slowly then.
       workers: Shards that are made at once; None for one by processor, 4 at most.
       progress: Whether bars with the time left are shown.
 
@@ -161,7 +163,7 @@ def ingest(
         wanted=wanted,
         levels=levels,
         findings=tuple(findings),
-        shards=shards,
+        form={"shards": shards, "compress": compress},
     )
     return making.make(
         job,
@@ -253,7 +255,7 @@ def kinds(layers: Sequence[Layer]) -> tuple[Modality, ...]:
             units[layer.modality].add(layer.unit)
             first.setdefault(layer.modality, layer)
     made = []
-    for name in sorted(units, key=_rank):
+    for name in sorted(units, key=rank):
         channels = {x.channel for x in layers if x.modality == name and not x.is_mask}
         path, remedy = first[name].path, "correct the manifest"
         try:
@@ -268,7 +270,8 @@ def kinds(layers: Sequence[Layer]) -> tuple[Modality, ...]:
     return tuple(made)
 
 
-def _rank(name: str) -> tuple[int, str]:
+def rank(name: str) -> tuple[int, str]:
+    """By what modalities are sorted: Sentinel-2 first, then Sentinel-1, then others by name."""
     order = (sensors.OPTICAL, sensors.ASCENDING, sensors.DESCENDING, sensors.RADAR)
     return (order.index(name) if name in order else len(order)), name
 

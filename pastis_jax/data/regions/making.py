@@ -40,7 +40,7 @@ class Job:
       wanted: How they were read.
       levels: What was done to each modality before, or nothing.
       findings: What was noticed so far.
-      shards: Whether 64 chunks are one file.
+      form: How the arrays lie on disk, options of `writer.create`.
     """
 
     plan: Plan
@@ -50,7 +50,7 @@ class Job:
     wanted: Wanted
     levels: Mapping[str, str]
     findings: tuple[dict[str, Any], ...]
-    shards: bool = True
+    form: Mapping[str, bool]
 
     def acquisitions(self, several: Several) -> dict[str, Acquisitions]:
         """What the store knows of acquisitions."""
@@ -70,7 +70,7 @@ class Job:
         files = [stamp(f) for f in (self.wanted.file, self.wanted.classes) if f is not None]
         options = [FORMAT, self.plan.grid.to_json(), dataclasses.asdict(self.dataset), self.levels]
         return Key(
-            options=digest(*options, wanted, files, self.shards, sorted(self.plan.masked)),
+            options=digest(*options, wanted, files, self.form, sorted(self.plan.masked)),
             acquisitions={
                 one.name: digest([self._of_layer(layer) for layer in one.layers])
                 for own in several.values()
@@ -141,7 +141,7 @@ def _fill(job, staging, skip_damaged, overwrite, workers, progress) -> tuple[Sev
         staging.undo(*place)
     if staging.kept() is not None:
         return several, sorted(damaged)
-    writer.create(staging.all, grid, job.dataset, job.acquisitions(several), shards=job.shards)
+    writer.create(staging.all, grid, job.dataset, job.acquisitions(several), **job.form)
     staging.begin(job.key(several))
     filler = Filler(
         plan=job.plan,
@@ -222,7 +222,7 @@ def _leave_out(
         job.plan.grid,
         _holding(job.dataset, kept),
         job.acquisitions(kept),
-        shards=job.shards,
+        **job.form,
     )
     return root, kept, empty
 
@@ -250,24 +250,20 @@ def _finish(
 
 
 def _info(job: Job) -> dict[str, Any]:
-    """How the Region was made, without anything of when and where."""
-    import tensorstore
-
+    """How the Region was made, but not when."""
     import pastis_jax
 
     rasterio = _geo.need("rasterio")
     wanted = {
-        name: os.fspath(value) if isinstance(value, os.PathLike) else value
+        name: pathlib.Path(value).name if isinstance(value, os.PathLike) else value
         for name, value in dataclasses.asdict(job.wanted).items()
     }
     return {
         "levels": dict(job.levels),
         "parcels": wanted,
-        "unlabelled": job.wanted.unlabelled,
         "versions": {
             "pastis-jax": pastis_jax.__version__,
             "rasterio": rasterio.__version__,
             "gdal": rasterio.__gdal_version__,
-            "tensorstore": getattr(tensorstore, "__version__", ""),
         },
     }

@@ -13,9 +13,9 @@ PROBABILITY = 40.0
 
 _SCL = np.full(256, UNKNOWN, np.uint8)
 _SCL[[2, 4, 5, 6, 7, 11]] = CLEAR  # dark, vegetation, bare, water, unclassified, snow
-_SCL[[3, 8, 9, 10]] = CLOUDED  # shadow of clouds, cloud of medium and high probability, cirrus
+_SCL[[1, 3, 8, 9, 10]] = CLOUDED  # defective, shadow of clouds, likely and sure cloud, cirrus
 _CLASSES = 12
-"""Classes of Sen2Cor: 0, no data, and 1, saturated or defective, tell nothing of clouds."""
+"""Classes of Sen2Cor: 0 is no data."""
 
 
 def as_mask(numbers: np.ndarray, layer: Layer, nodata: float | None) -> np.ndarray:

@@ -56,7 +56,7 @@ def test_values_dates_and_masks(scenes, whole):
     assert region.days("S2").tolist() == [31, 65, 182]
     assert region.days("S1A").tolist() == region.days("S1D").tolist() == [32]
     values, mask = region.read("S2", *ALL), region.mask("S2", *ALL)
-    classes = np.array([255, 255, 0, 1, 0, 0, 0, 0, 1, 1, 1, 0], np.uint8)
+    classes = np.array([255, 1, 0, 1, 0, 0, 0, 0, 1, 1, 1, 0], np.uint8)
     for t, date in enumerate(("2023-10-02", "2023-11-05", "2024-03-01")):
         np.testing.assert_array_equal(values[t], truth["S2", date].astype(np.int16) - 1000)
         np.testing.assert_array_equal(mask[t], classes[truth["mask", date]])

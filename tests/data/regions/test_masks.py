@@ -23,7 +23,7 @@ def mask_of(numbers, unit, nodata=None):
 @pytest.mark.parametrize(
     ("numbers", "unit", "nodata", "expected"),
     [
-        ([*range(12)], "scl", None, [255, 255, 0, 1, 0, 0, 0, 0, 1, 1, 1, 0]),
+        ([*range(12)], "scl", None, [255, 1, 0, 1, 0, 0, 0, 0, 1, 1, 1, 0]),
         ([0, 4, 99], "scl", 99, [255, 0, 255]),
         ([0, 40, 41, 100], "cloud probability", None, [0, 0, 1, 1]),
         ([0.0, 39.5, 40.5, np.nan], "cloud probability", None, [0, 0, 1, 255]),
