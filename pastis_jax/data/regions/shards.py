@@ -81,7 +81,7 @@ class Maker:
             shown = self._values(scene, modality, part)
             if shown is None:
                 continue
-            seen = (~np.isnan(shown)).sum(0, dtype=np.uint8)
+            seen = sum((~np.isnan(channel)).view(np.uint8) for channel in shown)
             better = seen > held
             np.copyto(values, units.stored(shown, modality, scene.name), where=better)
             np.copyto(held, seen, where=better)
