@@ -1,4 +1,4 @@
-"""Rows of a list of crops, `classes.csv`: a code, its class, and perhaps the colour of the class."""
+"""Rows of a list of crops, `classes.csv`: a code, its class, perhaps the colour of the class."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pastis_jax.errors import DataError
 from pastis_jax.text import fault_of_name
 
 BACKGROUND, VOID = "Background", "Void"
-"""Names of what every list has: what lies outside of parcels, and what is of none of its classes."""
+"""Names of what every list has: what is no parcel, and parcels of none of its classes."""
 COLUMNS = ("code", "class", "colour", "note")
 """Of a list; `colour` and `note` may be absent, and nothing reads notes."""
 
