@@ -35,7 +35,8 @@ def make_folds(
 
     Blocks are of whole chunks, nearly square. They become smaller than `block`, and the gap with
     them, until each fold can have `ENOUGH` of those that hold parcels, down to a chunk. Where not
-    even each fold could have one such chunk, blocks are 64, 32 or 16 pixels wide. Blocks are dealt
+    even each fold could have one such chunk, blocks are 64, 32 or 16 pixels wide, the largest of
+    which each fold can have one: smaller ones would cut most parcels. Blocks are dealt
     by rising commonness of what they hold, each to the fold that then has its shares of all classes
     most evenly; those without parcels go with the nearest that has some.
 
@@ -113,7 +114,7 @@ def _cut(
             held = (len(edges[0]) - 1) * (len(edges[1]) - 1)
         else:
             held = len(np.unique(_block_of(edges, pixels)))
-        if held >= ENOUGH * folds or (side == CHUNK and held >= folds):
+        if held >= (ENOUGH * folds if side > CHUNK else folds):
             break
     if held < folds:
         what = "the region has" if pixels is None else "parcels with a class lie in"
