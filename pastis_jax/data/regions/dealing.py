@@ -36,9 +36,9 @@ def make_folds(
     Blocks are of whole chunks, nearly square. They become smaller than `block`, and the gap with
     them, until each fold can have `ENOUGH` of those that hold parcels, down to a chunk. Where not
     even each fold could have one such chunk, blocks are 64, 32 or 16 pixels wide, the largest of
-    which each fold can have one: smaller ones would cut most parcels. Blocks are dealt
-    by rising commonness of what they hold, each to the fold that then has its shares of all classes
-    most evenly; those without parcels go with the nearest that has some.
+    which each fold can have one: smaller ones would cut most parcels. The blocks with the largest
+    shares of classes come first, each to the fold that then has its shares of all classes most
+    evenly; those without parcels go with the nearest that has some.
 
     Args:
       grid: The grid.

@@ -114,7 +114,6 @@ def _read_layer(file, *, label, id, layer, given, bounds) -> Features:
     """Reads by pyogrio."""
     pyogrio, raw = _geo.need("pyogrio"), _geo.need("pyogrio.raw")
     shapely = _geo.need("shapely")
-    said: list[str] = []
     try:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")

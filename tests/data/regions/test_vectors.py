@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import warnings
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from parcel_files import FORMS, GRID, frame, geopandas, shapely, square, write
 from refusal import refused_in_a_line
 
+from pastis_jax.data.regions.grid import Grid
 from pastis_jax.data.regions.parcels import read_parcels
 
 
@@ -214,3 +216,32 @@ def test_geoparquet_of_others(tmp_path):
     refused_in_a_line(lambda: read(file), "encoded as polygon", "WKB")
     geopandas.pd.DataFrame({"crop": [1]}).to_parquet(file)
     refused_in_a_line(lambda: read(file), "without one column of WKB")
+
+
+def test_archives(tmp_path):
+    (tmp_path / "in").mkdir()
+    write(tmp_path / "in", "shp", frame(SQUARES))
+    file = shutil.make_archive(str(tmp_path / "a"), "zip", tmp_path / "in")
+    assert [*read(file, id="name").ids] == ["p0", "p1", "p2", "p4"]
+
+
+@pytest.mark.parametrize("form", ["gpkg", "parquet"])
+def test_across_the_date_line(tmp_path, form):
+    grid = Grid("EPSG:32601", 340_000.0, 7_200_000.0, 10.0, 4000, 4000)
+    far = shapely.box(10, 50, 10.1, 50.1)
+    places = [shapely.box(x, 64.8, x + 0.01, 64.81) for x in (179.95, -179.9, 178.2)]
+    file = write(tmp_path, form, frame([*places, far], crs="EPSG:4326"))
+    parcels = read_parcels(file, label="crop", id="name", grid=grid)
+    assert [*parcels.ids] == ["p0", "p1"]
+    np.testing.assert_allclose(parcels.areas, 530_000, rtol=0.02)
+
+
+def test_columns_may_have_any_name(tmp_path):
+    columns = {"Kultur.Art": ["a"] * 5, 'no "1"': [*range(5)]}
+    for form in ("gpkg", "geojson", "parquet"):
+        file = write(tmp_path, form, frame(SQUARES, **columns))
+        parcels = read(file, label="Kultur.Art", id='no "1"')
+        assert [*parcels.codes] == ["a"] * 4
+        assert [*parcels.ids] == ["0", "1", "2", "4"]
+        one = read(file, label='no "1"', id='no "1"')
+        assert [*one.codes] == [*one.ids] == ["0", "1", "2", "4"]
