@@ -1,0 +1,248 @@
+"""From what a user has, folders, files or Datasets, to the layers of a Region."""
+
+from __future__ import annotations
+
+import collections
+import concurrent.futures
+import dataclasses
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import tqdm
+
+from pastis_jax.data.regions import cubes, sensors, walk
+from pastis_jax.data.regions.given import Given
+from pastis_jax.data.regions.manifest import Layer, read_manifest
+from pastis_jax.data.regions.opened import headers
+from pastis_jax.data.regions.scenes import ATMOSPHERE, scene_of
+from pastis_jax.errors import ArgumentError, DataError
+from pastis_jax.text import named
+
+_THREADS = 16
+"""Headers that are read at once: on a network each takes a while, but no processor."""
+_MASKS = ("scl", "cloud probability", "cloud")
+"""Units of masks of clouds, the one that is taken first."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Found:
+    """What sources hold.
+
+    Attributes:
+      layers: By modality, date, orbit and channel; unit and offset of all are known.
+      left_out: Files, or files and bands, that are none, and why.
+      notes: What else a reader should know: what was chosen, and what need not be so.
+      levels: Processing levels that names say, by modality.
+    """
+
+    layers: list[Layer]
+    left_out: list[tuple[str, str]]
+    notes: list[str]
+    levels: dict[str, tuple[str, ...]]
+
+
+def find_layers(
+    sources: Iterable[Any], *, given: Given | None = None, progress: bool = False
+) -> Found:
+    """Finds the layers of sources.
+
+    Args:
+      sources: Folders, patterns, rasters, NetCDF files, folders of Zarr or of products, manifests;
+        Datasets and DataArrays of xarray.
+      given: What is taken where they do not say it.
+      progress: Whether to draw a progress bar.
+
+    Raises:
+      ArgumentError: If a unit or an offset is not known, or something is given for a modality that
+        is not there.
+      DataError: If a source is missing or damaged, or a scene has no date or no names of bands.
+    """
+    given = given or Given()
+    sources = list(sources)
+    paths = [source for source in sources if isinstance(source, str | os.PathLike)]
+    files = walk.files_of(paths)
+    walk.best(files)
+    files.paths += [cubes.remember(s) for s in sources if not isinstance(s, str | os.PathLike)]
+    layers = [layer for manifest in files.manifests for layer in read_manifest(manifest)]
+    left_out, notes = list(files.left_out), list(files.notes)
+    levels: dict[str, set[str]] = collections.defaultdict(set)
+    bands, told = collections.Counter(), collections.defaultdict(list)
+    for scene, path in _scenes(files.paths, given, left_out, progress):
+        layers += scene.layers
+        for layer in scene.layers:
+            levels[layer.modality] |= {scene.level} - {""}
+        for name, reason in scene.left_out:
+            if name and (scene.layers or reason == ATMOSPHERE):
+                bands[name, reason] += 1
+            else:
+                left_out.append((f"{path} ({name})" if name else path, reason))
+        for note in scene.notes:
+            told[note].append(path)
+    notes += [f"{note} ({walk.scanned(paths)})" for note, paths in told.items()]
+    notes += _of_bands(bands)
+    if not layers:
+        raise _nothing(sources, left_out)
+    layers = _in_season(_filled(layers, given, notes), given, notes)
+    layers = _one_mask(layers, notes)
+    _refuse_unknown(layers)
+    if unknown := [*dict.fromkeys(x.path for x in layers if x.modality == sensors.RADAR)]:
+        text = f"the pass of {sensors.RADAR} is not known of {walk.scanned(unknown)}"
+        notes.append(f"{text}: both are one modality, if `direction` does not say which it is")
+    layers.sort(key=lambda x: (x.modality, x.date, x.orbit, x.channel, x.path, x.band))
+    return Found(layers, left_out, notes, {m: tuple(sorted(said)) for m, said in levels.items()})
+
+
+def _of_bands(bands: Mapping[tuple[str, str], int]) -> list[str]:
+    """Says which bands of scenes are left out, those of one reason and number together."""
+    alike = collections.defaultdict(list)
+    for (name, reason), number in bands.items():
+        alike[reason, number].append(name)
+    return [
+        f"bands left out of {number:,} file{'s' * (number > 1)}, {reason}: {named(names, most=12)}"
+        for (reason, number), names in alike.items()
+    ]
+
+
+def _nothing(sources: Sequence[Any], left_out: Sequence[tuple[str, str]]) -> DataError:
+    why = f": {left_out[0][0]}, {left_out[0][1]}" if left_out else ""
+    where = next((s for s in sources if isinstance(s, str | os.PathLike)), "sources")
+    remedy = "give scenes of Sentinel-1 or Sentinel-2, or say what bands are by `channels`"
+    return DataError(f"no scene among {len(left_out)} files{why}", where=where, remedy=remedy)
+
+
+def _scenes(paths, given, left_out, progress):
+    """Yields each grid of each file with its path; damaged files are left out where they may be."""
+    bar = tqdm.tqdm(total=len(paths), desc="Looking", unit=" files", disable=not progress)
+    with bar, concurrent.futures.ThreadPoolExecutor(_THREADS) as pool:
+        for path, read in zip(paths, pool.map(_outcome(headers), paths), strict=True):
+            bar.update()
+            if isinstance(read, DataError) and given.skip_damaged:
+                left_out.append((path, read.fault))
+                continue
+            if isinstance(read, Exception):
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise read
+            if not read:
+                left_out.append((path, "no variable along y and x"))
+            for header in read:
+                yield scene_of(header, given), path
+
+
+def _outcome(call: Callable[[str], Any]) -> Callable[[str], Any]:
+    """As `call`, but an error of it is returned, so that all others are known."""
+
+    def outcome(path: str) -> Any:
+        try:
+            return call(path)
+        except Exception as error:
+            return error
+
+    return outcome
+
+
+def _filled(layers: list[Layer], given: Given, notes: list[str]) -> list[Layer]:
+    """Layers with what is given where they have nothing: those of manifests too."""
+    modalities = sorted({layer.modality for layer in layers})
+    for argument in ("unit", "offset", "nodata"):
+        radar = [sensors.RADAR] if {*modalities} & {*sensors.RADARS} else []
+        if odd := [m for m in getattr(given, argument) if m not in (*modalities, *radar)]:
+            fault = f"there is no {odd[0]} among the scenes"
+            remedy = f"choose among {', '.join(modalities)}"
+            raise ArgumentError(fault, argument=argument, remedy=remedy)
+    filled = []
+    differ = collections.Counter()
+    for layer in layers:
+        if layer.is_mask:
+            filled.append(layer)
+            continue
+        said = {n: given.of(n, layer.modality) for n in ("unit", "offset", "nodata")}
+        own = {n: getattr(layer, n) for n in said}
+        known = {n: v for n, v in own.items() if v not in (None, "")}
+        for name, value in said.items():
+            if value is not None and name in known and not _same(known[name], value):
+                differ[name, layer.modality, str(known[name])] += 1
+        filled.append(dataclasses.replace(layer, **{**own, **{
+            n: v for n, v in said.items() if v is not None and n not in known
+        }}))  # fmt: skip
+    for (name, modality, own), number in differ.items():
+        notes.append(f"`{name}` does not hold for {number:,} layers of {modality}: they say {own}")
+    return filled
+
+
+def _same(one: object, other: object) -> bool:
+    return one == other or (one != one and other != other)
+
+
+def _in_season(layers: list[Layer], given: Given, notes: list[str]) -> list[Layer]:
+    if given.season is None:
+        return layers
+    first, last = given.season
+    inside = [layer for layer in layers if first <= layer.date <= last]
+    if not inside:
+        dates = sorted({layer.date for layer in layers})
+        fault = f"none of {len(dates)} dates from {dates[0]} to {dates[-1]} is in {first} to {last}"
+        raise ArgumentError(fault, argument="season_start", remedy="give that of the scenes")
+    outside = {layer.acquisition for layer in layers} - {layer.acquisition for layer in inside}
+    for modality in sorted({acquisition[0] for acquisition in outside}):
+        dates = sorted(a[1].isoformat() for a in outside if a[0] == modality)
+        text = f"{len(dates)} acquisitions of {modality} are not of {first} to {last}"
+        notes.append(f"{text}: {named(dates)}")
+    return inside
+
+
+def _one_mask(layers: list[Layer], notes: list[str]) -> list[Layer]:
+    """Of several masks of clouds of one acquisition, the one that tells most; of clouds alone."""
+    kinds = collections.defaultdict(set)
+    values = {layer.acquisition for layer in layers if not layer.is_mask}
+    for layer in layers:
+        if layer.is_mask and layer.unit in _MASKS:
+            kinds[layer.acquisition].add(layer.unit)
+    kept, dropped, alone = [], collections.Counter(), collections.Counter()
+    for layer in layers:
+        best = min(kinds[layer.acquisition], key=_MASKS.index, default="")
+        if not layer.is_mask:
+            kept.append(layer)
+        elif layer.acquisition not in values:
+            alone[layer.modality] += 1
+        elif layer.unit in _MASKS and layer.unit != best:
+            dropped[layer.unit, best] += 1
+        else:
+            kept.append(layer)
+    notes += [
+        f"{n:,} masks, {unit}, are not read: {b} is there" for (unit, b), n in dropped.items()
+    ]
+    notes += [
+        f"{n:,} masks of {m} are not read: their scenes are missing" for m, n in alone.items()
+    ]
+    return kept
+
+
+def _refuse_unknown(layers: Sequence[Layer]) -> None:
+    values = [layer for layer in layers if not layer.is_mask]
+    for argument in ("unit", "offset"):
+        unknown = [
+            layer
+            for layer in values
+            if getattr(layer, argument) in (None, "")
+            and (argument == "unit" or layer.modality == sensors.OPTICAL)
+        ]
+        if not unknown:
+            continue
+        modalities = [*dict.fromkeys(layer.modality for layer in unknown)]
+        files = [*dict.fromkeys(layer.path for layer in unknown)]
+        fault = f"the {argument} of {', '.join(modalities)} is not known of {walk.scanned(files)}"
+        remedy = ", ".join(_say(argument, modality) for modality in modalities)
+        raise ArgumentError(fault, argument=argument, remedy=f"give {remedy}")
+
+
+def _say(argument: str, modality: str) -> str:
+    if argument == "offset":
+        return (
+            f"{modality}=-1000 for products of baseline 04.00 and later, from 25 January 2022 "
+            f"on, as they are; {modality}=0 for earlier ones and where it was removed, as Earth "
+            "Engine HARMONIZED and Sentinel Hub do"
+        )
+    if modality in sensors.RADARS:
+        return f"{modality}=dB or {modality}='linear power'"
+    return f"{modality}='{sensors.SCALED}' or {modality}=reflectance"
