@@ -116,6 +116,8 @@ def _notes(layers: Sequence[Layer]) -> list[str]:
             notes.append(f"{number} of {len(scenes)} scenes of {modality} have no mask of clouds")
         unmarked = {layer.path for layer in values if layer.nodata is None}
         if unmarked:
-            fault = f"{len(unmarked):,} files of {modality} say no mark of what is missing"
-            notes.append(f"{fault}: give it by `nodata` if they have one")
+            whose = f"{len(unmarked):,} of {len({x.path for x in values}):,} files of {modality}"
+            notes.append(
+                f"no mark of what is missing in {whose}: give it by `nodata` if it has one"
+            )
     return notes

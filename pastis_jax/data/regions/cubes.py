@@ -16,7 +16,7 @@ import numpy as np
 from pastis_jax.data.regions import _geo, cube_axes, names
 from pastis_jax.data.regions.headers import Band, Header, direction_of
 from pastis_jax.errors import ArgumentError, DataError
-from pastis_jax.files import open_regular
+from pastis_jax.files import open_regular, read_regular
 
 SUFFIXES = (".nc", ".nc4")
 _ZARR = ("zarr.json", ".zgroup", ".zmetadata", ".zattrs")
@@ -27,6 +27,8 @@ _ORBITS = ("sat:relative_orbit", "relative_orbit", "relativeOrbitNumber")
 _STATES = ("sat:orbit_state", "orbit_state", "orbitDirection", "orbit_direction")
 
 _datasets: dict[str, Any] = {}
+_LARGEST = 1 << 28
+"""Most bytes of metadata."""
 _numbers = itertools.count(1)
 
 
@@ -73,10 +75,16 @@ def open_cube(path: str) -> Any:
         if not folder:
             engine = "scipy" if _head(path) == b"CDF" else "h5netcdf"
             return xarray.open_dataset(path, engine=engine, mask_and_scale=False)
-        consolidated = None if (pathlib.Path(path) / "zarr.json").exists() else False
-        if (pathlib.Path(path) / ".zmetadata").exists():
-            consolidated = True
-        return xarray.open_zarr(path, chunks=None, mask_and_scale=False, consolidated=consolidated)
+        together = _consolidated(pathlib.Path(path))
+        return xarray.open_zarr(path, chunks=None, mask_and_scale=False, consolidated=together)
+
+
+def _consolidated(folder: pathlib.Path) -> bool:
+    """Whether a folder of Zarr has its metadata in one file, which is then read alone."""
+    if (folder / ".zmetadata").exists():
+        return True
+    root = folder / "zarr.json"
+    return root.exists() and b'"consolidated_metadata"' in read_regular(root, _LARGEST)
 
 
 def _head(path: str) -> bytes:

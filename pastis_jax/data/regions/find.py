@@ -99,7 +99,7 @@ def _of_bands(bands: Mapping[tuple[str, str], int]) -> list[str]:
     for (name, reason), number in bands.items():
         alike[reason, number].append(name)
     return [
-        f"bands left out of {number:,} file{'s' * (number > 1)}, {reason}: {named(names, most=12)}"
+        f"bands left out of {walk.counted(number, 'file')}, {reason}: {named(names, most=12)}"
         for (reason, number), names in alike.items()
     ]
 
@@ -108,7 +108,9 @@ def _nothing(sources: Sequence[Any], left_out: Sequence[tuple[str, str]]) -> Dat
     why = f": {left_out[0][0]}, {left_out[0][1]}" if left_out else ""
     where = next((s for s in sources if isinstance(s, str | os.PathLike)), "sources")
     remedy = "give scenes of Sentinel-1 or Sentinel-2, or say what bands are by `channels`"
-    return DataError(f"no scene among {len(left_out)} files{why}", where=where, remedy=remedy)
+    return DataError(
+        f"no scene among {walk.counted(len(left_out), 'file')}{why}", where=where, remedy=remedy
+    )
 
 
 def _scenes(paths, given, left_out, progress):
@@ -166,7 +168,9 @@ def _filled(layers: list[Layer], given: Given, notes: list[str]) -> list[Layer]:
             n: v for n, v in said.items() if v is not None and n not in known
         }}))  # fmt: skip
     for (name, modality, own), number in differ.items():
-        notes.append(f"`{name}` does not hold for {number:,} layers of {modality}: they say {own}")
+        notes.append(
+            f"`{name}` is not taken for {number:,} layers of {modality}: {own} is said there"
+        )
     return filled
 
 
@@ -186,8 +190,8 @@ def _in_season(layers: list[Layer], given: Given, notes: list[str]) -> list[Laye
     outside = {layer.acquisition for layer in layers} - {layer.acquisition for layer in inside}
     for modality in sorted({acquisition[0] for acquisition in outside}):
         dates = sorted(a[1].isoformat() for a in outside if a[0] == modality)
-        text = f"{len(dates)} acquisitions of {modality} are not of {first} to {last}"
-        notes.append(f"{text}: {named(dates)}")
+        text = f"{walk.counted(len(dates), 'acquisition')} of {modality}"
+        notes.append(f"not of {first} to {last}: {text}, {named(dates)}")
     return inside
 
 
@@ -209,12 +213,11 @@ def _one_mask(layers: list[Layer], notes: list[str]) -> list[Layer]:
             dropped[layer.unit, best] += 1
         else:
             kept.append(layer)
-    notes += [
-        f"{n:,} masks, {unit}, are not read: {b} is there" for (unit, b), n in dropped.items()
-    ]
-    notes += [
-        f"{n:,} masks of {m} are not read: their scenes are missing" for m, n in alone.items()
-    ]
+    for (unit, best), number in dropped.items():
+        notes.append(f"not read, where {best} is there: {walk.counted(number, 'mask')}, {unit}")
+    for modality, number in alone.items():
+        text = walk.counted(number, "mask")
+        notes.append(f"not read, where the scene is missing: {text} of {modality}")
     return kept
 
 

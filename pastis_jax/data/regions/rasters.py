@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -19,7 +20,7 @@ SUFFIXES = (".tif", ".tiff", ".jp2", ".vrt", ".img")
 DAMAGED = "copy it again, or leave it out by `skip_damaged`"
 _CACHE = 128 << 20
 """Bytes that GDAL may keep of what it decoded, in all files together."""
-_PASS_TAGS = ("orbit_direction", "orbitproperties_pass", "sat:orbit_state", "pass")
+_PASS_TAGS = ("orbit_direction", "orbitproperties_pass", "orbit_state", "pass")
 
 
 @contextlib.contextmanager
@@ -49,19 +50,40 @@ def open_raster(path: str | os.PathLike[str]) -> Any:
       DataError: If it cannot be read.
     """
     rasterio = _geo.need("rasterio")
-    with options(), _no_place():
+    with options(), _no_place:
         try:
             return rasterio.open(path)
         except (rasterio.errors.RasterioError, OSError, ValueError) as error:
             raise damaged(path, error) from error
 
 
-@contextlib.contextmanager
-def _no_place() -> Iterator[None]:
-    """Without the warning that a file does not say where it lies: that is told otherwise."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", _geo.need("rasterio.errors").NotGeoreferencedWarning)
-        yield
+class _NoPlace:
+    """Without the warning that a file does not say where it lies: that is told otherwise.
+
+    Filters of warnings are those of the whole process: the first thread that opens a file sets
+    them, and the last one puts them back.
+    """
+
+    def __init__(self):
+        self._lock, self._users, self._filters = threading.Lock(), 0, None
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._users += 1
+            if self._users == 1:
+                self._filters = warnings.catch_warnings()
+                self._filters.__enter__()
+                kind = _geo.need("rasterio.errors").NotGeoreferencedWarning
+                warnings.simplefilter("ignore", kind)
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._users -= 1
+            if not self._users:
+                self._filters.__exit__(None, None, None)
+
+
+_no_place = _NoPlace()
 
 
 def damaged(path: str | os.PathLike[str], error: BaseException) -> DataError:

@@ -113,8 +113,10 @@ def best(files: Files) -> None:
     named = {path: names.of_file(pathlib.Path(path).stem) for path in files.paths}
     others = [path for path, name in named.items() if _beside(path, name)]
     if others:
-        text = f"{len(others):,} files of products are not read"
-        files.notes.append(f"{text}: they show neither the ground nor clouds, {others[0]} say")
+        text = (
+            f"not read, neither the ground nor clouds: {counted(len(others), 'file')} of products"
+        )
+        files.notes.append(f"{text}, {others[0]} say")
     for path in others:
         del named[path]
     groups = collections.defaultdict(list)
@@ -136,12 +138,12 @@ def best(files: Files) -> None:
         newest = max(of_version)
         for version, paths in of_version.items():
             if version != newest:
-                was, now = ("baseline ".join(("", v[1])) + f" {v[0]}" for v in (version, newest))
-                reason = f"{granule} is there in {now.strip()} too: {was.strip()} is not taken"
+                was, now = (f"baseline {v[1] or '?'} {v[0]}".strip() for v in (version, newest))
+                reason = f"{granule} is there in {now} too: {was} is not taken"
                 files.left_out.append((os.path.commonpath(paths), reason))
                 dropped.update(dict.fromkeys(paths, ""))
     for reason, number in collections.Counter(filter(None, dropped.values())).items():
-        files.notes.append(f"{number:,} files are not read: {reason}")
+        files.notes.append(f"not read, {reason}: {counted(number, 'file')}")
     files.paths = [path for path in named if path not in dropped]
 
 
@@ -180,7 +182,11 @@ def _reason(path: str, taken: str) -> str:
     return "the same bands are there in smaller pixels"
 
 
+def counted(number: int, thing: str) -> str:
+    """A number of things, for a line: ``1 file`` or ``2 files``."""
+    return f"{number:,} {thing}{'s' * (number != 1)}"
+
+
 def scanned(paths: Sequence[str]) -> str:
     """The first of several files, for a line, and how many there are."""
-    others = len(paths) - 1
-    return f"{paths[0]} and {others:,} other{'s' * (others > 1)}" if others else paths[0]
+    return f"{paths[0]} and {counted(len(paths) - 1, 'other')}" if paths[1:] else paths[0]
