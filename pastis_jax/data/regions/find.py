@@ -12,7 +12,9 @@ from typing import Any
 import tqdm
 
 from pastis_jax.data.regions import cubes, sensors, walk
+from pastis_jax.data.regions.fill import filled, refuse_unknown
 from pastis_jax.data.regions.given import Given
+from pastis_jax.data.regions.headers import Header
 from pastis_jax.data.regions.manifest import Layer, read_manifest
 from pastis_jax.data.regions.opened import headers
 from pastis_jax.data.regions.scenes import ATMOSPHERE, scene_of
@@ -67,11 +69,13 @@ def find_layers(
     layers = [layer for manifest in files.manifests for layer in read_manifest(manifest)]
     left_out, notes = list(files.left_out), list(files.notes)
     levels: dict[str, set[str]] = collections.defaultdict(set)
+    undated = False
     bands, told = collections.Counter(), collections.defaultdict(list)
     for scene, path in _scenes(files.paths, given, left_out, progress):
         layers += scene.layers
-        for layer in scene.layers:
-            levels[layer.modality] |= {scene.level} - {""}
+        for modality, level in scene.levels:
+            levels[modality].add(level)
+        undated |= scene.undated
         for name, reason in scene.left_out:
             if name and (scene.layers or reason == ATMOSPHERE):
                 bands[name, reason] += 1
@@ -83,9 +87,10 @@ def find_layers(
     notes += _of_bands(bands)
     if not layers:
         raise _nothing(sources, left_out)
-    layers = _in_season(_filled(layers, given, notes), given, notes)
+    _refuse_unused(files.paths, given, undated)
+    layers = _in_season(filled(layers, given, notes), given, notes)
     layers = _one_mask(layers, notes)
-    _refuse_unknown(layers)
+    refuse_unknown(layers, given)
     if unknown := [*dict.fromkeys(x.path for x in layers if x.modality == sensors.RADAR)]:
         text = f"the pass of {sensors.RADAR} is not known of {walk.scanned(unknown)}"
         notes.append(f"{text}: both are one modality, if `direction` does not say which it is")
@@ -102,6 +107,26 @@ def _of_bands(bands: Mapping[tuple[str, str], int]) -> list[str]:
         f"bands left out of {walk.counted(number, 'file')}, {reason}: {named(names, most=12)}"
         for (reason, number), names in alike.items()
     ]
+
+
+def _refuse_unused(paths: Sequence[str], given: Given, undated: bool) -> None:
+    """Refuses what is given of bands and dates if nothing needs it: it was meant for something."""
+    if given.dates and not undated:
+        remedy = "leave them out, or list other dates in a manifest"
+        raise ArgumentError("all scenes have dates", argument="dates", remedy=remedy)
+    if given.channels:
+        there = {n for p in paths for h in _there(p) for b in h.bands for n in (b.name, b.key)}
+        if absent := [name for name in given.channels if name not in there]:
+            fault, some = f"no band is called {absent[0]}", named(sorted(there - {""}), most=8)
+            raise ArgumentError(fault, argument="channels", remedy=f"choose among {some}")
+
+
+def _there(path: str) -> tuple[Header, ...]:
+    """The headers of a file; none if it is damaged, and left out for that."""
+    try:
+        return headers(path)
+    except DataError:
+        return ()
 
 
 def _nothing(sources: Sequence[Any], left_out: Sequence[tuple[str, str]]) -> DataError:
@@ -141,41 +166,6 @@ def _outcome(call: Callable[[str], Any]) -> Callable[[str], Any]:
             return error
 
     return outcome
-
-
-def _filled(layers: list[Layer], given: Given, notes: list[str]) -> list[Layer]:
-    """Layers with what is given where they have nothing: those of manifests too."""
-    modalities = sorted({layer.modality for layer in layers})
-    for argument in ("unit", "offset", "nodata"):
-        radar = [sensors.RADAR] if {*modalities} & {*sensors.RADARS} else []
-        if odd := [m for m in getattr(given, argument) if m not in (*modalities, *radar)]:
-            fault = f"there is no {odd[0]} among the scenes"
-            remedy = f"choose among {', '.join(modalities)}"
-            raise ArgumentError(fault, argument=argument, remedy=remedy)
-    filled = []
-    differ = collections.Counter()
-    for layer in layers:
-        if layer.is_mask:
-            filled.append(layer)
-            continue
-        said = {n: given.of(n, layer.modality) for n in ("unit", "offset", "nodata")}
-        own = {n: getattr(layer, n) for n in said}
-        known = {n: v for n, v in own.items() if v not in (None, "")}
-        for name, value in said.items():
-            if value is not None and name in known and not _same(known[name], value):
-                differ[name, layer.modality, str(known[name])] += 1
-        filled.append(dataclasses.replace(layer, **{**own, **{
-            n: v for n, v in said.items() if v is not None and n not in known
-        }}))  # fmt: skip
-    for (name, modality, own), number in differ.items():
-        notes.append(
-            f"`{name}` is not taken for {number:,} layers of {modality}: {own} is said there"
-        )
-    return filled
-
-
-def _same(one: object, other: object) -> bool:
-    return one == other or (one != one and other != other)
 
 
 def _in_season(layers: list[Layer], given: Given, notes: list[str]) -> list[Layer]:
@@ -219,33 +209,3 @@ def _one_mask(layers: list[Layer], notes: list[str]) -> list[Layer]:
         text = walk.counted(number, "mask")
         notes.append(f"not read, where the scene is missing: {text} of {modality}")
     return kept
-
-
-def _refuse_unknown(layers: Sequence[Layer]) -> None:
-    values = [layer for layer in layers if not layer.is_mask]
-    for argument in ("unit", "offset"):
-        unknown = [
-            layer
-            for layer in values
-            if getattr(layer, argument) in (None, "")
-            and (argument == "unit" or layer.modality == sensors.OPTICAL)
-        ]
-        if not unknown:
-            continue
-        modalities = [*dict.fromkeys(layer.modality for layer in unknown)]
-        files = [*dict.fromkeys(layer.path for layer in unknown)]
-        fault = f"the {argument} of {', '.join(modalities)} is not known of {walk.scanned(files)}"
-        remedy = ", ".join(_say(argument, modality) for modality in modalities)
-        raise ArgumentError(fault, argument=argument, remedy=f"give {remedy}")
-
-
-def _say(argument: str, modality: str) -> str:
-    if argument == "offset":
-        return (
-            f"{modality}=-1000 for products of baseline 04.00 and later, from 25 January 2022 "
-            f"on, as they are; {modality}=0 for earlier ones and where it was removed, as Earth "
-            "Engine HARMONIZED and Sentinel Hub do"
-        )
-    if modality in sensors.RADARS:
-        return f"{modality}=dB or {modality}='linear power'"
-    return f"{modality}='{sensors.SCALED}' or {modality}=reflectance"

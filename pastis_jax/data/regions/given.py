@@ -54,7 +54,7 @@ class Given:
             first, last = self.season
             refuse("season", first > last, "it ends before it starts", "give its first day first")
         for band, channel in self.channels.items():
-            remedy = "give B4, VV or mask, or MODALITY.CHANNEL"
+            remedy = "give B4, VV or SCL, or MODALITY.CHANNEL"
             fault = f"{channel!r} for {band} is no channel"
             refuse("channels", self._meaning(channel) is None, fault, remedy)
 

@@ -7,6 +7,7 @@ import datetime
 import re
 
 from pastis_jax.data.regions import sensors
+from pastis_jax.data.regions.headers import direction_of
 
 _DATE = re.compile(r"(?<![0-9])((?:19[89]|20[0-9])[0-9])([-_.]?)([01][0-9])\2([0-3][0-9])(?![0-9])")
 _DAY_OF_YEAR = re.compile(r"(?<![0-9])(20[0-9]{2})([0-3][0-9]{2})(?![0-9])")
@@ -22,13 +23,17 @@ _THEIA = re.compile(
 )
 _SITS = re.compile(r"SENTINEL-2[A-Z]?_MSI_[A-Za-z0-9]+_CLOUD_[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _SATELLITE = re.compile(r"S1([A-D])_(IW|EW|SM|WV)_")
-_PASS = re.compile(r"(?<![A-Za-z0-9])(asc|desc?|ascending|descending)(?![A-Za-z0-9])", re.I)
+_PASS = re.compile(r"(?<![A-Za-z0-9])(ascending|descending|asc|desc?)(?![A-Za-z0-9])", re.I)
 _OWN_PASS = re.compile(r"(?<![A-Za-z0-9])S1_([AD])(?![A-Za-z0-9])")
 """S1A and S1D without the line are satellites, whichever way they flew."""
 _ORBIT = re.compile(r"(?<![A-Za-z0-9])(?:R|orbit[-_]?|ASC_|DES_)([0-9]{1,3})(?![A-Za-z0-9])")
 _LEVEL = re.compile(r"(?<![A-Za-z0-9])(?:MSI)?(L1C|L2A|L3A|sigma0|gamma0|beta0)(?![a-z0-9])", re.I)
+_STATISTIC = re.compile(r"_(mean|median)(?![A-Za-z0-9])", re.I)
 _DECIBEL = re.compile(r"(?<![A-Za-z0-9])dB(?![A-Za-z0-9])", re.I)
-_PICTURE = re.compile(r"(?<![a-z])(tci|pvi|preview|quicklook|qkl|thumbnail|browse)(?![a-z])", re.I)
+_PICTURE = re.compile(
+    r"(?<![a-z])(tci|pvi|preview|quicklook|qkl|thumbnail|browse|visual|rgb|true_?color)(?![a-z])",
+    re.I,
+)
 _POSITIONAL = re.compile(r"(?:band|layer|channel)?[ _-]?([0-9]+)|b([0-9]+)|__xarray.*", re.I)
 _PARTS = re.compile(r"[^A-Za-z0-9]+")
 
@@ -73,12 +78,14 @@ class BandName:
       step: Its place in a series, ``B2_3`` say; None if it has none.
       date: Its date, if its name has one.
       decibel: Whether it says dB.
+      direction: ``ascending``, ``descending`` or nothing.
     """
 
     meaning: sensors.Meaning
     step: int | None = None
     date: datetime.date | None = None
     decibel: bool = False
+    direction: str = ""
 
 
 def dates(text: str) -> tuple[datetime.date, ...]:
@@ -113,21 +120,17 @@ def of_file(name: str) -> Named:
         year, day = map(int, days[0])
         date = datetime.date(year, 1, 1) + datetime.timedelta(day - 1)
         found, ordinal = ((date,), True) if date.year == year else ((), False)
-    satellite = _SATELLITE.search(name)
-    own = None if satellite else _OWN_PASS.search(name)
-    passes = {text.lower()[0] for text in _PASS.findall(name)} or ({own[1].lower()} if own else ())
-    directions = {"a": "ascending", "d": "descending"}
+    own = None if _SATELLITE.search(name) else _OWN_PASS.search(name)
     orbits = {f"{int(text):03d}" for text in _ORBIT.findall(name)} or (
         {product[4]} if product else set()
     )
-    level = _LEVEL.search(name)
     return Named(
         dates=found,
         channels=_words(name),
         orbit=orbits.pop() if len(orbits) == 1 else "",
-        direction=directions[next(iter(passes))] if len(passes) == 1 else "",
+        direction=_direction(name) or (direction_of(own[1]) if own else ""),
         radar=bool(re.search(r"(?<![A-Za-z0-9])(S1|sentinel-?1)(?![0-9])", name, re.I)),
-        level=_level(level[1]) if level else "",
+        level=level(name),
         decibel=bool(_DECIBEL.search(name)),
         picture=bool(_PICTURE.search(name)),
         ordinal=ordinal,
@@ -143,8 +146,16 @@ def _of_product(band: str) -> tuple[sensors.Meaning, ...]:
     return (dataclasses.replace(known, modality=sensors.OPTICAL),)
 
 
-def _level(text: str) -> str:
-    return text.upper() if text.upper().startswith("L") else text.lower()
+def level(name: str) -> str:
+    """The processing level that a name says, ``L2A`` or ``sigma0`` say, or nothing."""
+    found = _LEVEL.search(name)
+    text = found[1].lower() if found else ""
+    return text.upper() if text.startswith("l") else text
+
+
+def _direction(name: str) -> str:
+    found = {direction_of(text) for text in _PASS.findall(name)}
+    return found.pop() if len(found) == 1 else ""
 
 
 def _words(name: str) -> tuple[sensors.Meaning, ...]:
@@ -168,7 +179,7 @@ def of_band(name: str) -> BandName | None:
     decibel = bool(_DECIBEL.search(name))
     found = dates(name)
     text = _DATE.sub("_", name) if found else name
-    step, bare = None, _DECIBEL.sub("", text).strip(" _-.")
+    step, bare = None, _STATISTIC.sub("", _PASS.sub("", _DECIBEL.sub("", text))).strip(" _-.")
     if last := re.fullmatch(r"(.+?)_([0-9]{1,4})", bare):
         bare, step = last[1], int(last[2])
     elif first := re.fullmatch(r"([0-9]{1,4})_(.+)", bare):
@@ -183,7 +194,7 @@ def of_band(name: str) -> BandName | None:
         if not (sensor or found or decibel) or len(measured) != 1 or len(words) != 1:
             return None
         known = measured[0]
-    return BandName(known, step, found[0] if found else None, decibel)
+    return BandName(known, step, found[0] if found else None, decibel, _direction(name))
 
 
 def positional(names: list[str]) -> bool:

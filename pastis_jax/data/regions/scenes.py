@@ -29,13 +29,15 @@ class Scene:
       layers: Its layers; their unit and offset may not be known.
       left_out: Names of bands and why they are none, each once.
       notes: What was read out of its name that need not be so, without the name.
-      level: Of its processing, ``L2A`` or ``sigma0`` say, or nothing.
+      levels: Modalities, and levels of their processing, ``L2A`` or ``sigma0`` say.
+      undated: Whether its dates are those that are given.
     """
 
     layers: tuple[Layer, ...]
     left_out: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
-    level: str = ""
+    levels: frozenset[tuple[str, str]] = frozenset()
+    undated: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,6 +47,7 @@ class _Shown:
     step: int | None = None
     date: datetime.date | None = None
     decibel: bool = False
+    direction: str = ""
 
 
 def scene_of(header: Header, given: Given) -> Scene:
@@ -62,13 +65,16 @@ def scene_of(header: Header, given: Given) -> Scene:
     named = names.of_file(_stem(path))
     shown, left_out = _shown(header, named, given)
     product = product_of(header.path) if named.form == "granule" else Product()
-    notes, layers = [], []
-    for one, date in zip(shown, _dates(shown, header, named, given, notes), strict=True):
+    notes, layers, levels = [], [], set()
+    dates, undated = _dates(shown, header, named, given, notes)
+    for one, date in zip(shown, dates, strict=True):
         layers.append(_layer(one, date, header, named, product, given))
+        level = product.level or names.level(one.band.name) or named.level
+        if level and level.startswith("L") == (one.meaning.modality == sensors.OPTICAL):
+            levels.add((layers[-1].modality, level))
     if layers and named.ordinal:
         notes.append("seven figures in the name are a year and the day of it")
-    level = product.level or named.level
-    return Scene(tuple(layers), tuple(left_out), tuple(notes), level)
+    return Scene(tuple(layers), tuple(left_out), tuple(notes), frozenset(levels), undated)
 
 
 def _stem(path: pathlib.Path) -> str:
@@ -119,7 +125,8 @@ def _of_band(band: Band, header: Header, named: names.Named, given: Given) -> _S
     if len(bands) == 1 and from_file and from_file[0].channel != said.meaning.channel:
         fault = f"its name says {from_file[0].channel}, the name of its band {band.name}"
         raise DataError(fault, where=header.path, remedy="correct one of them")
-    return _Shown(band, said.meaning, said.step, said.date, said.decibel or named.decibel)
+    decibel = said.decibel or named.decibel
+    return _Shown(band, said.meaning, said.step, said.date, decibel, said.direction)
 
 
 def _unnamed(header: Header, named: names.Named) -> str:
@@ -144,10 +151,10 @@ def _unnamed(header: Header, named: names.Named) -> str:
     return "its bands have no names" if counted else f"no known channel, but {first}"
 
 
-def _dates(shown, header, named, given, notes) -> list[datetime.date]:
-    """The date of each band; says in `notes` what need not be so."""
+def _dates(shown, header, named, given, notes) -> tuple[list[datetime.date], bool]:
+    """The date of each band, and whether they are given; `notes` get what need not be so."""
     if all(one.band.date or one.date for one in shown):
-        return [one.band.date or one.date for one in shown]
+        return [one.band.date or one.date for one in shown], False
     where, known = header.path, named.dates
     places = [re.search(r"\[([0-9]+)\]$", one.band.key) for one in shown]
     steps = [int(found[1]) for found in places if found]
@@ -157,11 +164,12 @@ def _dates(shown, header, named, given, notes) -> list[datetime.date]:
             raise DataError("numbers of its dates are not clear", where=where, remedy=_NAME)
         steps = [step - min(steps) for step in steps]
     if len(steps) == len(shown) and steps:
-        return _series(steps, header, known, given, notes)
+        return _series(steps, header, known, given, notes), bool(given.dates)
     if not known:
         known = names.dates(pathlib.Path(where).parent.name)
         notes += ["dated by the folder"] * (len(known) == 1)
-    if not known and len(given.dates) == 1:
+    undated = not known and len(given.dates) == 1
+    if undated:
         known = given.dates
     if not known:
         raise DataError("a scene without a date", where=where, remedy=_NAME)
@@ -170,7 +178,7 @@ def _dates(shown, header, named, given, notes) -> list[datetime.date]:
             fault = f"a scene with several dates in its name, {known[0]} and {known[1]} say"
             raise DataError(fault, where=where, remedy=_NAME)
         notes.append("composites are dated by their first day")
-    return [known[0]] * len(shown)
+    return [known[0]] * len(shown), undated
 
 
 def _series(steps, header, known, given, notes) -> list[datetime.date]:
@@ -196,7 +204,7 @@ def _layer(one, date, header, named, product, given) -> Layer:
         sensors.RADAR if named.radar else sensors.masked_by_default()
     )
     if modality == sensors.RADAR:
-        said = one.band.direction or named.direction or header.tags.get("pass", "")
+        said = one.band.direction or one.direction or named.direction or header.tags.get("pass", "")
         modality = sensors.PASSES.get(said or given.direction, modality)
     unit, offset, nodata = _numbers(one, modality, named, product, given)
     return Layer(

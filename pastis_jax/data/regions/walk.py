@@ -59,6 +59,8 @@ def files_of(sources: Iterable[str | os.PathLike[str]]) -> Files:
         for path in found:
             if os.path.isdir(path) and not cubes.is_zarr(path):
                 _walk(path, files)
+            elif found == [text] and path.lower().endswith(".csv"):
+                files.manifests.append(path)
             elif not _add(path, files) and found == [text]:
                 raise DataError("no raster, cube or manifest", where=path, remedy=_SOURCES)
     files.paths = [*dict.fromkeys(files.paths)]
@@ -66,8 +68,15 @@ def files_of(sources: Iterable[str | os.PathLike[str]]) -> Files:
 
 
 def _walk(root: str, files: Files) -> None:
-    for folder, folders, here in os.walk(root, onerror=_unreadable):
+    seen = {os.path.realpath(root)}
+    for folder, folders, here in os.walk(root, onerror=_unreadable, followlinks=True):
         folders.sort()
+        # Links are followed, but none to a folder that was or will be looked into as well.
+        for name in [*folders]:
+            real = os.path.realpath(os.path.join(folder, name))
+            if real in seen:
+                folders.remove(name)
+            seen.add(real)
         for name in [name for name in folders if cubes.is_zarr(os.path.join(folder, name))]:
             files.paths.append(os.path.abspath(os.path.join(folder, name)))
             folders.remove(name)

@@ -336,6 +336,7 @@ def test_the_cube_of_worldcereal(tmp_path):
         "weather": ["AGERA5-PRECIP", "AGERA5-TMEAN"],
     }
     assert len(found.layers) == 12 * 13
+    assert found.levels == {"S1": ("sigma0",), "S2": ("L2A",)}
     assert {(x.unit, x.nodata) for x in found.layers if x.modality == "S1"} == {
         ("worldcereal", 65535.0)
     }

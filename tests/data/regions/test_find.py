@@ -19,7 +19,7 @@ from pastis_jax.data.regions import sensors  # noqa: E402
 from pastis_jax.data.regions.checks import check_layers  # noqa: E402
 from pastis_jax.data.regions.find import find_layers  # noqa: E402
 from pastis_jax.data.regions.given import Given  # noqa: E402
-from pastis_jax.data.regions.manifest import write_manifest  # noqa: E402
+from pastis_jax.data.regions.manifest import Layer, write_manifest  # noqa: E402
 from pastis_jax.errors import ArgumentError  # noqa: E402
 
 DAY = datetime.date(2023, 9, 14)
@@ -288,6 +288,15 @@ def test_passes_and_orbits_in_names(tmp_path, name, modality, orbit):
     assert any("pass of S1 is not known" in n for n in found.notes) == (modality == "S1")
 
 
+def test_bands_may_name_their_pass(tmp_path):
+    names = ("VV_asc", "VV_desc", "VH_ascending")
+    scene_files.write(tmp_path / "a_20230910.tif", scene_files.numbers(3, "float32"), names=names)
+    found = find_layers([tmp_path], given=Given(unit={"S1": "dB"}))
+    assert {(x.modality, x.channel, x.band) for x in found.layers} == {
+        *(("S1A", "VV", "1"), ("S1D", "VV", "2"), ("S1A", "VH", "3"))
+    }
+
+
 def test_a_pass_is_given_or_told_by_the_header(tmp_path):
     values = scene_files.numbers(1, "float32")
     scene_files.write(tmp_path / "a" / "S1_20230910.tif", values, names=("VV_dB",))
@@ -342,8 +351,17 @@ def test_a_stack_without_a_period_needs_dates(tmp_path, names):
     refused_in_a_line(lambda: find_layers([tmp_path], given=given), "names 3")
 
 
-def test_a_stack_may_have_dates_in_the_names_of_its_bands(tmp_path):
-    names = [f"2023{m}14T104629_2023{m}14T105202_T31TFJ_B2" for m in ("08", "09")]
+@pytest.mark.parametrize(
+    "form",
+    [
+        "2023{m}14T104629_2023{m}14T105202_T31TFJ_B2",
+        "B2_2023{m}14",
+        "B02_2023_{m}_14",
+        "2023-{m}-14_B2_median",
+    ],
+)
+def test_a_stack_may_have_dates_in_the_names_of_its_bands(tmp_path, form):
+    names = [form.format(m=month) for month in ("08", "09")]
     scene_files.write(tmp_path / "stack.tif", names=names)
     found = find_layers([tmp_path], given=PLAIN)
     assert [x.date.isoformat() for x in found.layers] == ["2023-08-14", "2023-09-14"]
@@ -383,7 +401,7 @@ def test_floats_do_not_tell_their_unit(tmp_path):
         scene_files.write(tmp_path / name, scene_files.numbers(1, "float32"), names=("B2",))
     refused_in_a_line(
         lambda: find_layers([tmp_path], given=Given(offset={"S2": 0.0})),
-        *("`unit`", "scene_20230914.tif and 1 other", "S2=reflectance"),
+        *("`unit`", "scene_20230914.tif and 1 other", "S2=reflectance", "B2", "1001 to 1062"),
     )
     given = Given(unit={"S2": "reflectance"}, offset={"S2": 0.0})
     assert {x.unit for x in find_layers([tmp_path], given=given).layers} == {"reflectance"}
@@ -440,6 +458,29 @@ def test_sources_are_files_patterns_and_folders_each_file_once(tmp_path, monkeyp
     assert all(os.path.isabs(x.path) for x in found.layers)
 
 
+def test_links_to_folders_are_followed_once(tmp_path):
+    scene_files.write(tmp_path / "in" / "a" / "scene_20230914.tif", names=("B2",))
+    scene_files.write(tmp_path / "elsewhere" / "scene_20230919.tif", names=("B2",))
+    (tmp_path / "in" / "b").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "in" / "c").symlink_to(tmp_path / "in" / "a")
+    (tmp_path / "in" / "a" / "loop").symlink_to(tmp_path / "in")
+    assert [x.date.day for x in find_layers([tmp_path / "in"], given=PLAIN).layers] == [14, 19]
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"channels": {"B99": "B2"}}, ("`channels`", "B99", "choose among 1, B2")),
+        ({"dates": (DAY,)}, ("`dates`", "all scenes have dates")),
+        ({"unit": {"S1": "dB"}}, ("`unit`", "no S1", "S2")),
+    ],
+)
+def test_what_is_given_in_vain_is_refused(tmp_path, given, words):
+    scene_files.write(tmp_path / "scene_20230914.tif", names=("B2",))
+    call = Given(offset={"S2": 0.0}, **given)
+    refused_in_a_line(lambda: find_layers([tmp_path], given=call), *words)
+
+
 @pytest.mark.parametrize(
     ("source", "words"),
     [
@@ -469,8 +510,23 @@ def test_a_damaged_scene_is_named_or_left_out(tmp_path):
 def test_a_corrected_manifest_is_a_source(tmp_path):
     scene_files.write(tmp_path / "in" / "scene_20230914.tif", names=("B2", "B3"))
     found = find_layers([tmp_path / "in"], given=PLAIN)
-    write_manifest(found.layers[:1], tmp_path / "manifest.csv")
-    assert find_layers([tmp_path / "manifest.csv"]).layers == found.layers[:1]
+    for name in ("manifest.csv", "mine.csv"):
+        write_manifest(found.layers[:1], tmp_path / name)
+        assert find_layers([tmp_path / name]).layers == found.layers[:1]
+    # One that lies among scenes is not read with them, and that is told.
+    write_manifest(found.layers, tmp_path / "in" / "manifest.csv")
+    found = find_layers([tmp_path / "in"], given=PLAIN)
+    assert len(found.layers) == 2
+    assert any("manifest.csv is not read" in note for note in found.notes)
+
+
+def test_what_a_manifest_does_not_say_may_be_given(tmp_path):
+    path = scene_files.write(tmp_path / "scene.tif", names=("B2",))
+    layers = [Layer(str(path), "1", "S2", "B2", DAY)]
+    write_manifest(layers, tmp_path / "manifest.csv")
+    refused_in_a_line(lambda: find_layers([tmp_path / "manifest.csv"]), "`unit`", "scene.tif")
+    (layer,) = find_layers([tmp_path / "manifest.csv"], given=PLAIN).layers
+    assert (layer.unit, layer.offset) == ("reflectance x 10000", 0.0)
 
 
 def test_the_season_chooses_dates(tmp_path):
