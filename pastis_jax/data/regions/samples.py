@@ -1,0 +1,355 @@
+"""A table of samples, a line for each sample and date, as a folder of pixel sets."""
+
+from __future__ import annotations
+
+import collections
+import datetime
+import os
+import pathlib
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from pastis_jax.data import calendar
+from pastis_jax.data.dataset import CropClass, Dataset, Fold, Nomenclature
+from pastis_jax.data.modality import Modality
+from pastis_jax.data.regions import sample_folds, sensors
+from pastis_jax.data.regions.columns import (
+    FILE,
+    Column,
+    check_twice,
+    converted,
+    guess_columns,
+    read_columns,
+    write_columns,
+)
+from pastis_jax.data.regions.crops import read_crops
+from pastis_jax.data.regions.sample_sets import Origin, Series, check_new, write_folder
+from pastis_jax.data.regions.sample_table import Roles, Samples, Table
+from pastis_jax.errors import ArgumentError, DataError, DataWarning, refuse
+from pastis_jax.text import named
+
+_FIRST, _LAST = -60, 730
+"""Days of a season that training does not tell of."""
+_VOID = CropClass("void", "Void", (255, 255, 255))
+
+
+def propose_columns(
+    table: str | os.PathLike[str], out: str | os.PathLike[str], **roles: str | None
+) -> pathlib.Path:
+    """Writes what names of columns tell, for a person to correct: `columns.csv`.
+
+    Args:
+      table: The table, Parquet or CSV.
+      out: The folder that `ingest_samples` will make; it holds nothing else yet.
+      **roles: `id`, `date`, `label` and `fold` as `ingest_samples` takes them.
+
+    Returns:
+      The file.
+
+    Raises:
+      UserError: As `ingest_samples`.
+    """
+    out = check_new(out)
+    opened = Table(table)
+    taken = opened.roles(**{name: roles.get(name) for name in ("id", "date", "label", "fold")})
+    file = out / FILE
+    write_columns(_guessed(opened, taken), file)
+    return file
+
+
+def ingest_samples(
+    table: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    *,
+    season_start: datetime.date | str,
+    label: str,
+    id: str | None = None,
+    date: str | None = None,
+    fold: str | None = None,
+    columns: Sequence[Column] | str | os.PathLike[str] | None = None,
+    modalities: Sequence[str] | None = None,
+    crops: str | os.PathLike[str] = "labels",
+    min_samples: int = 0,
+    block: float = 5000.0,
+    gap: float = 1000.0,
+    skip_implausible: bool = False,
+    pixel_size: float = 10.0,
+    progress: bool = True,
+) -> pathlib.Path:
+    """Makes a folder of pixel sets of one pixel from a table of samples.
+
+    What was left out, and what is odd, is told by a DataWarning each, and written to
+    `findings.json`.
+
+    Args:
+      table: Parquet or CSV, a line for each sample and date, a column for each channel.
+      out: Folder to make: new, empty, or with the list that `propose_columns` wrote.
+      season_start: Day 0.
+      label: Column of the crop.
+      id: Column of the sample; by default one with a usual name. So is `date`, the day, which is
+        that in UTC where a time and a zone are given.
+      date: Column of the day.
+      fold: Column of the folds, three or more. Without it blocks of ground are dealt to five, if
+        the table says where samples are; else their identifiers say it.
+      columns: Which columns hold which channels, or a file that says so; by default what names
+        tell, which is refused where these do not tell unit or offset.
+      modalities: Those of them to take; by default all.
+      crops: What `read_crops` takes.
+      min_samples: Classes with fewer samples become void.
+      block: Side of the blocks, metres; halved where they would be too few.
+      gap: Metres within which samples in different folds are told of.
+      skip_implausible: Whether to leave out samples with values that no sensor measures, in place
+        of refusing the table.
+      pixel_size: Of what was sampled, metres.
+      progress: Whether to draw progress bars.
+
+    Returns:
+      The folder.
+
+    Raises:
+      ArgumentError: For an argument that cannot be.
+      DataError: If the table, or a list beside it, cannot be used as it is. Nothing is left behind.
+    """
+    start = _start(season_start)
+    for name, value, least in (("min_samples", min_samples, 0), ("gap", gap, 0)):
+        refuse(name, not value >= least, f"got {value}", f"give {least} or more")
+    refuse("block", not 100 <= block <= 1e6, f"got {block}", "give 100 to 1,000,000 metres")
+    out, opened, told = check_new(out), Table(table), _Findings()
+    roles = opened.roles(id=id, date=date, label=label, fold=fold)
+    chosen = _chosen(opened, roles, columns, modalities, told)
+    stored = _modalities(chosen)
+    units = {modality.name: modality.unit for modality in stored}
+    read = opened.read(roles, chosen, units, progress=progress)
+    for name, number in read.negative.items():
+        told.add("missing", f"{number:,} values of {name} are below 0: they count as missing")
+    stored, chosen = _observed(stored, chosen, read, told)
+    numbers, nomenclature = _classes(read, crops, min_samples, roles, told)
+    void = np.isin(numbers, [] if nomenclature.void is None else [_void(nomenclature)])
+    positions, folds = _folds(read, np.where(void, -1, numbers), block, gap, opened.file, told)
+    dataset = Dataset(
+        name=opened.file.stem[:100],
+        modalities=tuple(stored),
+        nomenclature=nomenclature,
+        season_start=start,
+        folds=folds,
+        pixel_size=pixel_size,
+    )
+    _tell_dates(read, start, told)
+    series = Series.of(read, chosen, stored, opened.file)
+    if series.repeated:
+        told.add("left out", f"{series.repeated:,} lines stand twice: one of each is taken")
+    origin = Origin(opened.file, read, numbers, positions, chosen)
+    write_folder(out, dataset, series, origin, told, skip=skip_implausible, progress=progress)
+    told.warn()
+    return out
+
+
+class _Findings(list):
+    """What was left out or is odd, as `findings.json` holds it."""
+
+    def add(self, kind: str, text: str) -> None:
+        self.append({"kind": kind, "text": text})
+
+    def warn(self) -> None:
+        for finding in self:
+            warnings.warn(DataWarning(finding["text"]), stacklevel=3)
+
+
+def _start(given: datetime.date | str) -> datetime.date:
+    if isinstance(given, datetime.date):
+        return given
+    try:
+        return datetime.date.fromisoformat(given)
+    except (TypeError, ValueError):
+        fault, remedy = f"{given!r} is no day", "write YYYY-MM-DD"
+        raise ArgumentError(fault, argument="season_start", remedy=remedy) from None
+
+
+def _guessed(table: Table, roles: Roles) -> list[Column]:
+    columns = guess_columns({n: t for n, t in table.columns.items() if n not in roles.names})
+    if not columns:
+        table.require("columns", None, ())
+    return columns
+
+
+def _chosen(
+    table: Table, roles: Roles, given: Any, modalities: Sequence[str] | None, told: _Findings
+) -> list[Column]:
+    """The columns to read, each with a unit and, of reflectance, an offset."""
+    if given is None:
+        columns = _guessed(table, roles)
+    elif isinstance(given, str | os.PathLike):
+        columns = read_columns(given)
+    else:
+        columns = list(given)
+        for number in range(1, len(columns) + 1):
+            try:
+                check_twice(columns[:number])
+            except ValueError as error:
+                remedy = "name each column once"
+                raise ArgumentError(str(error), argument="columns", remedy=remedy) from error
+    if modalities is not None:
+        names = [*dict.fromkeys(column.modality for column in columns)]
+        unknown = [name for name in modalities if name not in names]
+        fault = f"there is no {', '.join(unknown)}" if modalities else "there is none"
+        refuse("modalities", unknown or not modalities, fault, f"choose among {', '.join(names)}")
+        columns = [column for column in columns if column.modality in modalities]
+    for field in ("unit", "offset"):
+        if unknown := [column.column for column in columns if column.unknown == field]:
+            remedy = "write the list of columns by `dry_run`, fill it in, and give it by `columns`"
+            fault = f"the {field} of {named(unknown)} is not known"
+            raise ArgumentError(fault, argument="columns", remedy=remedy)
+    used = {*roles.names, *(column.column for column in columns)}
+    if given is None and (left := [name for name in table.columns if name not in used]):
+        told.add("left out", f"columns that are not taken: {named(left, most=30)}")
+    return columns
+
+
+def _modalities(columns: Sequence[Column]) -> list[Modality]:
+    stored = []
+    for name in dict.fromkeys(column.modality for column in columns):
+        own = [column for column in columns if column.modality == name]
+        try:
+            stored.append(sensors.stored(name, [column.channel for column in own], own[0].unit))
+            for column in own:
+                converted(np.zeros(0), column, stored[-1].unit)
+        except ValueError as error:
+            fault, remedy = f"{name}: {error}", "correct the list of columns"
+            raise ArgumentError(fault, argument="columns", remedy=remedy) from error
+    return stored
+
+
+def _observed(
+    modalities: Sequence[Modality], columns: Sequence[Column], read: Samples, told: _Findings
+) -> tuple[list[Modality], list[Column]]:
+    """The modalities and columns that have any value; the others are told of."""
+    kept = []
+    for modality in modalities:
+        own = [column for column in columns if column.modality == modality.name]
+        seen = np.isfinite(read.values[modality.name]).any(0)
+        read.values[modality.name] = read.values[modality.name][:, seen]
+        if empty := [column.column for column, any_ in zip(own, seen, strict=True) if not any_]:
+            told.add("left out", f"{modality.name}: {named(empty, most=20)} have no value at all")
+        kept += [column for column, any_ in zip(own, seen, strict=True) if any_]
+    refuse("columns", not kept, "no column has any value", "give others, or correct nodata")
+    return _modalities(kept), kept
+
+
+def _classes(
+    read: Samples, crops: str | os.PathLike[str], least: int, roles: Roles, told: _Findings
+) -> tuple[np.ndarray, Nomenclature]:
+    """Number of each sample's class, (n,), and the classes; rare ones become void."""
+    given = [text for text in read.labels if text is not None]
+    refuse("label", not given, f"column {roles.label} is empty", "name the column of the crops")
+    listed = read_crops(crops, given)
+    nomenclature, numbers = listed.nomenclature, np.full(len(read.ids), -1, np.int64)
+    numbers[[text is not None for text in read.labels]] = listed.numbers(given)
+    counts = collections.Counter(numbers.tolist())
+    kept, rare = [], []
+    for number, entry in enumerate(nomenclature.classes):
+        apart = entry.code in (nomenclature.background, nomenclature.void)
+        (kept if apart or counts[number] >= least else rare).append(number)
+    if not rare and not counts[-1]:
+        return numbers, nomenclature
+    if rare:
+        names = [nomenclature.classes[n].name for n in sorted(rare, key=lambda n: -counts[n])]
+        fewer = f"{len(rare)} classes have fewer than {least} samples and become void"
+        of = sum(counts[number] for number in rare)
+        told.add("classes", f"{fewer} ({of:,} samples): {named(names, most=10)}")
+    if counts[-1]:
+        told.add("classes", f"{counts[-1]:,} samples have no {roles.label}: they are void")
+    classes = [nomenclature.classes[number] for number in kept]
+    void = nomenclature.void
+    if void is None:
+        classes, void = [*classes, _VOID], _VOID.code
+    try:
+        fewer = Nomenclature(tuple(classes), nomenclature.background, void)
+    except ValueError as error:
+        remedy = "lower it, or group classes by `crops`"
+        raise ArgumentError(str(error), argument="min_samples", remedy=remedy) from error
+    place = np.full(len(nomenclature.classes) + 1, _void(fewer))
+    place[kept] = np.arange(len(kept))
+    return place[numbers], fewer
+
+
+def _void(nomenclature: Nomenclature) -> int:
+    number = nomenclature.void_number
+    assert number is not None
+    return number
+
+
+def _folds(
+    read: Samples,
+    classes: np.ndarray,
+    block: float,
+    gap: float,
+    file: pathlib.Path,
+    told: _Findings,
+) -> tuple[np.ndarray, tuple[Fold, ...]]:
+    """Position of each sample's fold, (n,), and the folds."""
+    if read.folds is not None:
+        if None in read.folds:
+            fault = f"sample {read.ids[read.folds.index(None)]} has no fold"
+            raise DataError(fault, where=file, remedy="give each sample a fold")
+        integers = all(text.isdecimal() for text in read.folds)
+        folds = tuple(sorted({int(x) if integers else x for x in read.folds}))
+        refuse("fold", len(folds) < 3, f"there are {len(folds)} folds", "give three or more")
+        numbers = {str(name): number for number, name in enumerate(folds)}
+        texts = [str(int(text)) if integers else text for text in read.folds]
+        positions = np.array([numbers[text] for text in texts])
+    else:
+        folds, found = sample_folds.FOLDS, None
+        if read.places is not None:
+            found = sample_folds.by_place(read.places, classes, block=block)
+        if found is None:
+            positions = sample_folds.by_name(read.ids)
+            why = "lie too close for blocks" if read.places is not None else "have no places"
+            told.add(
+                "folds",
+                f"samples {why}: identifiers tell the folds, so that neighbours may be in train "
+                "and test and scores too good; `fold` names a column of folds",
+            )
+        else:
+            positions, side = found
+            if side < block:
+                made = f"blocks of {side / 1000:g} km, for there to be enough of them"
+                told.add("folds", f"folds are of {made}")
+    if read.places is not None:
+        near = sample_folds.too_near(read.places, positions, gap).sum()
+        if near:
+            text = f"{near:,} of {len(positions):,} samples lie within {gap:g} m of one in another"
+            told.add("folds", f"{text} fold: scores may be too good")
+    if read.folds is None:
+        for position, name in enumerate(folds):
+            if not (classes[positions == position] >= 0).any():
+                fault, remedy = f"no sample is left for fold {name}", "name a column of folds"
+                raise ArgumentError(
+                    fault, argument="fold", remedy=f"{remedy}, or give more samples"
+                )
+    here = np.zeros((classes.max() + 1, len(folds)), bool)
+    here[classes[classes >= 0], positions[classes >= 0]] = True
+    if lacking := int((here.any(1) & ~here.all(1)).sum()):
+        text = f"{lacking} of {int(here.any(1).sum())} classes are not in every fold"
+        told.add("classes", f"{text}; `min_samples` makes rare ones void")
+    return positions, folds
+
+
+def _tell_dates(read: Samples, start: datetime.date, told: _Findings) -> None:
+    """Tells of samples whose dates lie far from the season."""
+    days = read.day - start.toordinal()
+    first, last = np.full(len(read.ids), np.iinfo(np.int32).max), np.full(len(read.ids), -(2**31))
+    np.minimum.at(first, read.sample, days)
+    np.maximum.at(last, read.sample, days)
+    far = (first < _FIRST) | (first > calendar.LATE) | (last > _LAST)
+    if far.any():
+        names = named([read.ids[number] for number in np.flatnonzero(far)[:4]], int(far.sum()))
+        span = f"from day {first[far].min()} to {last[far].max()} of the season"
+        told.add(
+            "dates",
+            f"{int(far.sum()):,} of {len(far):,} samples ({names}) have dates far from it, {span} "
+            f"that starts on {start}: give `season_start` of their season, or ingest each season "
+            "by itself",
+        )
