@@ -182,6 +182,7 @@ def write_folder(
     told: list[dict[str, str]],
     *,
     skip: bool,
+    complete: bool,
     progress: bool,
 ) -> None:
     """Writes the folder.
@@ -193,6 +194,7 @@ def write_folder(
       origin: Of what.
       told: What is written to `findings.json`; what is found here is added.
       skip: Whether samples with implausible values are left out rather than refused.
+      complete: Whether samples without one of the modalities are left out.
       progress: Whether to draw a bar.
 
     Raises:
@@ -203,7 +205,7 @@ def write_folder(
     if numbered:
         text = "identifiers cannot be parts of files' names: samples are numbered from 1, and "
         told.append({"kind": "names", "text": f"{text}{PARCEL_METADATA} tells which is which"})
-    patches, members = _patches(dataset, series, origin, told)
+    patches, members = _patches(dataset, series, origin, told, complete=complete)
     void, moments = dataset.nomenclature.void_number, {}
     for modality in dataset.modalities:
         moments[modality.name] = StatisticsAccumulator(modality, dataset.folds)
@@ -249,7 +251,12 @@ def write_folder(
 
 
 def _patches(
-    dataset: Dataset, series: Series, origin: Origin, told: list[dict[str, str]]
+    dataset: Dataset,
+    series: Series,
+    origin: Origin,
+    told: list[dict[str, str]],
+    *,
+    complete: bool,
 ) -> tuple[dict[tuple, _Patch], dict[int, tuple]]:
     """Samples that share fold, dates and modalities: patches by key, and the key of each sample."""
     patches: dict[tuple, _Patch] = {}
@@ -268,6 +275,8 @@ def _patches(
         for sensor in dataset.names:
             if sensor not in lines:
                 lacking[sensor].append(name)
+        if complete and len(lines) < len(dataset.names):
+            continue
         key = (origin.folds[number], tuple(lines), days.tobytes())
         if key not in patches:
             seen = {sensor: np.zeros(len(days), bool) for sensor in lines}
@@ -282,12 +291,14 @@ def _patches(
     for sensor, names in lacking.items():
         if names:
             text = f"{len(names):,} of {total:,} samples ({named(names)}) have no {sensor}"
-            told.append({"kind": "missing", "text": text})
+            text += ": they are left out" if complete else ""
+            told.append({"kind": "left out" if complete else "missing", "text": text})
     if empty:
         text = f"{len(empty):,} of {total:,} samples ({named(empty)}) have no value at all"
         told.append({"kind": "left out", "text": f"{text}: they are left out"})
     if not members:
-        raise DataError("no sample has a value", where=origin.file, remedy="look at its columns")
+        fault = "no sample has every modality" if complete else "no sample has a value"
+        raise DataError(fault, where=origin.file, remedy="look at its columns")
     return patches, members
 
 

@@ -25,7 +25,7 @@ from pastis_jax.data.regions.columns import (
     read_columns,
     write_columns,
 )
-from pastis_jax.data.regions.crops import read_crops
+from pastis_jax.data.regions.crops import LABELS, read_crops, refuse_unknown
 from pastis_jax.data.regions.sample_sets import Origin, Series, check_new, write_folder
 from pastis_jax.data.regions.sample_table import Roles, Samples, Table
 from pastis_jax.errors import ArgumentError, DataError, DataWarning, refuse
@@ -38,26 +38,26 @@ _VOID = CropClass("void", "Void", (255, 255, 255))
 
 def propose_columns(
     table: str | os.PathLike[str], out: str | os.PathLike[str], **roles: str | None
-) -> pathlib.Path:
+) -> tuple[pathlib.Path, list[Column]]:
     """Writes what names of columns tell, for a person to correct: `columns.csv`.
 
     Args:
       table: The table, Parquet or CSV.
       out: The folder that `ingest_samples` will make; it holds nothing else yet.
-      **roles: `id`, `date`, `label` and `fold` as `ingest_samples` takes them.
+      **roles: `id`, `date`, `label` and `fold` as `ingest_samples` takes them; they hold no
+        channel.
 
     Returns:
-      The file.
+      The file, and what is in it.
 
     Raises:
       UserError: As `ingest_samples`.
     """
-    out = check_new(out)
-    opened = Table(table)
-    taken = opened.roles(**{name: roles.get(name) for name in ("id", "date", "label", "fold")})
-    file = out / FILE
-    write_columns(_guessed(opened, taken), file)
-    return file
+    out, opened = check_new(out), Table(table)
+    taken = [opened.require(name, given, ()) for name, given in roles.items() if given]
+    columns = _guessed(opened, taken)
+    write_columns(columns, out / FILE)
+    return out / FILE, columns
 
 
 def ingest_samples(
@@ -71,11 +71,13 @@ def ingest_samples(
     fold: str | None = None,
     columns: Sequence[Column] | str | os.PathLike[str] | None = None,
     modalities: Sequence[str] | None = None,
-    crops: str | os.PathLike[str] = "labels",
+    classes: str | os.PathLike[str] = LABELS,
+    unknown: str = "refuse",
     min_samples: int = 0,
     block: float = 5000.0,
     gap: float = 1000.0,
     skip_implausible: bool = False,
+    complete: bool = False,
     pixel_size: float = 10.0,
     progress: bool = True,
 ) -> pathlib.Path:
@@ -97,12 +99,16 @@ def ingest_samples(
       columns: Which columns hold which channels, or a file that says so; by default what names
         tell, which is refused where these do not tell unit or offset.
       modalities: Those of them to take; by default all.
-      crops: What `read_crops` takes.
+      classes: `rpg`, `hcat`, a file like `classes.csv`, or `labels` to make each label a class.
+      unknown: `void` makes samples void whose labels are not in the list; by default they are
+        refused.
       min_samples: Classes with fewer samples become void.
       block: Side of the blocks, metres; halved where they would be too few.
       gap: Metres within which samples in different folds are told of.
       skip_implausible: Whether to leave out samples with values that no sensor measures, in place
         of refusing the table.
+      complete: Whether to leave out samples that lack one of the modalities, which single and early
+        fusion need.
       pixel_size: Of what was sampled, metres.
       progress: Whether to draw progress bars.
 
@@ -116,6 +122,7 @@ def ingest_samples(
     start = _start(season_start)
     for name, value, least in (("min_samples", min_samples, 0), ("gap", gap, 0)):
         refuse(name, not value >= least, f"got {value}", f"give {least} or more")
+    refuse("unknown", unknown not in ("refuse", "void"), f"got {unknown!r}", "give refuse or void")
     refuse("block", not 100 <= block <= 1e6, f"got {block}", "give 100 to 1,000,000 metres")
     out, opened, told = check_new(out), Table(table), _Findings()
     roles = opened.roles(id=id, date=date, label=label, fold=fold)
@@ -126,7 +133,7 @@ def ingest_samples(
     for name, number in read.negative.items():
         told.add("missing", f"{number:,} values of {name} are below 0: they count as missing")
     stored, chosen = _observed(stored, chosen, read, told)
-    numbers, nomenclature = _classes(read, crops, min_samples, roles, told)
+    numbers, nomenclature = _classes(read, classes, unknown, min_samples, roles, opened.file, told)
     void = np.isin(numbers, [] if nomenclature.void is None else [_void(nomenclature)])
     positions, folds = _folds(read, np.where(void, -1, numbers), block, gap, opened.file, told)
     dataset = Dataset(
@@ -142,7 +149,16 @@ def ingest_samples(
     if series.repeated:
         told.add("left out", f"{series.repeated:,} lines stand twice: one of each is taken")
     origin = Origin(opened.file, read, numbers, positions, chosen)
-    write_folder(out, dataset, series, origin, told, skip=skip_implausible, progress=progress)
+    write_folder(
+        out,
+        dataset,
+        series,
+        origin,
+        told,
+        skip=skip_implausible,
+        complete=complete,
+        progress=progress,
+    )
     told.warn()
     return out
 
@@ -168,8 +184,8 @@ def _start(given: datetime.date | str) -> datetime.date:
         raise ArgumentError(fault, argument="season_start", remedy=remedy) from None
 
 
-def _guessed(table: Table, roles: Roles) -> list[Column]:
-    columns = guess_columns({n: t for n, t in table.columns.items() if n not in roles.names})
+def _guessed(table: Table, roles: Sequence[str]) -> list[Column]:
+    columns = guess_columns({n: t for n, t in table.columns.items() if n not in roles})
     if not columns:
         table.require("columns", None, ())
     return columns
@@ -180,7 +196,7 @@ def _chosen(
 ) -> list[Column]:
     """The columns to read, each with a unit and, of reflectance, an offset."""
     if given is None:
-        columns = _guessed(table, roles)
+        columns = _guessed(table, roles.names)
     elif isinstance(given, str | os.PathLike):
         columns = read_columns(given)
     else:
@@ -239,14 +255,25 @@ def _observed(
 
 
 def _classes(
-    read: Samples, crops: str | os.PathLike[str], least: int, roles: Roles, told: _Findings
+    read: Samples,
+    spec: str | os.PathLike[str],
+    unknown: str,
+    least: int,
+    roles: Roles,
+    file: pathlib.Path,
+    told: _Findings,
 ) -> tuple[np.ndarray, Nomenclature]:
     """Number of each sample's class, (n,), and the classes; rare ones become void."""
     given = [text for text in read.labels if text is not None]
     refuse("label", not given, f"column {roles.label} is empty", "name the column of the crops")
-    listed = read_crops(crops, given)
-    nomenclature, numbers = listed.nomenclature, np.full(len(read.ids), -1, np.int64)
-    numbers[[text is not None for text in read.labels]] = listed.numbers(given)
+    crops = read_crops(spec, given)
+    refuse_unknown(crops, given, file, accept_void=unknown == "void")
+    if away := crops.unknown(given):
+        number, names = sum(away.values()), named([*away], most=10)
+        text = f"{number:,} samples have labels that are not in the list, and are void: {names}"
+        told.add("classes", text)
+    nomenclature, numbers = crops.nomenclature, np.full(len(read.ids), -1, np.int64)
+    numbers[[text is not None for text in read.labels]] = crops.numbers(given)
     counts = collections.Counter(numbers.tolist())
     kept, rare = [], []
     for number, entry in enumerate(nomenclature.classes):
@@ -268,7 +295,7 @@ def _classes(
     try:
         fewer = Nomenclature(tuple(classes), nomenclature.background, void)
     except ValueError as error:
-        remedy = "lower it, or group classes by `crops`"
+        remedy = "lower it, or group classes by `classes`"
         raise ArgumentError(str(error), argument="min_samples", remedy=remedy) from error
     place = np.full(len(nomenclature.classes) + 1, _void(fewer))
     place[kept] = np.arange(len(kept))
