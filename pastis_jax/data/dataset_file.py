@@ -24,11 +24,12 @@ FORMAT = 1
 """Version of the file's form."""
 
 _COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
-_PALETTE = (
+PALETTE = (
     *("#1f77b4", "#aec7e8", "#ff7f0e", "#ffbb78", "#2ca02c", "#98df8a", "#d62728", "#ff9896"),
     *("#9467bd", "#c5b0d5", "#8c564b", "#c49c94", "#e377c2", "#f7b6d2", "#7f7f7f", "#c7c7c7"),
     *("#bcbd22", "#dbdb8d", "#17becf", "#9edae5"),
 )
+"""Colours of classes that have none of their own, in turn."""
 
 
 def to_json(dataset: Dataset) -> dict[str, Any]:
@@ -207,7 +208,7 @@ def _modality(fields: _Fields, number: int) -> Modality:
 
 def _class(fields: _Fields, number: int) -> CropClass:
     code = fields.take("code", int | str)
-    colour = fields.take("colour", str, _PALETTE[number % len(_PALETTE)])
+    colour = fields.take("colour", str, PALETTE[number % len(PALETTE)])
     refuse("colour", not _COLOUR.fullmatch(colour), f"{colour!r} is not written as #rrggbb")
     return CropClass(
         code=code,

@@ -7,11 +7,9 @@ package knows how they are written.
 from __future__ import annotations
 
 import collections
-import csv
 import dataclasses
 import datetime
 import functools
-import io
 import math
 import pathlib
 import re
@@ -21,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from pastis_jax.data.dataset import Code, Dataset, Fold
-from pastis_jax.data.reading import PLAIN, integer, read_json, read_text, restore, shown
+from pastis_jax.data.reading import PLAIN, integer, read_csv, read_json, restore, shown
 from pastis_jax.data.reading import number as read_number
 from pastis_jax.errors import DataError
 
@@ -249,23 +247,12 @@ def read_parcels(
 
 def _read_table(file: pathlib.Path) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
     """Reads the columns of a CSV file, and its rows with the numbers of their lines."""
-    kind, remedy = "a CSV file", restore(file)
-    text = read_text(file, kind=kind, remedy=remedy)
-    try:
-        reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-        columns = next(reader, [])
-        rows = [(reader.line_num, row) for row in reader if row]
-    except csv.Error as error:
-        raise DataError(f"not {kind} ({error})", where=file, remedy=remedy) from error
-    for other, name in ((";", "semicolons"), ("\t", "tabs")):
-        if len(columns) == 1 and PARCEL_COLUMNS[0] in columns[0].split(other)[:-1]:
-            fault = f"its columns are separated by {name}, not by commas"
-            remedy = "write it with commas between columns, and points in numbers"
-            raise DataError(fault, where=file, remedy=remedy)
+    remedy, key = restore(file), PARCEL_COLUMNS[0]
+    columns, rows = read_csv(file, kind="a CSV file", remedy=remedy, column=key)
     for line, row in rows:
         # With a field too many, values would stand under other columns.
         if len(row) != len(columns):
-            whose = dict(zip(columns, row, strict=False)).get(PARCEL_COLUMNS[0], "?")
+            whose = dict(zip(columns, row, strict=False)).get(key, "?")
             fault = f"{len(row)} fields where there are {len(columns)} columns"
             fault = f"line {line}, parcel {_said(whose)}: cannot be parsed ({fault})"
             raise DataError(fault, where=file, remedy="correct the line")

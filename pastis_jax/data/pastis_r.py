@@ -77,6 +77,11 @@ PASTIS_R = Dataset(
 rates are those of the paper's section 4.2."""
 
 
+def published_nomenclature() -> Nomenclature:
+    """The 18 crops, background and void that the published weights tell apart."""
+    return PASTIS_R.nomenclature
+
+
 TILES = ("t30uxv", "t31tfj", "t31tfm", "t32ulu")
 """Tiles of Sentinel-2 that its patches were cut from."""
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import os
 import pathlib
 import re
@@ -78,6 +80,37 @@ def read_json(file: pathlib.Path, *, kind: str, remedy: str) -> Any:
         return parse(text, unique=True)
     except (ValueError, MemoryError) as error:
         raise DataError(f"not {kind} ({_said(error)})", where=file, remedy=remedy) from error
+
+
+def read_csv(
+    file: pathlib.Path, *, kind: str, remedy: str, column: str
+) -> tuple[list[str], list[tuple[int, list[str]]]]:
+    """Returns the columns of a CSV file, and its rows with the numbers of their lines.
+
+    Empty lines are no rows. A row may have more or fewer fields than there are columns.
+
+    Args:
+      file: The file.
+      kind: What it should be, for the message.
+      remedy: What to do if it is not.
+      column: One of several that it must have: tells how they are separated.
+
+    Raises:
+      DataError: If it is missing, cannot be read, is no CSV, or has no commas between columns.
+    """
+    text = read_text(file, kind=kind, remedy=remedy)
+    try:
+        reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+        columns = next(reader, [])
+        rows = [(reader.line_num, row) for row in reader if row]
+    except csv.Error as error:
+        raise DataError(f"not {kind} ({error})", where=file, remedy=remedy) from error
+    for other, name in ((";", "semicolons"), ("\t", "tabs")):
+        if len(columns) == 1 and column in columns[0].split(other)[:-1]:
+            fault = f"its columns are separated by {name}, not by commas"
+            remedy = "write it with commas between columns, and points in numbers"
+            raise DataError(fault, where=file, remedy=remedy)
+    return columns, rows
 
 
 def integer(value: Any) -> int:
