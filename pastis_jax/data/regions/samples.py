@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import collections
 import datetime
 import os
 import pathlib
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from pastis_jax.data import calendar
-from pastis_jax.data.dataset import CropClass, Dataset, Fold, Nomenclature
+from pastis_jax.data.dataset import Dataset
 from pastis_jax.data.modality import Modality
-from pastis_jax.data.regions import sample_folds, sensors
+from pastis_jax.data.regions import sensors
 from pastis_jax.data.regions.columns import (
     FILE,
     Column,
@@ -25,15 +23,15 @@ from pastis_jax.data.regions.columns import (
     read_columns,
     write_columns,
 )
-from pastis_jax.data.regions.crops import LABELS, read_crops, refuse_unknown
+from pastis_jax.data.regions.crops import LABELS
+from pastis_jax.data.regions.sample_classes import Findings, classes_of, folds_of
 from pastis_jax.data.regions.sample_sets import Origin, Series, check_new, write_folder
 from pastis_jax.data.regions.sample_table import Roles, Samples, Table
-from pastis_jax.errors import ArgumentError, DataError, DataWarning, refuse
+from pastis_jax.errors import ArgumentError, refuse
 from pastis_jax.text import named
 
 _FIRST, _LAST = -60, 730
 """Days of a season that training does not tell of."""
-_VOID = CropClass("void", "Void", (255, 255, 255))
 
 
 def propose_columns(
@@ -124,7 +122,7 @@ def ingest_samples(
         refuse(name, not value >= least, f"got {value}", f"give {least} or more")
     refuse("unknown", unknown not in ("refuse", "void"), f"got {unknown!r}", "give refuse or void")
     refuse("block", not 100 <= block <= 1e6, f"got {block}", "give 100 to 1,000,000 metres")
-    out, opened, told = check_new(out), Table(table), _Findings()
+    out, opened, told = check_new(out), Table(table), Findings()
     roles = opened.roles(id=id, date=date, label=label, fold=fold)
     chosen = _chosen(opened, roles, columns, modalities, told)
     stored = _modalities(chosen)
@@ -133,9 +131,10 @@ def ingest_samples(
     for name, number in read.negative.items():
         told.add("missing", f"{number:,} values of {name} are below 0: they count as missing")
     stored, chosen = _observed(stored, chosen, read, told)
-    numbers, nomenclature = _classes(read, classes, unknown, min_samples, roles, opened.file, told)
-    void = np.isin(numbers, [] if nomenclature.void is None else [_void(nomenclature)])
-    positions, folds = _folds(read, np.where(void, -1, numbers), block, gap, opened.file, told)
+    shared = {"file": opened.file, "told": told}
+    numbers, nomenclature = classes_of(read, classes, unknown=unknown, least=min_samples, **shared)
+    crops = np.where(numbers == nomenclature.void_number, -1, numbers)
+    positions, folds = folds_of(read, crops, block=block, gap=gap, **shared)
     dataset = Dataset(
         name=opened.file.stem[:100],
         modalities=tuple(stored),
@@ -163,17 +162,6 @@ def ingest_samples(
     return out
 
 
-class _Findings(list):
-    """What was left out or is odd, as `findings.json` holds it."""
-
-    def add(self, kind: str, text: str) -> None:
-        self.append({"kind": kind, "text": text})
-
-    def warn(self) -> None:
-        for finding in self:
-            warnings.warn(DataWarning(finding["text"]), stacklevel=3)
-
-
 def _start(given: datetime.date | str) -> datetime.date:
     if isinstance(given, datetime.date):
         return given
@@ -192,7 +180,7 @@ def _guessed(table: Table, roles: Sequence[str]) -> list[Column]:
 
 
 def _chosen(
-    table: Table, roles: Roles, given: Any, modalities: Sequence[str] | None, told: _Findings
+    table: Table, roles: Roles, given: Any, modalities: Sequence[str] | None, told: Findings
 ) -> list[Column]:
     """The columns to read, each with a unit and, of reflectance, an offset."""
     if given is None:
@@ -239,7 +227,7 @@ def _modalities(columns: Sequence[Column]) -> list[Modality]:
 
 
 def _observed(
-    modalities: Sequence[Modality], columns: Sequence[Column], read: Samples, told: _Findings
+    modalities: Sequence[Modality], columns: Sequence[Column], read: Samples, told: Findings
 ) -> tuple[list[Modality], list[Column]]:
     """The modalities and columns that have any value; the others are told of."""
     kept = []
@@ -254,117 +242,7 @@ def _observed(
     return _modalities(kept), kept
 
 
-def _classes(
-    read: Samples,
-    spec: str | os.PathLike[str],
-    unknown: str,
-    least: int,
-    roles: Roles,
-    file: pathlib.Path,
-    told: _Findings,
-) -> tuple[np.ndarray, Nomenclature]:
-    """Number of each sample's class, (n,), and the classes; rare ones become void."""
-    given = [text for text in read.labels if text is not None]
-    refuse("label", not given, f"column {roles.label} is empty", "name the column of the crops")
-    crops = read_crops(spec, given)
-    refuse_unknown(crops, given, file, accept_void=unknown == "void")
-    if away := crops.unknown(given):
-        number, names = sum(away.values()), named([*away], most=10)
-        text = f"{number:,} samples have labels that are not in the list, and are void: {names}"
-        told.add("classes", text)
-    nomenclature, numbers = crops.nomenclature, np.full(len(read.ids), -1, np.int64)
-    numbers[[text is not None for text in read.labels]] = crops.numbers(given)
-    counts = collections.Counter(numbers.tolist())
-    kept, rare = [], []
-    for number, entry in enumerate(nomenclature.classes):
-        apart = entry.code in (nomenclature.background, nomenclature.void)
-        (kept if apart or counts[number] >= least else rare).append(number)
-    if not rare and not counts[-1]:
-        return numbers, nomenclature
-    if rare:
-        names = [nomenclature.classes[n].name for n in sorted(rare, key=lambda n: -counts[n])]
-        fewer = f"{len(rare)} classes have fewer than {least} samples and become void"
-        of = sum(counts[number] for number in rare)
-        told.add("classes", f"{fewer} ({of:,} samples): {named(names, most=10)}")
-    if counts[-1]:
-        told.add("classes", f"{counts[-1]:,} samples have no {roles.label}: they are void")
-    classes = [nomenclature.classes[number] for number in kept]
-    void = nomenclature.void
-    if void is None:
-        classes, void = [*classes, _VOID], _VOID.code
-    try:
-        fewer = Nomenclature(tuple(classes), nomenclature.background, void)
-    except ValueError as error:
-        remedy = "lower it, or group classes by `classes`"
-        raise ArgumentError(str(error), argument="min_samples", remedy=remedy) from error
-    place = np.full(len(nomenclature.classes) + 1, _void(fewer))
-    place[kept] = np.arange(len(kept))
-    return place[numbers], fewer
-
-
-def _void(nomenclature: Nomenclature) -> int:
-    number = nomenclature.void_number
-    assert number is not None
-    return number
-
-
-def _folds(
-    read: Samples,
-    classes: np.ndarray,
-    block: float,
-    gap: float,
-    file: pathlib.Path,
-    told: _Findings,
-) -> tuple[np.ndarray, tuple[Fold, ...]]:
-    """Position of each sample's fold, (n,), and the folds."""
-    if read.folds is not None:
-        if None in read.folds:
-            fault = f"sample {read.ids[read.folds.index(None)]} has no fold"
-            raise DataError(fault, where=file, remedy="give each sample a fold")
-        integers = all(text.isdecimal() for text in read.folds)
-        folds = tuple(sorted({int(x) if integers else x for x in read.folds}))
-        refuse("fold", len(folds) < 3, f"there are {len(folds)} folds", "give three or more")
-        numbers = {str(name): number for number, name in enumerate(folds)}
-        texts = [str(int(text)) if integers else text for text in read.folds]
-        positions = np.array([numbers[text] for text in texts])
-    else:
-        folds, found = sample_folds.FOLDS, None
-        if read.places is not None:
-            found = sample_folds.by_place(read.places, classes, block=block)
-        if found is None:
-            positions = sample_folds.by_name(read.ids)
-            why = "lie too close for blocks" if read.places is not None else "have no places"
-            told.add(
-                "folds",
-                f"samples {why}: identifiers tell the folds, so that neighbours may be in train "
-                "and test and scores too good; `fold` names a column of folds",
-            )
-        else:
-            positions, side = found
-            if side < block:
-                made = f"blocks of {side / 1000:g} km, for there to be enough of them"
-                told.add("folds", f"folds are of {made}")
-    if read.places is not None:
-        near = sample_folds.too_near(read.places, positions, gap).sum()
-        if near:
-            text = f"{near:,} of {len(positions):,} samples lie within {gap:g} m of one in another"
-            told.add("folds", f"{text} fold: scores may be too good")
-    if read.folds is None:
-        for position, name in enumerate(folds):
-            if not (classes[positions == position] >= 0).any():
-                fault, remedy = f"no sample is left for fold {name}", "name a column of folds"
-                raise ArgumentError(
-                    fault, argument="fold", remedy=f"{remedy}, or give more samples"
-                )
-    here = np.zeros((classes.max() + 1, len(folds)), bool)
-    here[classes[classes >= 0], positions[classes >= 0]] = True
-    if lacking := int((here.any(1) & ~here.all(1)).sum()):
-        text = f"{lacking} of {int(here.any(1).sum())} classes are not in every fold"
-        told.add("classes", f"{text}; `min_samples` makes rare ones void")
-    return positions, folds
-
-
-def _tell_dates(read: Samples, start: datetime.date, told: _Findings) -> None:
+def _tell_dates(read: Samples, start: datetime.date, told: Findings) -> None:
     """Tells of samples whose dates lie far from the season."""
     days = read.day - start.toordinal()
     first, last = np.full(len(read.ids), np.iinfo(np.int32).max), np.full(len(read.ids), -(2**31))

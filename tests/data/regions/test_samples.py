@@ -445,17 +445,19 @@ def test_rare_unknown_and_missing_labels(tmp_path):
     void = folder.dataset.nomenclature.void_number
     assert {p.id for p in folder.parcels if p.label == void} == {"a-2", "a-3"}
     assert "1 classes have fewer than 2 samples and become void (1 samples): rare" in told
-    assert "1 samples have no crop: they are void" in told
+    assert "1 samples have no label: they are void" in told
 
 
 def test_a_list_of_classes(tmp_path):
     file = tmp_path / "classes.csv"
     file.write_text("code,class\n1101,Wheat\n1109,Maize\n")
-    table = parquet(make(), tmp_path / "t.parquet")
+    columns = make()
+    columns["crop"][own(columns, "a-3")] = 1109
+    table = parquet(columns, tmp_path / "t.parquet")
     options = {"label": "crop", "season_start": START, "classes": file, "progress": False}
-    refused_in_a_line(lambda: ingest_samples(table, tmp_path / "out", **options), "1103 (10)")
-    folder, told = ingest(make(), tmp_path, classes=file, unknown="void")
-    assert any("10 samples have labels that are not in the list" in text for text in told)
+    refused_in_a_line(lambda: ingest_samples(table, tmp_path / "out", **options), "1103 (9)")
+    folder, told = ingest(columns, tmp_path, classes=file, unknown="void")
+    assert any("9 samples have labels that are not in the list" in text for text in told)
     assert [entry.name for entry in folder.dataset.nomenclature.crops] == ["Wheat", "Maize"]
 
 
