@@ -123,6 +123,7 @@ def ingest(
     )
     given = dataclasses.replace(given or Given(), skip_damaged=skip_damaged)
     found = find_layers(listed(sources), given=given, progress=progress)
+    found, broken = _whole(found, given) if skip_damaged else (found, [])
     notes = check_layers(found.layers, crs=given.source_crs, target=crs or "")
     opened = {layer: open_layer(layer, crs=given.source_crs) for layer in found.layers}
     modalities = kinds(found.layers)
@@ -151,6 +152,7 @@ def ingest(
     findings = [
         *noticed.of_sources(found.left_out, [*found.notes, *notes]),
         *told,
+        *noticed.of_broken(broken),
         *noticed.of_plan(planned, [(layer.modality, place) for layer, place in places.items()]),
     ]
     for modality in planned.modalities:
@@ -229,6 +231,13 @@ def propose(
     except (ArgumentError, DataError) as error:
         return Proposal(file, found, (), {}, str(error))
     return Proposal(file, found, tuple(notes), opened, None)
+
+
+def _whole(found: Found, given: Given) -> tuple[Found, list[str]]:
+    """Without the scenes that lack a channel, whose names come along."""
+    places = {layer: footprint(open_layer(layer, crs=given.source_crs)) for layer in found.layers}
+    layers, names = plan.whole(found.layers, places, kinds(found.layers))
+    return dataclasses.replace(found, layers=layers), names
 
 
 def listed(sources: Iterable[Any] | Any) -> list[Any]:
