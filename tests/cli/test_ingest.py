@@ -96,6 +96,24 @@ def test_a_dry_run_tells_what_is_to_be_corrected(tmp_path, capsys):
     assert manifest.exists()
 
 
+def test_a_dry_run_leaves_open_what_is_not_known(scenes, tmp_path, capsys):
+    manifest = tmp_path / "m.csv"
+    code, printed, _ = ended(capsys, scenes[0], "--dry-run", "--manifest", manifest)
+    assert code == 0
+    assert printed.count("not known") >= 3
+    assert "to be corrected: --unit" in printed
+    assert {layer.unit for layer in read_manifest(manifest) if layer.modality == "S1A"} == {""}
+    words = ("--out", tmp_path / "r", "--season-start", "2023-09-01")
+    code, _, error = ended(capsys, manifest, *words)
+    assert code == 2
+    assert "--unit" in error
+    text = manifest.read_text().replace("2023-10-03,,,0,", "2023-10-03,,linear power,0,")
+    manifest.write_text(text.replace("reflectance x 10000,,", "reflectance x 10000,-1000,"))
+    code, _, error = ended(capsys, manifest, *words, "--workers", "1")
+    assert code == 0, error
+    assert len(Region(tmp_path / "r").days("S1A")) == 1
+
+
 def test_days_outside_of_the_season_are_left_out(scenes, tmp_path, capsys):
     words = ("--season-start", "2023-09-01", "--season-end", "2023-12-31", "--workers", "1")
     code, printed, _ = ended(capsys, scenes[0], "--out", tmp_path / "r", *SAID, *words)

@@ -32,7 +32,7 @@ class Found:
     """What sources hold.
 
     Attributes:
-      layers: By modality, date, orbit and channel; unit and offset of all are known.
+      layers: By modality, date, orbit and channel; unit and offset are known if they must be.
       left_out: Files, or files and bands, that are none, and why.
       notes: What else a reader should know: what was chosen, and what need not be so.
       levels: Processing levels that names say, by modality.
@@ -45,7 +45,11 @@ class Found:
 
 
 def find_layers(
-    sources: Iterable[Any], *, given: Given | None = None, progress: bool = False
+    sources: Iterable[Any],
+    *,
+    given: Given | None = None,
+    unknown: bool = False,
+    progress: bool = False,
 ) -> Found:
     """Finds the layers of sources.
 
@@ -53,6 +57,7 @@ def find_layers(
       sources: Folders, patterns, rasters, NetCDF files, folders of Zarr or of products, manifests;
         Datasets and DataArrays of xarray.
       given: What is taken where they do not say it.
+      unknown: Whether units and offsets may stay open, rather than be refused.
       progress: Whether to draw a progress bar.
 
     Raises:
@@ -90,9 +95,10 @@ def find_layers(
     _refuse_unused(files.paths, given, undated)
     layers = _in_season(filled(layers, given, notes), given, notes)
     layers = _one_mask(layers, notes)
-    refuse_unknown(layers, given)
-    if unknown := [*dict.fromkeys(x.path for x in layers if x.modality == sensors.RADAR)]:
-        text = f"the pass of {sensors.RADAR} is not known of {walk.scanned(unknown)}"
+    if not unknown:
+        refuse_unknown(layers, given)
+    if passless := [*dict.fromkeys(x.path for x in layers if x.modality == sensors.RADAR)]:
+        text = f"the pass of {sensors.RADAR} is not known of {walk.scanned(passless)}"
         notes.append(f"{text}: both are one modality, if `direction` does not say which it is")
     layers.sort(key=lambda x: (x.modality, x.date, x.orbit, x.channel, x.path, x.band))
     return Found(layers, left_out, notes, {m: tuple(sorted(said)) for m, said in levels.items()})

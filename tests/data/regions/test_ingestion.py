@@ -14,7 +14,7 @@ from refusal import refused_in_a_line
 from pastis_jax.data.regions import running
 from pastis_jax.data.regions.given import Given
 from pastis_jax.data.regions.grid import Grid
-from pastis_jax.data.regions.ingest import ingest
+from pastis_jax.data.regions.ingestion import ingest
 from pastis_jax.data.regions.manifest import read_manifest
 from pastis_jax.data.regions.store import Region
 
