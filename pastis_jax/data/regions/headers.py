@@ -25,6 +25,7 @@ class Band:
       date: When it was acquired, if the header says so.
       orbit: Relative orbit, if the header says so.
       direction: ``ascending`` or ``descending``, if the header says so.
+      masked: Whether a mask of the file says what is missing.
     """
 
     key: str
@@ -37,6 +38,7 @@ class Band:
     date: datetime.date | None = None
     orbit: str = ""
     direction: str = ""
+    masked: bool = False
 
 
 @dataclasses.dataclass(frozen=True)

@@ -415,6 +415,23 @@ def test_backscatter_does_not_tell_its_unit(tmp_path):
         find_layers([path], given=Given(unit={"S3": "dB"}))
 
 
+def test_what_is_not_known_may_be_completed_in_a_manifest(tmp_path):
+    scene_files.write(tmp_path / "scene_20230914.tif", names=("B2",))
+    found = find_layers([tmp_path], partial=True)
+    assert [(x.unit, x.offset) for x in found.layers] == [("reflectance x 10000", None)]
+    assert found.unknown.startswith("`offset`: the offset of S2 is not known")
+    assert find_layers([tmp_path], given=PLAIN, partial=True).unknown == ""
+    write_manifest(found.layers, tmp_path / "manifest.csv")
+    assert find_layers([tmp_path / "manifest.csv"], partial=True).layers == found.layers
+
+
+def test_units_of_both_passes_may_be_given(tmp_path):
+    path = tmp_path / "S1_A_20230914.tif"
+    scene_files.write(path, scene_files.numbers(1, "float32"), names=("VV",))
+    for unit in ({"S1": "dB"}, {"S1A": "dB", "S1D": "linear power"}):
+        assert only(path, Given(unit=unit)).unit == "dB"
+
+
 def test_units_of_a_header(tmp_path):
     values = scene_files.numbers(1, "float32")
     scene_files.write(tmp_path / "S1_A_20230914.tif", values, names=("VV",), units="dB")
