@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import math
 import re
 from collections.abc import Mapping
 
@@ -64,6 +65,11 @@ class Header:
     bands: tuple[Band, ...]
     tags: Mapping[str, str] = dataclasses.field(default_factory=dict, hash=False)
     coloured: bool = False
+
+
+def mark(nodata: float | None) -> float | None:
+    """A mark of what is missing; NaN is one object always, so that layers with it are equal."""
+    return math.nan if nodata is not None and nodata != nodata else nodata
 
 
 def degrees(crs: str) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from pastis_jax.data.regions import _geo
-from pastis_jax.data.regions.headers import Band, Header, direction_of
+from pastis_jax.data.regions.headers import Band, Header, direction_of, mark
 from pastis_jax.errors import DataError
 
 SUFFIXES = (".tif", ".tiff", ".jp2", ".vrt", ".img")
@@ -139,7 +139,7 @@ def _bands(raster: Any) -> Iterator[Band]:
             key=str(number),
             name=(name or "").strip(),
             dtype=dtype,
-            nodata=nodata,
+            nodata=mark(nodata),
             scale=scale,
             offset=offset,
             units=units or "",

@@ -170,6 +170,15 @@ def test_headers_say_what_files_do(tmp_path):
     assert (header.tags["pass"], header.coloured) == ("descending", False)
 
 
+def test_layers_of_files_that_mark_by_nan_are_equal(tmp_path):
+    path = tmp_path / "20230914.tif"
+    scene_files.write(path, scene_files.numbers(1, "float32"), names=("B2",), nodata=math.nan)
+    given = Given(unit={"S2": "reflectance"}, offset={"S2": 0.0})
+    first = find_layers([path], given=given).layers
+    opened._headers.cache_clear()
+    assert find_layers([path], given=given).layers == first
+
+
 def test_a_system_without_a_code_is_wkt(tmp_path):
     crs = "+proj=laea +lat_0=10 +lon_0=81 +datum=WGS84 +units=m"
     header = rasters.describe(scene_files.write(tmp_path / "a.tif", crs=crs))
