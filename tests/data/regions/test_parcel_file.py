@@ -8,6 +8,7 @@ import json
 import numpy as np
 import pytest
 from parcel_files import GRID, geopandas, shapely, square
+from refusal import refused_in_a_line
 
 from pastis_jax.data.regions.parcel_file import write_parcels
 from pastis_jax.data.regions.parcels import read_parcels
@@ -71,3 +72,33 @@ def test_no_parcels(tmp_path):
     none = ParcelTable(*(getattr(TABLE, f.name)[:0] for f in dataclasses.fields(TABLE)))
     write_parcels(none, GEOMETRIES[:0], tmp_path / FILE, **NAMES)
     assert len(read_table(tmp_path, (1, "b", 3))) == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"id": ["a", "a", "b"]}, "an identifier stands twice"),
+        ({"id": ["a", None, "b"]}, "column id has lines with nothing in it"),
+        ({"id": [1, 2, 3]}, "column id holds int64, not texts"),
+        ({"label": [1.5, 2, 3]}, "column label holds double, not integers"),
+        ({"label": np.array([1, -2, 3], np.int32)}, "column label holds numbers that are not 0"),
+        ({"pixels": np.array([1, -2, 3], np.int32)}, "column pixels holds numbers that are not 0"),
+        ({"fold": ["3", "4", None]}, "fold 4 is none of the dataset's"),
+        ({"area": None}, "there is no column area"),
+    ],
+)
+def test_another_table_is_refused(file, change, words):
+    frame = geopandas.read_parquet(file)
+    for name, values in change.items():
+        if values is None:
+            frame = frame.drop(columns=name)
+        else:
+            frame[name] = values
+    frame.to_parquet(file)
+    refused_in_a_line(lambda: read_table(file.parent, (1, "b", 3)), str(file), words, "anew")
+
+
+def test_parcels_may_all_have_no_fold(tmp_path):
+    none = dataclasses.replace(TABLE, fold=np.full(3, -1, np.int32))
+    write_parcels(none, GEOMETRIES, tmp_path / FILE, **NAMES)
+    np.testing.assert_array_equal(read_table(tmp_path, (1, "b", 3)).fold, [-1] * 3)
