@@ -122,8 +122,11 @@ def ingest_samples(
         refuse(name, not value >= least, f"got {value}", f"give {least} or more")
     refuse("unknown", unknown not in ("refuse", "void"), f"got {unknown!r}", "give refuse or void")
     refuse("block", not 100 <= block <= 1e6, f"got {block}", "give 100 to 1,000,000 metres")
-    out, opened, told = check_new(out), Table(table), Findings()
+    listed = columns if isinstance(columns, str | os.PathLike) else None
+    out, opened, told = check_new(out, listed), Table(table), Findings()
     roles = opened.roles(id=id, date=date, label=label, fold=fold)
+    for text in opened.guesses:
+        told.add("columns", text)
     chosen = _chosen(opened, roles, columns, modalities, told)
     stored = _modalities(chosen)
     units = {modality.name: modality.unit for modality in stored}

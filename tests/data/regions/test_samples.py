@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import datetime
+import gzip
 import itertools
 import json
 import os
@@ -570,6 +571,39 @@ def test_the_list_of_columns_is_proposed_corrected_and_used(tmp_path):
     values = series_of(folder, "a-3")["S2"][0]
     np.testing.assert_array_equal(values[:, 0, 0], columns["B02"][own(columns, "a-3")] - 1000)
     assert read_columns(folder.root / "columns.csv")[0].offset == -1000
+
+
+def test_a_corrected_list_is_never_overwritten(tmp_path):
+    table = parquet(make(), tmp_path / "t.parquet")
+    file, _ = propose_columns(table, tmp_path / "out")
+    text = file.read_text()
+    options = {"label": "crop", "season_start": START, "progress": False}
+    refused_in_a_line(lambda: propose_columns(table, tmp_path / "out"), "that is not given")
+    refused_in_a_line(
+        lambda: ingest_samples(table, tmp_path / "out", **options), "columns.csv", "not given"
+    )
+    other = tmp_path / "other.csv"
+    other.write_text(text)
+    refused_in_a_line(
+        lambda: ingest_samples(table, tmp_path / "out", columns=other, **options), "not an empty"
+    )
+    assert file.read_text() == text
+
+
+def test_several_columns_with_usual_names(tmp_path):
+    columns = make()
+    columns["id"] = columns["lon"]
+    _, told = ingest(columns, tmp_path)
+    assert "sample_id is taken for `id`, and not id" in told
+
+
+@pytest.mark.parametrize("name", ["t.csv.gz", "t.csv"])
+def test_compressed_and_with_semicolons(tmp_path, name):
+    plain = comma(make(), tmp_path / "plain.csv").read_text().replace(",", ";")
+    pack = gzip.compress if name.endswith("gz") else bytes
+    (tmp_path / name).write_bytes(pack(("\ufeff" + plain).encode()))
+    folder, _ = ingest(tmp_path / name, tmp_path, progress=True)
+    assert len(folder.parcels) == 20
 
 
 @pytest.mark.parametrize(
