@@ -180,12 +180,14 @@ class Table:
             ),
         }
         try:
-            packed = {"compression": arrow.Codec.detect(str(self.file)).name}
-        except ValueError:
-            packed = {}
+            packed = arrow.Codec.detect(str(self.file)).name
+        except (TypeError, ValueError):  # it is not
+            packed = None
         size = self.file.stat().st_size
         with self.file.open("rb") as raw, _bar(progress, size, unit="B", unit_scale=True) as bar:
-            for batch in reader.open_csv(arrow.input_stream(raw, **packed), **options):
+            stream = arrow.PythonFile(raw, "r")
+            stream = arrow.CompressedInputStream(stream, packed) if packed else stream
+            for batch in reader.open_csv(stream, **options):
                 yield batch
                 bar.update(raw.tell() - bar.n)
 
