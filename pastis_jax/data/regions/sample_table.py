@@ -46,7 +46,7 @@ class Table:
         self.file = pathlib.Path(file).expanduser()
         self._arrow = _geo.need("pyarrow")
         if not self.file.is_file():
-            fault = "a folder, not a table" if self.file.is_dir() else "file not found"
+            fault = "not a regular file" if self.file.exists() else "file not found"
             raise DataError(fault, where=self.file, remedy="give a table, Parquet or CSV")
         self.guesses: list[str] = []
         self._separator: str | None = None

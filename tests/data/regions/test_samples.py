@@ -23,7 +23,7 @@ from pastis_jax.cli.ingest_samples import Arguments, run
 from pastis_jax.data.pixel_sets.folder import PixelSetFolder
 from pastis_jax.data.pixel_sets.prepare import prepare_pixel_sets
 from pastis_jax.data.regions import sample_folds
-from pastis_jax.data.regions.columns import Column, read_columns, write_columns
+from pastis_jax.data.regions.columns import Column, read_columns
 from pastis_jax.data.regions.samples import ingest_samples, propose_columns
 from pastis_jax.errors import DataWarning
 
@@ -365,6 +365,9 @@ def test_a_cut_parquet_file(tmp_path):
         ({"season_start": "1.9.2021"}, ["season_start", "YYYY-MM-DD"]),
         ({"modalities": ["S3"]}, ["modalities", "no S3", "S2, S1, weather"]),
         ({"block": 0}, ["block", "metres"]),
+        ({"pixel_size": 0}, ["pixel_size", "metres"]),
+        ({"gap": -1}, ["gap"]),
+        ({"classes": "none.csv"}, ["none.csv"]),
         ({"fold": "slope"}, ["fold", "1 folds"]),
         ({"min_samples": 11}, ["min_samples"]),
         ({"unknown": "drop"}, ["unknown", "refuse or void"]),
@@ -500,6 +503,14 @@ def test_folds_of_a_column_and_of_names(tmp_path):
     np.testing.assert_array_equal(sample_folds.by_name(names[7:]), some[7:])
 
 
+def test_names_of_folds_are_words(tmp_path):
+    columns = make()
+    columns["part"] = [f"part {name[-1]}" for name in columns["sample_id"]]
+    table = parquet(columns, tmp_path / "t.parquet")
+    options = {"label": "crop", "season_start": START, "fold": "part", "progress": False}
+    refused_in_a_line(lambda: ingest_samples(table, tmp_path / "out", **options), "no plain word")
+
+
 def test_points_as_wkb(tmp_path):
     shapely = pytest.importorskip("shapely")
     columns = make()
@@ -604,25 +615,6 @@ def test_compressed_and_with_semicolons(tmp_path, name):
     (tmp_path / name).write_bytes(pack(("\ufeff" + plain).encode()))
     folder, _ = ingest(tmp_path / name, tmp_path, progress=True)
     assert len(folder.parcels) == 20
-
-
-@pytest.mark.parametrize(
-    ("line", "words"),
-    [
-        ("B02,S2,B2,percent,0,", "unit 'percent' is none of"),
-        ("B02,S2,B2,reflectance,nan,", "not finite"),
-        ("B02,S2,B2,reflectance,0,none", "'none' is not a number"),
-        ("B02,S2,,reflectance,0,", "channel is empty"),
-        ("B02,S2,B2", "3 fields"),
-        ("VV,S2,B2,dB,0,", "column 'VV' stands twice"),
-        ("VV2,S1,VV,dB,0,", "both VV and VV2 are S1 VV"),
-    ],
-)
-def test_wrong_lists_of_columns(tmp_path, line, words):
-    file = tmp_path / "columns.csv"
-    write_columns([Column("VV", "S1", "VV", "dB", 0.0, (0.0, -9999.0))], file)
-    file.write_text(file.read_text() + line + "\n")
-    refused_in_a_line(lambda: read_columns(file), "line 3", words)
 
 
 def test_the_command(tmp_path, capsys):
