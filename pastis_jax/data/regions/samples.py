@@ -155,7 +155,8 @@ def ingest_samples(
     _tell_dates(read, start, told)
     series = Series.of(read, chosen, stored, opened.file)
     if series.repeated:
-        told.add("left out", f"{series.repeated:,} lines stand twice: one of each is taken")
+        text = f"{series.repeated:,} lines are of a sample and day that other lines are of too"
+        told.add("columns", f"{text}: they are joined")
     origin = Origin(opened.file, read, numbers, positions, chosen)
     write_folder(
         out,
@@ -172,6 +173,8 @@ def ingest_samples(
 
 
 def _start(given: datetime.date | str) -> datetime.date:
+    if isinstance(given, datetime.datetime):
+        return given.date()
     if isinstance(given, datetime.date):
         return given
     try:
@@ -260,10 +263,10 @@ def _tell_dates(read: Samples, start: datetime.date, told: Findings) -> None:
     far = (first < _FIRST) | (first > calendar.LATE) | (last > _LAST)
     if far.any():
         names = named([read.ids[number] for number in np.flatnonzero(far)[:4]], int(far.sum()))
-        span = f"from day {first[far].min()} to {last[far].max()} of the season"
+        span = f"days {first[far].min()} to {last[far].max()} after its start on {start}"
+        remedy = "give `season_start` of their own, or ingest each season by itself"
         told.add(
             "dates",
-            f"{int(far.sum()):,} of {len(far):,} samples ({names}) have dates far from it, {span} "
-            f"that starts on {start}: give `season_start` of their season, or ingest each season "
-            "by itself",
+            f"{int(far.sum()):,} of {len(far):,} samples ({names}) have dates far from the season, "
+            f"{span}: {remedy}",
         )

@@ -209,7 +209,7 @@ def with_lines(columns, lines):
 def test_lines_that_stand_twice(tmp_path):
     columns = with_lines(make(), [3, 7])
     folder, told = ingest(columns, tmp_path)
-    assert "2 lines stand twice: one of each is taken" in told
+    assert "2 lines are of a sample and day that other lines are of too: they are joined" in told
     assert len(series_of(folder, "a-3")["S2"][0]) == 3
     columns["S1-SIGMA0-VH"][-1] += 1
     table = parquet(columns, tmp_path / "u.parquet")
@@ -470,7 +470,10 @@ def test_far_dates_are_told(tmp_path):
     late = np.flatnonzero(own(columns, "a-3"))
     columns["timestamp"][late] += np.timedelta64(365, "D")
     _, told = ingest(columns, tmp_path)
-    assert any("1 of 20 samples (a-3) have dates far from it, from day 365" in t for t in told)
+    assert any(
+        "(a-3) have dates far from the season, days 365 to 465 after its start on" in t
+        for t in told
+    )
 
 
 def test_folds_are_blocks_of_ground(tmp_path):
@@ -599,6 +602,21 @@ def test_a_corrected_list_is_never_overwritten(tmp_path):
         lambda: ingest_samples(table, tmp_path / "out", columns=other, **options), "not an empty"
     )
     assert file.read_text() == text
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        {"sample_id": "id", "timestamp": "doa"},
+        {"timestamp": "Index", "lon": "longitude", "lat": "latitude"},
+        {"timestamp": "DATE", "sample_id": "parcel_id"},
+    ],
+)
+def test_usual_names(tmp_path, names):
+    columns = {names.get(name, name): values for name, values in make().items()}
+    folder, told = ingest(columns, tmp_path)
+    assert told == ["columns that are not taken: slope"]
+    assert [*series_of(folder, "a-3")["S2"][1]] == [*DAYS]
 
 
 def test_several_columns_with_usual_names(tmp_path):
