@@ -144,7 +144,7 @@ def refuse_unknown(
     fault = f"crops of {parcels} of {len(labels)} parcels are unknown: {named}{more}"
     remedy = 'add them to classes.csv, or accept them as void with unknown="void"'
     if parcels == len(labels):
-        remedy = "give the column of the crops, and a classes.csv of its codes"
+        remedy = "give the column of the crops, and the list that has its codes"
     raise DataError(fault, where=where, remedy=remedy)
 
 

@@ -295,6 +295,9 @@ class TestOurTables:
             *((3301030000, "Potatoes"), (3301090301, "Leguminous fodder")),
             *((3301160000, "Soybeans"), (3303010200, "Orchard"), (3301011100, "Mixed cereal")),
             *((3301010102, "Void"), (3301010700, "Void"), (3301110000, "Void")),
+            # Neighbours among flowers, where HCAT has them.
+            *((3301084100, "Fruits, vegetables, flowers"), (3301084200, "Leguminous fodder")),
+            *((3301084300, "Fruits, vegetables, flowers"), (3301084400, "Void")),
         ],
     )
     def test_hcat(self, code, name):
