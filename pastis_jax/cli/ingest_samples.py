@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Annotated
+
+import tyro
 
 from pastis_jax.cli import console
 from pastis_jax.data.regions.columns import Column
@@ -51,13 +54,13 @@ class Arguments:
     """Side of the blocks of ground, km; smaller where they would be too few."""
     gap: float = 1.0
     """Distance in km: samples that are nearer to one in another fold are told of."""
-    skip_implausible: bool = False
+    skip_implausible: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Leave out samples with values that no sensor measures, in place of refusing the table."""
-    complete: bool = False
+    complete: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Leave out samples that lack a modality: single and early fusion need all that they use."""
     pixel_size: float = 10.0
     """Of what was sampled, metres."""
-    dry_run: bool = False
+    dry_run: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Only write OUT/columns.csv, what the names of the columns tell: correct it, and give it by
     --columns."""
 

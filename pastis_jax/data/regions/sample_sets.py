@@ -265,14 +265,26 @@ def _date(day: int) -> datetime.date:
     return datetime.date.fromordinal(int(day))
 
 
-def check_new(out: str | os.PathLike[str]) -> pathlib.Path:
-    """The folder, absolute; refused if it is there and holds more than the list of columns.
+def check_new(
+    out: str | os.PathLike[str], columns: str | os.PathLike[str] | None = None
+) -> pathlib.Path:
+    """The folder, absolute; refused if it is there and holds anything.
+
+    Args:
+      out: The folder.
+      columns: A list of columns that may lie in it under its usual name.
 
     Raises:
       UserError: If it is refused.
     """
     out = layout.resolve(out)
-    if out.exists() and not (out.is_dir() and {file.name for file in out.iterdir()} <= {FILE}):
+    if not out.exists():
+        return out
+    names = {file.name for file in out.iterdir()} if out.is_dir() else {""}
+    if names == {FILE} and columns is None:
+        remedy = "give it by `columns`, or remove it"
+        raise UserError("a list of columns that is not given", where=out / FILE, remedy=remedy)
+    if names and (names != {FILE} or layout.resolve(columns) != out / FILE):
         remedy = "give a new or empty folder, or remove this one first"
         raise UserError("not an empty folder", where=out, remedy=remedy)
     return out
@@ -290,7 +302,6 @@ def _whole(out: pathlib.Path) -> Iterator[pathlib.Path]:
     try:
         yield folder
         folder.chmod(0o755)
-        check_new(out)
         (out / FILE).unlink(missing_ok=True)  # what it says is written anew
         folder.rename(out)  # takes the place of an empty folder
     except OSError as error:  # a full disk, say

@@ -35,6 +35,7 @@ class Table:
     Attributes:
       file: The file.
       columns: Names of its columns, and their types; "" in a CSV file, which does not say.
+      guesses: Columns that were taken where several have usual names, a line each.
 
     Raises:
       UserError: Without the extra `geo`.
@@ -45,8 +46,9 @@ class Table:
         self.file = pathlib.Path(file).expanduser()
         self._arrow = _geo.need("pyarrow")
         if not self.file.is_file():
-            fault = "a folder, not a table" if self.file.is_dir() else "file not found"
+            fault = "not a regular file" if self.file.exists() else "file not found"
             raise DataError(fault, where=self.file, remedy="give a table, Parquet or CSV")
+        self.guesses: list[str] = []
         self._separator: str | None = None
         with self.failing("is no table in Parquet or CSV"):
             with self.file.open("rb") as stream:
@@ -55,7 +57,6 @@ class Table:
 
     def _parquet_columns(self) -> dict[str, str]:
         content = _geo.need("pyarrow.parquet").ParquetFile(self.file)
-        self._lines = content.metadata.num_rows
         fields = list(content.schema_arrow)
         self._once([field.name for field in fields])
         return {field.name: str(field.type) for field in fields}
@@ -66,7 +67,6 @@ class Table:
         text = head.partition(b"\n")[0].decode("utf-8-sig")
         self._separator = max(",;\t", key=text.count)
         names = next(csv.reader([text.rstrip("\r")], delimiter=self._separator, strict=True), [])
-        self._lines = None
         self._once(names)
         return dict.fromkeys(names, "")
 
@@ -86,8 +86,13 @@ class Table:
         """
         lower = {name.lower(): name for name in reversed(self.columns)}
         found = [lower[name] for name in known if name in lower]
-        if given in self.columns or (given is None and found):
-            return found[0] if given is None else given
+        if given in self.columns:
+            return given
+        if given is None and found:
+            if len(found) > 1:
+                others = ", ".join(found[1:])
+                self.guesses.append(f"{found[0]} is taken for `{argument}`, and not {others}")
+            return found[0]
         fault = f"{self.file} has no column {given}"
         if given is None:
             spelt = f" is called {', '.join(known)}" if known else " is named for it"
@@ -140,39 +145,55 @@ class Table:
             remedy = "correct the list of columns"
             raise DataError(f"there is no column {named(absent)}", where=self.file, remedy=remedy)
         gathered = Gathered(self.file, roles, columns, units)
-        bar = tqdm.tqdm(
-            total=self._lines, desc="Reading samples", unit=" lines", disable=not progress
-        )
-        with bar, self.failing("cannot be read"):
-            for batch in self._batches(dict.fromkeys(names), roles):
+        read = self._parquet if self._separator is None else self._csv
+        with self.failing("cannot be read"):
+            for batch in read([*dict.fromkeys(names)], roles, progress):
                 gathered.add({name: batch.column(name) for name in batch.schema.names})
-                bar.update(batch.num_rows)
         return gathered.samples()
 
-    def _batches(self, names: Mapping[str, Any], roles: Roles) -> Iterator[Any]:
+    def _parquet(self, names: list[str], roles: Roles, progress: bool) -> Iterator[Any]:
         """The lines in parts, the columns that are needed alone."""
-        arrow = self._arrow
-        if self._separator is None:
-            content = _geo.need("pyarrow.parquet").ParquetFile(self.file)
-            yield from content.iter_batches(BATCH, columns=list(names))
-            return
+        del roles
+        content = _geo.need("pyarrow.parquet").ParquetFile(self.file)
+        total = content.metadata.num_rows
+        with _bar(progress, total, unit=" lines") as bar:
+            for batch in content.iter_batches(BATCH, columns=names):
+                yield batch
+                bar.update(batch.num_rows)
+
+    def _csv(self, names: list[str], roles: Roles, progress: bool) -> Iterator[Any]:
+        """The same; how far it is, the bytes tell that were read."""
+        arrow, reader = self._arrow, _geo.need("pyarrow.csv")
         texts = {roles.id, roles.date, roles.label, roles.fold}
         if len(roles.place) == 1:
             texts |= {*roles.place}
         # Types are given, since what the first lines look like may not hold of the others.
         types = {n: arrow.string() if n in texts else arrow.float64() for n in names}
-        reader = _geo.need("pyarrow.csv")
-        yield from reader.open_csv(
-            self.file,
-            read_options=reader.ReadOptions(block_size=4 << 20),
-            parse_options=reader.ParseOptions(delimiter=self._separator),
-            convert_options=reader.ConvertOptions(
+        options = {
+            "read_options": reader.ReadOptions(block_size=4 << 20),
+            "parse_options": reader.ParseOptions(delimiter=self._separator),
+            "convert_options": reader.ConvertOptions(
                 column_types=types,
-                include_columns=list(names),
+                include_columns=names,
                 null_values=_NULLS,
                 strings_can_be_null=True,
             ),
-        )
+        }
+        try:
+            packed = arrow.Codec.detect(str(self.file)).name
+        except (TypeError, ValueError):  # it is not
+            packed = None
+        size = self.file.stat().st_size
+        with self.file.open("rb") as raw, _bar(progress, size, unit="B", unit_scale=True) as bar:
+            stream = arrow.PythonFile(raw, "r")
+            stream = arrow.CompressedInputStream(stream, packed) if packed else stream
+            for batch in reader.open_csv(stream, **options):
+                yield batch
+                bar.update(raw.tell() - bar.n)
+
+
+def _bar(progress: bool, total: int, **options: Any) -> tqdm.tqdm:
+    return tqdm.tqdm(total=total, desc="Reading samples", disable=not progress, **options)
 
 
 class _Failing:

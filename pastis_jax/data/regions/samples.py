@@ -28,7 +28,7 @@ from pastis_jax.data.regions.sample_classes import Findings, classes_of, folds_o
 from pastis_jax.data.regions.sample_sets import Origin, Series, check_new, write_folder
 from pastis_jax.data.regions.sample_table import Roles, Samples, Table
 from pastis_jax.errors import ArgumentError, refuse
-from pastis_jax.text import named
+from pastis_jax.text import named, plain
 
 _FIRST, _LAST = -60, 730
 """Days of a season that training does not tell of."""
@@ -121,9 +121,14 @@ def ingest_samples(
     for name, value, least in (("min_samples", min_samples, 0), ("gap", gap, 0)):
         refuse(name, not value >= least, f"got {value}", f"give {least} or more")
     refuse("unknown", unknown not in ("refuse", "void"), f"got {unknown!r}", "give refuse or void")
+    size = not 0 < pixel_size < 1e5
+    refuse("pixel_size", size, f"got {pixel_size}", "give its side in metres, above 0")
     refuse("block", not 100 <= block <= 1e6, f"got {block}", "give 100 to 1,000,000 metres")
-    out, opened, told = check_new(out), Table(table), Findings()
+    listed = columns if isinstance(columns, str | os.PathLike) else None
+    out, opened, told = check_new(out, listed), Table(table), Findings()
     roles = opened.roles(id=id, date=date, label=label, fold=fold)
+    for text in opened.guesses:
+        told.add("columns", text)
     chosen = _chosen(opened, roles, columns, modalities, told)
     stored = _modalities(chosen)
     units = {modality.name: modality.unit for modality in stored}
@@ -135,18 +140,23 @@ def ingest_samples(
     numbers, nomenclature = classes_of(read, classes, unknown=unknown, least=min_samples, **shared)
     crops = np.where(numbers == nomenclature.void_number, -1, numbers)
     positions, folds = folds_of(read, crops, block=block, gap=gap, **shared)
-    dataset = Dataset(
-        name=opened.file.stem[:100],
-        modalities=tuple(stored),
-        nomenclature=nomenclature,
-        season_start=start,
-        folds=folds,
-        pixel_size=pixel_size,
-    )
+    try:
+        dataset = Dataset(
+            name=plain(opened.file.stem, 100).strip() or "samples",
+            modalities=tuple(stored),
+            nomenclature=nomenclature,
+            season_start=start,
+            folds=folds,
+            pixel_size=pixel_size,
+        )
+    except ValueError as error:  # the rest is sound
+        remedy = "name folds by letters, digits and underscores"
+        raise ArgumentError(str(error), argument="fold", remedy=remedy) from error
     _tell_dates(read, start, told)
     series = Series.of(read, chosen, stored, opened.file)
     if series.repeated:
-        told.add("left out", f"{series.repeated:,} lines stand twice: one of each is taken")
+        text = f"{series.repeated:,} lines are of a sample and day that other lines are of too"
+        told.add("columns", f"{text}: they are joined")
     origin = Origin(opened.file, read, numbers, positions, chosen)
     write_folder(
         out,
@@ -163,6 +173,8 @@ def ingest_samples(
 
 
 def _start(given: datetime.date | str) -> datetime.date:
+    if isinstance(given, datetime.datetime):
+        return given.date()
     if isinstance(given, datetime.date):
         return given
     try:
@@ -251,10 +263,10 @@ def _tell_dates(read: Samples, start: datetime.date, told: Findings) -> None:
     far = (first < _FIRST) | (first > calendar.LATE) | (last > _LAST)
     if far.any():
         names = named([read.ids[number] for number in np.flatnonzero(far)[:4]], int(far.sum()))
-        span = f"from day {first[far].min()} to {last[far].max()} of the season"
+        span = f"days {first[far].min()} to {last[far].max()} after its start on {start}"
+        remedy = "give `season_start` of their own, or ingest each season by itself"
         told.add(
             "dates",
-            f"{int(far.sum()):,} of {len(far):,} samples ({names}) have dates far from it, {span} "
-            f"that starts on {start}: give `season_start` of their season, or ingest each season "
-            "by itself",
+            f"{int(far.sum()):,} of {len(far):,} samples ({names}) have dates far from the season, "
+            f"{span}: {remedy}",
         )

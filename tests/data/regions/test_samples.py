@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import datetime
+import gzip
 import itertools
 import json
 import os
@@ -22,7 +23,7 @@ from pastis_jax.cli.ingest_samples import Arguments, run
 from pastis_jax.data.pixel_sets.folder import PixelSetFolder
 from pastis_jax.data.pixel_sets.prepare import prepare_pixel_sets
 from pastis_jax.data.regions import sample_folds
-from pastis_jax.data.regions.columns import Column, read_columns, write_columns
+from pastis_jax.data.regions.columns import Column, read_columns
 from pastis_jax.data.regions.samples import ingest_samples, propose_columns
 from pastis_jax.errors import DataWarning
 
@@ -208,7 +209,7 @@ def with_lines(columns, lines):
 def test_lines_that_stand_twice(tmp_path):
     columns = with_lines(make(), [3, 7])
     folder, told = ingest(columns, tmp_path)
-    assert "2 lines stand twice: one of each is taken" in told
+    assert "2 lines are of a sample and day that other lines are of too: they are joined" in told
     assert len(series_of(folder, "a-3")["S2"][0]) == 3
     columns["S1-SIGMA0-VH"][-1] += 1
     table = parquet(columns, tmp_path / "u.parquet")
@@ -364,6 +365,9 @@ def test_a_cut_parquet_file(tmp_path):
         ({"season_start": "1.9.2021"}, ["season_start", "YYYY-MM-DD"]),
         ({"modalities": ["S3"]}, ["modalities", "no S3", "S2, S1, weather"]),
         ({"block": 0}, ["block", "metres"]),
+        ({"pixel_size": 0}, ["pixel_size", "metres"]),
+        ({"gap": -1}, ["gap"]),
+        ({"classes": "none.csv"}, ["none.csv"]),
         ({"fold": "slope"}, ["fold", "1 folds"]),
         ({"min_samples": 11}, ["min_samples"]),
         ({"unknown": "drop"}, ["unknown", "refuse or void"]),
@@ -466,7 +470,10 @@ def test_far_dates_are_told(tmp_path):
     late = np.flatnonzero(own(columns, "a-3"))
     columns["timestamp"][late] += np.timedelta64(365, "D")
     _, told = ingest(columns, tmp_path)
-    assert any("1 of 20 samples (a-3) have dates far from it, from day 365" in t for t in told)
+    assert any(
+        "(a-3) have dates far from the season, days 365 to 465 after its start on" in t
+        for t in told
+    )
 
 
 def test_folds_are_blocks_of_ground(tmp_path):
@@ -497,6 +504,14 @@ def test_folds_of_a_column_and_of_names(tmp_path):
     some = sample_folds.by_name(names)
     assert {*some} == {0, 1, 2, 3, 4}
     np.testing.assert_array_equal(sample_folds.by_name(names[7:]), some[7:])
+
+
+def test_names_of_folds_are_words(tmp_path):
+    columns = make()
+    columns["part"] = [f"part {name[-1]}" for name in columns["sample_id"]]
+    table = parquet(columns, tmp_path / "t.parquet")
+    options = {"label": "crop", "season_start": START, "fold": "part", "progress": False}
+    refused_in_a_line(lambda: ingest_samples(table, tmp_path / "out", **options), "no plain word")
 
 
 def test_points_as_wkb(tmp_path):
@@ -572,23 +587,52 @@ def test_the_list_of_columns_is_proposed_corrected_and_used(tmp_path):
     assert read_columns(folder.root / "columns.csv")[0].offset == -1000
 
 
+def test_a_corrected_list_is_never_overwritten(tmp_path):
+    table = parquet(make(), tmp_path / "t.parquet")
+    file, _ = propose_columns(table, tmp_path / "out")
+    text = file.read_text()
+    options = {"label": "crop", "season_start": START, "progress": False}
+    refused_in_a_line(lambda: propose_columns(table, tmp_path / "out"), "that is not given")
+    refused_in_a_line(
+        lambda: ingest_samples(table, tmp_path / "out", **options), "columns.csv", "not given"
+    )
+    other = tmp_path / "other.csv"
+    other.write_text(text)
+    refused_in_a_line(
+        lambda: ingest_samples(table, tmp_path / "out", columns=other, **options), "not an empty"
+    )
+    assert file.read_text() == text
+
+
 @pytest.mark.parametrize(
-    ("line", "words"),
+    "names",
     [
-        ("B02,S2,B2,percent,0,", "unit 'percent' is none of"),
-        ("B02,S2,B2,reflectance,nan,", "not finite"),
-        ("B02,S2,B2,reflectance,0,none", "'none' is not a number"),
-        ("B02,S2,,reflectance,0,", "channel is empty"),
-        ("B02,S2,B2", "3 fields"),
-        ("VV,S2,B2,dB,0,", "column 'VV' stands twice"),
-        ("VV2,S1,VV,dB,0,", "both VV and VV2 are S1 VV"),
+        {"sample_id": "id", "timestamp": "doa"},
+        {"timestamp": "Index", "lon": "longitude", "lat": "latitude"},
+        {"timestamp": "DATE", "sample_id": "parcel_id"},
     ],
 )
-def test_wrong_lists_of_columns(tmp_path, line, words):
-    file = tmp_path / "columns.csv"
-    write_columns([Column("VV", "S1", "VV", "dB", 0.0, (0.0, -9999.0))], file)
-    file.write_text(file.read_text() + line + "\n")
-    refused_in_a_line(lambda: read_columns(file), "line 3", words)
+def test_usual_names(tmp_path, names):
+    columns = {names.get(name, name): values for name, values in make().items()}
+    folder, told = ingest(columns, tmp_path)
+    assert told == ["columns that are not taken: slope"]
+    assert [*series_of(folder, "a-3")["S2"][1]] == [*DAYS]
+
+
+def test_several_columns_with_usual_names(tmp_path):
+    columns = make()
+    columns["id"] = columns["lon"]
+    _, told = ingest(columns, tmp_path)
+    assert "sample_id is taken for `id`, and not id" in told
+
+
+@pytest.mark.parametrize("name", ["t.csv.gz", "t.csv"])
+def test_compressed_and_with_semicolons(tmp_path, name):
+    plain = comma(make(), tmp_path / "plain.csv").read_text().replace(",", ";")
+    pack = gzip.compress if name.endswith("gz") else bytes
+    (tmp_path / name).write_bytes(pack(("\ufeff" + plain).encode()))
+    folder, _ = ingest(tmp_path / name, tmp_path, progress=True)
+    assert len(folder.parcels) == 20
 
 
 def test_the_command(tmp_path, capsys):
