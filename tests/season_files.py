@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import datetime
+import hashlib
+import json
 
 import numpy as np
 
+from pastis_jax.data.regions.given import Given
 from pastis_jax.data.regions.grid import Grid
 
 BANDS = ("B2", "B3", "B4", "B5", "B6", "B7", "B8", "B8A", "B11", "B12")
 UTM = "EPSG:32631"
 GRID = Grid(UTM, 600000.0, 5200000.0, 10.0, 150, 200)
 START = datetime.date(2023, 9, 1)
+ALL = (slice(0, GRID.height), slice(0, GRID.width))
+OFFSET = Given(offset={"S2": -1000.0})
+GIVEN = Given(offset={"S2": -1000.0}, unit={"S1A": "linear power", "S1D": "linear power"})
 OPTIONS = {"season_start": START, "progress": False, "workers": 1}
 
 
@@ -57,7 +63,7 @@ def write_optical(folder, date, values, grid=GRID, **more):
 
 
 def season(folder, dates=("2023-10-02", "2023-11-05", "2024-03-01"), radar=("2023-10-03",)):
-    """Scenes of Sentinel-2 with masks, and of both passes of Sentinel-1; returns what is in them."""
+    """Writes scenes of Sentinel-2 with masks, and of both passes of Sentinel-1; returns them."""
     truth = {}
     for seed, date in enumerate(dates):
         truth["S2", date] = values = optical(seed)
@@ -77,3 +83,17 @@ def coarse(grid, times=2):
     """A grid of the same extent of larger pixels."""
     size = grid.pixel_size * times
     return Grid(grid.crs, grid.left, grid.top, size, grid.height // times, grid.width // times)
+
+
+def contents(folder):
+    """Digests of all files in a folder, by name."""
+    return {
+        file.relative_to(folder).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest()
+        for file in sorted(folder.rglob("*"))
+        if file.is_file()
+    }
+
+
+def findings(root):
+    """What was noticed of a Region, by kind."""
+    return {one["kind"]: one["text"] for one in json.loads((root / "findings.json").read_text())}

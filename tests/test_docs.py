@@ -95,6 +95,8 @@ def parts_of(command):
         if name == "train":
             task, *given = given
             return module, CONFIGS[task], given
+        if name == "ingest" and "--samples" in given:
+            name = "ingest_samples"
         return module, arguments_of(f"pastis_jax.cli.{name}"), given
     return module, arguments_of(module), given
 

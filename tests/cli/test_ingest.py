@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import signal
 import subprocess
@@ -14,6 +13,7 @@ import pytest
 import season_files as files
 from commands import exit_code
 from disk import full_disk
+from season_files import ALL, contents
 from tiers import long
 
 from pastis_jax.cli import main
@@ -21,7 +21,6 @@ from pastis_jax.data.regions.manifest import read_manifest
 from pastis_jax.data.regions.store import Region
 
 pytest.importorskip("rasterio")
-ALL = (slice(0, files.GRID.height), slice(0, files.GRID.width))
 RADAR = ("S1A=linear power", "S1D=linear power")
 SAID = ("--offset", "S2=-1000", "--unit", *RADAR)
 
@@ -181,14 +180,6 @@ def test_help_names_the_command(capsys):
     assert "--season-start" in capsys.readouterr().out
     assert exit_code(lambda: main.main(["--help"])) == 0
     assert "ingest SOURCES..." in capsys.readouterr().out
-
-
-def contents(folder):
-    return {
-        file.relative_to(folder).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest()
-        for file in sorted(folder.rglob("*"))
-        if file.is_file()
-    }
 
 
 @long
