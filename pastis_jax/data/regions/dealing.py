@@ -18,6 +18,8 @@ _SMALL = (CHUNK // 2, CHUNK // 4, CHUNK // 8)
 """Sides of blocks in a region of too few chunks, pixels."""
 _ORDERS = 8
 """Orders in which blocks are dealt, of which the best is taken."""
+_ROUNDED = 0.25
+"""Share of a block by which whole chunks may miss what was asked for."""
 
 
 def make_folds(
@@ -34,7 +36,7 @@ def make_folds(
     """Cuts a grid into blocks and deals them to folds.
 
     Blocks are of whole chunks, nearly square. They become smaller than `block`, and the gap with
-    them, until each fold can have `ENOUGH` of those that hold parcels, down to a chunk. Where not
+    them, half as wide in proportion since more of their ground is near a border, until each fold can have `ENOUGH` of those that hold parcels, down to a chunk. Where not
     even each fold could have one such chunk, blocks are 64, 32 or 16 pixels wide, the largest of
     which each fold can have one: smaller ones would cut most parcels. The blocks with the largest
     shares of classes come first, each to the fold that then has its shares of all classes most
@@ -48,7 +50,7 @@ def make_folds(
       areas: Of the parcels, square metres, (n,).
       folds: How many, three or more.
       block: Side of a block, metres.
-      gap: Distance between pixels of parcels of different folds, metres; half a block at most.
+      gap: Width of the zone between blocks of different folds, metres; half a block at most.
       seed: Of the order in which blocks are dealt.
 
     Raises:
@@ -68,11 +70,12 @@ def make_folds(
         shares = _shares(edges, pixels, labels, areas)
     dealt = _deal(shares, folds, np.random.default_rng(seed))
     positions = _fill(dealt.reshape(len(edges[0]) - 1, len(edges[1]) - 1))
+    shrunk = side * grid.pixel_size / block
     return FoldBlocks(
         row_edges=tuple(edges[0].tolist()),
         column_edges=tuple(edges[1].tolist()),
         positions=tuple(map(tuple, positions.tolist())),
-        gap=gap * min(1.0, side * grid.pixel_size / block),
+        gap=gap if shrunk > 1 - _ROUNDED else gap * shrunk / 2,
         pixel_size=grid.pixel_size,
     )
 

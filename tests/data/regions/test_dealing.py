@@ -67,12 +67,12 @@ def test_a_rare_class_is_spread_though_it_lies_in_few_places():
     ("height", "width", "number", "side", "gap"),
     [
         (4000, 4000, 5000, 512, 1000.0),  # 5 km
-        (1024, 1024, 3000, 128, 256.0),  # a chunk, since 16 blocks of two were too few
-        (300, 300, 400, 64, 128.0),  # four chunks would not give each fold one
-        (101, 102, 200, 32, 64.0),
-        (50, 60, 200, 16, 32.0),
-        (384, 384, 300, 128, 256.0),  # each fold has a chunk or two
-        (90, 4000, 5000, 128, 256.0),
+        (1024, 1024, 3000, 128, 128.0),  # a chunk, since 16 blocks of two were too few
+        (300, 300, 400, 64, 64.0),  # four chunks would not give each fold one
+        (101, 102, 200, 32, 32.0),
+        (50, 60, 200, 16, 16.0),
+        (384, 384, 300, 128, 128.0),  # each fold has a chunk or two
+        (90, 4000, 5000, 128, 128.0),
     ],
 )
 def test_blocks_are_smaller_in_smaller_regions(height, width, number, side, gap):
