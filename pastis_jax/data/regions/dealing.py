@@ -36,11 +36,12 @@ def make_folds(
     """Cuts a grid into blocks and deals them to folds.
 
     Blocks are of whole chunks, nearly square. They become smaller than `block`, and the gap with
-    them, half as wide in proportion since more of their ground is near a border, until each fold can have `ENOUGH` of those that hold parcels, down to a chunk. Where not
-    even each fold could have one such chunk, blocks are 64, 32 or 16 pixels wide, the largest of
-    which each fold can have one: smaller ones would cut most parcels. The blocks with the largest
-    shares of classes come first, each to the fold that then has its shares of all classes most
-    evenly; those without parcels go with the nearest that has some.
+    them, half as wide in proportion since more of their ground is near a border, until each fold
+    can have `ENOUGH` of those that hold parcels, down to a chunk. Where not even each fold could
+    have one such chunk, blocks are 64, 32 or 16 pixels wide, the largest of which each fold can
+    have one: smaller ones would cut most parcels. The blocks with the largest shares of classes
+    come first, each to the fold that then has its shares of all classes most evenly; those without
+    parcels go with the nearest that has some.
 
     Args:
       grid: The grid.
