@@ -1,0 +1,180 @@
+"""Rasters that GDAL reads: their headers, and windows of them."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import threading
+import warnings
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from pastis_jax.data.regions import _geo
+from pastis_jax.data.regions.headers import Band, Header, direction_of
+from pastis_jax.errors import DataError
+
+SUFFIXES = (".tif", ".tiff", ".jp2", ".vrt", ".img")
+DAMAGED = "copy it again, or leave it out by `skip_damaged`"
+_CACHE = 128 << 20
+"""Bytes that GDAL may keep of what it decoded, in all files together."""
+_PASS_TAGS = ("orbit_direction", "orbitproperties_pass", "orbit_state", "pass")
+
+
+@contextlib.contextmanager
+def opened(path: str | os.PathLike[str]) -> Iterator[Any]:
+    """Opens a raster for as long as the context lasts.
+
+    Raises:
+      DataError: If it cannot be read.
+    """
+    with options():
+        dataset = open_raster(path)
+        try:
+            yield dataset
+        finally:
+            dataset.close()
+
+
+def options() -> Any:
+    """How GDAL reads: with a cache of its own size, and without listing folders for each file."""
+    return _geo.need("rasterio").Env(GDAL_CACHEMAX=_CACHE, GDAL_DISABLE_READDIR_ON_OPEN="TRUE")
+
+
+def open_raster(path: str | os.PathLike[str]) -> Any:
+    """Opens a raster, which the caller closes.
+
+    Raises:
+      DataError: If it cannot be read.
+    """
+    rasterio = _geo.need("rasterio")
+    with options(), _no_place:
+        try:
+            return rasterio.open(path)
+        except (rasterio.errors.RasterioError, OSError, ValueError) as error:
+            raise damaged(path, error) from error
+
+
+class _NoPlace:
+    """Without the warning that a file does not say where it lies: that is told otherwise.
+
+    Filters of warnings are those of the whole process: the first thread that opens a file sets
+    them, and the last one puts them back.
+    """
+
+    def __init__(self):
+        self._lock, self._users, self._filters = threading.Lock(), 0, None
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._users += 1
+            if self._users == 1:
+                self._filters = warnings.catch_warnings()
+                self._filters.__enter__()
+                kind = _geo.need("rasterio.errors").NotGeoreferencedWarning
+                warnings.simplefilter("ignore", kind)
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._users -= 1
+            if not self._users:
+                self._filters.__exit__(None, None, None)
+
+
+_no_place = _NoPlace()
+
+
+def damaged(path: str | os.PathLike[str], error: BaseException) -> DataError:
+    """What to say of a file of which a library could not read something."""
+    if not os.path.exists(path):
+        return DataError("file not found", where=path, remedy="correct the path")
+    said = error.__cause__ or error
+    text = " ".join(str(said).replace(str(path), "it").split())
+    return DataError(f"cannot be read ({text[:200]})", where=path, remedy=DAMAGED)
+
+
+def describe(path: str | os.PathLike[str]) -> Header:
+    """Reads the header of a raster.
+
+    Raises:
+      DataError: If it cannot be read.
+    """
+    colours = _geo.need("rasterio.enums").ColorInterp
+    with opened(path) as raster:
+        tags = {key.lower(): str(value) for key, value in raster.tags().items()}
+        bands = tuple(_band(raster, number) for number in raster.indexes)
+        pass_ = "".join(filter(None, (direction_of(tags.get(key, "")) for key in _PASS_TAGS)))
+        if pass_ in ("ascending", "descending"):
+            tags["pass"] = pass_
+        # A file without a transform has that of an image, (1, 0, 0, 0, 1, 0).
+        placed = not (raster.transform.is_identity or raster.gcps[0])
+        return Header(
+            path=os.fspath(path),
+            crs=crs_text(raster.crs) if placed and raster.crs else "",
+            transform=tuple(raster.transform)[:6],
+            height=raster.height,
+            width=raster.width,
+            bands=bands,
+            tags=tags | {"placed": "yes" if placed else ""},
+            coloured=raster.colorinterp[:3] == (colours.red, colours.green, colours.blue),
+        )
+
+
+def _band(raster: Any, number: int) -> Band:
+    place = number - 1
+    masked = _has_own_mask(raster, number)
+    nodata = raster.nodatavals[place]
+    return Band(
+        key=str(number),
+        name=(raster.descriptions[place] or "").strip(),
+        dtype=raster.dtypes[place],
+        nodata=math.nan if masked else nodata,
+        scale=raster.scales[place],
+        offset=raster.offsets[place],
+        units=raster.units[place] or "",
+    )
+
+
+def _has_own_mask(raster: Any, number: int) -> bool:
+    """Whether pixels are missing by a mask of the file, in place of a mark."""
+    flags = _geo.need("rasterio.enums").MaskFlags
+    return flags.per_dataset in raster.mask_flag_enums[number - 1]
+
+
+def crs_text(crs: Any) -> str:
+    """A coordinate system of rasterio as an EPSG code, or as WKT if it has none."""
+    code = crs.to_epsg()
+    return f"EPSG:{code}" if code else crs.to_wkt()
+
+
+def read(raster: Any, bands: Sequence[str], rows: slice, columns: slice) -> np.ndarray:
+    """Reads a window of several bands at once, as they are stored.
+
+    Args:
+      raster: What `open_raster` gave.
+      bands: Numbers of the bands, from 1.
+      rows: Rows of the file.
+      columns: Its columns.
+
+    Returns:
+      (n, h, w). Where the file has a mask of its own, numbers are floats and those that it hides
+      are NaN.
+
+    Raises:
+      DataError: If it cannot be read.
+    """
+    rasterio = _geo.need("rasterio")
+    window = ((rows.start, rows.stop), (columns.start, columns.stop))
+    numbers = [int(band) for band in bands]
+    with options():
+        try:
+            values = raster.read(numbers, window=window)
+            if not _has_own_mask(raster, numbers[0]):
+                return values
+            hidden = raster.read_masks(numbers, window=window) == 0
+        except (rasterio.errors.RasterioError, OSError, ValueError, IndexError) as error:
+            raise damaged(raster.name, error) from error
+    exact = np.promote_types(values.dtype, np.float32)
+    return np.where(hidden, np.asarray(np.nan, exact), values.astype(exact))
