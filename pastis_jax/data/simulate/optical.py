@@ -249,10 +249,9 @@ def picture(
     image = image * gain.astype(np.float32) + haze.astype(np.float32)
     image *= 1 - shadow[:, None]
     for k in np.flatnonzero(cloud.any((1, 2))):
-        tops = _CLOUD[:, None, None] * (
-            0.8 + 0.5 * rng.random() + 0.08 * smooth(rng, (size,) * 2, 4)
-        )
-        image[k] += cloud[k] * (tops.astype(np.float32) - image[k])
+        tops = 0.8 + 0.5 * rng.random() + 0.08 * smooth(rng, (size,) * 2, 4)
+        for band, white in zip(image[k], _CLOUD, strict=True):
+            band += cloud[k] * ((white * tops).astype(np.float32) - band)
     image += knobs.pixel_noise * rng.standard_normal(image.shape, dtype=np.float32)
     out = np.clip(np.rint(image * 10000), -2000, 20000).astype(np.int16)
     out[np.broadcast_to(_missing(rng, t, size)[:, None], out.shape)] = NODATA
