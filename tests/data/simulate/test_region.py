@@ -23,11 +23,11 @@ rasterio = pytest.importorskip("rasterio")
 features = importlib.import_module("rasterio.features")
 warp = importlib.import_module("rasterio.warp")
 
-SIZE, DATES = 192, 6
+SIZE, DATES = 128, 6
 
 
-def made(out, seed=0, size=SIZE):
-    return simulate_region(out, size=size, dates=DATES, seed=seed, progress=False)
+def made(out, seed=0):
+    return simulate_region(out, size=SIZE, dates=DATES, seed=seed, progress=False)
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +91,7 @@ def scene_rows(truth, modality):
 
 
 def test_one_seed_gives_one_folder(folder, tmp_path):
-    again, other = made(tmp_path / "again"), made(tmp_path / "other", seed=1, size=128)
+    again, other = made(tmp_path / "again"), made(tmp_path / "other", seed=1)
     files = sorted(p.relative_to(folder) for p in folder.rglob("*") if p.is_file())
     assert files == sorted(p.relative_to(again) for p in again.rglob("*") if p.is_file())
     _, mismatch, errors = filecmp.cmpfiles(folder, again, files, shallow=False)
@@ -215,7 +215,7 @@ def test_the_eastern_tile_agrees_with_the_truth(folder, truth):
                 assert agree[alone].mean() > 0.999
                 continue
             again = on_grid(folder / "scenes" / file, truth["grid"], warp.Resampling.bilinear)
-            again -= images.OFFSET
+            again = np.rint(again) - images.OFFSET
             np.testing.assert_allclose(again[:, alone], own["values"][:, alone], rtol=0, atol=bound)
             assert np.isnan(again[0][own["how"] == scenes.MISSING]).all()
             compared += alone.sum()
@@ -224,9 +224,9 @@ def test_the_eastern_tile_agrees_with_the_truth(folder, truth):
             for channel in np.flatnonzero([both.any()] * 10):
                 here = own["values"][channel][both].astype(np.float32)
                 there, moved = (again[channel][both], np.roll(again[channel], 3, 1)[both])
-                error = np.abs(there - here).mean()
-                assert error < 0.75 * np.nanmean(np.abs(moved - here))
-    assert compared > 2 * SIZE**2
+                error = np.nanmean(np.abs(there - here))
+                assert error < min(100, 0.6 * np.nanmean(np.abs(moved - here)))
+    assert compared > SIZE**2
 
 
 def test_what_lies_beside_the_grid_agrees_with_the_truth(folder, truth):
@@ -273,7 +273,7 @@ def test_odd_parcels_are_odd(folder, truth, drawn, listed):
     valid = drawn.is_valid
     assert list(np.flatnonzero(~valid)) == [kinds["bow-tie"]]
     pixels = {kind: int(listed[number]["pixels"]) for kind, number in kinds.items()}
-    assert pixels["bow-tie"] == 62
+    assert pixels["bow-tie"] == 56
     assert pixels["smaller than a pixel"] == 1
     assert pixels["holds no centre"] == pixels["outside"] == 0
     shapes = drawn.to_crs(truth["grid"]["crs"]).geometry

@@ -151,8 +151,10 @@ def _overlap(plan):
         over, under = (pair + 1).tolist()
         if plots & set(pair.tolist()) or sizes[[over, under]].min() < 40:
             continue
-        grown = ndimage.binary_dilation(numbers == over, iterations=_REACH)
-        both = grown & (numbers == under)
+        own = numbers == over
+        claimed = ndimage.binary_dilation(own, iterations=_REACH) & (numbers == under)
+        pieces, _ = ndimage.label(own | claimed)  # what a hedge cuts off is not claimed
+        both = claimed & (pieces == pieces[own][0])
         if 4 <= both.sum() <= sizes[under] / 2:
             return over, under, both
     raise AssertionError("no two parcels touch")
