@@ -95,8 +95,11 @@ def test_reading_and_simulating_need_no_jax(module):
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-MAY_NAME_PASTIS_R = ("data/pastis_r.py", "data/simulate/", "cli/", "interop/")
-"""The dataset, what simulates it, defaults of commands, weights that were published for it."""
+MAY_NAME_PASTIS_R = (
+    *("data/pastis_r.py", "data/simulate/", "cli/", "interop/", "data/regions/sensors.py"),
+)
+"""The dataset, what simulates it, defaults of commands, weights that were published for it, and
+what is known of the sensors themselves."""
 CONSTANTS = {"S1A", "S1D", "S2", "VV-VH", "B8A", "2018-09-01", "Soft winter wheat", "Grapevine"}
 
 

@@ -1,0 +1,163 @@
+"""`manifest.csv`: which layer of which file shows what, and when; for people to correct."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import datetime
+import io
+import math
+import os
+import pathlib
+import re
+from collections.abc import Iterable
+
+from pastis_jax.data.reading import number, read_text, shown
+from pastis_jax.errors import DataError
+from pastis_jax.files import write_whole
+from pastis_jax.text import fault_of_name
+
+FILE = "manifest.csv"
+MASK = "mask"
+"""The channel of layers that say which pixels of a modality are clear."""
+
+MASK_UNITS = ("scl", "cloud probability", "cloud", "valid")
+"""What the numbers of a mask mean: classes of Sen2Cor, per cent, 1 where clouded, 1 where valid."""
+VALUE_UNITS = (
+    *("reflectance x 10000", "reflectance", "dB", "linear power", "worldcereal"),
+    *("index", "none"),
+)
+"""What numbers of a file mean. `worldcereal` are integers DN with dB = 20 log10(DN) - 83."""
+
+_BAND = re.compile(r"[1-9][0-9]{0,5}|(?![0-9]+$)[^\[\]]{1,200}(\[[0-9]{1,6}\])?")
+_REMEDY = "correct the line, or make the file anew with `ingest --dry-run`"
+
+
+@dataclasses.dataclass(frozen=True)
+class Layer:
+    """One image of one channel, in a file.
+
+    Attributes:
+      path: The file, or folder in the case of Zarr.
+      band: Number of the band from 1; of a cube, its variable, and with ``[k]`` the place along
+        time.
+      modality: What it is part of.
+      channel: Its channel, or `MASK`.
+      date: When it was acquired.
+      orbit: Its relative orbit, or nothing. Layers of one modality, day and orbit are one
+        acquisition; others of that day are another.
+      unit: What its numbers mean, with `offset` added; nothing where that is not known.
+      offset: What is added to its numbers to have them in the unit; None where that is not known.
+      nodata: The number that marks what is missing, NaN perhaps; None for none.
+    """
+
+    path: str
+    band: str
+    modality: str
+    channel: str
+    date: datetime.date
+    orbit: str = ""
+    unit: str = ""
+    offset: float | None = None
+    nodata: float | None = None
+
+    @property
+    def acquisition(self) -> tuple[str, datetime.date, str]:
+        """Modality, date and orbit: layers of the same ones are merged."""
+        return self.modality, self.date, self.orbit
+
+    @property
+    def is_mask(self) -> bool:
+        """Whether it says which pixels are clear."""
+        return self.channel == MASK
+
+
+COLUMNS = tuple(field.name for field in dataclasses.fields(Layer))
+
+
+def write_manifest(layers: Iterable[Layer], file: str | os.PathLike[str]) -> None:
+    """Writes layers as CSV, whole or not at all.
+
+    Raises:
+      OSError: If it cannot be written.
+    """
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(COLUMNS)
+    for layer in layers:
+        table.writerow([_text(getattr(layer, name)) for name in COLUMNS])
+    write_whole(file, text.getvalue())
+
+
+def _text(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:g}" if float(f"{value:g}") == value else repr(value)
+    return "" if value is None else str(value)
+
+
+def read_manifest(file: str | os.PathLike[str]) -> list[Layer]:
+    """Reads what `write_manifest` wrote, or a person. Relative paths start at the file's folder.
+
+    Raises:
+      DataError: Naming the line, and what is wrong with it.
+    """
+    file = pathlib.Path(file)
+    text = read_text(
+        file, kind="a manifest in CSV", remedy="give the manifest that --dry-run wrote"
+    )
+    lines = csv.reader(io.StringIO(text), strict=True)
+    layers, seen = [], {}
+    try:
+        header = next(lines, [])
+        if sorted(header) != sorted(COLUMNS):
+            fault = f"its columns are {shown(', '.join(header))} and not {', '.join(COLUMNS)}"
+            raise DataError(fault, where=file, remedy="give the manifest that --dry-run wrote")
+        for row in lines:
+            if not row:
+                continue
+            if len(row) != len(header):
+                raise ValueError(f"has {len(row)} fields where there are {len(header)} columns")
+            layer = _layer(dict(zip(header, row, strict=True)), file.parent)
+            first = seen.setdefault((layer.path, layer.band, layer.date), lines.line_num)
+            if first != lines.line_num:
+                raise ValueError(f"is the same layer as line {first}")
+            layers.append(layer)
+    except (ValueError, csv.Error) as error:
+        fault = f"line {lines.line_num}: {error}"
+        raise DataError(fault, where=file, remedy=_REMEDY) from error
+    if not layers:
+        raise DataError("lists no layer", where=file, remedy=_REMEDY)
+    return layers
+
+
+def _layer(row: dict[str, str], folder: pathlib.Path) -> Layer:
+    row = {name: text.strip() for name, text in row.items()}
+    for name in ("path", "band", "modality", "channel", "date"):
+        if not row[name]:
+            raise ValueError(f"{name} is empty")
+    for name in ("modality", "channel", "orbit"):
+        if row[name] and (fault := fault_of_name(row[name])):
+            raise ValueError(f"{name} {fault}")
+    if not _BAND.fullmatch(row["band"]):
+        raise ValueError(f"band {shown(row['band'])} is no number from 1 and no variable")
+    units = MASK_UNITS if row["channel"] == MASK else VALUE_UNITS
+    if row["unit"] and row["unit"] not in units:
+        raise ValueError(f"unit {shown(row['unit'])} is none of {', '.join(units)}")
+    try:
+        date = datetime.date.fromisoformat(row["date"])
+    except ValueError:
+        raise ValueError(f"date {shown(row['date'])} is not a day YYYY-MM-DD") from None
+    offset = number(row["offset"]) if row["offset"] else None
+    if offset is not None and not math.isfinite(offset):
+        raise ValueError(f"offset {row['offset']} is not finite")
+    return Layer(
+        path=os.fspath(folder / row["path"]),
+        band=row["band"],
+        modality=row["modality"],
+        channel=row["channel"],
+        date=date,
+        orbit=row["orbit"],
+        unit=row["unit"],
+        offset=offset,
+        nodata=number(row["nodata"]) if row["nodata"] else None,
+    )
