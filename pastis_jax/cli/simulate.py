@@ -64,9 +64,11 @@ def run(given: Arguments) -> None:
     refuse("region", both, "not beside `out`", "give one of them")
     neither = given.out is None and given.region is None
     refuse("out", neither, "no folder is given", "give one, or `region` for scenes and parcels")
-    names, with_ = (("dates",), "out") if given.region is None else (("parcels", "patches"), "region")
-    for name in names:
-        refuse(name, name in values, f"not beside `{with_}`", "leave it out")
+    folder, others = "region", ("parcels", "patches")
+    if given.region is None:
+        folder, others = "out", ("dates",)
+    for name in others:
+        refuse(name, name in values, f"not beside `{folder}`", "leave it out")
     base = Difficulty() if given.region is None else REGION_DIFFICULTY
     share = values.pop("clustering", base.clustering)
     values["difficulty"] = dataclasses.replace(base, clustering=share)

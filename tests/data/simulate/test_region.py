@@ -329,7 +329,7 @@ def test_a_folder_in_use_is_refused(tmp_path):
 
 def test_without_the_extra_nothing_is_written(tmp_path, monkeypatch):
     monkeypatch.setitem(importlib.sys.modules, "rasterio", None)
-    with pytest.raises(UserError, match="rasterio.*geo"):
+    with pytest.raises(UserError, match=r"rasterio.*geo"):
         made(tmp_path / "r")
     assert not any(tmp_path.iterdir())
 

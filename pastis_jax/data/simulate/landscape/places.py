@@ -142,7 +142,8 @@ ORBITS = (
     Orbit("S1A", 161, 8, 12, (0.0, 0.0), -0.2, 0.35, True, 0.0),
     Orbit("S1D", 139, 5, 6, (4.0, 3.0), 0.2, 1.1, False, float("nan")),
 )
-"""Two ascending on the region's own grid, which overlap in a strip of it; one descending beside it."""
+"""Two ascending ones on the region's own grid, which overlap in a strip of it; a descending one on
+a grid beside it."""
 
 
 class Bilinear:

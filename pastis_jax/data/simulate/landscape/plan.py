@@ -124,9 +124,7 @@ def plan(*, size: int, dates: int, seed: int, knobs: Difficulty) -> Plan:
         levels[orbit.label] = np.stack(radar.backscatter(echoes, *common)).astype(np.float32)
         grain[orbit.label] = radar.texture(echoes, size)
     within = optical.texture(inside, size)
-    return Plan(
-        *(size, ground, plots, grown, passes, surfaces, within, levels, grain, wet, knobs)
-    )
+    return Plan(*(size, ground, plots, grown, passes, surfaces, within, levels, grain, wet, knobs))
 
 
 def _crops(crops, farms, ground, knobs):
