@@ -24,6 +24,8 @@ REGION_DIFFICULTY = Difficulty(clouds=0.45, clustering=0.3)
 """Clouds as there are, and neighbours that grow the same as often as in PASTIS-R."""
 
 _WORKERS = 2
+_WIDE = 2048
+"""Side beyond which one date at a time is imaged, for its memory."""
 
 
 def simulate_region(
@@ -74,7 +76,7 @@ def simulate_region(
 
 
 def _write(folder, size, dates, seed, difficulty, progress):
-    """Images the dates, two at a time, and writes them."""
+    """Images the dates, two at a time, and writes them with all else."""
     decided = plan(size=size, dates=dates, seed=seed, knobs=difficulty)
     for name in ("scenes", *(f"truth/{name}" for name in decided.passes)):
         (folder / name).mkdir(parents=True)
@@ -92,7 +94,7 @@ def _write(folder, size, dates, seed, difficulty, progress):
     rows = {name: [] for name in decided.passes}
     bar = tqdm.tqdm(total=len(jobs), desc="simulating", unit="date", disable=not progress)
     # Threads: NumPy and GDAL free the interpreter in all that is long here.
-    with bar, ThreadPoolExecutor(_WORKERS) as pool:
+    with bar, ThreadPoolExecutor(_WORKERS if size <= _WIDE else 1) as pool:
         try:
             for name, row in pool.map(work, jobs):
                 rows[name].append(row)

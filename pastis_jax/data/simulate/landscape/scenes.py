@@ -18,7 +18,7 @@ MISSING, EXACT, RESAMPLED, EITHER, EDGE = 0, 1, 2, 3, 255
 a file on another grid; both, the file on its grid counting here; and where a pixel of another grid
 that would be needed is missing, so that it depends on the interpolation whether there is one."""
 
-_OPTICAL, _ASCENDING, _DESCENDING = PASTIS_R.modalities
+_OPTICAL, _RADAR, _ = PASTIS_R.modalities
 _SCALE = 1e-4
 
 
@@ -42,6 +42,7 @@ class Eyes:
         self._mask_to_east = _nearest(shape, rows, columns)
         rows, columns = self._east.positions(self._region)
         shape = (self._east.height, self._east.width)
+        # The region's columns west of the tile are never looked for in it.
         self._first = int(np.flatnonzero((columns > -1).any(0))[0])
         rows, columns = rows[:, self._first :], columns[:, self._first :]
         self._from_east = places.Bilinear(shape, rows, columns)
@@ -153,7 +154,7 @@ class Eyes:
             self._root / "scenes" / name,
             numbers[:, :, columns],
             raster,
-            bands=_ASCENDING.channels[:2],
+            bands=_RADAR.channels[:2],
             nodata=orbit.nodata,
             unit="linear power",
             tags={
@@ -181,7 +182,7 @@ class Eyes:
             np.save(self._root / "truth" / modality / f"{stamp}_{name}.npy", values)
 
 
-def rows_of_truth(plan: Plan) -> Mapping[str, dict[str, Any]]:
+def modalities_of_truth() -> Mapping[str, dict[str, Any]]:
     """What the truth says of each modality, but for its dates."""
     return {
         modality.name: {

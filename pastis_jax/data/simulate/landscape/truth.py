@@ -48,7 +48,7 @@ def write(
         for number, parcel in enumerate(parcels, start=1):
             own = (parcel.id, parcel.code, parcel.label, pixels[number], parcel.kind)
             table.writerow((number, *own))
-    modalities = scenes.rows_of_truth(plan)
+    modalities = scenes.modalities_of_truth()
     for name, own in modalities.items():
         own |= {"tolerance": TOLERANCE[name], "scenes": list(rows[name])}
     content = {
