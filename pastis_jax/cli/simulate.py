@@ -22,8 +22,8 @@ class Arguments:
     in OUT/patches. The default takes under a minute and half a gigabyte.
 
     --region writes what a user has on disk: dated GeoTIFFs, parcels in a GeoPackage, and beside
-    them, in truth, what a Region that is ingested from them must hold. The default takes about a
-    minute and 1.6 gigabytes. Needs the extra geo.
+    them, in truth, what a Region that is ingested from them must hold. The default takes a minute
+    and a half and 1.5 gigabytes. Needs the extra geo.
     """
 
     out: Path | None = None
@@ -84,5 +84,5 @@ def _next(out: Path) -> str:
     scenes, parcels = (shlex.quote(str(out / name)) for name in ("scenes", "parcels.gpkg"))
     return (
         f"next: pastis-jax ingest {scenes} --out REGION --parcels {parcels} --label CODE_CULTU "
-        "--classes rpg --season-start 2023-09-01"
+        "--parcel-id ID_PARCEL --classes rpg --season-start 2023-09-01"
     )
