@@ -71,10 +71,8 @@ def simulate(
     ):
         if not least <= value <= most:
             raise UserError(f"got {value}", where=flag, remedy=f"give {least} to {most}")
-    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
-        remedy = "give a new or empty folder, or remove this one first"
-        raise UserError("not an empty folder", where=out, remedy=remedy)
-    with _whole(out) as folder:
+    check_empty(out)
+    with whole_folder(out) as folder:
         scenes = plan(parcels=parcels, patches=patches, size=size, seed=seed, knobs=difficulty)
         _write(folder, scenes, patches, difficulty, progress)
     return out
@@ -183,9 +181,24 @@ def _extend(into, items):
         into.setdefault(name, []).extend(values)
 
 
+def check_empty(out: Path) -> None:
+    """Refuses what is there and no empty folder.
+
+    Raises:
+      UserError: If it is refused.
+    """
+    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+        remedy = "give a new or empty folder, or remove this one first"
+        raise UserError("not an empty folder", where=out, remedy=remedy)
+
+
 @contextlib.contextmanager
-def _whole(out: Path) -> Iterator[Path]:
-    """Gives a folder beside `out` to write in, and makes it `out` once everything is there."""
+def whole_folder(out: Path) -> Iterator[Path]:
+    """Gives a folder beside `out` to write in, and makes it `out` once everything is there.
+
+    Raises:
+      UserError: If it cannot be made or written; nothing is left then.
+    """
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix=f".{out.name}.partial-", dir=out.parent))
