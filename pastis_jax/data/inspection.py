@@ -333,7 +333,8 @@ def odd_days(
             yield Finding(
                 False,
                 f"{outside:,} of {len(days):,} dates of {name}{some} are not within "
-                f"{first} to {last} days of the start of the season, {dataset.season_start}, but {dates}: {remedy}",
+                f"{first} to {last} days of the start of the season, {dataset.season_start}, "
+                f"but {dates}: {remedy}",
             )
         elif days.min() > LATE:
             yield Finding(
