@@ -30,7 +30,9 @@ def show(inspection: RegionInspection, screen: Console) -> None:
     screen.print(_overview(inspection))
     screen.print(_sensors(inspection))
     screen.print(_months(inspection))
-    screen.print(_classes(inspection))
+    if inspection.table is not None and len(inspection.table):
+        screen.print(_classes(inspection, inspection.parcels, "Parcels by class and fold"))
+        screen.print(_classes(inspection, inspection.hectares, "Hectares by class and fold"))
     grid = inspection.region.grid
     screen.print(
         f"All files were opened; values were read of {inspection.read:,} of {inspection.chunks:,} "
@@ -79,7 +81,7 @@ def _fold(inspection: RegionInspection, fold: Fold) -> str:
     hectares = sum(inspection.hectares[fold].values())
     text += f", {hectares:,.0f} ha"
     if fold in inspection.areas:
-        text += f", in blocks of {inspection.areas[fold]:,.4g} km2"
+        text += f", in {inspection.areas[fold]:,.4g} km2"
     return text
 
 
@@ -153,22 +155,17 @@ def _all_months(inspection: RegionInspection) -> list[str]:
     return months_between(dataset.date(min(every)), dataset.date(max(every))) if every else []
 
 
-def _classes(inspection: RegionInspection) -> Table:
+def _classes(inspection: RegionInspection, of: Mapping[Any, Mapping[int, float]], title: str):
+    """What of counts for each class, by fold."""
     dataset = inspection.region.dataset
     folds = (*dataset.folds, None)
-    heads = [*map(str, dataset.folds), "no fold", "all"]
-    table = console.table("Parcels (and hectares) by class and fold", "class", *heads)
-    every = {number for of in inspection.parcels.values() for number in of}
+    table = console.table(title, "class", *map(str, dataset.folds), "no fold", "all")
+    every = {number for own in of.values() for number in own}
     for number, entry in enumerate(dataset.nomenclature.classes):
-        if number not in every:
-            continue
-        counts = [inspection.parcels.get(fold, {}).get(number, 0) for fold in folds]
-        areas = [inspection.hectares.get(fold, {}).get(number, 0) for fold in folds]
-        cells = [
-            f"{n:,} ({area:,.0f})" if n else "-"
-            for n, area in zip((*counts, sum(counts)), (*areas, sum(areas)), strict=True)
-        ]
-        table.add_row(console.cell(f"{entry.name} ({entry.code})"), *cells)
+        if number in every:
+            counts = [of.get(fold, {}).get(number, 0) for fold in folds]
+            cells = (f"{count:,.0f}" for count in (*counts, sum(counts)))
+            table.add_row(console.cell(f"{entry.name} ({entry.code})"), *cells)
     return table
 
 
@@ -180,9 +177,7 @@ def draw(inspection: RegionInspection, folder: pathlib.Path) -> None:
     """
     region, table, numbers = inspection.region, inspection.table, inspection.map.numbers
     dataset, grid = region.dataset, region.grid
-    gap = region.folds.get("gap", 0) if isinstance(region.folds, dict) else 0
-    gap = float(gap) if isinstance(gap, int | float) else 0.0
-    maps.fold_map(grid, numbers, table, inspection.folds, dataset, gap, folder / "folds.png")
+    maps.fold_map(grid, numbers, table, inspection.map.folds, dataset, folder / "folds.png")
     if table is not None and len(table):
         maps.classes_map(grid, numbers, table, dataset, folder / "class-map.png")
         counts = {fold: inspection.parcels[fold] for fold in dataset.folds}

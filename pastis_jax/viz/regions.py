@@ -7,10 +7,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.collections import PatchCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patches import Patch, Rectangle
+from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import ScaledTranslation
 
@@ -29,7 +28,7 @@ _FOLDS = (
 )
 """Colours that are told apart by all eyes (Okabe and Ito), and one more."""
 _LOOSE = (140, 140, 140)
-_PAPER, _LOST = (255, 255, 255), (255, 0, 255)
+_LOST = (255, 0, 255)
 _PALE = 0.28
 """How much of its fold's colour a block has where no parcel is."""
 _CONTESTED = (200, 0, 60)
@@ -43,7 +42,6 @@ def fold_map(
     table: ParcelTable | None,
     folds: np.ndarray | None,
     dataset: Dataset,
-    gap: float,
     path: str | os.PathLike[str],
 ) -> None:
     """Draws the blocks of the folds, pale, with the parcels in them, and the gaps between them.
@@ -52,23 +50,16 @@ def fold_map(
       grid: Of the Region.
       numbers: Parcels at some of its pixels, evenly spread, as `ParcelMap` has them, (h, w).
       table: Of the parcels; None draws all alike.
-      folds: Position of the fold of each chunk, (ny, nx), -1 for none; None if not known.
+      folds: Positions of the folds of the same pixels, -1 for none, (h, w); None if not known.
       dataset: What the folds are called.
-      gap: Width of the gaps between blocks of different folds, metres.
       path: PNG to write.
     """
-    h, w = numbers.shape
     names = [f"fold {fold}" for fold in dataset.folds]
     inks = np.array([_FOLDS[i % len(_FOLDS)] for i in range(len(names))] + [_LOOSE], np.float64)
     pale = 255 - _PALE * (255 - inks)
-    pale[-1] = _PAPER
-    image = np.full((h, w, 3), 255.0)
+    image = np.full((*numbers.shape, 3), 255.0)
     if folds is not None:
-        rows, columns = (
-            (np.arange(side) * total // side) // CHUNK
-            for side, total in ((h, grid.height), (w, grid.width))
-        )
-        image = pale[np.where(folds < len(names), folds, -1)][rows[:, None], columns]
+        image = pale[folds]
     if table is not None and len(table):
         own = np.append(table.fold, -1)[np.where(numbers > 0, numbers - 1, -1)]
         image = np.where((numbers > 0)[..., None], inks[own], image)
@@ -90,13 +81,8 @@ def fold_map(
         handles.append(Patch(facecolor=np.array(_CONTESTED) / 255, label=label))
     if (numbers == UNKNOWN).any():
         handles.append(Patch(facecolor=np.array(_LOST) / 255, label="cannot be read"))
-    if folds is not None:
-        for first, second in _borders(grid, folds):
-            axes.plot(first, second, color=INK, linewidth=0.8, alpha=0.7)
-        if gap > 0 and (bands := _bands(grid, folds, gap)):
-            shading = {"facecolor": (0.5, 0.5, 0.5, 0.25), "linewidth": 0}
-            axes.add_collection(PatchCollection(bands, **shading))
-            handles.append(Patch(label=f"gap of {gap:g} m between folds", **shading))
+    if folds is not None and (folds < 0).any():
+        handles.append(Patch(facecolor=pale[-1] / 255, label="gaps between folds"))
     _legend(figure, axes, handles)
     save(figure, path)
 
@@ -271,26 +257,3 @@ def _edges(numbers: np.ndarray) -> np.ndarray:
     edges[:, :-1] |= (numbers[:, :-1] != numbers[:, 1:]) & (numbers[:, 1:] > 0)
     edges[:-1] |= (numbers[:-1] != numbers[1:]) & (numbers[1:] > 0)
     return edges & (numbers > 0)
-
-
-def _borders(grid: Grid, folds: np.ndarray) -> list[tuple[list[float], list[float]]]:
-    """Lines between chunks of different folds: columns and rows of their ends."""
-    lines = []
-    for y, x in np.argwhere(folds[:, 1:] != folds[:, :-1]):
-        column, row = (x + 1) * CHUNK, y * CHUNK
-        lines.append(([column, column], [row, min(row + CHUNK, grid.height)]))
-    for y, x in np.argwhere(folds[1:] != folds[:-1]):
-        row, column = (y + 1) * CHUNK, x * CHUNK
-        lines.append(([column, min(column + CHUNK, grid.width)], [row, row]))
-    return lines
-
-
-def _bands(grid: Grid, folds: np.ndarray, gap: float) -> list[Rectangle]:
-    """What lies within half a gap of a border between folds."""
-    half = gap / 2 / grid.pixel_size
-    bands = []
-    for (left, right), (top, bottom) in _borders(grid, folds):
-        low, high = max(left - half, 0), min(right + half, grid.width)
-        first, last = max(top - half, 0), min(bottom + half, grid.height)
-        bands.append(Rectangle((low, first), high - low, last - first))
-    return bands

@@ -15,7 +15,7 @@ from pastis_jax.data.inspection import Finding, odd_days
 from pastis_jax.data.reading import read_json
 from pastis_jax.data.regions import integrity, oddities, sampled
 from pastis_jax.data.regions.grid import SHARD
-from pastis_jax.data.regions.parcel_map import ParcelMap, chunk_folds, read_map
+from pastis_jax.data.regions.parcel_map import ParcelMap, read_map
 from pastis_jax.data.regions.store import Region
 from pastis_jax.data.regions.table import NO_FOLD, ParcelTable
 from pastis_jax.errors import DataError
@@ -66,8 +66,7 @@ class RegionInspection:
       region: The Region.
       table: Of its parcels; None where it cannot be read.
       map: What its raster of parcels holds.
-      folds: Position of the fold of each chunk, (ny, nx), -1 for none; None where not known.
-      areas: Square kilometres by fold; nothing where not known.
+      areas: Square kilometres by fold, without the gaps between them; nothing where not known.
       parcels: Number of parcels by fold, None for those in none, and number of the class.
       hectares: What their pixels cover, likewise.
       sensed: By modality.
@@ -79,7 +78,6 @@ class RegionInspection:
     region: Region
     table: ParcelTable | None
     map: ParcelMap
-    folds: np.ndarray | None
     areas: Mapping[Fold, float]
     parcels: Mapping[Fold | None, Mapping[int, int]]
     hectares: Mapping[Fold | None, Mapping[int, float]]
@@ -171,13 +169,11 @@ def inspect_region(
     findings = [Finding(True, text) for text in damage] + [Finding(False, text) for text in odd]
     every_day = {name: [own.days] for name, own in sensed.items()}
     findings += odd_days(every_day, None, region.dataset)
-    folds = chunk_folds(region)
     return RegionInspection(
         region=region,
         table=table,
         map=covered,
-        folds=folds,
-        areas=_areas(region, folds),
+        areas=_areas(region, covered),
         parcels=_by_class(region, table, None),
         hectares=_by_class(region, table, region.grid.pixel_size**2 / 1e4),
         sensed=sensed,
@@ -269,13 +265,11 @@ def _noticed(region: Region) -> Iterator[str]:
         yield integrity.fault("not findings of an ingestion", file, remedy)
 
 
-def _areas(region: Region, folds: np.ndarray | None) -> dict[Fold, float]:
-    if folds is None:
+def _areas(region: Region, covered: ParcelMap) -> dict[Fold, float]:
+    if covered.folds is None:
         return {}
-    size = integrity.chunk_pixels(region) * region.grid.pixel_size**2 / 1e6
-    return {
-        fold: float(size[folds == place].sum()) for place, fold in enumerate(region.dataset.folds)
-    }
+    areas = covered.areas * region.grid.pixel_size**2 / 1e6
+    return dict(zip(region.dataset.folds, areas.tolist(), strict=True))
 
 
 def _by_class(region: Region, table: ParcelTable | None, area: float | None) -> dict:

@@ -172,9 +172,11 @@ def unseen_parcels(
     for name, seen in observed.items():
         blind = held & ((unseen[name] == table.pixels) | (whole & (seen == 0)))
         hidden = held & ~blind & whole & (clear[name] == 0)
+        least = "" if whole.all() else "at least "
         for some, what in ((blind, "at any date"), (hidden, "without clouds at any date")):
             if some.any():
                 yield (
-                    f"{some.sum():,} of {len(table):,} parcels were not observed by {name} {what}: "
+                    f"{least}{some.sum():,} of {len(table):,} parcels were not observed by {name} "
+                    f"{what}: "
                     f"{named([*table.id[some][:3]], int(some.sum()), most=3)}"
                 )

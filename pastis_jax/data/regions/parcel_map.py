@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 import numpy as np
 
 from pastis_jax.data.regions.cube import FOLDER
+from pastis_jax.data.regions.folds import FoldBlocks
 from pastis_jax.data.regions.grid import CHUNK, SHARD
 from pastis_jax.data.regions.integrity import fault
 from pastis_jax.data.regions.store import Region
@@ -27,6 +28,8 @@ class ParcelMap:
 
     Attributes:
       numbers: One of every `step` pixels, as `Region.numbers` gives them, (h, w) int32.
+      folds: Positions of the folds of the same pixels, -1 for none, (h, w) int8; None if not known.
+      areas: Pixels of each fold.
       step: Pixels from one to the next.
       covered: Pixels of parcels, the contested ones among them.
       contested: Pixels that several parcels claim.
@@ -35,6 +38,8 @@ class ParcelMap:
     """
 
     numbers: np.ndarray
+    folds: np.ndarray | None
+    areas: np.ndarray
     step: int
     covered: int
     contested: int
@@ -42,18 +47,23 @@ class ParcelMap:
     damage: tuple[str, ...]
 
 
-def chunk_folds(region: Region) -> np.ndarray | None:
-    """Positions of the folds that chunks lie in, (ny, nx) int32, -1 for none; None if not known."""
+def read_folds(region: Region) -> tuple[FoldBlocks | None, list[str]]:
+    """Where the folds of a Region lie, and what is wrong with that, a line each."""
+    if not region.folds:
+        return None, []
+    file, grid = region.root / "region.json", region.grid
     try:
-        side = int(region.folds["block"])
-        blocks = np.array(region.folds["folds"], np.int32)
-    except (KeyError, TypeError, ValueError):
-        return None
-    ny, nx = region.grid.chunks
-    if blocks.ndim != 2 or side < CHUNK or side % CHUNK:
-        return None
-    each = blocks.repeat(side // CHUNK, 0).repeat(side // CHUNK, 1)[:ny, :nx]
-    return each if each.shape == (ny, nx) else None
+        folds = FoldBlocks.from_json(region.folds)
+    except ValueError as error:
+        return None, [fault(f"its folds are damaged ({error})", file)]
+    if folds.shape != (grid.height, grid.width):
+        text = f"its folds lie in {folds.shape} pixels, its grid has {(grid.height, grid.width)}"
+        return None, [fault(text, file)]
+    number = max(position for row in folds.positions for position in row) + 1
+    if number > len(region.dataset.folds):
+        text = f"places blocks in {number} folds, where dataset.json has "
+        return None, [fault(f"{text}{len(region.dataset.folds)}", file)]
+    return folds, []
 
 
 def read_map(
@@ -74,7 +84,9 @@ def read_map(
     step = -(-max(grid.height, grid.width) // MOST)
     small = np.full((-(-grid.height // step), -(-grid.width // step)), UNKNOWN, np.int32)
     pixels, unseen = np.zeros(n + 1, np.int64), {name: np.zeros(n + 1, np.int64) for name in seen}
-    folds, damage = chunk_folds(region), []
+    blocks, damage = read_folds(region)
+    folds = np.full(small.shape, NO_FOLD, np.int8)
+    areas = np.zeros(len(region.dataset.folds), np.int64)
     covered = contested = beyond = 0
     elsewhere: set[int] = set()
     for rows, columns in grid.blocks(SHARD):
@@ -87,32 +99,47 @@ def read_map(
         top, left = -rows.start % step, -columns.start % step
         few = numbers[top::step, left::step]
         y, x = (rows.start + top) // step, (columns.start + left) // step
-        small[y : y + few.shape[0], x : x + few.shape[1]] = few
+        place = slice(y, y + few.shape[0]), slice(x, x + few.shape[1])
+        small[place] = few
+        here = None if blocks is None else blocks.fold_of_pixels(rows, columns)
+        if here is not None:
+            folds[place] = here[top::step, left::step]
+            areas += np.bincount(here[here >= 0], minlength=len(areas))
         covered += int((numbers != 0).sum())
         contested += int((numbers == -1).sum())
         if table is None:
             continue
         beyond += int(((numbers > n) | (numbers < -1)).sum())
+        known = (numbers > 0) & (numbers <= n)
+        if here is not None:
+            own_fold = table.fold[numbers[known] - 1]
+            wrong = (own_fold != NO_FOLD) & (own_fold != here[known])
+            elsewhere.update(np.unique(numbers[known][wrong] - 1).tolist())
         for y in range(0, numbers.shape[0], CHUNK):
             for x in range(0, numbers.shape[1], CHUNK):
-                own = numbers[y : y + CHUNK, x : x + CHUNK]
-                here, counted = np.unique(own[(own > 0) & (own <= n)], return_counts=True)
-                pixels[here] += counted
+                inside = slice(y, y + CHUNK), slice(x, x + CHUNK)
+                own, counted = np.unique(numbers[inside][known[inside]], return_counts=True)
+                pixels[own] += counted
                 place = (rows.start + y) // CHUNK, (columns.start + x) // CHUNK
                 for name, chunks in seen.items():
                     if not chunks[place]:
-                        unseen[name][here] += counted
-                if folds is not None:
-                    own_fold = table.fold[here - 1]
-                    wrong = (own_fold != NO_FOLD) & (own_fold != folds[place])
-                    elsewhere.update((here[wrong] - 1).tolist())
+                        unseen[name][own] += counted
     where = region.root / FOLDER / "parcels" / "numbers"
     if beyond:
         damage.append(fault(f"{beyond:,} pixels hold a number that {FILE} has no row for", where))
-    if table is not None and not damage:
+    if table is not None and not beyond:
         damage += _disagreements(region, table, pixels[1:], sorted(elsewhere))
     unseen = {name: counted[1:] for name, counted in unseen.items()}
-    return ParcelMap(small, step, covered, contested, unseen, tuple(damage))
+    return ParcelMap(
+        numbers=small,
+        folds=None if blocks is None else folds,
+        areas=areas,
+        step=step,
+        covered=covered,
+        contested=contested,
+        unseen=unseen,
+        damage=tuple(damage),
+    )
 
 
 def _disagreements(
@@ -126,12 +153,8 @@ def _disagreements(
             f"has of them: {table.id[first]} has {table.pixels[first]:,}, there {pixels[first]:,}",
             file,
         )
-    folds = chunk_folds(region)
-    if folds is not None and folds.max(initial=0) >= len(region.dataset.folds):
-        text = f"places blocks in {folds.max() + 1} folds, where dataset.json has "
-        yield fault(f"{text}{len(region.dataset.folds)}", region.root / "region.json")
     if elsewhere:
-        text = f"{len(elsewhere):,} of {len(table):,} parcels lie in blocks of another fold"
+        text = f"{len(elsewhere):,} of {len(table):,} parcels reach out of the blocks of their fold"
         yield fault(f"{text}: {named([*table.id[elsewhere[:3]]], len(elsewhere), most=3)}", file)
     wrong = (table.label < 0) | (table.label >= len(nomenclature.classes))
     if wrong.any():

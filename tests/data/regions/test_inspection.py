@@ -201,11 +201,19 @@ DAMAGE = {
     ),
     "folds": (
         lambda r: alter(r, lambda frame: frame.__setitem__("fold", "2")),
-        "parcels lie in blocks of another fold: p1, p2, p3, ...",
+        "parcels reach out of the blocks of their fold: p1, p2, p3, ...",
     ),
     "blocks": (
-        lambda r: edit(r, lambda c: c["folds"].update(folds=[[0, 1, 3], [0, 1, 3]])),
+        lambda r: edit(r, lambda c: c["folds"].update(positions=[[0, 1, 3], [0, 1, 3]])),
         "places blocks in 4 folds, where dataset.json has 3",
+    ),
+    "no blocks": (
+        lambda r: edit(r, lambda c: c["folds"].pop("positions")),
+        "its folds are damaged (positions: are missing or no list)",
+    ),
+    "other blocks": (
+        lambda r: edit(r, lambda c: c["folds"].update(row_edges=[0, 128, 141])),
+        "its folds lie in (141, 384) pixels, its grid has (140, 384)",
     ),
     "class": (
         lambda r: alter(r, lambda frame: frame.__setitem__("label", [77, *frame["label"][1:]])),
