@@ -13,7 +13,7 @@ Crop mapping from satellite image time series, optical and radar together.
 
   train parcel|semantic|panoptic   train and test a model, on your data or simulated ones
   simulate --out FOLDER            simulate a PASTIS-R folder
-  inspect FOLDER                   look at a folder of data or a run: what is there, what is wrong
+  inspect FOLDER                   look at data, a Region or a run: what is there, what is wrong
   instances FOLDER                 write the panoptic targets of a folder of patches
   upgrade RUN                      let a run of version 0.1 carry what it needs to predict
 

@@ -117,10 +117,10 @@ def inspect_region(
     """
     region = Region(root)
     damage, odd = [*integrity.check_grid(region)], []
+    table = None
     try:
-        table = region.parcels
+        table = integrity.check_table(region)
     except DataError as error:
-        table = None
         damage.append(str(error))
     counts, sound = {}, {}
     for name in region.dataset.names:
@@ -147,24 +147,24 @@ def inspect_region(
         seen = {name: observed.any(0) for name, (observed, _) in counts.items()}
         covered = read_map(region, table, seen, bar.update)
         damage += covered.damage
-        if covered.damage:
-            table = None  # what its numbers mean is not known
+        # Where the two disagree, what numbers mean is not known.
+        known = None if covered.damage else table
         chosen, pixels = {}, np.zeros(0, np.int64)
-        if table is not None:
-            chosen, pixels = sampled.choose_parcels(region, table, places)
+        if known is not None:
+            chosen, pixels = sampled.choose_parcels(region, known, places)
         looked = {}
         for name in (name for name in sound if sound[name]):
             looked[name] = sampled.look(
-                region, name, places, counts[name], table, chosen, bar.update
+                region, name, places, counts[name], known, chosen, bar.update
             )
             damage += looked[name].damage
     sensed = {name: _sensed(region, name, of, looked.get(name)) for name, of in counts.items()}
     odd += _odd(region, counts, looked)
-    if table is not None:
-        odd += oddities.odd_parcels(region.dataset, table, covered)
+    if known is not None:
+        odd += oddities.odd_parcels(region.dataset, known, covered)
         observed = {name: own.observed for name, own in looked.items()}
         clear = {name: own.clear for name, own in looked.items()}
-        odd += oddities.unseen_parcels(table, covered.unseen, pixels, observed, clear)
+        odd += oddities.unseen_parcels(known, covered.unseen, pixels, observed, clear)
     odd += _noticed(region)
     findings = [Finding(True, text) for text in damage] + [Finding(False, text) for text in odd]
     every_day = {name: [own.days] for name, own in sensed.items()}
@@ -179,7 +179,7 @@ def inspect_region(
         sensed=sensed,
         read=len(places),
         findings=tuple(findings),
-        examples=_examples(looked, table, chosen),
+        examples=_examples(looked, known, chosen),
     )
 
 
@@ -249,6 +249,7 @@ def _odd(
     for name, own in looked.items():
         dates = [dataset.date(day) for day in region.days(name)]
         yield from oddities.odd_reflectance(dataset[name], dates, own.dark)
+        yield from oddities.odd_units(dataset[name], dates, own.means)
         yield from oddities.alike(name, dates, own.alike)
         yield from own.surveyed.notes()
 

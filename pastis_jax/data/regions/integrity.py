@@ -16,6 +16,7 @@ from pastis_jax.data.regions import _geo, cube
 from pastis_jax.data.regions.cube import FOLDER, REMEDY
 from pastis_jax.data.regions.grid import CHUNK
 from pastis_jax.data.regions.store import Region
+from pastis_jax.data.regions.table import FILE, ParcelTable
 from pastis_jax.errors import DataError
 from pastis_jax.text import named
 
@@ -58,6 +59,20 @@ def check_grid(region: Region) -> Iterator[str]:
         else:
             if stored != crs:
                 yield fault(f"says {stored.name}, where region.json says {crs.name}", folder)
+
+
+def check_table(region: Region) -> ParcelTable:
+    """The table of parcels, refused if it is of other classes.
+
+    Raises:
+      DataError: If it cannot be read, or names a class that the dataset has not.
+    """
+    table, number = region.parcels, len(region.dataset.nomenclature.classes)
+    wrong = (table.label < 0) | (table.label >= number)
+    if wrong.any():
+        text = f"{wrong.sum():,} parcels are of a class that dataset.json has not"
+        raise DataError(text, where=region.root / FILE, remedy=REMEDY)
+    return table
 
 
 def check_modality(region: Region, name: str) -> Iterator[str]:

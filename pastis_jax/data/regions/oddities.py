@@ -18,6 +18,9 @@ BASELINE = datetime.date(2022, 1, 25)
 _UNSHIFTED, _TWICE, _STEP = 1000, -500, (700, 1300)
 """Reflectance x 10000 of dark pixels: above the first, the offset was left in perhaps; below the
 second, it was taken away twice; between two spans of time, the step that one with it makes."""
+_LOUDEST, _DIVIDED = -1, 20
+"""Mean of the weaker polarisation above which it is hardly in dB, and mean reflectance x 10000 of
+the brightest channel below which nothing on land is."""
 _FEW_PARCELS, _MOST_CONTESTED, _MOST_WITHOUT = 10, 0.05, 0.3
 _EDIT = "correct the offset in the manifest, and ingest anew"
 
@@ -93,6 +96,36 @@ def odd_reflectance(modality: Modality, dates: list[datetime.date], dark: np.nda
             f"baseline 04.00 was not added; {_EDIT}"
         )
     return lines
+
+
+def odd_units(modality: Modality, dates: list[datetime.date], means: np.ndarray) -> Iterator[str]:
+    """Dates that seem to be in another unit than the others.
+
+    Args:
+      modality: The modality.
+      dates: Of its acquisitions.
+      means: Of each channel, as it is stored, (t, c), NaN where not known.
+    """
+    known = np.isfinite(means).all(1)
+    means = np.where(known[:, None], means, 0) + modality.offset
+    if modality.unit == "dB":
+        power = known & (means.min(1) > _LOUDEST)
+        yield from _told(modality.name, dates, power, "look like linear power, not like dB")
+        for like, crossed in modality.polarisations:
+            names = modality.channels[crossed], modality.channels[like]
+            above = known & ~power & (means[:, crossed] > means[:, like] + 1)
+            text = f"have a stronger {names[0]} than {names[1]}: are they in each other's place?"
+            yield from _told(modality.name, dates, above, text)
+    elif "reflectance" in modality.unit:
+        scale = 1 if modality.unit == "reflectance x 10000" else 1e-4
+        divided = known & (means.max(1) < _DIVIDED * scale)
+        yield from _told(modality.name, dates, divided, "are as dark as if they had been divided")
+
+
+def _told(name: str, dates: list[datetime.date], odd: np.ndarray, what: str) -> Iterator[str]:
+    if odd.any():
+        some = named([dates[i] for i in np.flatnonzero(odd)[:3]], int(odd.sum()), most=3)
+        yield f"{odd.sum()} of {len(dates)} acquisitions of {name} ({some}) {what}"
 
 
 def alike(name: str, dates: list[datetime.date], pairs: list[tuple[int, int]]) -> Iterator[str]:

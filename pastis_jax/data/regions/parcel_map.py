@@ -19,7 +19,7 @@ from pastis_jax.text import named
 MOST = 1000
 """Most pixels on a side of the map that is kept."""
 UNKNOWN = -2
-"""In that map: what could not be read."""
+"""In that map: what could not be read, or is the number of no parcel."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -100,7 +100,7 @@ def read_map(
         few = numbers[top::step, left::step]
         y, x = (rows.start + top) // step, (columns.start + left) // step
         place = slice(y, y + few.shape[0]), slice(x, x + few.shape[1])
-        small[place] = few
+        small[place] = np.where((few > n) & (table is not None) | (few < -1), UNKNOWN, few)
         here = None if blocks is None else blocks.fold_of_pixels(rows, columns)
         if here is not None:
             folds[place] = here[top::step, left::step]
@@ -138,14 +138,14 @@ def read_map(
         covered=covered,
         contested=contested,
         unseen=unseen,
-        damage=tuple(damage),
+        damage=tuple(dict.fromkeys(damage)),
     )
 
 
 def _disagreements(
     region: Region, table: ParcelTable, pixels: np.ndarray, elsewhere: list[int]
 ) -> Iterator[str]:
-    file, nomenclature = region.root / FILE, region.dataset.nomenclature
+    file = region.root / FILE
     if (off := np.flatnonzero(pixels != table.pixels)).size:
         first = int(off[0])
         yield fault(
@@ -156,8 +156,5 @@ def _disagreements(
     if elsewhere:
         text = f"{len(elsewhere):,} of {len(table):,} parcels reach out of the blocks of their fold"
         yield fault(f"{text}: {named([*table.id[elsewhere[:3]]], len(elsewhere), most=3)}", file)
-    wrong = (table.label < 0) | (table.label >= len(nomenclature.classes))
-    if wrong.any():
-        yield fault(f"{wrong.sum():,} parcels are of a class that dataset.json has not", file)
     if twice := len(table) - len(set(table.id.tolist())):
         yield fault(f"{twice:,} identifiers occur more than once", file)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import tqdm
 
 from pastis_jax.data.regions.grid import CHUNK
 from pastis_jax.data.regions.store import Region
@@ -14,7 +15,7 @@ _LEAST, _MOST = 3, 9
 """Dates of each chunk."""
 
 
-def median(region: Region, modality: str, step: int) -> np.ndarray:
+def median(region: Region, modality: str, step: int, *, progress: bool = True) -> np.ndarray:
     """Returns the median of the clearest dates, at one of every `step` pixels.
 
     The dates that are clearest over the whole Region come first, and at each chunk those that show
@@ -24,6 +25,7 @@ def median(region: Region, modality: str, step: int) -> np.ndarray:
       region: The Region.
       modality: Its modality.
       step: Pixels from one to the next.
+      progress: Whether to draw a progress bar.
 
     Returns:
       float32 (h, w, c) in the stored unit, NaN where nothing is clear.
@@ -38,7 +40,8 @@ def median(region: Region, modality: str, step: int) -> np.ndarray:
     clear = observed - region.clouded(modality)
     number = int(np.clip(_READ // max(observed[:1].size, 1), _LEAST, _MOST))
     order = np.argsort(-clear.sum((1, 2)), kind="stable")
-    for rows, columns in grid.blocks(CHUNK):
+    blocks = [*grid.blocks(CHUNK)]
+    for rows, columns in tqdm.tqdm(blocks, desc=f"Median of {modality}", disable=not progress):
         top, left = -rows.start % step, -columns.start % step
         here = clear[:, rows.start // CHUNK, columns.start // CHUNK]
         good = order[here[order] > 0.5 * max(here.max(initial=0), 1)][:number]

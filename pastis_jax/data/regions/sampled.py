@@ -27,7 +27,7 @@ MOST = 32
 """Chunks that are looked at, where not all are."""
 DARK = 5
 """Per cent of the pixels that are the dark ones."""
-_WORKERS = 2
+_WORKERS, _STEP = 2, 4
 _PARCELS, _PIXELS, _FEWEST = 3, 256, 4
 """Parcels of each class that are shown, most pixels of one, and least."""
 
@@ -45,6 +45,8 @@ class Looked:
       damage: What is damaged or cannot have been measured, a line each.
       dark: Of the bluest channel of reflectance at each date, the median over chunks of what a
         twentieth of the clear pixels is below, in the unit, (t,); NaN where none is clear.
+      means: Mean of each channel at each date, the median over chunks, as it is stored, (t, c); NaN
+        where none was observed.
       alike: Dates of which every value is that of an earlier one, and these earlier ones.
       bright: Share of the images of a chunk that are mostly cloud or snow; None where unknown.
       partly: Share of those that are at least partly so; None likewise.
@@ -56,6 +58,7 @@ class Looked:
 
     damage: list[str]
     dark: np.ndarray
+    means: np.ndarray
     alike: list[tuple[int, int]]
     bright: float | None
     partly: float | None
@@ -73,6 +76,7 @@ class _Seen:
     recount: bool
     digests: list[bytes | None]
     dark: np.ndarray
+    means: np.ndarray
     bright: np.ndarray
     pixels: tuple[np.ndarray, ...]
     series: dict[int, Series]
@@ -166,8 +170,9 @@ def look(
     """
     t, n = len(region.days(name)), 0 if table is None else len(table)
     modality, dataset = region.dataset[name], region.dataset
+    c = len(modality.channels)
     hashes, known = [hashlib.blake2b(digest_size=16) for _ in range(t)], np.zeros(t, bool)
-    dark, faults, other, damage, series = [], [], [], [], {}
+    dark, means, faults, other, damage, series = [], [], [], [], [], {}
     bright, pixels = np.zeros(5), np.zeros((2, n + 1), np.int64)
     survey = Survey([modality], dataset.folds)
 
@@ -189,6 +194,7 @@ def look(
                 hashes[date].update(digest or b"none")
                 known[date] |= digest is not None
             dark.append(seen.dark)
+            means.append(seen.means.ravel())
             bright += seen.bright
             series |= seen.series
             for total, (here, counted) in zip(
@@ -213,6 +219,7 @@ def look(
     return Looked(
         damage=damage,
         dark=_median(np.array(dark).reshape(-1, t)),
+        means=_median(np.array(means).reshape(-1, t * c)).reshape(t, c),
         alike=_alike([h.digest() for h in hashes], known),
         bright=bright / max(dates, 1) if tells else None,
         partly=partly / max(dates, 1) if tells else None,
@@ -267,6 +274,7 @@ def _read(
         recount=recount,
         digests=digests,
         dark=_dark(region, name, values, clear) if tells else np.full(len(days), np.nan),
+        means=_means(values, seen),
         bright=count_bright(values, modality),
         pixels=(
             *np.unique(numbers[known & seen.any(0)], return_counts=True),
@@ -288,6 +296,14 @@ def _dark(region: Region, name: str, values: np.ndarray, clear: np.ndarray) -> n
     return dark
 
 
+def _means(values: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    """Mean of each channel at each date (t, c), of some of the observed pixels (t, h, w)."""
+    few, seen = values[..., ::_STEP, ::_STEP].astype(np.float64), seen[:, None, ::_STEP, ::_STEP]
+    total = np.where(seen, few, 0).sum((2, 3))
+    number = seen.sum((2, 3))
+    return np.where(number > 0, total / np.maximum(number, 1), np.nan)
+
+
 def _fold(region: Region, place: Place, table: ParcelTable) -> int:
     """The fold of most pixels of parcels in a chunk; -1 without one."""
     numbers = region.numbers(*window(region, place))
@@ -296,12 +312,12 @@ def _fold(region: Region, place: Place, table: ParcelTable) -> int:
     return int(np.bincount(folds).argmax()) if folds.size else -1
 
 
-def _median(dark: np.ndarray) -> np.ndarray:
-    """Median over chunks (k, t) of each date, NaN where there is none."""
-    result = np.full(dark.shape[1], np.nan)
-    for date, column in enumerate(dark.T):
+def _median(values: np.ndarray) -> np.ndarray:
+    """Median over chunks (k, n), NaN where there is none."""
+    result = np.full(values.shape[1], np.nan)
+    for place, column in enumerate(values.T):
         if (known := column[np.isfinite(column)]).size:
-            result[date] = np.median(known)
+            result[place] = np.median(known)
     return result
 
 

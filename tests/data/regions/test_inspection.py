@@ -310,6 +310,16 @@ def gone(values, dates=slice(None), columns=slice(None)):
     return values
 
 
+def in_power(values):
+    first, second, _ = 10 ** (values.astype(np.float32) / 10)
+    return np.stack([first, second, first - second])
+
+
+def turned(values):
+    first, second, difference = values
+    return np.stack([second, first, -difference])
+
+
 def everyone(column, value):
     return lambda root: alter(root, lambda frame: frame.__setitem__(column, value))
 
@@ -322,6 +332,18 @@ ODD = {
     "offset twice": (
         lambda r: rewrite(r, "S2", lambda v: np.concatenate([v[:2] // 3 - 800, v[2:]])),
         ["S2: at 2 of 4 dates a twentieth of B2 is below -0.0", "(2023-09-11, 2023-10-11)"],
+    ),
+    "power at a date": (
+        lambda r: rewrite(r, "S1D", lambda v: np.stack([v[0], in_power(v[1])])),
+        ["1 of 2 acquisitions of S1D (2023-11-30) look like linear power, not like dB"],
+    ),
+    "turned at a date": (
+        lambda r: rewrite(r, "S1D", lambda v: np.stack([v[0], turned(v[1])])),
+        ["1 of 2 acquisitions of S1D (2023-11-30) have a stronger VH than VV"],
+    ),
+    "divided at a date": (
+        lambda r: rewrite(r, "S2", lambda v: np.concatenate([v[:3], v[3:] // 100])),
+        ["1 of 4 acquisitions of S2 (2023-12-10) are as dark as if they had been divided"],
     ),
     "one date twice": (
         lambda r: rewrite(r, "S1D", lambda values: values[[0, 0]]),
