@@ -13,7 +13,9 @@ Crop mapping from satellite image time series, optical and radar together.
 
   train parcel|semantic|panoptic   train and test a model, on your data or simulated ones
   simulate --out FOLDER            simulate a PASTIS-R folder; --region: scenes and parcels
-  inspect FOLDER                   look at a folder of data or a run: what is there, what is wrong
+  ingest SOURCES --out REGION      make a Region of your scenes and parcels; --samples: of a table
+  inspect FOLDER                   look at data, a Region or a run: what is there, what is wrong
+  export REGION OUT                write a Region as a folder in the layout of PASTIS-R
   instances FOLDER                 write the panoptic targets of a folder of patches
   upgrade RUN                      let a run of version 0.1 carry what it needs to predict
 

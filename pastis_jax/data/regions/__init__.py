@@ -10,6 +10,8 @@ _PUBLIC = {
     "read_manifest": "pastis_jax.data.regions.manifest",
     "write_manifest": "pastis_jax.data.regions.manifest",
     "Region": "pastis_jax.data.regions.store",
+    "RegionInspection": "pastis_jax.data.regions.inspection",
+    "inspect_region": "pastis_jax.data.regions.inspection",
     "is_region": "pastis_jax.data.regions.store",
 }
 """Public names, and where they are defined."""
@@ -18,6 +20,7 @@ __all__ = [*_PUBLIC]
 
 if TYPE_CHECKING:
     from pastis_jax.data.regions.grid import Grid
+    from pastis_jax.data.regions.inspection import RegionInspection, inspect_region
     from pastis_jax.data.regions.manifest import Layer, read_manifest, write_manifest
     from pastis_jax.data.regions.store import Region, is_region
 
