@@ -225,7 +225,6 @@ class PreparedPatches(Prepared):
     fingerprint: Fingerprint = dataclasses.field(repr=False)
 
     SAMPLE: ClassVar[str] = "patch"
-    METADATA: ClassVar[str] = PATCH_METADATA
 
     @property
     def root(self) -> pathlib.Path:
