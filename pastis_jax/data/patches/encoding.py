@@ -48,6 +48,8 @@ class PatchEncoding:
       instances: Number of slots ``i`` of panoptic targets; None makes none. Where a cut holds more
         instances, the largest are kept: the pixels of the others have none, and their number is
         `dropped`.
+      draws: Whether windows of a Region, which may lie anywhere, are drawn; else they are the
+        regular ones.
 
     Raises:
       ArgumentError: If `crop` does not fit in the patches, or what is turned is not square, or
@@ -65,6 +67,7 @@ class PatchEncoding:
     turns: bool = False
     date: str | int | None = None
     instances: int | None = None
+    draws: bool = True
 
     def __post_init__(self):
         least = min(self.size)
@@ -92,7 +95,7 @@ class PatchEncoding:
 
     def for_evaluation(self) -> PatchEncoding:
         """Returns the same encoding of whole patches as they are: every pixel once."""
-        return dataclasses.replace(self, crop=None, flips=False, turns=False)
+        return dataclasses.replace(self, crop=None, flips=False, turns=False, draws=False)
 
     def __call__(self, record: Mapping[str, Any], rng: np.random.Generator) -> Batch:
         """Encodes one record.
@@ -100,7 +103,9 @@ class PatchEncoding:
         Raises:
           ArgumentError: If the patch has no acquisition of the number `date`.
         """
-        view = self._view(rng)
+        if self.draws and (draw := getattr(record, "draw", None)) is not None:
+            record = draw(rng)
+        view = self._view(record["semantic"].shape, rng)
         semantic = view(record["semantic"])
         label = self.classes.lookup[semantic]
         return Batch(
@@ -111,10 +116,10 @@ class PatchEncoding:
             panoptic=self._panoptic(record, view, semantic, label),
         )
 
-    def _view(self, rng):
+    def _view(self, size, rng):
         """Draws what to cut out and how to turn it, for arrays that end in ``h w``."""
         h, w = self.size if self.crop is None else (self.crop, self.crop)
-        top, left = (rng.integers(n - m + 1) for n, m in zip(self.size, (h, w), strict=True))
+        top, left = (rng.integers(n - m + 1) for n, m in zip(size, (h, w), strict=True))
         up, back = rng.integers(2, size=2) if self.flips else (0, 0)
         quarters = rng.integers(4) if self.turns else 0
 

@@ -57,7 +57,7 @@ def prepare_pixel_sets(
     max_cloud: float | None = None,
     progress: bool = True,
 ) -> PreparedPixelSets:
-    """Checks a folder of pixel sets, or a Region, and writes it as a TFDS dataset, or reuses what it wrote.
+    """Checks pixel sets, or a Region, and writes a TFDS dataset, or reuses what it wrote.
 
     The dataset lies in `cache` under a fingerprint of the folder's contents (`cache.fingerprint`),
     so a copy of the folder elsewhere is known again. A folder that changed is prepared anew; what
