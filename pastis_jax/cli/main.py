@@ -14,6 +14,7 @@ Crop mapping from satellite image time series, optical and radar together.
   train parcel|semantic|panoptic   train and test a model, on your data or simulated ones
   simulate --out FOLDER            simulate a PASTIS-R folder
   inspect FOLDER                   look at a folder of data or a run: what is there, what is wrong
+  export REGION OUT                write a Region in the official layouts
   instances FOLDER                 write the panoptic targets of a folder of patches
   upgrade RUN                      let a run of version 0.1 carry what it needs to predict
 
@@ -71,6 +72,12 @@ def _inspect(arguments: Sequence[str]) -> None:
     inspect.main(arguments)
 
 
+def _export(arguments: Sequence[str]) -> None:
+    from pastis_jax.cli import export
+
+    export.main(arguments)
+
+
 def _instances(arguments: Sequence[str]) -> None:
     from pastis_jax.cli import instances
 
@@ -86,6 +93,7 @@ def _upgrade(arguments: Sequence[str]) -> None:
 COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     "simulate": _simulate,
     "inspect": _inspect,
+    "export": _export,
     "instances": _instances,
     "upgrade": _upgrade,
 }

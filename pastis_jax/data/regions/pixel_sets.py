@@ -127,6 +127,10 @@ class RegionPixelSets:
         del parcel
         return self.root / FOLDER / modality
 
+    def home(self, patch: Patch) -> tuple[slice, slice]:
+        """Rows and columns of the chunk that is a home."""
+        return self._columns.place(self._homes[patch.id])
+
     def _folds(self, assignment: Assignment | None) -> dict[int, Fold]:
         """Folds of the parcels that are read, by row of the table."""
         names, parcels = identifiers(self.region), self.region.parcels
@@ -164,6 +168,7 @@ class RegionPixelSets:
         self.patches: dict[Identifier, Patch] = {}
         self._dates: dict[Identifier, dict[str, np.ndarray]] = {}
         self._rows: dict[Identifier, int] = {}
+        self._homes: dict[Identifier, int] = {}
         made = []
         for (down, right, fold), rows in homes.items():
             name = home_name(down, right, fold if several[down, right] > 1 else None)
@@ -172,6 +177,7 @@ class RegionPixelSets:
             days = {m: self.region.days(m)[which] for m, which in dates.items()}
             self.patches[name] = Patch(name, fold, "", days)
             self._dates[name] = dates
+            self._homes[name] = down * grid.chunks[1] + right
             for row in rows:
                 features = np.array(outline_of(index, row), np.float32)
                 parcel = Parcel(self._names[row], name, int(parcels.label[row]), fold, features)
@@ -199,6 +205,21 @@ class RegionPixelSets:
           ImplausibleError: If values are none that a sensor measures.
           DataError: If something is damaged.
         """
+        series = {}
+        for name, (values, days) in self.stored(parcel).items():
+            modality = self.dataset[name]
+            try:
+                file = self.file(parcel, name)
+                measured = len(days) and layout.check_values(values, modality, file)
+            except ImplausibleError as error:
+                fault = f"parcel {parcel.id}: {error.fault}"
+                raise ImplausibleError(fault, where=error.where, remedy=error.remedy) from error
+            empty = layout.empty_series(modality, values.shape[2:])
+            series[name] = (values, days) if measured else empty
+        return series
+
+    def stored(self, parcel: Parcel) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """Reads one parcel as it is: as `read`, but with all days of its home."""
         chunks = self._index.chunks_of(self._rows[parcel.id]).tolist()
         places, inside = [], []
         for chunk in chunks:
@@ -207,21 +228,11 @@ class RegionPixelSets:
             inside.append((y, x))
             places.append((y + rows.start) * self.region.grid.width + x + columns.start)
         order = np.argsort(np.concatenate(places))
-        series = {}
-        for name in self.modalities:
-            dates, modality = self._dates[parcel.patch][name], self.dataset[name]
-            days = self.patches[parcel.patch].days[name]
-            values = self._gather(name, dates, chunks, inside)[:, :, order]
-            try:
-                measured = len(dates) and layout.check_values(
-                    values, modality, self.file(parcel, name)
-                )
-            except ImplausibleError as error:
-                fault = f"parcel {parcel.id}: {error.fault}"
-                raise ImplausibleError(fault, where=error.where, remedy=error.remedy) from error
-            kept = (values, days) if measured else layout.empty_series(modality, (len(order),))
-            series[name] = kept
-        return series
+        days, dates = self.patches[parcel.patch].days, self._dates[parcel.patch]
+        return {
+            name: (self._gather(name, dates[name], chunks, inside)[:, :, order], days[name])
+            for name in self.modalities
+        }
 
     def _gather(self, name, dates, chunks, inside) -> np.ndarray:
         """Values of the pixels `inside` of `chunks`, chunk after chunk, (t, c, s)."""
