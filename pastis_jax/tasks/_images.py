@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import ClassVar, Literal
@@ -18,6 +19,7 @@ from pastis_jax.data.patches.capacity import frame_capacity
 from pastis_jax.data.patches.encoding import PatchEncoding
 from pastis_jax.data.patches.prepare import PreparedPatches, prepare_patches
 from pastis_jax.data.regions.random_windows import RandomWindows
+from pastis_jax.data.regions.store import is_region
 from pastis_jax.data.splits import BatchPlan, PatchSplits
 from pastis_jax.errors import DataError, refuse
 from pastis_jax.models.encoders import IMAGE_ENCODERS
@@ -143,6 +145,11 @@ class PatchRecords(RecordOptions):
         super().__post_init__()
         refuse("crop", self.crop < 0, f"got {self.crop}", "give a side in pixels, 0 for none")
         refuse("window", self.window < 0, f"got {self.window}", "give a side in pixels")
+
+    def fitting(self, root: str | os.PathLike[str]) -> PatchRecords:
+        """Returns the same for other data: patches of a folder have their own size."""
+        own = super().fitting(root)
+        return own if is_region(root) else dataclasses.replace(own, window=0)
 
 
 class ImageTask(Task):

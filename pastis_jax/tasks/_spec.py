@@ -12,7 +12,7 @@ from pastis_jax.data.assignment import Assignment
 from pastis_jax.data.calendar import Days
 from pastis_jax.data.dataset import Dataset, Fold
 from pastis_jax.data.pastis_r import describe
-from pastis_jax.data.regions.store import is_region
+from pastis_jax.data.regions.store import Region, is_region
 from pastis_jax.errors import refuse
 from pastis_jax.models.encoders import Halves
 from pastis_jax.schemes import SCHEMES, Model, Parts, Scheme
@@ -185,6 +185,18 @@ class RecordOptions:
         refuse("max_cloud", not share, f"got {self.max_cloud}", "give a share, 0 to 1")
         for name in ("nodata", "offset"):
             declared.parse(name, getattr(self, name))
+
+    def fitting(self, root: str | os.PathLike[str]) -> RecordOptions:
+        """Returns the same for other data: without what these cannot have.
+
+        Args:
+          root: Their folder.
+        """
+        root = layout.resolve(root)
+        region = Region(root) if is_region(root) else None
+        if region is not None and any(map(region.masked, region.dataset.names)):
+            return self
+        return dataclasses.replace(self, max_cloud=None)
 
     def assignment(self) -> Assignment | None:
         """Reads the lists of samples, if there are any."""

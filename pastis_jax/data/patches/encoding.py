@@ -25,6 +25,9 @@ from pastis_jax.data.statistics import Statistics
 from pastis_jax.errors import ArgumentError
 from pastis_jax.types import Batch, PanopticTarget, Series
 
+_NEITHER = np.nextafter(np.float32(1), np.float32(0))
+"""Centerness of pixels that are no centre, nor known to be away from one."""
+
 
 @dataclasses.dataclass(frozen=True)
 class PatchEncoding:
@@ -143,9 +146,13 @@ class PatchEncoding:
         instances = instances_from_parcels(instances, inside)
         instances, dropped = largest(instances, self.instances)
         heatmap, zones = centerness(instances)
+        heatmap = heatmap.astype(np.float32)
+        if "unknown" in record:
+            # The loss weighs pixels by what they lack to 1, which is a centre: these by nothing.
+            heatmap[view(record["unknown"]) & (heatmap < 1)] = _NEITHER
         size, label_of = measure(instances, label, self.instances, self.classes.void)
         return PanopticTarget(
-            heatmap=heatmap.astype(np.float32),
+            heatmap=heatmap,
             instances=instances.astype(np.int32),
             zones=zones.astype(np.int32),
             size=size,

@@ -32,7 +32,8 @@ class RandomWindows:
       folder: The windows.
       folds: The train folds.
       size: Rows and columns of what is drawn.
-      instances: Whether records hold `instances`.
+      instances: Whether records hold `instances`, and `unknown`, pixels of which nobody may know
+        whether they are of a parcel, (h, w) bool.
       avoided: Patches that were left out, which nothing that is drawn may touch.
 
     Attributes:
@@ -154,6 +155,8 @@ class RandomWindows:
         record |= {"semantic": found.semantic, "parcels": found.parcels}
         if self._instances:
             record["instances"] = folder.number(found).astype(np.int32)
+            void = folder.dataset.nomenclature.is_void(found.semantic)
+            record["unknown"] = void & (found.parcel_ids == 0)
         return record | {"patch": self.identifier(number), "number": number}
 
 

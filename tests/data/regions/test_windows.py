@@ -198,3 +198,20 @@ def test_covered_pixels_are_void(made):
     found = folder.labels.read(Window(slice(0, 64), slice(0, 64), (10, 20)), [0])
     assert (found.semantic[:10] == VOID).all()
     assert (found.semantic[:, :20] == VOID).all()
+
+
+def test_centres_are_learned_where_parcels_are_known(made, prepared):
+    """Beside the train folds lie parcels that nobody may learn of, nor that there are none."""
+    source = prepared.training_source([1, 2], instances=True)
+    encode = encoding(prepared, source, instances=source.most_instances)
+    for seed in range(30):
+        batch = encode(source[1], np.random.default_rng(seed))
+        heatmap = batch.panoptic.heatmap
+        weight = (1 - heatmap) ** 4
+        unknown = (batch.label == encode.classes.void) & (batch.panoptic.instances == 0)
+        assert (weight[unknown] < 1e-20).all()
+        assert (heatmap == 1).sum() <= batch.panoptic.real.sum()
+        if unknown.any() and not unknown.all():
+            assert weight[~unknown].max() > 0.5
+            return
+    raise AssertionError("no window was drawn across the border of a fold")
