@@ -36,6 +36,7 @@ def make_region(
     folds: tuple[int, ...] = (1, 2, 3),
     seed: int = 0,
     shards: bool = True,
+    compress: bool = False,
 ) -> dict[str, np.ndarray]:
     """Writes a Region of square parcels, `fields` pixels wide with a margin of two; returns truth.
 
@@ -62,7 +63,7 @@ def make_region(
         )
         for name, of in days.items()
     }
-    writer.create(root, grid, dataset, acquisitions, shards=shards)
+    writer.create(root, grid, dataset, acquisitions, shards=shards, compress=compress)
     numbers = np.zeros((h, w), np.int32)
     boxes, count = [], 0
     for row in range(2, h - fields, fields):

@@ -16,7 +16,6 @@ from pastis_jax.files import naming, write_whole
 
 FOLDER = "cube.zarr"
 _ENDIAN = {"name": "bytes", "configuration": {"endian": "little"}}
-_ZSTD = {"name": "zstd", "configuration": {"level": 1, "checksum": False}}
 _ARRAY: dict[str, Any] = {
     "zarr_format": 3,
     "node_type": "array",
@@ -41,6 +40,7 @@ def make_array(
     chunks: Sequence[int],
     shards: Sequence[int] | None = None,
     fill: float | int = 0,
+    compress: bool = True,
     attributes: Mapping[str, Any] | None = None,
 ) -> None:
     """Writes the metadata of a Zarr array.
@@ -53,10 +53,14 @@ def make_array(
       chunks: Shape of what is compressed as one.
       shards: Shape of what is one file, in whole chunks; None makes each chunk one.
       fill: What is read where nothing was written.
+      compress: Whether chunks are compressed: LZ4 of shuffled bits, which reads fastest.
       attributes: For other readers.
     """
-    codecs: list[dict[str, Any]] = [_ENDIAN if np.dtype(dtype).itemsize > 1 else {"name": "bytes"}]
-    codecs += [_ZSTD]
+    wide = np.dtype(dtype).itemsize
+    codecs: list[dict[str, Any]] = [_ENDIAN if wide > 1 else {"name": "bytes"}]
+    if compress:
+        packed = {"cname": "lz4", "clevel": 1, "shuffle": "bitshuffle", "blocksize": 0}
+        codecs += [{"name": "blosc", "configuration": packed | {"typesize": wide}}]
     if shards is not None:
         inner = {"chunk_shape": [*chunks], "codecs": codecs, "index_location": "end"}
         inner["index_codecs"] = [_ENDIAN, {"name": "crc32c"}]

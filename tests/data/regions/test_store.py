@@ -86,6 +86,20 @@ def test_a_region_pickles(made):
     )
 
 
+def test_compressed_the_same_is_read(made, tmp_path):
+    make_region(tmp_path / "r", compress=True)
+    rows, columns = WINDOWS[1]
+    for name in DAYS:
+        np.testing.assert_array_equal(
+            Region(tmp_path / "r").read(name, rows, columns), made[1][name][..., rows, columns]
+        )
+    raw, packed = (
+        (root / "cube.zarr/S2/values/c/0/0/0/0").stat().st_size
+        for root in (made[0], tmp_path / "r")
+    )
+    assert packed < 0.9 * raw
+
+
 def test_without_shards_the_same_is_read(made, tmp_path):
     make_region(tmp_path / "r", shards=False)
     rows, columns = WINDOWS[1]
