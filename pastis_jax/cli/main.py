@@ -73,6 +73,12 @@ def _inspect(arguments: Sequence[str]) -> None:
     inspect.main(arguments)
 
 
+def _export(arguments: Sequence[str]) -> None:
+    from pastis_jax.cli import export
+
+    export.main(arguments)
+
+
 def _instances(arguments: Sequence[str]) -> None:
     from pastis_jax.cli import instances
 
@@ -88,6 +94,7 @@ def _upgrade(arguments: Sequence[str]) -> None:
 COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     "simulate": _simulate,
     "inspect": _inspect,
+    "export": _export,
     "instances": _instances,
     "upgrade": _upgrade,
 }

@@ -10,11 +10,11 @@ import tqdm
 
 from pastis_jax.data.regions import _geo
 from pastis_jax.data.simulate.difficulty import Difficulty
-from pastis_jax.data.simulate.generate import check_empty, whole_folder
 from pastis_jax.data.simulate.landscape import truth, vectors
 from pastis_jax.data.simulate.landscape.plan import plan
 from pastis_jax.data.simulate.landscape.scenes import Eyes
 from pastis_jax.errors import refuse
+from pastis_jax.files import whole_folder
 
 SMALLEST, LARGEST, STEP = 128, 4096, 64
 """Sides of a region, pixels."""
@@ -69,7 +69,6 @@ def simulate_region(
         refuse(name, not least <= value <= most, f"got {value}", f"give {least} to {most}")
     for package in ("rasterio", "geopandas", "pyogrio", "pyproj", "shapely"):
         _geo.need(package)
-    check_empty(out)
     with whole_folder(out) as folder:
         _write(folder, size, dates, seed, difficulty, progress)
     return out
