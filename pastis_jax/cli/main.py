@@ -67,6 +67,12 @@ def _simulate(arguments: Sequence[str]) -> None:
     simulate.main(arguments)
 
 
+def _ingest(arguments: Sequence[str]) -> None:
+    from pastis_jax.cli import ingest
+
+    ingest.main(arguments)
+
+
 def _inspect(arguments: Sequence[str]) -> None:
     from pastis_jax.cli import inspect
 
@@ -92,6 +98,7 @@ def _upgrade(arguments: Sequence[str]) -> None:
 
 
 COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
+    "ingest": _ingest,
     "simulate": _simulate,
     "inspect": _inspect,
     "export": _export,

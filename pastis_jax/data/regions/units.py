@@ -1,0 +1,168 @@
+"""Numbers of files as a Region stores them: marks of what is missing, offsets, units."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import numpy as np
+
+from pastis_jax.data import arrays
+from pastis_jax.data.modality import Modality
+from pastis_jax.data.regions.manifest import Layer
+from pastis_jax.errors import DataError
+
+_POWERS = ("linear power", "worldcereal")
+"""Units of which a logarithm is taken: what is not above 0 was not measured."""
+_NEGATIVE = 0.05
+"""Share of negative powers up to which they are what the removal of noise left."""
+_ENOUGH = 4096
+"""Observed pixels, of a shard of one acquisition, from which on what is usual can be told."""
+_LOOKED_AT = 1 << 16
+"""About the most pixels that are looked at for that."""
+_EDIT = "correct its unit or offset in the manifest that `dry_run` writes"
+
+
+def measured(numbers: np.ndarray, layer: Layer, nodata: float | None) -> np.ndarray:
+    """The numbers of a file, NaN where nothing was measured.
+
+    Args:
+      numbers: As they were read, of any shape.
+      layer: Where they are from.
+      nodata: The mark of what is missing; None for none.
+
+    Returns:
+      float32, of the same shape, in the numbers of the file still.
+
+    Raises:
+      DataError: If many powers are negative, which are dB then.
+    """
+    values = numbers.astype(np.float32)
+    if nodata is not None and np.isfinite(nodata):
+        # Compared before it is rounded, and after for marks that the file's floats do not hold.
+        values[(numbers == nodata) | (values == np.float32(nodata))] = np.nan
+    values[~np.isfinite(values)] = np.nan
+    if layer.unit in _POWERS:
+        negative = int((values < 0).sum())
+        if negative > _NEGATIVE * np.isfinite(values).sum():
+            fault = f"{negative:,} negative values of {layer.channel} are no {layer.unit}"
+            raise DataError(f"{fault}, but dB perhaps", where=layer.path, remedy=_EDIT)
+        values[values <= 0] = np.nan
+    return values
+
+
+def converted(values: np.ndarray, layer: Layer, unit: str) -> np.ndarray:
+    """Values in the unit of a Region.
+
+    Args:
+      values: What `measured` gave, resampled perhaps, float32.
+      layer: Where they are from; its unit and offset are known.
+      unit: What they become.
+
+    Returns:
+      float32, NaN where it was.
+
+    Raises:
+      DataError: If one does not become the other.
+    """
+    values = values + np.float32(layer.offset) if layer.offset else values
+    if layer.unit == unit:
+        return values
+    if (layer.unit, unit) == ("reflectance", "reflectance x 10000"):
+        return values * np.float32(10000)
+    if (layer.unit, unit) == ("reflectance x 10000", "reflectance"):
+        return values / np.float32(10000)
+    if (layer.unit, unit) == ("linear power", "dB"):
+        return 10 * np.log10(values)
+    if (layer.unit, unit) == ("worldcereal", "dB"):
+        return 20 * np.log10(values) - np.float32(83)
+    fault = f"{layer.channel} in {layer.unit or 'an unknown unit'} cannot become {unit}"
+    raise DataError(fault, where=layer.path, remedy=_EDIT)
+
+
+def stored(values: np.ndarray, modality: Modality, where: str) -> np.ndarray:
+    """Values as a Region holds them; refused where they do not fit, and never cut or wrapped.
+
+    Args:
+      values: In the modality's unit, NaN where missing, float32 (c, h, w).
+      modality: What they are of.
+      where: The scene, for messages.
+
+    Returns:
+      The same in the modality's type, its mark of nodata where missing.
+
+    Raises:
+      DataError: If a value does not fit in the type, or would become the mark.
+    """
+    integers = np.dtype(modality.dtype).kind in "iu"
+    values = np.rint(values) if integers else values
+    for channel, value in zip(modality.channels, values, strict=True):
+        low, high = _ends(value)
+        if low <= high and (fault := arrays.not_held(low, high, modality)):
+            raise DataError(f"{channel} has {fault}", where=where, remedy=_EDIT)
+    if modality.nodata is None or np.isnan(modality.nodata):
+        return values.astype(modality.dtype)
+    mark = np.float32(modality.nodata)
+    if (values == mark).any():
+        fault = f"a value of {modality.name} is {mark:g}, which marks what is missing"
+        raise DataError(fault, where=where, remedy=_EDIT)
+    return np.where(np.isnan(values), mark, values).astype(modality.dtype)
+
+
+def fill_differences(values: np.ndarray, modality: Modality, given: Collection[str]) -> None:
+    """Fills in the channels that are the difference of two others, where no file gives them.
+
+    Args:
+      values: In dB, float32 (c, h, w), changed in place.
+      modality: What they are of.
+      given: Channels that files gave.
+    """
+    for difference, first, second in modality.differences:
+        if modality.channels[difference] not in given:
+            np.subtract(values[first], values[second], out=values[difference])
+
+
+def check(values: np.ndarray, modality: Modality, where: str) -> None:
+    """Refuses values that cannot have been measured in the modality's unit.
+
+    Bounds that hold for each value are always asked for, what is usual only of pixels enough.
+
+    Args:
+      values: In the modality's unit, NaN where missing, float32 (c, h, w).
+      modality: What they are of.
+      where: The scene, for messages.
+
+    Raises:
+      DataError: Naming the channel; a wrong unit or offset is the usual cause.
+    """
+    ends = [_ends(value) for value in values]
+    for channel, (low, high) in zip(modality.channels, ends, strict=True):
+        if low <= high and (fault := arrays.outside(low, high, modality)):
+            raise _implausible(f"{channel}: {fault}", modality, where)
+    every = max(1, values[0].size // _LOOKED_AT) | 1  # odd, so that rows begin elsewhere
+    some = values.reshape(len(values), -1)[:, ::every]
+    seen = some[:, ~np.isnan(some).any(0)]
+    if modality.plausible is not None or seen.shape[1] * every < _ENOUGH:
+        return
+    low, high = min(low for low, _ in ends), max(high for _, high in ends)
+    fault = arrays.implausible(seen[None], low, high, modality)
+    fault = fault or arrays.contradiction(seen[None], modality)
+    if fault is None and "reflectance" in modality.unit:
+        means = seen.mean(1, dtype=np.float64)
+        if means.min() < 0:
+            name = modality.channels[int(means.argmin())]
+            fault = f"the mean of {name} is {means.min():.4g}, below 0"
+    if fault:
+        raise _implausible(fault, modality, where)
+
+
+def _ends(values: np.ndarray) -> tuple[float, float]:
+    """The lowest and the highest of the values that are not NaN; the former above if all are."""
+    low, high = np.fmin.reduce(values, None), np.fmax.reduce(values, None)
+    return (np.inf, -np.inf) if np.isnan(low) else (float(low), float(high))
+
+
+def _implausible(fault: str, modality: Modality, where: str) -> DataError:
+    fault = f"{fault}, taken for {modality.name} in {modality.unit}"
+    return DataError(
+        fault, where=where, remedy=f"a wrong unit or offset is the usual cause, {_EDIT}"
+    )
