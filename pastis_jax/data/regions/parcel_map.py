@@ -111,9 +111,10 @@ def read_map(
             continue
         beyond += int(((numbers > n) | (numbers < -1)).sum())
         known = (numbers > 0) & (numbers <= n)
-        if here is not None:
+        if blocks is not None:
             own_fold = table.fold[numbers[known] - 1]
-            wrong = (own_fold != NO_FOLD) & (own_fold != here[known])
+            block = blocks.fold_of_blocks(rows, columns)[known]
+            wrong = (own_fold != NO_FOLD) & (own_fold != block)
             elsewhere.update(np.unique(numbers[known][wrong] - 1).tolist())
         for y in range(0, numbers.shape[0], CHUNK):
             for x in range(0, numbers.shape[1], CHUNK):
@@ -156,5 +157,3 @@ def _disagreements(
     if elsewhere:
         text = f"{len(elsewhere):,} of {len(table):,} parcels reach out of the blocks of their fold"
         yield fault(f"{text}: {named([*table.id[elsewhere[:3]]], len(elsewhere), most=3)}", file)
-    if twice := len(table) - len(set(table.id.tolist())):
-        yield fault(f"{twice:,} identifiers occur more than once", file)
