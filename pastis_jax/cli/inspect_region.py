@@ -21,7 +21,7 @@ from pastis_jax.text import named, plain
 from pastis_jax.viz import inspection as pictures
 from pastis_jax.viz import regions as maps
 
-_LONGEST = 60
+_LONGEST = 75
 """Characters of what is told of how a Region was made, an entry."""
 
 
@@ -90,7 +90,11 @@ def _made(info: Mapping[str, Any]) -> list[str]:
     lines = []
     for name, value in info.items():
         text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-        lines.append(plain(f"{name}: {text}", _LONGEST))
+        if isinstance(value, dict):
+            own = {key: of for key, of in value.items() if of not in (None, "", [], {})}
+            text = ", ".join(f"{key} {of}" for key, of in own.items())
+        if text:
+            lines.append(plain(f"{name}: {text}", _LONGEST))
     return lines
 
 

@@ -501,12 +501,17 @@ def test_damage_ends_with_1_and_is_drawn_all_the_same(few, tmp_path, capsys):
     assert pictures == {"folds.png", "dates.png", "coverage.png"}
 
 
-def test_a_region_without_parcels(few):
+@pytest.mark.parametrize("table", [True, False])
+def test_a_region_without_parcels(few, table):
     Writer(few, GRID, Region(few).dataset).write_numbers(*EVERY, np.zeros((140, 384), np.int32))
     import geopandas
 
     file = few / "parcels.parquet"
-    geopandas.read_parquet(file).iloc[:0].to_parquet(file)
+    if table:
+        geopandas.read_parquet(file).iloc[:0].to_parquet(file)
+    else:
+        file.unlink()
+        edit(few, lambda content: content.update(folds=None))
     looked = look(few)
     assert not looked.damaged
     lines = [found.text for found in looked.findings]
