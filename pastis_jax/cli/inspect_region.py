@@ -51,6 +51,7 @@ def _overview(inspection: RegionInspection) -> Table:
     if parcels is not None and len(parcels):
         number += f", {sum(inspection.parcels[None].values()):,} of them in no fold"
     every = [day for sensed in inspection.sensed.values() for day in sensed.days.tolist()]
+    folds = dataset.folds if parcels is None or len(parcels) else ()
     dates = "none"
     if every:
         dates = f"{dataset.date(min(every))} to {dataset.date(max(every))}"
@@ -67,7 +68,7 @@ def _overview(inspection: RegionInspection) -> Table:
         ("start of the season", dataset.season_start.isoformat()),
         ("dates", dates),
         ("parcels", number),
-        *((f"fold {fold}", _fold(inspection, fold)) for fold in dataset.folds),
+        *((f"fold {fold}", _fold(inspection, fold)) for fold in folds),
         *(("made with" if not i else "", line) for i, line in enumerate(_made(region.info))),
     ):
         table.add_row(name, console.cell(text))
