@@ -21,7 +21,7 @@ from pastis_jax.text import named, plain
 from pastis_jax.viz import inspection as pictures
 from pastis_jax.viz import regions as maps
 
-_LONGEST = 60
+_LONGEST = 75
 """Characters of what is told of how a Region was made, an entry."""
 
 
@@ -51,6 +51,7 @@ def _overview(inspection: RegionInspection) -> Table:
     if parcels is not None and len(parcels):
         number += f", {sum(inspection.parcels[None].values()):,} of them in no fold"
     every = [day for sensed in inspection.sensed.values() for day in sensed.days.tolist()]
+    folds = dataset.folds if parcels is None or len(parcels) else ()
     dates = "none"
     if every:
         dates = f"{dataset.date(min(every))} to {dataset.date(max(every))}"
@@ -67,7 +68,7 @@ def _overview(inspection: RegionInspection) -> Table:
         ("start of the season", dataset.season_start.isoformat()),
         ("dates", dates),
         ("parcels", number),
-        *((f"fold {fold}", _fold(inspection, fold)) for fold in dataset.folds),
+        *((f"fold {fold}", _fold(inspection, fold)) for fold in folds),
         *(("made with" if not i else "", line) for i, line in enumerate(_made(region.info))),
     ):
         table.add_row(name, console.cell(text))
@@ -90,7 +91,11 @@ def _made(info: Mapping[str, Any]) -> list[str]:
     lines = []
     for name, value in info.items():
         text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-        lines.append(plain(f"{name}: {text}", _LONGEST))
+        if isinstance(value, dict):
+            own = {key: of for key, of in value.items() if of not in (None, "", [], {})}
+            text = ", ".join(f"{key} {of}" for key, of in own.items())
+        if text:
+            lines.append(plain(f"{name}: {text}", _LONGEST))
     return lines
 
 

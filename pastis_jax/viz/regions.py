@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
-from matplotlib.transforms import ScaledTranslation
+from matplotlib.transforms import ScaledTranslation, Transform
 
 from pastis_jax.data.class_mapping import ClassMapping
 from pastis_jax.data.dataset import Dataset
@@ -110,7 +110,9 @@ def classes_map(
         beyond = int(classes.lookup[nomenclature.background_number])
     index = np.where(numbers > 0, of_parcel[np.where(numbers > 0, numbers - 1, -1)], classes.void)
     index[numbers == 0] = beyond
-    axes, figure = _map(grid, class_map(index, classes.colours))
+    image = class_map(index, classes.colours)
+    image[_edges(numbers)] = image[_edges(numbers)] * _EDGE
+    axes, figure = _map(grid, image)
     axes.set_title(f"{dataset.name}: classes of parcels", fontsize=11)
     if max(index.shape) <= 400:
         void = index == classes.void
@@ -181,8 +183,10 @@ def coverage(
         )
         axes.set_xlim(0, grid.width)
         axes.set_ylim(grid.height, 0)
+        axes.set_aspect(ratio * grid.width / grid.height)  # strips are drawn wider than they are
         _bare(axes)
-        axes.set_title(f"{title}, {values.min():.3g} to {values.max():.3g}", fontsize=9)
+        low, high = (f"{end:.3g}" for end in (values.min(), values.max()))
+        axes.set_title(f"{title}, {low if low == high else f'{low} to {high}'}", fontsize=9)
         bar = figure.colorbar(drawn, ax=axes, shrink=0.85, aspect=16)
         bar.ax.yaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
         bar.ax.tick_params(labelsize=7)
@@ -217,13 +221,17 @@ def _scale(axes: Axes, grid: Grid) -> None:
     power = 10 ** np.floor(np.log10(width / 4))
     length = power * max(factor for factor in (1, 2, 5) if factor * power <= width / 4)
     text = f"{length / 1000:g} km" if length >= 1000 else f"{length:g} m"
-    lower = axes.transAxes + ScaledTranslation(0, -9 / 72, axes.figure.dpi_scale_trans)
+    lower = _below(axes, 9)
     share = length / width
     ends = {"marker": "|", "color": INK, "transform": lower, "clip_on": False}
     axes.add_line(Line2D([0, share], [0, 0], linewidth=1.2, **ends))
     beside = {"transform": lower, "fontsize": SMALL, "va": "center"}
-    axes.text(share, 0, f"  {text}", **beside)
-    axes.text(1, 0, "north is up", ha="right", **beside)
+    axes.text(share, 0, f"  {text}, north is up", **beside)
+
+
+def _below(axes: Axes, points: float) -> Transform:
+    """Fractions of the axes, from some points below them."""
+    return axes.transAxes + ScaledTranslation(0, -points / 72, axes.figure.dpi_scale_trans)
 
 
 def _legend(figure: Figure, axes: Axes, handles: Sequence[Patch]) -> None:
@@ -234,7 +242,8 @@ def _legend(figure: Figure, axes: Axes, handles: Sequence[Patch]) -> None:
     axes.legend(
         handles=handles,
         loc="upper left",
-        bbox_to_anchor=(0, -14 / 72 / figure.get_figheight()),
+        bbox_to_anchor=(0, 0),
+        bbox_transform=_below(axes, 14),
         ncols=min(columns, len(handles)),
         fontsize=SMALL,
         frameon=False,

@@ -62,11 +62,14 @@ def check_grid(region: Region) -> Iterator[str]:
 
 
 def check_table(region: Region) -> ParcelTable:
-    """The table of parcels, refused if it is of other classes.
+    """The table of parcels, refused if it is of other classes; empty where none were ever there.
 
     Raises:
       DataError: If it cannot be read, or names a class that the dataset has not.
     """
+    if not region.folds and not (region.root / FILE).exists():
+        text, number = np.zeros(0, np.str_), np.zeros(0, np.int32)
+        return ParcelTable(text, text, number, number, number, np.zeros(0))
     table, number = region.parcels, len(region.dataset.nomenclature.classes)
     wrong = (table.label < 0) | (table.label >= number)
     if wrong.any():

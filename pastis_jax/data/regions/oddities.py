@@ -140,6 +140,9 @@ def alike(name: str, dates: list[datetime.date], pairs: list[tuple[int, int]]) -
 
 def odd_parcels(dataset: Dataset, table: ParcelTable, covered: ParcelMap) -> Iterator[str]:
     """Classes that cannot be learned or tested, and parcels that are of no use."""
+    if not len(table):
+        yield "there are no parcels: it can be predicted, but not trained on"
+        return
     nomenclature = dataset.nomenclature
     train = {dataset.folds.index(fold) for fold in dataset.split()["train"]}
     useful = ~nomenclature.is_void(table.label) & ~nomenclature.is_background(table.label)
@@ -169,9 +172,6 @@ def odd_parcels(dataset: Dataset, table: ParcelTable, covered: ParcelMap) -> Ite
     if covered.contested > _MOST_CONTESTED * covered.covered:
         share = covered.contested / covered.covered
         yield f"{share:.0%} of the pixels of parcels are claimed by several, and count for none"
-    if not len(table):
-        yield "there are no parcels: it can be predicted, but not trained on"
-        return
     void, loose = nomenclature.is_void(table.label), table.fold < 0
     if (void | loose).mean() > _MOST_WITHOUT:
         yield (

@@ -172,7 +172,8 @@ def look(
     modality, dataset = region.dataset[name], region.dataset
     c = len(modality.channels)
     hashes, known = [hashlib.blake2b(digest_size=16) for _ in range(t)], np.zeros(t, bool)
-    dark, means, faults, other, damage, series = [], [], [], [], [], {}
+    dark, means, other, series = [], [], [], {}
+    unreadable, faults, damage = [], [], []
     bright, pixels = np.zeros(5), np.zeros((2, n + 1), np.int64)
     survey = Survey([modality], dataset.folds)
 
@@ -186,7 +187,7 @@ def look(
         for place, seen in pool.map(read, places):
             tell(1)
             if isinstance(seen, DataError):
-                damage.append(str(seen))
+                unreadable.append(seen)
                 continue
             faults += [] if seen.fault is None else [seen.fault]
             other += [] if seen.recount else [place]
@@ -204,9 +205,9 @@ def look(
             if seen.moments and table is not None and (fold := _fold(region, place, table)) >= 0:
                 survey.add(dataset.folds[fold], place, seen.moments)
     where = region.root / FOLDER / name / "values"
-    if faults:
-        some = f" (so are {len(faults)} of {len(places)} chunks)" if len(places) > 1 else ""
-        damage.append(fault(f"{faults[0].fault}{some}", faults[0].where, faults[0].remedy))
+    for errors in filter(None, (unreadable, faults)):
+        some = f" (so are {len(errors)} of {len(places)} chunks)" if len(places) > 1 else ""
+        damage.append(fault(f"{errors[0].fault}{some}", errors[0].where, errors[0].remedy))
     if other:
         rows, columns = window(region, other[0])
         text = (

@@ -9,6 +9,7 @@ import shutil
 import numpy as np
 import pytest
 from commands import exit_code
+from matplotlib.image import imread
 from region_factory import dataset_of, make_region
 
 from pastis_jax.cli import inspect
@@ -459,27 +460,65 @@ def command(root, *flags):
     return exit_code(lambda: inspect.main([str(root), *map(str, flags)]))
 
 
-def test_the_command_tells_and_draws(sound, tmp_path, capsys):
-    out = tmp_path / "pictures"
-    assert command(sound[0], "--out", out) == 0
+def test_the_command_tells(sound, capsys):
+    assert command(sound[0]) == 0
     printed = capsys.readouterr().out
     for text in (
         *("A region", "EPSG:32631", "384 x 140 pixels of 10 m", "2023-09-06 to 2023-12-10"),
         *("114", "sigma0", "Nothing is wrong with it.", "6 of 6 chunks", "2023-10", "Meadow"),
     ):
         assert text in printed
-    assert {file.name for file in out.iterdir()} == {
+
+
+@pytest.fixture
+def few(tmp_path):
+    """A Region of which pictures are soon drawn."""
+    make_region(tmp_path / "r", grid=GRID, days={"S2": (10, 40)}, fields=60, folds=FOLDS)
+    return tmp_path / "r"
+
+
+def test_the_command_draws(few, tmp_path):
+    assert command(few, "--out", tmp_path / "out") == 0
+    pictures = [*(tmp_path / "out").iterdir()]
+    assert {file.name for file in pictures} == {
         *("folds.png", "class-map.png", "classes.png", "dates.png", "coverage.png"),
-        *("quicklook-S2.png", "series-S2.png", "series-S1A.png", "series-S1D.png"),
+        *("quicklook-S2.png", "series-S2.png"),
     }
+    for file in pictures:
+        assert imread(file)[..., :3].std((0, 1)).min() > 0.05  # not blank
 
 
-def test_damage_ends_with_1_and_is_drawn_all_the_same(region, tmp_path, capsys):
-    (region / "cube.zarr/S2/values/c/1/0/0/0").unlink()
-    (region / "parcels.parquet").unlink()
-    assert command(region, "--out", tmp_path / "out") == 1
-    assert "cannot be read" in capsys.readouterr().out
-    assert (tmp_path / "out" / "folds.png").exists()
+def test_damage_ends_with_1_and_is_drawn_all_the_same(few, tmp_path, capsys):
+    for file in (few / "cube.zarr/S2").glob("[vo]*/c/1/**/*"):
+        if file.is_file():
+            file.unlink()
+    (few / "parcels.parquet").unlink()
+    assert command(few, "--out", tmp_path / "out") == 1
+    printed = capsys.readouterr().out
+    assert "cannot be read" in printed
+    assert "not drawn: " in printed
+    pictures = {file.name for file in (tmp_path / "out").iterdir()}
+    assert pictures == {"folds.png", "dates.png", "coverage.png"}
+
+
+@pytest.mark.parametrize("table", [True, False])
+def test_a_region_without_parcels(few, table):
+    Writer(few, GRID, Region(few).dataset).write_numbers(*EVERY, np.zeros((140, 384), np.int32))
+    import geopandas
+
+    file = few / "parcels.parquet"
+    if table:
+        geopandas.read_parquet(file).iloc[:0].to_parquet(file)
+    else:
+        file.unlink()
+        edit(few, lambda content: content.update(folds=None))
+    looked = look(few)
+    assert not looked.damaged
+    lines = [found.text for found in looked.findings]
+    assert [line for line in lines if "parcel" in line] == [
+        "there are no parcels: it can be predicted, but not trained on"
+    ]
+    assert command(few) == 0
 
 
 @pytest.mark.parametrize(
