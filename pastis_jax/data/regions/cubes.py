@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from pastis_jax.data.regions import _geo, cube_axes, names
-from pastis_jax.data.regions.headers import Band, Header, direction_of
+from pastis_jax.data.regions.headers import Band, Header, direction_of, mark
 from pastis_jax.errors import ArgumentError, DataError
 from pastis_jax.files import open_regular, read_regular
 
@@ -204,14 +204,14 @@ def _stored_as(variable: Any) -> tuple[str, float | None]:
     if dtype.kind == "i" and _unsigned(variable.attrs):
         dtype = np.dtype(f"u{dtype.itemsize}")
     for key in ("_FillValue", "missing_value", "nodata", "_nodata"):
-        mark = variable.attrs.get(key)
-        if mark is None or np.size(mark) != 1:
+        nodata = variable.attrs.get(key)
+        if nodata is None or np.size(nodata) != 1:
             continue
-        mark = np.asarray(mark).item()
-        if isinstance(mark, int) and mark < 0 and dtype.kind == "u":
-            mark += 1 << (8 * dtype.itemsize)  # stored as signed, like the numbers
-        if isinstance(mark, int | float):
-            return ("uint8" if dtype.kind == "b" else dtype.name), float(mark)
+        nodata = np.asarray(nodata).item()
+        if isinstance(nodata, int) and nodata < 0 and dtype.kind == "u":
+            nodata += 1 << (8 * dtype.itemsize)  # stored as signed, like the numbers
+        if isinstance(nodata, int | float):
+            return ("uint8" if dtype.kind == "b" else dtype.name), mark(float(nodata))
     if dtype.kind == "b":
         return "uint8", None
     return dtype.name, math.nan if dtype.kind == "f" else None

@@ -28,7 +28,7 @@ def filled(layers: Sequence[Layer], given: Given, notes: list[str]) -> list[Laye
     """
     modalities = sorted({layer.modality for layer in layers})
     for argument in ("unit", "offset", "nodata"):
-        radar = [sensors.RADAR] if {*modalities} & {*sensors.RADARS} else []
+        radar = sensors.RADARS if {*modalities} & {*sensors.RADARS} else ()
         if odd := [m for m in getattr(given, argument) if m not in (*modalities, *radar)]:
             fault = f"there is no {odd[0]} among the scenes"
             remedy = f"choose among {', '.join(modalities)}"

@@ -32,20 +32,26 @@ class Found:
     """What sources hold.
 
     Attributes:
-      layers: By modality, date, orbit and channel; unit and offset of all are known.
+      layers: By modality, date, orbit and channel.
       left_out: Files, or files and bands, that are none, and why.
       notes: What else a reader should know: what was chosen, and what need not be so.
       levels: Processing levels that names say, by modality.
+      unknown: What is not known, and how to say it, in a line; nothing if all is.
     """
 
     layers: list[Layer]
     left_out: list[tuple[str, str]]
     notes: list[str]
     levels: dict[str, tuple[str, ...]]
+    unknown: str = ""
 
 
 def find_layers(
-    sources: Iterable[Any], *, given: Given | None = None, progress: bool = False
+    sources: Iterable[Any],
+    *,
+    given: Given | None = None,
+    partial: bool = False,
+    progress: bool = False,
 ) -> Found:
     """Finds the layers of sources.
 
@@ -53,6 +59,8 @@ def find_layers(
       sources: Folders, patterns, rasters, NetCDF files, folders of Zarr or of products, manifests;
         Datasets and DataArrays of xarray.
       given: What is taken where they do not say it.
+      partial: Whether layers of which the unit or the offset is not known are found all the same,
+        for a manifest that a person completes.
       progress: Whether to draw a progress bar.
 
     Raises:
@@ -90,12 +98,19 @@ def find_layers(
     _refuse_unused(files.paths, given, undated)
     layers = _in_season(filled(layers, given, notes), given, notes)
     layers = _one_mask(layers, notes)
-    refuse_unknown(layers, given)
-    if unknown := [*dict.fromkeys(x.path for x in layers if x.modality == sensors.RADAR)]:
-        text = f"the pass of {sensors.RADAR} is not known of {walk.scanned(unknown)}"
+    unknown = ""
+    try:
+        refuse_unknown(layers, given)
+    except ArgumentError as error:
+        if not partial:
+            raise
+        unknown = str(error)
+    if either := [*dict.fromkeys(x.path for x in layers if x.modality == sensors.RADAR)]:
+        text = f"the pass of {sensors.RADAR} is not known of {walk.scanned(either)}"
         notes.append(f"{text}: both are one modality, if `direction` does not say which it is")
     layers.sort(key=lambda x: (x.modality, x.date, x.orbit, x.channel, x.path, x.band))
-    return Found(layers, left_out, notes, {m: tuple(sorted(said)) for m, said in levels.items()})
+    levels = {modality: tuple(sorted(said)) for modality, said in levels.items()}
+    return Found(layers, left_out, notes, levels, unknown)
 
 
 def _of_bands(bands: Mapping[tuple[str, str], int]) -> list[str]:

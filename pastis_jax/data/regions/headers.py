@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import math
 import re
 from collections.abc import Mapping
 
@@ -25,6 +26,7 @@ class Band:
       date: When it was acquired, if the header says so.
       orbit: Relative orbit, if the header says so.
       direction: ``ascending`` or ``descending``, if the header says so.
+      masked: Whether a mask of the file says what is missing.
     """
 
     key: str
@@ -37,6 +39,7 @@ class Band:
     date: datetime.date | None = None
     orbit: str = ""
     direction: str = ""
+    masked: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,6 +65,11 @@ class Header:
     bands: tuple[Band, ...]
     tags: Mapping[str, str] = dataclasses.field(default_factory=dict, hash=False)
     coloured: bool = False
+
+
+def mark(nodata: float | None) -> float | None:
+    """A mark of what is missing; NaN is one object always, so that layers with it are equal."""
+    return math.nan if nodata is not None and nodata != nodata else nodata
 
 
 def degrees(crs: str) -> bool:

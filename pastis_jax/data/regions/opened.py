@@ -59,6 +59,7 @@ class OpenedLayer:
       scale: What numbers of the file are multiplied by to be those that `read` gives, with
         `added`; 1 and 0 give them as they are stored.
       added: What is added after that.
+      masked: Whether a mask of the file says what is missing.
     """
 
     layer: Layer
@@ -70,6 +71,7 @@ class OpenedLayer:
     nodata: float | None
     scale: float = 1.0
     added: float = 0.0
+    masked: bool = False
 
     def read(self, rows: slice, columns: slice) -> np.ndarray:
         """Reads a window.
@@ -102,11 +104,11 @@ def open_layer(layer: Layer, *, crs: str = "") -> OpenedLayer:
         raise DataError("does not say where it lies", where=layer.path, remedy=_PLACE)
     dtype, nodata = band.dtype, band.nodata if layer.nodata is None else layer.nodata
     scale, added = (1.0, 0.0) if as_stored(layer.unit, band) else (band.scale, band.offset)
-    if (scale, added) != (1.0, 0.0) or (band.nodata is not None and band.nodata != band.nodata):
+    if (scale, added) != (1.0, 0.0) or band.masked:
         dtype = np.promote_types(dtype, np.float32).name
         nodata = float("nan")
     place = (header.transform, header.height, header.width)
-    return OpenedLayer(layer, header.crs or crs, *place, dtype, nodata, scale, added)
+    return OpenedLayer(layer, header.crs or crs, *place, dtype, nodata, scale, added, band.masked)
 
 
 def as_stored(unit: str, band: Band) -> bool:
@@ -155,8 +157,10 @@ def read_group(group: Sequence[OpenedLayer], rows: slice, columns: slice) -> np.
     ):
         raise ValueError(f"rows {rows} and columns {columns} are not within the file")
     with _held(path) as handle:
-        reader = cubes.read if cubes.is_cube(path) else rasters.read
-        values = reader(handle, bands, rows, columns)
+        if cubes.is_cube(path):
+            values = cubes.read(handle, bands, rows, columns)
+        else:
+            values = rasters.read(handle, bands, rows, columns, masked=first.masked)
     if all((o.scale, o.added) == (1.0, 0.0) for o in group):
         return values
     return np.stack([_scaled(v, o) for v, o in zip(values, group, strict=True)])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import os
 import threading
 import warnings
@@ -13,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from pastis_jax.data.regions import _geo
-from pastis_jax.data.regions.headers import Band, Header, direction_of
+from pastis_jax.data.regions.headers import Band, Header, direction_of, mark
 from pastis_jax.errors import DataError
 
 SUFFIXES = (".tif", ".tiff", ".jp2", ".vrt", ".img")
@@ -104,7 +103,7 @@ def describe(path: str | os.PathLike[str]) -> Header:
     colours = _geo.need("rasterio.enums").ColorInterp
     with opened(path) as raster:
         tags = {key.lower(): str(value) for key, value in raster.tags().items()}
-        bands = tuple(_band(raster, number) for number in raster.indexes)
+        bands = tuple(_bands(raster))
         pass_ = "".join(filter(None, (direction_of(tags.get(key, "")) for key in _PASS_TAGS)))
         if pass_ in ("ascending", "descending"):
             tags["pass"] = pass_
@@ -122,25 +121,30 @@ def describe(path: str | os.PathLike[str]) -> Header:
         )
 
 
-def _band(raster: Any, number: int) -> Band:
-    place = number - 1
-    masked = _has_own_mask(raster, number)
-    nodata = raster.nodatavals[place]
-    return Band(
-        key=str(number),
-        name=(raster.descriptions[place] or "").strip(),
-        dtype=raster.dtypes[place],
-        nodata=math.nan if masked else nodata,
-        scale=raster.scales[place],
-        offset=raster.offsets[place],
-        units=raster.units[place] or "",
-    )
-
-
-def _has_own_mask(raster: Any, number: int) -> bool:
-    """Whether pixels are missing by a mask of the file, in place of a mark."""
+def _bands(raster: Any) -> Iterator[Band]:
+    # Each of these lists asks for all bands: asked for once, however many there are.
     flags = _geo.need("rasterio.enums").MaskFlags
-    return flags.per_dataset in raster.mask_flag_enums[number - 1]
+    for number, name, dtype, nodata, scale, offset, units, own in zip(
+        raster.indexes,
+        raster.descriptions,
+        raster.dtypes,
+        raster.nodatavals,
+        raster.scales,
+        raster.offsets,
+        raster.units,
+        raster.mask_flag_enums,
+        strict=True,
+    ):
+        yield Band(
+            key=str(number),
+            name=(name or "").strip(),
+            dtype=dtype,
+            nodata=mark(nodata),
+            scale=scale,
+            offset=offset,
+            units=units or "",
+            masked=flags.per_dataset in own,
+        )
 
 
 def crs_text(crs: Any) -> str:
@@ -149,7 +153,9 @@ def crs_text(crs: Any) -> str:
     return f"EPSG:{code}" if code else crs.to_wkt()
 
 
-def read(raster: Any, bands: Sequence[str], rows: slice, columns: slice) -> np.ndarray:
+def read(
+    raster: Any, bands: Sequence[str], rows: slice, columns: slice, *, masked: bool = False
+) -> np.ndarray:
     """Reads a window of several bands at once, as they are stored.
 
     Args:
@@ -157,10 +163,10 @@ def read(raster: Any, bands: Sequence[str], rows: slice, columns: slice) -> np.n
       bands: Numbers of the bands, from 1.
       rows: Rows of the file.
       columns: Its columns.
+      masked: Whether the file has a mask of its own, as its header says.
 
     Returns:
-      (n, h, w). Where the file has a mask of its own, numbers are floats and those that it hides
-      are NaN.
+      (n, h, w). With a mask, numbers are floats and those that it hides are NaN.
 
     Raises:
       DataError: If it cannot be read.
@@ -171,7 +177,7 @@ def read(raster: Any, bands: Sequence[str], rows: slice, columns: slice) -> np.n
     with options():
         try:
             values = raster.read(numbers, window=window)
-            if not _has_own_mask(raster, numbers[0]):
+            if not masked:
                 return values
             hidden = raster.read_masks(numbers, window=window) == 0
         except (rasterio.errors.RasterioError, OSError, ValueError, IndexError) as error:

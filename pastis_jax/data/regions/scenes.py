@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import math
 import pathlib
 import re
 
@@ -223,16 +224,18 @@ def _layer(one, date, header, named, product, given) -> Layer:
 def _numbers(one, modality, named, product, given) -> tuple[str, float | None, float | None]:
     """Unit, offset and mark of a band's numbers, as far as they are known."""
     band, meaning = one.band, one.meaning
-    nodata = band.nodata if band.nodata is not None else given.of("nodata", modality)
+    # What a mask of the file hides is read as NaN.
+    own = math.nan if band.masked and band.nodata is None else band.nodata
+    nodata = given.of("nodata", modality) if own is None else own
     if meaning.channel == MASK:
         return ("scl" if named.form == "sits" else meaning.unit), 0.0, band.nodata
-    own = sensors.worldcereal(band.name, band.dtype)
-    if own and nodata is None:
+    worldcereal = sensors.worldcereal(band.name, band.dtype)
+    if worldcereal and nodata is None:
         nodata = float(sensors.WORLDCEREAL_NODATA)
     told = given.of("unit", modality) or ""
     if modality in sensors.RADARS:
         decibel = one.decibel or band.units.lower() == "db"
-        return (sensors.WORLDCEREAL if own else "dB" if decibel else told), 0.0, nodata
+        return (sensors.WORLDCEREAL if worldcereal else "dB" if decibel else told), 0.0, nodata
     if modality != sensors.OPTICAL:
         return told or "none", given.of("offset", modality) or 0.0, nodata
     if named.form == "theia":

@@ -17,6 +17,9 @@ import scene_files  # noqa: E402
 from refusal import refused_in_a_line  # noqa: E402
 
 from pastis_jax.data.regions import opened, rasters  # noqa: E402
+from pastis_jax.data.regions.checks import check_layers  # noqa: E402
+from pastis_jax.data.regions.find import find_layers  # noqa: E402
+from pastis_jax.data.regions.given import Given  # noqa: E402
 from pastis_jax.data.regions.manifest import Layer  # noqa: E402
 from pastis_jax.data.regions.opened import close_all, open_layer, read_group  # noqa: E402
 
@@ -79,12 +82,16 @@ def test_nothing_is_read_beyond_a_file(tmp_path, rows, columns):
 
 def test_what_a_mask_of_the_file_hides_is_missing(tmp_path):
     values = scene_files.numbers(2)
-    path = scene_files.write(tmp_path / "a.tif", values)
+    path = scene_files.write(tmp_path / "20230914.tif", values)
     shown = np.ones((8, 8), bool)
     shown[2, 3] = False
     with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), rasterio.open(path, "r+") as file:
         file.write_mask(shown)
-    group = [open_layer(layer(path, band)) for band in ("1", "2")]
+    given = Given(offset={"S2": 0.0}, channels={"1": "B2", "2": "B3"})
+    found = find_layers([path], given=given)
+    assert all(math.isnan(x.nodata) for x in found.layers)
+    assert check_layers(found.layers) == ["S2 has one date only, 2023-09-14"]
+    group = [open_layer(x) for x in found.layers]
     assert [(x.dtype, math.isnan(x.nodata)) for x in group] == [("float32", True)] * 2
     read = read_group(group, ALL, ALL)
     assert read.dtype == np.float32
@@ -161,6 +168,15 @@ def test_headers_say_what_files_do(tmp_path):
     assert (band.dtype, band.nodata) == ("uint16", 0)
     assert (band.scale, band.offset) == (1e-4, -0.1)
     assert (header.tags["pass"], header.coloured) == ("descending", False)
+
+
+def test_layers_of_files_that_mark_by_nan_are_equal(tmp_path):
+    path = tmp_path / "20230914.tif"
+    scene_files.write(path, scene_files.numbers(1, "float32"), names=("B2",), nodata=math.nan)
+    given = Given(unit={"S2": "reflectance"}, offset={"S2": 0.0})
+    first = find_layers([path], given=given).layers
+    opened._headers.cache_clear()
+    assert find_layers([path], given=given).layers == first
 
 
 def test_a_system_without_a_code_is_wkt(tmp_path):
