@@ -18,6 +18,17 @@ from pastis_jax.data.regions.writer import FILE
 from pastis_jax.errors import DataError
 
 
+def check_folds(region: Region) -> None:
+    """Refuses a Region without folds: there is nothing to learn from.
+
+    Raises:
+      DataError: Saying so.
+    """
+    if not region.folds:
+        fault, remedy = "it has no folds: it was made without parcels", "ingest it with parcels"
+        raise DataError(fault, where=region.root, remedy=remedy)
+
+
 @dataclasses.dataclass(frozen=True)
 class Window:
     """A window of a Region.
@@ -57,6 +68,7 @@ class Labels:
                 fault = f"its classes have no {word}, which windows need"
                 remedy = f"add a class and name it as `{word}` of the nomenclature"
                 raise DataError(fault, where=region.root / dataset_file.FILE, remedy=remedy)
+        check_folds(region)
         try:
             self._blocks = FoldBlocks.from_json(region.folds)
         except (KeyError, TypeError, ValueError) as error:
@@ -67,8 +79,12 @@ class Labels:
         return Labels, (self._region,)
 
     def folds(self, rows: slice, columns: slice) -> np.ndarray:
-        """Positions of the folds of pixels, -1 for none, (h, w)."""
-        return self._blocks.fold_of_pixels(rows, columns)
+        """Positions of the folds of pixels, -1 for none, (h, w): of parcels, that of the parcel."""
+        return self._folds_of(self._region.numbers(rows, columns), rows, columns)
+
+    def _folds_of(self, numbers: np.ndarray, rows: slice, columns: slice) -> np.ndarray:
+        place = self._blocks.fold_of_pixels(rows, columns)
+        return np.where(numbers > 0, self._of_numbers[1][np.maximum(numbers, 0)], place)
 
     @functools.cached_property
     def _of_numbers(self) -> tuple[np.ndarray, np.ndarray]:
@@ -88,9 +104,9 @@ class Labels:
         """
         numbers = self._region.numbers(window.rows, window.columns)
         parcel = np.maximum(numbers, 0)
-        labels, fold_of = self._of_numbers
-        wanted = np.isin(self.folds(window.rows, window.columns), [*folds])
-        known = wanted & (numbers >= 0) & ((numbers == 0) | np.isin(fold_of[parcel], [*folds]))
+        labels, _ = self._of_numbers
+        wanted = np.isin(self._folds_of(numbers, window.rows, window.columns), [*folds])
+        known = wanted & (numbers >= 0)
         down, right = window.covered
         known[:down] = known[:, :right] = False
         semantic = np.where(known, labels[parcel], self._nomenclature.void_number)
