@@ -25,7 +25,7 @@ from pastis_jax.data import arrays, dataset_file, layout
 from pastis_jax.data.assignment import Assignment
 from pastis_jax.data.cache import Fingerprint, fingerprint
 from pastis_jax.data.dataset import Dataset, Modality
-from pastis_jax.data.metadata import PARCEL_METADATA, PATCH_METADATA, Patch, read_patches
+from pastis_jax.data.metadata import PATCH_METADATA, Patch, read_patches
 from pastis_jax.data.npy import StoredArray, load_array
 from pastis_jax.data.pastis_r import check_official, describe
 from pastis_jax.data.patches.agreement import Contradiction, contradictions, in_parcels
@@ -39,11 +39,11 @@ from pastis_jax.data.patches.annotations import (
     recompute,
     sized,
 )
+from pastis_jax.data.patches.found import DOWNLOAD, check_layout
 from pastis_jax.data.patches.instances import centerness, instances_from_parcels
 from pastis_jax.data.reading import restore
 from pastis_jax.errors import DataError
 
-DOWNLOAD = "give the folder of the PASTIS-R patches (zenodo.org/record/5735646)"
 _AXES = ("dates", "channels", "rows", "columns")
 
 StoredSeries = dict[str, tuple[np.ndarray | StoredArray, np.ndarray]]
@@ -392,38 +392,6 @@ class PatchFolder:
         ids = annotations.parcels if annotations.parcel_ids is None else annotations.parcel_ids
         inside = in_parcels(annotations.semantic, ids, self.dataset.nomenclature)
         return instances_from_parcels(ids, inside)
-
-
-def check_layout(
-    root: pathlib.Path, dataset: Dataset, modalities: Sequence[str] | None = None
-) -> tuple[str, ...]:
-    """Refuses a folder that is not a patch folder, and says what it looks like instead.
-
-    Args:
-      root: The folder.
-      dataset: What it should hold.
-      modalities: Modalities that must be there; None takes those that are.
-
-    Returns:
-      The modalities, in the dataset's order.
-
-    Raises:
-      ArgumentError: If a modality is none of the dataset's.
-      DataError: If `root` lacks its metadata, annotations or a data folder.
-    """
-    if not (root / ANNOTATIONS).is_dir():
-        inner = next((path.parent for path in sorted(root.glob(f"*/{ANNOTATIONS}"))), None)
-        if inner is not None:
-            raise DataError("not a patch folder itself", where=root, remedy=f"give {inner}")
-        if (root / PARCEL_METADATA).exists():
-            fault = f"this is the pixel-set folder of {dataset.name}, not the patch folder"
-            raise DataError(fault, where=root, remedy=layout.download(root, DOWNLOAD))
-        if layout.present_modalities(root, dataset):
-            fault = "no folder of annotations"
-            raise DataError(fault, where=root / ANNOTATIONS, remedy=restore(root / ANNOTATIONS))
-    return layout.wanted_modalities(
-        root, dataset, modalities, kind="patch", remedy=layout.download(root, DOWNLOAD)
-    )
 
 
 def _as_stored(values: StoredArray, modality: Modality) -> np.ndarray | StoredArray:

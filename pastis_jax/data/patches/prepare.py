@@ -14,7 +14,7 @@ import pathlib
 import tempfile
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import tqdm
 
@@ -35,13 +35,13 @@ from pastis_jax.data.metadata import Patch
 from pastis_jax.data.pastis_r import check_labels, describe
 from pastis_jax.data.patches import facts as kept
 from pastis_jax.data.patches.agreement import Contradiction, SharedParcels, tell_shared
-from pastis_jax.data.patches.folder import DOWNLOAD, PatchFolder
+from pastis_jax.data.patches.folder import PatchFolder
+from pastis_jax.data.patches.found import DOWNLOAD
+from pastis_jax.data.patches.opening import open_patches
 from pastis_jax.data.patches.source import PatchSource
 from pastis_jax.data.patches.summary import Measures, PatchSummary
 from pastis_jax.data.prepared import Prepared
-from pastis_jax.data.regions.clouds import refuse_without_masks
 from pastis_jax.data.regions.random_windows import RandomWindows
-from pastis_jax.data.regions.store import is_region
 from pastis_jax.data.regions.windows import RegionWindows
 from pastis_jax.data.statistics import (
     FoldStatistics,
@@ -175,34 +175,6 @@ def prepare_patches(
         shared_parcels=kept.shared_parcels_of(facts, dataset),
         fingerprint=identity.adding(fingerprint(root, files=norms.values()).parts),
     )
-
-
-def open_patches(
-    root: pathlib.Path,
-    modalities: Sequence[str] | None = None,
-    *,
-    window: int = 0,
-    max_cloud: float | None = None,
-    **options: Any,
-) -> PatchFolder:
-    """Opens a folder of patches, or the windows of a Region.
-
-    Args:
-      root: The folder.
-      modalities: Modalities that must be there; None takes those that are.
-      window: Side of the windows of a Region, pixels; 0 for the default.
-      max_cloud: Largest clouded share of a window, which needs masks.
-      **options: Those of `PatchFolder`.
-
-    Raises:
-      ArgumentError: If a folder is to have windows, or there are no masks to go by.
-      UserError: As the two readers say.
-    """
-    if is_region(root):
-        return RegionWindows(root, modalities, window=window, max_cloud=max_cloud, **options)
-    refuse("window", window, f"{root} holds patches of one size", "leave it out, or give a Region")
-    refuse_without_masks(root, max_cloud)
-    return PatchFolder(root, modalities, **options)
 
 
 @dataclasses.dataclass(frozen=True)

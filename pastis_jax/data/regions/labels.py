@@ -18,6 +18,17 @@ from pastis_jax.data.regions.writer import FILE
 from pastis_jax.errors import DataError
 
 
+def check_folds(region: Region) -> None:
+    """Refuses a Region without folds: there is nothing to learn from.
+
+    Raises:
+      DataError: Saying so.
+    """
+    if not region.folds:
+        fault, remedy = "it has no folds: it was made without parcels", "ingest it with parcels"
+        raise DataError(fault, where=region.root, remedy=remedy)
+
+
 @dataclasses.dataclass(frozen=True)
 class Window:
     """A window of a Region.
@@ -57,6 +68,7 @@ class Labels:
                 fault = f"its classes have no {word}, which windows need"
                 remedy = f"add a class and name it as `{word}` of the nomenclature"
                 raise DataError(fault, where=region.root / dataset_file.FILE, remedy=remedy)
+        check_folds(region)
         try:
             self._blocks = FoldBlocks.from_json(region.folds)
         except (KeyError, TypeError, ValueError) as error:

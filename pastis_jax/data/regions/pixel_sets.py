@@ -23,6 +23,7 @@ from pastis_jax.data.regions.clouds import check_masks, hide_clouded
 from pastis_jax.data.regions.cube import FOLDER
 from pastis_jax.data.regions.grid import CHUNK
 from pastis_jax.data.regions.index import ParcelIndex, find_parcels, identifiers
+from pastis_jax.data.regions.labels import check_folds
 from pastis_jax.data.regions.store import Region
 from pastis_jax.data.regions.table import NO_FOLD
 from pastis_jax.data.regions.writer import missing_value
@@ -81,6 +82,7 @@ class RegionPixelSets:
         self.region = Region(root, dataset=dataset)
         self.root, self.dataset = self.region.root, self.region.dataset
         self.modalities = chosen_modalities(self.root, self.dataset, modalities)
+        check_folds(self.region)
         check_masks(self.region, self.modalities, max_cloud)
         self._index = find_parcels(self.region)
         self._columns = Columns(self.region, masks=max_cloud is not None)
