@@ -18,7 +18,7 @@ from pastis_jax.data.declared import parse
 from pastis_jax.data.reading import read_json
 from pastis_jax.data.regions import making, outlines, sensors
 from pastis_jax.data.regions.given import Given
-from pastis_jax.data.regions.ingest import Proposal, ingest, propose, rank
+from pastis_jax.data.regions.ingestion import Proposal, ingest, propose, rank
 from pastis_jax.data.regions.manifest import Layer
 from pastis_jax.data.regions.store import Region
 from pastis_jax.errors import ArgumentError, refuse

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import season_files as files
 from commands import exit_code
+from disk import full_disk
 from tiers import long
 
 from pastis_jax.cli import main
@@ -95,12 +96,30 @@ def test_a_dry_run_tells_what_is_to_be_corrected(tmp_path, capsys):
     assert manifest.exists()
 
 
+def test_a_dry_run_leaves_open_what_is_not_known(scenes, tmp_path, capsys):
+    manifest = tmp_path / "m.csv"
+    code, printed, _ = ended(capsys, scenes[0], "--dry-run", "--manifest", manifest)
+    assert code == 0
+    assert printed.count("not known") >= 3
+    assert "to be corrected: --unit" in printed
+    assert {layer.unit for layer in read_manifest(manifest) if layer.modality == "S1A"} == {""}
+    words = ("--out", tmp_path / "r", "--season-start", "2023-09-01")
+    code, _, error = ended(capsys, manifest, *words)
+    assert code == 2
+    assert "--unit" in error
+    text = manifest.read_text().replace("2023-10-03,,,0,", "2023-10-03,,linear power,0,")
+    manifest.write_text(text.replace("reflectance x 10000,,", "reflectance x 10000,-1000,"))
+    code, _, error = ended(capsys, manifest, *words, "--workers", "1")
+    assert code == 0, error
+    assert len(Region(tmp_path / "r").days("S1A")) == 1
+
+
 def test_days_outside_of_the_season_are_left_out(scenes, tmp_path, capsys):
     words = ("--season-start", "2023-09-01", "--season-end", "2023-12-31", "--workers", "1")
     code, printed, _ = ended(capsys, scenes[0], "--out", tmp_path / "r", *SAID, *words)
     assert code == 0
     assert Region(tmp_path / "r").days("S2").tolist() == [31, 65]
-    assert "1 acquisitions of S2 are not of" in printed
+    assert "not of 2023-09-01 to 2023-12-31: 1 acquisition of S2, 2024-03-01" in printed
 
 
 @pytest.mark.parametrize(
@@ -129,6 +148,26 @@ def test_mistakes_end_in_a_line(scenes, tmp_path, capsys, words, said):
     assert line.startswith("error: ")
     assert said in line
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_ends_in_a_line(tmp_path, capsys):
+    """The first date shows nothing and takes no room; the second does not fit."""
+    for date, seed in (("2023-10-02", None), ("2023-11-05", 1)):
+        values = np.zeros_like(files.optical(0)) if seed is None else files.optical(seed)
+        files.write_optical(tmp_path / "scenes", date, values, nodata=0)
+    words = (tmp_path / "scenes", "--out", tmp_path / "r", "--season-start", "2023-09-01")
+    words += ("--offset", "S2=0", "--workers", "1")
+    with full_disk(100_000):
+        code, _, error = ended(capsys, *words)
+    line = error.splitlines()[-1]
+    assert code == 1
+    assert line.startswith("error: ")
+    assert str(tmp_path / ".r.ingesting") in line
+    assert "the same command goes on where it was left" in line
+    code, _, _ = ended(capsys, *words)
+    assert code == 0
+    expected = files.optical(1).astype(np.int16)
+    np.testing.assert_array_equal(Region(tmp_path / "r").read("S2", *ALL)[0], expected)
 
 
 def test_no_sources(capsys):
@@ -168,10 +207,10 @@ def test_killed_at_any_moment_the_same_bytes_come_out(tmp_path, kill):
         )
 
     whole = start(tmp_path / "whole")
-    assert whole.communicate()[1] is not None
-    assert whole.returncode == 0
+    _, error = whole.communicate()
+    assert whole.returncode == 0, error
     killed, staging = 0, tmp_path / "parts" / ".whole.ingesting"
-    for shards in range(5, 70, 9):
+    for shards in (5, 30, 55):
         running = start(tmp_path / "parts" / "whole")
         counts = staging.glob("region/cube.zarr/*/observed/c/*/*/*")
         while running.poll() is None and sum(1 for _ in counts) < shards:
@@ -184,7 +223,7 @@ def test_killed_at_any_moment_the_same_bytes_come_out(tmp_path, kill):
         if kill == signal.SIGINT and running.returncode:
             assert running.returncode == 130
             assert b"interrupted; the same command goes on" in error
-    assert killed >= 3
+    assert killed >= 2
     last = start(tmp_path / "parts" / "whole")
     last.communicate()
     assert contents(tmp_path / "parts" / "whole") == contents(tmp_path / "whole")

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from pastis_jax._lazy import lazily
 
 _PUBLIC = {
+    "Given": "pastis_jax.data.regions.given",
     "Grid": "pastis_jax.data.regions.grid",
     "Layer": "pastis_jax.data.regions.manifest",
     "read_manifest": "pastis_jax.data.regions.manifest",
@@ -13,13 +14,17 @@ _PUBLIC = {
     "RegionInspection": "pastis_jax.data.regions.inspection",
     "inspect_region": "pastis_jax.data.regions.inspection",
     "is_region": "pastis_jax.data.regions.store",
+    "ingest": "pastis_jax.data.regions.ingestion",
+    "propose": "pastis_jax.data.regions.ingestion",
 }
 """Public names, and where they are defined."""
 
 __all__ = [*_PUBLIC]
 
 if TYPE_CHECKING:
+    from pastis_jax.data.regions.given import Given
     from pastis_jax.data.regions.grid import Grid
+    from pastis_jax.data.regions.ingestion import ingest, propose
     from pastis_jax.data.regions.inspection import RegionInspection, inspect_region
     from pastis_jax.data.regions.manifest import Layer, read_manifest, write_manifest
     from pastis_jax.data.regions.store import Region, is_region

@@ -91,6 +91,13 @@ def of_dates(
         yield finding("days of several orbits", text, twice)
 
 
+def of_broken(names: Sequence[str]) -> Findings:
+    """Tells of scenes that are left out, as a file of theirs is damaged."""
+    if names:
+        text = f"{len(names):,} scenes lack a channel and are left out: {named(names)}"
+        yield finding("scenes incomplete", text, names)
+
+
 def of_unobserved(names: Sequence[str]) -> Findings:
     """Tells of acquisitions without an observed pixel, which are left out."""
     if names:

@@ -117,6 +117,8 @@ def make(
     outside = []
     for (name, date, orbit), own in sorted(grouped.items()):
         scenes = _scenes(own, footprints, kinds[name])
+        for scene in scenes:
+            _check_channels(scene, kinds[name])
         acquisition = Acquisition(name, date, orbit, scenes)
         if not acquisition.layers or all(layer.is_mask for layer in acquisition.layers):
             fault, remedy = f"a mask of {acquisition.name}, which has no values", "leave it out"
@@ -158,8 +160,6 @@ def _scenes(
     for own in found.values():
         values = {layer.channel: layer for layer in own if not layer.is_mask}
         masks = tuple(layer for layer in own if layer.is_mask)
-        if values:
-            _check_channels(values, own, modality)
         scenes.append(Scene(tuple(values[c] for c in modality.channels if c in values), masks))
     return tuple(scenes)
 
@@ -169,13 +169,44 @@ def derived(modality: Modality) -> frozenset[str]:
     return frozenset(modality.channels[difference] for difference, _, _ in modality.differences)
 
 
-def _check_channels(values: Mapping[str, Layer], own: Sequence[Layer], modality: Modality) -> None:
-    wanted = set(modality.channels) - derived(modality)
-    if absent := [c for c in modality.channels if c in wanted and c not in values]:
-        first = own[0]
+def _absent(scene: Scene, modality: Modality) -> list[str]:
+    """Channels that a scene with values lacks."""
+    present = {layer.channel for layer in scene.layers} | derived(modality)
+    return [c for c in modality.channels if c not in present] if scene.layers else []
+
+
+def _check_channels(scene: Scene, modality: Modality) -> None:
+    if absent := _absent(scene, modality):
+        first = scene.layers[0]
         fault = f"{modality.name} of {first.date} lacks {named(absent, most=12)}, which others have"
         remedy = "add it, or leave the channel or the date out of the manifest"
         raise DataError(fault, where=first.path, remedy=remedy)
+
+
+def whole(
+    layers: Sequence[Layer], footprints: Mapping[Layer, Footprint], modalities: Sequence[Modality]
+) -> tuple[list[Layer], list[str]]:
+    """Leaves out scenes that lack a channel, as they do where a file of theirs was damaged.
+
+    Args:
+      layers: All of them.
+      footprints: Where each one lies.
+      modalities: What they are of.
+
+    Returns:
+      The other layers, in their order, and the names of the scenes that are left out.
+    """
+    kinds = {modality.name: modality for modality in modalities}
+    grouped: dict[tuple[str, datetime.date, str], list[Layer]] = collections.defaultdict(list)
+    for layer in layers:
+        grouped[layer.acquisition].append(layer)
+    lost, names = set(), []
+    for (name, date, _), own in sorted(grouped.items()):
+        for scene in _scenes(own, footprints, kinds[name]):
+            if absent := _absent(scene, kinds[name]):
+                lost |= {*scene.layers, *scene.masks}
+                names.append(f"{name} {date} ({scene.name}) without {', '.join(absent)}")
+    return [layer for layer in layers if layer not in lost], names
 
 
 def _ground(footprint: Footprint, known: list[Footprint]) -> int:

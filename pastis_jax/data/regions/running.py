@@ -6,11 +6,13 @@ import collections
 import concurrent.futures
 import dataclasses
 import threading
+import warnings
 from collections.abc import Callable, Mapping
 
 import tqdm
 
 from pastis_jax.data.dataset import Dataset
+from pastis_jax.data.regions import _geo
 from pastis_jax.data.regions.grid import SHARD
 from pastis_jax.data.regions.opened import close_all
 from pastis_jax.data.regions.plan import Acquisition, Plan
@@ -93,7 +95,10 @@ class Filler:
                     bar.update()
 
         try:
-            with bar:
+            with bar, warnings.catch_warnings():
+                # rasterio hides this one by itself, but filters are shared by all threads.
+                hidden = _geo.need("rasterio.errors").NotGeoreferencedWarning
+                warnings.simplefilter("ignore", hidden)
                 _each(work, left, self.workers, stopped)
         finally:
             close_all()

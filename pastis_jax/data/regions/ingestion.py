@@ -15,6 +15,7 @@ from pastis_jax.data.dataset import Dataset
 from pastis_jax.data.modality import Modality
 from pastis_jax.data.regions import extent, making, noticed, outlines, plan, sensors, staging
 from pastis_jax.data.regions.checks import check_layers
+from pastis_jax.data.regions.fill import refuse_unknown
 from pastis_jax.data.regions.find import Found, find_layers
 from pastis_jax.data.regions.findings import finding
 from pastis_jax.data.regions.given import Given
@@ -123,6 +124,7 @@ def ingest(
     )
     given = dataclasses.replace(given or Given(), skip_damaged=skip_damaged)
     found = find_layers(listed(sources), given=given, progress=progress)
+    found, broken = _whole(found, given) if skip_damaged else (found, [])
     notes = check_layers(found.layers, crs=given.source_crs, target=crs or "")
     opened = {layer: open_layer(layer, crs=given.source_crs) for layer in found.layers}
     modalities = kinds(found.layers)
@@ -151,6 +153,7 @@ def ingest(
     findings = [
         *noticed.of_sources(found.left_out, [*found.notes, *notes]),
         *told,
+        *noticed.of_broken(broken),
         *noticed.of_plan(planned, [(layer.modality, place) for layer, place in places.items()]),
     ]
     for modality in planned.modalities:
@@ -214,21 +217,29 @@ def propose(
       progress: Whether a bar is shown.
 
     Raises:
-      UserError: If the file is there, or the sources hold no scenes or leave their units open.
+      UserError: If the file is there, or the sources hold no scenes.
       OSError: If it cannot be written.
     """
     file = layout.resolve(manifest)
     refuse("manifest", file.exists(), f"{file} is there already", "give another name, or move it")
     given = dataclasses.replace(given or Given(), skip_damaged=skip_damaged)
-    found = find_layers(listed(sources), given=given, progress=progress)
+    found = find_layers(listed(sources), given=given, partial=True, progress=progress)
     write_manifest(found.layers, file)
     try:
+        refuse_unknown(found.layers, given)
         notes = check_layers(found.layers, crs=given.source_crs, target=crs or "")
         opened = {layer: open_layer(layer, crs=given.source_crs) for layer in found.layers}
         kinds(found.layers)
     except (ArgumentError, DataError) as error:
         return Proposal(file, found, (), {}, str(error))
     return Proposal(file, found, tuple(notes), opened, None)
+
+
+def _whole(found: Found, given: Given) -> tuple[Found, list[str]]:
+    """Without the scenes that lack a channel, whose names come along."""
+    places = {layer: footprint(open_layer(layer, crs=given.source_crs)) for layer in found.layers}
+    layers, names = plan.whole(found.layers, places, kinds(found.layers))
+    return dataclasses.replace(found, layers=layers), names
 
 
 def listed(sources: Iterable[Any] | Any) -> list[Any]:

@@ -14,7 +14,7 @@ from refusal import refused_in_a_line
 from pastis_jax.data.regions import running
 from pastis_jax.data.regions.given import Given
 from pastis_jax.data.regions.grid import Grid
-from pastis_jax.data.regions.ingest import ingest
+from pastis_jax.data.regions.ingestion import ingest
 from pastis_jax.data.regions.manifest import read_manifest
 from pastis_jax.data.regions.store import Region
 
@@ -73,7 +73,8 @@ def test_manifest_gives_the_same_region(whole, tmp_path):
     assert len(read_manifest(whole / "manifest.csv")) == 3 * 11 + 2 * 2
     again = ingest(whole / "manifest.csv", tmp_path / "whole", workers=2, **_without("workers"))
     before, now = contents(whole), contents(again)
-    assert before.pop("findings.json") and now.pop("findings.json")
+    before.pop("findings.json")
+    now.pop("findings.json")
     assert before == now
 
 
@@ -85,7 +86,7 @@ def test_nothing_is_left_beside(whole):
     assert [path.name for path in whole.parent.iterdir()] == ["whole"]
 
 
-class _Stop(Exception):
+class _StopError(Exception):
     pass
 
 
@@ -96,12 +97,12 @@ def test_what_was_stopped_goes_on(scenes, whole, tmp_path, monkeypatch, after):
 
     def shard(self, *arguments):
         if len(done) == after:
-            raise _Stop
+            raise _StopError
         done.append(arguments)
         made(self, *arguments)
 
     monkeypatch.setattr(running.Filler, "_shard", shard)
-    with pytest.raises(_Stop):
+    with pytest.raises(_StopError):
         ingest(scenes[0], tmp_path / "whole", given=GIVEN, **files.OPTIONS)
     assert (tmp_path / ".whole.ingesting").exists() == bool(after)
     assert not (tmp_path / "whole").exists()
@@ -119,9 +120,10 @@ def test_another_command_is_refused_what_was_begun(scenes, tmp_path, monkeypatch
             raise KeyboardInterrupt
         done.append(made(self, *arguments))
 
-    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt) as stopped:
-        patched.setattr(running.Filler, "_shard", shard)
+    monkeypatch.setattr(running.Filler, "_shard", shard)
+    with pytest.raises(KeyboardInterrupt) as stopped:
         ingest(scenes[0], tmp_path / "r", given=GIVEN, **files.OPTIONS)
+    monkeypatch.setattr(running.Filler, "_shard", made)
     assert "same command goes on" in stopped.value.__notes__[0]
     other = files.OPTIONS | {"season_start": "2023-08-01"}
     refused_in_a_line(
@@ -344,6 +346,63 @@ def test_unknown_codes_may_be_void(scenes, tmp_path):
     region = Region(root)
     assert region.dataset.nomenclature.is_void(region.parcels.label[1])
     assert "XXX" in findings(root)["codes unknown"]
+
+
+def test_datasets_and_their_files_are_sources(tmp_path):
+    """A cube in memory gives what a file of it gives; what else varies with time is kept too."""
+    xarray = pytest.importorskip("xarray")
+    grid = files.GRID.part(slice(0, 40), slice(0, 50))
+    values = np.stack([files.optical(seed, grid) for seed in range(2)])
+    rain = np.random.default_rng(0).random((2, 40, 50)).astype(np.float32)
+    x = grid.left + 10 * (np.arange(50) + 0.5)
+    y = grid.top - 10 * (np.arange(40) + 0.5)
+    axes = ("time", "y", "x")
+    cube = xarray.Dataset(
+        {name: (axes, values[:, k]) for k, name in enumerate(files.BANDS)}
+        | {"total_precipitation": (axes, rain)},
+        {"time": np.array(["2023-10-02", "2023-11-05"], "datetime64[ns]"), "y": y, "x": x},
+        {"crs": files.UTM},
+    )
+    given = Given(offset={"S2": 0.0})
+    root = ingest(cube, tmp_path / "memory", given=given, **files.OPTIONS)
+    region, window = Region(root), (slice(0, 40), slice(0, 50))
+    assert region.grid == grid
+    assert region.days("S2").tolist() == [31, 65]
+    np.testing.assert_array_equal(region.read("S2", *window), values.astype(np.int16))
+    np.testing.assert_array_equal(region.read("weather", *window)[:, 0], rain)
+    cube.to_zarr(tmp_path / "cube.zarr", consolidated=False)
+    other = ingest(tmp_path / "cube.zarr", tmp_path / "stored", given=given, **files.OPTIONS)
+    np.testing.assert_array_equal(Region(other).read("S2", *window), region.read("S2", *window))
+
+
+@pytest.mark.parametrize("lost", ["S2_2023-11-05.tif", "S2_2023-11-05_SCL.tif"])
+def test_a_scene_whose_header_is_damaged(tmp_path, lost):
+    folder = tmp_path / "scenes"
+    files.season(folder, radar=())
+    (folder / lost).write_bytes(b"II*\0 not a TIFF")
+    options = files.OPTIONS | {"given": OFFSET}
+    refused_in_a_line(lambda: ingest(folder, tmp_path / "r", **options), lost, "skip_damaged")
+    root = ingest(folder, tmp_path / "r", skip_damaged=True, **options)
+    region = Region(root)
+    assert region.days("S2").tolist() == ([31, 182] if "SCL" not in lost else [31, 65, 182])
+    assert lost in (root / "findings.json").read_text()
+
+
+def test_a_scene_that_lost_a_band(tmp_path):
+    """Files of one band each, of which one is damaged: the scene goes, whole, and is told."""
+    folder, truth = tmp_path / "scenes", {}
+    for seed, date in enumerate(("2023-10-02", "2023-11-05")):
+        truth[date] = files.optical(seed)
+        for band, values in zip(("B02", "B03", "B04"), truth[date], strict=False):
+            files.write(folder / f"SENTINEL-2_MSI_31TFJ_{band}_{date}.tif", values[None])
+    (folder / "SENTINEL-2_MSI_31TFJ_B03_2023-10-02.tif").write_bytes(b"nothing")
+    options = files.OPTIONS | {"given": Given(offset={"S2": 0.0})}
+    refused_in_a_line(lambda: ingest(folder, tmp_path / "r", **options), "B03_2023-10-02")
+    root = ingest(folder, tmp_path / "r", skip_damaged=True, **options)
+    region = Region(root)
+    assert region.days("S2").tolist() == [65]
+    np.testing.assert_array_equal(region.read("S2", *ALL)[0], truth["2023-11-05"][:3])
+    assert "without B3" in findings(root)["scenes incomplete"]
 
 
 def test_levels(scenes, tmp_path):
