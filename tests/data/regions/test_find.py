@@ -288,6 +288,16 @@ def test_passes_and_orbits_in_names(tmp_path, name, modality, orbit):
     assert any("pass of S1 is not known" in n for n in found.notes) == (modality == "S1")
 
 
+@pytest.mark.parametrize(
+    ("units", "unit"), [("dB", "dB"), ("linear power", "linear power"), ("power", "")]
+)
+def test_a_header_may_tell_the_unit_of_backscatter(tmp_path, units, unit):
+    path = tmp_path / "S1_A_20230910.tif"
+    scene_files.write(path, scene_files.numbers(1, "float32"), names=("VV",), units=units)
+    other = Given(unit={"S1": "worldcereal"})
+    assert only(tmp_path, other).unit == (unit or "worldcereal")
+
+
 def test_bands_may_name_their_pass(tmp_path):
     names = ("VV_asc", "VV_desc", "VH_ascending")
     scene_files.write(tmp_path / "a_20230910.tif", scene_files.numbers(3, "float32"), names=names)
