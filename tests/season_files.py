@@ -57,7 +57,7 @@ def write_optical(folder, date, values, grid=GRID, **more):
 
 
 def season(folder, dates=("2023-10-02", "2023-11-05", "2024-03-01"), radar=("2023-10-03",)):
-    """Scenes of Sentinel-2 with masks, and of both passes of Sentinel-1; returns what is in them."""
+    """Scenes of Sentinel-2 with masks and of both passes of Sentinel-1; returns what is in them."""
     truth = {}
     for seed, date in enumerate(dates):
         truth["S2", date] = values = optical(seed)

@@ -234,8 +234,8 @@ def _numbers(one, modality, named, product, given) -> tuple[str, float | None, f
         nodata = float(sensors.WORLDCEREAL_NODATA)
     told = given.of("unit", modality) or ""
     if modality in sensors.RADARS:
-        decibel = one.decibel or band.units.lower() == "db"
-        return (sensors.WORLDCEREAL if worldcereal else "dB" if decibel else told), 0.0, nodata
+        said = {"db": "dB", "linear power": "linear power"}.get(band.units.lower(), told)
+        return (sensors.WORLDCEREAL if worldcereal else "dB" if one.decibel else said), 0.0, nodata
     if modality != sensors.OPTICAL:
         return told or "none", given.of("offset", modality) or 0.0, nodata
     if named.form == "theia":

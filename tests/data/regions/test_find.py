@@ -250,3 +250,13 @@ def test_the_togo_stack(tmp_path):
     notes = check_layers(found.layers, target="EPSG:32631")
     assert all("no mark of what is missing in 1 of 1 files" in note for note in notes)
     assert len(notes) == 3
+
+
+@pytest.mark.parametrize(
+    ("units", "unit"), [("dB", "dB"), ("linear power", "linear power"), ("power", "")]
+)
+def test_a_header_may_tell_the_unit_of_backscatter(tmp_path, units, unit):
+    path = tmp_path / "S1_A_20230910.tif"
+    scene_files.write(path, scene_files.numbers(1, "float32"), names=("VV",), units=units)
+    other = Given(unit={"S1A": "worldcereal"})
+    assert only(tmp_path, other).unit == (unit or "worldcereal")

@@ -151,3 +151,21 @@ def test_a_file_elsewhere_is_not_read(crs):
 def test_grids_that_differ_by_rounding_are_the_same(off):
     where = footprint(500000 + off, 5000000, 10.0, 60, 70)
     assert (resample.origin(where, GRID) is not None) == (off < 0.01)
+
+
+def test_coordinates_of_another_zone_are_exact_far_along_a_row():
+    pyproj = pytest.importorskip("pyproj")
+    grid = Grid(UTM, 765000.0, 5150000.0, 10.0, 1000, 1000)
+    to_other = pyproj.Transformer.from_crs(UTM, OTHER, always_xy=True)
+    left, bottom, right, top = to_other.transform_bounds(*grid.bounds)
+    where = footprint(left, top, 10.0, int(top - bottom) // 10, int(right - left) // 10, OTHER)
+    # A column's number as its value: what comes is where it was looked for.
+    values = np.broadcast_to(np.arange(where.width, dtype=np.float32), (where.height, where.width))
+    window = resample.needed(where, grid, grid)
+    made = resample.onto(values[window.rows, window.columns], where, window, grid)
+    rows, columns = np.mgrid[:1000, :1000] + 0.5
+    x, _ = to_other.transform(grid.left + 10 * columns, grid.top - 10 * rows)
+    there = np.clip((x - left) / 10 - 0.5, 0, where.width - 1)  # no more than the file has
+    inside = np.isfinite(made)
+    assert inside.mean() > 0.95
+    np.testing.assert_allclose(made[inside], there[inside], rtol=0, atol=2e-3)
