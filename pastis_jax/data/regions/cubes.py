@@ -69,11 +69,12 @@ def open_cube(path: str) -> Any:
     folder = os.path.isdir(path)
     if not os.path.exists(path):
         raise DataError("file not found", where=path, remedy="correct the path")
-    for package in ("zarr",) if folder else ("h5netcdf", "h5py"):
+    with _readable(path):
+        engine = "zarr" if folder else "scipy" if _head(path) == b"CDF" else "h5netcdf"
+    for package in {"zarr": ("zarr",), "h5netcdf": ("h5netcdf", "h5py")}.get(engine, ()):
         _geo.need(package)
     with _readable(path):
         if not folder:
-            engine = "scipy" if _head(path) == b"CDF" else "h5netcdf"
             return xarray.open_dataset(path, engine=engine, mask_and_scale=False)
         together = _consolidated(pathlib.Path(path))
         return xarray.open_zarr(path, chunks=None, mask_and_scale=False, consolidated=together)
