@@ -145,7 +145,12 @@ def identifiers(region: Region) -> list[Identifier]:
     return names
 
 
-def boxed_bound(index: ParcelIndex, size: tuple[int, int], shape: tuple[int, int]) -> int:
+def boxed_bound(
+    index: ParcelIndex,
+    size: tuple[int, int],
+    shape: tuple[int, int],
+    among: np.ndarray | None = None,
+) -> int:
     """Returns how many parcels a window can touch at most, wherever it lies.
 
     Parcels count by their boxes, and origins by squares of `_STEP` pixels: the result may be a few
@@ -155,8 +160,10 @@ def boxed_bound(index: ParcelIndex, size: tuple[int, int], shape: tuple[int, int
       index: Where the parcels are.
       size: Rows and columns of the window.
       shape: Of the Region.
+      among: Which parcels count, (n,) bool; None for all.
     """
-    there = index.box[index.pixels > 0]
+    counted = index.pixels > 0
+    there = index.box[counted if among is None else counted & among]
     if not len(there):
         return 0
     limits = [-(-side // _STEP) + 1 for side in shape]

@@ -69,9 +69,10 @@ class RandomWindows:
 
     @functools.cached_property
     def most_instances(self) -> int:
-        grid = self._folder.region.grid
-        found = find_parcels(self._folder.region)
-        return boxed_bound(found, self._size, (grid.height, grid.width))
+        region = self._folder.region
+        shape = region.grid.height, region.grid.width
+        own = np.isin(region.parcels.fold, self._positions)
+        return boxed_bound(find_parcels(region), self._size, shape, own)
 
     def __repr__(self) -> str:  # without an address: Grain compares it when it restores a state
         side = f"{self._size[0]} x {self._size[1]} pixels"

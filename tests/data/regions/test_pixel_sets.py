@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import types
+
 import numpy as np
 import pytest
 import region_factory as factory
 
+from pastis_jax.data.assignment import Assignment
 from pastis_jax.data.pixel_sets.prepare import prepare_pixel_sets
 from pastis_jax.data.regions import chunk_columns
-from pastis_jax.data.regions.index import boxed_bound, find_parcels
+from pastis_jax.data.regions.index import boxed_bound, find_parcels, identifiers
 from pastis_jax.data.regions.pixel_sets import RegionPixelSets
 from pastis_jax.data.regions.store import Region
+from pastis_jax.data.regions.table import ParcelTable
 from pastis_jax.data.simulate.writer import geometry
 from pastis_jax.errors import ArgumentError
 
@@ -117,3 +122,32 @@ def test_bound_of_parcels_in_a_window(made):
         for x in range(0, 400 - 63, 3)
     )
     assert most <= boxed_bound(index, (64, 64), numbers.shape) <= 2 * most
+
+
+def test_lists_take_the_place_of_folds(made, tmp_path):
+    """Parcels where folds meet are in none, but may be in a list."""
+    root, truth = made
+    between = [f"p{row + 1}" for row in np.flatnonzero(truth["fold"] < 0)[:3]]
+    file = tmp_path / "lists.json"
+    file.write_text(json.dumps({"train": between, "val": ["p1", "p2"], "test": ["p5"]}))
+    lists = Assignment.read(file)
+    folder = RegionPixelSets(root, assignment=lists)
+    assert sorted(p.id for p in folder.parcels) == sorted([*between, "p1", "p2", "p5"])
+    assert {p.id for p in folder.parcels if p.fold == "train"} == {*between}
+    assert folder.notes == ()
+    prepared = prepare_pixel_sets(root, assignment=lists, cache=tmp_path, progress=False)
+    assert len(prepared.source(["train"])) == 3
+
+
+@pytest.mark.parametrize(
+    ("ids", "expected"),
+    [
+        (["7", "a-1", "x"], [7, "a-1", "x"]),
+        (["7", "FR/1", "x"], [1, 2, 3]),
+        (["7", "7.0", "x"], [1, 2, 3]),
+    ],
+)
+def test_identifiers_are_numbers_where_names_cannot_be(ids, expected):
+    none = np.zeros(3, np.int32)
+    table = ParcelTable(np.array(ids), none, none, none, none, none)
+    assert identifiers(types.SimpleNamespace(parcels=table)) == expected

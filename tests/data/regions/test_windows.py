@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import pickle
 
 import numpy as np
 import pytest
 import region_factory as factory
 
+from pastis_jax.data.assignment import Assignment
 from pastis_jax.data.class_mapping import ClassMapping
 from pastis_jax.data.patches.encoding import PatchEncoding
 from pastis_jax.data.patches.prepare import prepare_patches
@@ -215,3 +217,19 @@ def test_centres_are_learned_where_parcels_are_known(made, prepared):
             assert weight[~unknown].max() > 0.5
             return
     raise AssertionError("no window was drawn across the border of a fold")
+
+
+def test_lists_take_the_place_of_folds(made, tmp_path):
+    root, _ = made
+    names = [*RegionWindows(root).patches]
+    file = tmp_path / "lists.json"
+    lists = {"train": names[:3], "val": names[3:4], "test": names[4:5]}
+    file.write_text(json.dumps(lists))
+    lists = Assignment.read(file)
+    prepared = prepare_patches(root, assignment=lists, cache=tmp_path, progress=False)
+    assert prepared.patches == {"train": 3, "val": 1, "test": 1}
+    # What is in no list is not drawn either.
+    source = prepared.training_source(["train"])
+    assert [source.identifier(i) for i in range(len(source))] == names[:3]
+    labels = RegionWindows(root).annotations(RegionWindows(root).patches[names[4]]).semantic
+    assert np.array_equal(prepared.source(["test"])[0]["semantic"], labels)
