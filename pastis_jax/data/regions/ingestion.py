@@ -15,7 +15,6 @@ from pastis_jax.data.dataset import Dataset
 from pastis_jax.data.modality import Modality
 from pastis_jax.data.regions import extent, making, noticed, outlines, plan, sensors, staging
 from pastis_jax.data.regions.checks import check_layers
-from pastis_jax.data.regions.fill import refuse_unknown
 from pastis_jax.data.regions.find import Found, find_layers
 from pastis_jax.data.regions.findings import finding
 from pastis_jax.data.regions.given import Given
@@ -225,8 +224,9 @@ def propose(
     given = dataclasses.replace(given or Given(), skip_damaged=skip_damaged)
     found = find_layers(listed(sources), given=given, partial=True, progress=progress)
     write_manifest(found.layers, file)
+    if found.unknown:
+        return Proposal(file, found, (), {}, found.unknown)
     try:
-        refuse_unknown(found.layers, given)
         notes = check_layers(found.layers, crs=given.source_crs, target=crs or "")
         opened = {layer: open_layer(layer, crs=given.source_crs) for layer in found.layers}
         kinds(found.layers)

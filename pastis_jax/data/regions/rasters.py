@@ -17,8 +17,9 @@ from pastis_jax.errors import DataError
 
 SUFFIXES = (".tif", ".tiff", ".jp2", ".vrt", ".img")
 DAMAGED = "copy it again, or leave it out by `skip_damaged`"
-_CACHE = 128 << 20
-"""Bytes that GDAL may keep of what it decoded, in all files together."""
+_CACHE = 448 << 20
+"""Bytes that GDAL may keep of what it decoded, in all files together: two rows of shards of a whole
+tile of Sentinel-2, of which files without tiles are decoded by rows, need so much."""
 _PASS_TAGS = ("orbit_direction", "orbitproperties_pass", "orbit_state", "pass")
 
 
