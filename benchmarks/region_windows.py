@@ -22,8 +22,8 @@ from pastis_jax.data.npy import StoredArray
 from pastis_jax.data.pastis_r import PASTIS_R
 from pastis_jax.data.regions import writer
 from pastis_jax.data.regions.grid import SHARD, Grid
+from pastis_jax.data.regions.records.window_series import WindowSeries
 from pastis_jax.data.regions.store import Region
-from pastis_jax.data.regions.window_series import WindowSeries
 from pastis_jax.data.regions.writer import Acquisitions, Writer
 
 WINDOW = 128

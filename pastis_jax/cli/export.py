@@ -10,7 +10,7 @@ from typing import Annotated
 import tyro
 
 from pastis_jax.cli import console, flags
-from pastis_jax.data.regions.export import export
+from pastis_jax.data.regions.records.export import export
 
 
 @dataclasses.dataclass(frozen=True)

@@ -19,7 +19,7 @@ from pastis_jax.data import layout
 from pastis_jax.data.inspection import Finding, Inspection, inspect_data
 from pastis_jax.data.regions import is_region
 from pastis_jax.data.regions.cube import FOLDER as CUBE
-from pastis_jax.data.regions.inspection import inspect_region
+from pastis_jax.data.regions.inspection.inspect import inspect_region
 from pastis_jax.errors import ArgumentError, UserError, refuse
 from pastis_jax.runs import Run, open_run
 from pastis_jax.text import named

@@ -13,9 +13,9 @@ from rich.table import Table
 
 from pastis_jax.cli import console
 from pastis_jax.data.dataset import Fold
-from pastis_jax.data.regions.inspection import RegionInspection, RegionSensed
-from pastis_jax.data.regions.oddities import months_between
-from pastis_jax.data.regions.quicklook import median
+from pastis_jax.data.regions.inspection.inspect import RegionInspection, RegionSensed
+from pastis_jax.data.regions.inspection.oddities import months_between
+from pastis_jax.data.regions.inspection.quicklook import median
 from pastis_jax.errors import DataError
 from pastis_jax.text import named, plain
 from pastis_jax.viz import inspection as pictures

@@ -18,7 +18,7 @@ from pastis_jax.data.patches.annotations import INSTANCES
 from pastis_jax.data.patches.capacity import frame_capacity
 from pastis_jax.data.patches.encoding import PatchEncoding
 from pastis_jax.data.patches.prepare import PreparedPatches, prepare_patches
-from pastis_jax.data.regions.random_windows import RandomWindows
+from pastis_jax.data.regions.records.random_windows import RandomWindows
 from pastis_jax.data.regions.store import is_region
 from pastis_jax.data.splits import BatchPlan, PatchSplits
 from pastis_jax.errors import DataError, refuse

@@ -16,7 +16,7 @@ from matplotlib.transforms import ScaledTranslation, Transform
 from pastis_jax.data.class_mapping import ClassMapping
 from pastis_jax.data.dataset import Dataset
 from pastis_jax.data.regions.grid import CHUNK, Grid
-from pastis_jax.data.regions.parcel_map import UNKNOWN
+from pastis_jax.data.regions.inspection.parcel_map import UNKNOWN
 from pastis_jax.data.regions.table import ParcelTable
 from pastis_jax.viz.curves import GREY, INK, save
 from pastis_jax.viz.maps import SMALL, class_map, filled, hatch, legend_entries, picture

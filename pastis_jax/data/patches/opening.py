@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from pastis_jax.data.patches.folder import PatchFolder
-from pastis_jax.data.regions.clouds import refuse_without_masks
+from pastis_jax.data.regions.records.clouds import refuse_without_masks
+from pastis_jax.data.regions.records.windows import RegionWindows
 from pastis_jax.data.regions.store import is_region
-from pastis_jax.data.regions.windows import RegionWindows
 from pastis_jax.errors import refuse
 
 

@@ -41,8 +41,8 @@ from pastis_jax.data.patches.opening import open_patches
 from pastis_jax.data.patches.source import PatchSource
 from pastis_jax.data.patches.summary import Measures, PatchSummary
 from pastis_jax.data.prepared import Prepared
-from pastis_jax.data.regions.random_windows import RandomWindows
-from pastis_jax.data.regions.windows import RegionWindows
+from pastis_jax.data.regions.records.random_windows import RandomWindows
+from pastis_jax.data.regions.records.windows import RegionWindows
 from pastis_jax.data.statistics import (
     FoldStatistics,
     Statistics,

@@ -12,8 +12,8 @@ from pastis_jax.data.cache import Fingerprint
 from pastis_jax.data.dataset import Dataset
 from pastis_jax.data.metadata import Identifier, Parcel, Patch
 from pastis_jax.data.pixel_sets.folder import PixelSetFolder
-from pastis_jax.data.regions.clouds import refuse_without_masks
-from pastis_jax.data.regions.pixel_sets import RegionPixelSets
+from pastis_jax.data.regions.records.clouds import refuse_without_masks
+from pastis_jax.data.regions.records.pixel_sets import RegionPixelSets
 from pastis_jax.data.regions.store import is_region
 
 

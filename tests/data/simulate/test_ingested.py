@@ -11,7 +11,7 @@ import pytest
 
 from pastis_jax.data.pastis_r import PASTIS_R
 from pastis_jax.data.regions import ingest
-from pastis_jax.data.regions.crops import read_crops
+from pastis_jax.data.regions.parcels.crops import read_crops
 from pastis_jax.data.regions.store import Region
 from pastis_jax.data.simulate import simulate_region
 from pastis_jax.data.simulate.landscape import scenes, vectors
