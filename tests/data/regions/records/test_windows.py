@@ -11,6 +11,7 @@ import pytest
 import region_factory as factory
 
 from pastis_jax.data.assignment import Assignment
+from pastis_jax.data.batches import training_batches
 from pastis_jax.data.class_mapping import ClassMapping
 from pastis_jax.data.patches.encoding import PatchEncoding
 from pastis_jax.data.patches.prepare import prepare_patches
@@ -233,3 +234,19 @@ def test_lists_take_the_place_of_folds(made, tmp_path):
     assert [source.identifier(i) for i in range(len(source))] == names[:3]
     labels = RegionWindows(root).annotations(RegionWindows(root).patches[names[4]]).semantic
     assert np.array_equal(prepared.source(["test"])[0]["semantic"], labels)
+
+
+def test_batches_go_on_where_they_stopped(prepared):
+    source = prepared.training_source([1, 2], crop=32)
+    encode = encoding(prepared, source, crop=32)
+
+    def batches():
+        return training_batches(source, encode, batch_size=2, seed=3)
+
+    first, second = batches(), batches()
+    whole = [next(first).label for _ in range(4)]
+    assert [np.array_equal(next(second).label, whole[i]) for i in range(2)] == [True, True]
+    state, third = second.get_state(), batches()
+    third.set_state(state)
+    assert [np.array_equal(next(third).label, whole[i]) for i in (2, 3)] == [True, True]
+    assert not np.array_equal(whole[0], whole[3])
