@@ -8,7 +8,9 @@ import io
 import os
 import pathlib
 import secrets
+import shutil
 import stat
+import tempfile
 from collections.abc import Iterator
 from typing import BinaryIO
 
@@ -112,3 +114,39 @@ def naming(
         named = OSError(error.errno or errno.EIO, fault, os.fspath(path))
         named.add_note("make room there, or write elsewhere")
         raise named from error
+
+
+@contextlib.contextmanager
+def whole_folder(out: pathlib.Path) -> Iterator[pathlib.Path]:
+    """Gives a folder beside `out` to write in, and makes it `out` once everything is there.
+
+    Args:
+      out: The folder to make.
+
+    Raises:
+      UserError: If it exists and is not empty, or cannot be made or written.
+    """
+    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+        remedy = "give a new or empty folder, or remove this one first"
+        raise UserError("not an empty folder", where=out, remedy=remedy)
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        folder = pathlib.Path(tempfile.mkdtemp(prefix=f".{out.name}.partial-", dir=out.parent))
+    except OSError as error:
+        remedy = "give a folder that can be written"
+        raise UserError(error.strerror or str(error), where=out, remedy=remedy) from None
+    try:
+        yield folder
+        folder.chmod(0o755)
+        try:
+            folder.rename(out)  # takes the place of an empty folder
+        except OSError as error:
+            remedy = "another process made it meanwhile: use that, or give a new folder"
+            raise UserError("not an empty folder", where=out, remedy=remedy) from error
+    except OSError as error:  # a full disk, say
+        shutil.rmtree(folder, ignore_errors=True)
+        remedy = "give a folder that can be written, with room enough"
+        raise UserError(error.strerror or str(error), where=out, remedy=remedy) from error
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise

@@ -12,6 +12,7 @@ import numpy as np
 from pastis_jax.data.dataset import Dataset
 from pastis_jax.data.pastis_r import PASTIS_R
 from pastis_jax.data.regions import writer
+from pastis_jax.data.regions.folds import FoldBlocks
 from pastis_jax.data.regions.grid import CHUNK, SHARD, Grid
 from pastis_jax.data.regions.writer import Acquisitions, Writer
 
@@ -122,6 +123,12 @@ def make_region(
     frame.to_parquet(root / "parcels.parquet")
     (root / "findings.json").write_text(json.dumps([]))
     high, wide = grid.chunks
-    blocks = [[place % len(folds) for place in range(wide)] for _ in range(high)]
-    out.finish(acquisitions, {"block": CHUNK, "gap": 0.0, "folds": blocks}, {})
+    blocks = FoldBlocks(
+        row_edges=(*range(0, h, CHUNK), h),
+        column_edges=(*range(0, w, CHUNK), w),
+        positions=tuple(tuple(place % len(folds) for place in range(wide)) for _ in range(high)),
+        gap=0.0,
+        pixel_size=grid.pixel_size,
+    )
+    out.finish(acquisitions, blocks.to_json(), {})
     return truth

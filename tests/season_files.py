@@ -8,8 +8,8 @@ import json
 
 import numpy as np
 
-from pastis_jax.data.regions.given import Given
 from pastis_jax.data.regions.grid import Grid
+from pastis_jax.data.regions.sources.given import Given
 
 BANDS = ("B2", "B3", "B4", "B5", "B6", "B7", "B8", "B8A", "B11", "B12")
 UTM = "EPSG:32631"

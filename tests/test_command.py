@@ -41,7 +41,7 @@ TASKS = "parcel, semantic, panoptic"
         (["train", "parcel", "--epochs", "9" * 21], 2, ["error: --epochs: got 999"]),
         (["train", "parcel", "--batch-size", "65537"], 2, ["error: --batch-size: got 65537"]),
         (["train", "parcel", "--data", "a\x1bb"], 2, ["error: --data: its path holds what cannot"]),
-        (["simulate"], 2, ["error: pastis-jax simulate: ", "--out", "--help tells"]),
+        (["simulate"], 2, ["error: --out: no folder is given", "--region"]),
         (["inspect", "a", "--plugin"], 2, ["error: --plugin: there is no value"]),
     ],
     ids=lambda x: " ".join(x) if isinstance(x, list) else str(x),

@@ -179,7 +179,7 @@ def test_a_folder_of_neither_kind_is_told_apart(pixel_sets, tmp_path, capsys):
 
 def test_dates_of_the_next_season_are_told():
     later = {"S2": [np.array([381, 400]), np.array([383])], "S1A": [np.array([20])], "S1D": []}
-    (finding,) = inspection._odd_days(later, "pixel sets", PASTIS_R)
+    (finding,) = inspection.odd_days(later, "pixel sets", PASTIS_R)
     assert not finding.damage
     assert "the first date of S2 is 381 days after the start of the season, 2018" in finding.text
     assert "from 2019-09-17 to 2019-10-06; correct them, or give season_start" in finding.text

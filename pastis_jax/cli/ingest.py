@@ -16,10 +16,11 @@ from rich.table import Table
 from pastis_jax.cli import console, flags
 from pastis_jax.data.declared import parse
 from pastis_jax.data.reading import read_json
-from pastis_jax.data.regions import making, outlines, sensors
-from pastis_jax.data.regions.given import Given
-from pastis_jax.data.regions.ingestion import Proposal, ingest, propose, rank
+from pastis_jax.data.regions import sensors
+from pastis_jax.data.regions.ingestion import making, outlines
+from pastis_jax.data.regions.ingestion.ingest import Proposal, ingest, propose, rank
 from pastis_jax.data.regions.manifest import Layer
+from pastis_jax.data.regions.sources.given import Given
 from pastis_jax.data.regions.store import Region
 from pastis_jax.errors import ArgumentError, refuse
 

@@ -9,8 +9,8 @@ from typing import Annotated
 import tyro
 
 from pastis_jax.cli import console
-from pastis_jax.data.regions.columns import Column
-from pastis_jax.data.regions.samples import ingest_samples, propose_columns
+from pastis_jax.data.regions.samples.columns import Column
+from pastis_jax.data.regions.samples.ingest import ingest_samples, propose_columns
 from pastis_jax.errors import refuse
 from pastis_jax.text import named
 

@@ -13,9 +13,13 @@ from rich.console import Console
 from rich.table import Table
 
 from pastis_jax.cli import console, flags
+from pastis_jax.cli import inspect_region as of_region
 from pastis_jax.cli.config import import_plugins
 from pastis_jax.data import layout
 from pastis_jax.data.inspection import Finding, Inspection, inspect_data
+from pastis_jax.data.regions import is_region
+from pastis_jax.data.regions.cube import FOLDER as CUBE
+from pastis_jax.data.regions.inspection.inspect import inspect_region
 from pastis_jax.errors import ArgumentError, UserError, refuse
 from pastis_jax.runs import Run, open_run
 from pastis_jax.text import named
@@ -26,10 +30,11 @@ MOST_FINDINGS = 20
 
 @dataclasses.dataclass(frozen=True)
 class Arguments:
-    """Look at a folder of pixel sets or patches, or at a run: what is there, what is wrong with it.
+    """Look at a folder of pixel sets or patches, a Region or a run: what is there, what is wrong.
 
-    All of the data are read. Ends with 0 if nothing is damaged, 1 if a sample or the run is, 2 if
-    the folder is neither, or its metadata cannot be read.
+    All of the data are read; of a Region all parcels, a part of every file, and all values of up to
+    32 blocks of 128 x 128 pixels spread over it. Ends with 0 if nothing is damaged, 1 if a sample,
+    the Region or the run is, 2 if the folder is none of these, or its metadata cannot be read.
     """
 
     folder: Annotated[pathlib.Path, tyro.conf.Positional]
@@ -44,6 +49,8 @@ class Arguments:
     dataset declares: S2=-1000."""
     all: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """List all findings, not only the first 20."""
+    every: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Read all values of a Region, which may take as long as ingesting it did."""
     plugin: tuple[str, ...] = ()
     """Modules to import first, which add what a run was trained with."""
 
@@ -70,15 +77,34 @@ def run(given: Arguments) -> bool:
         refuse("out", given.out is not None, drawn, "leave it out")
         for name in ("nodata", "offset"):
             refuse(name, getattr(given, name), "a run declares its own", "leave it out")
+        refuse("every", given.every, "it is of Regions", "leave it out")
         return _inspect_run(folder, given.all)
+    region = is_region(folder)
+    if region:
+        for name in ("nodata", "offset"):
+            remedy = "leave it out, or ingest the Region anew"
+            refuse(name, getattr(given, name), "a Region holds what its own was made of", remedy)
+    elif (folder / CUBE).is_dir():
+        text = f"{folder}: this Region is not finished; its `ingest`, given again, continues it"
+        _tell(console.screen(), [Finding(False, text)], given.all)
+        return False
+    else:
+        refuse("every", given.every, "it is of Regions, of other data all is read", "leave it out")
     if given.out is not None:
         try:
             given.out.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             fault, remedy = f"cannot write in {given.out} ({error.strerror})", "give another folder"
             raise ArgumentError(fault, argument="out", remedy=remedy) from error
-    inspection = inspect_data(folder, nodata=given.nodata, offset=given.offset)
     screen = console.screen()
+    if region:
+        looked = inspect_region(folder, every=given.every)
+        of_region.show(looked, screen)
+        _tell(screen, looked.findings, given.all)
+        if given.out is not None:
+            of_region.draw(looked, given.out)
+        return looked.damaged
+    inspection = inspect_data(folder, nodata=given.nodata, offset=given.offset)
     screen.print(_overview(inspection))
     screen.print(_sensors(inspection))
     screen.print(_images(inspection))

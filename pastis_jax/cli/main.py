@@ -12,9 +12,10 @@ USAGE = """usage: pastis-jax COMMAND [...]
 Crop mapping from satellite image time series, optical and radar together.
 
   train parcel|semantic|panoptic   train and test a model, on your data or simulated ones
-  ingest SOURCES... --out REGION   make a Region of your own scenes and parcels, to train on
-  simulate --out FOLDER            simulate a PASTIS-R folder
-  inspect FOLDER                   look at a folder of data or a run: what is there, what is wrong
+  simulate --out FOLDER            simulate a PASTIS-R folder; --region: scenes and parcels
+  ingest SOURCES --out REGION      make a Region of your scenes and parcels; --samples: of a table
+  inspect FOLDER                   look at data, a Region or a run: what is there, what is wrong
+  export REGION OUT                write a Region as a folder in the layout of PASTIS-R
   instances FOLDER                 write the panoptic targets of a folder of patches
   upgrade RUN                      let a run of version 0.1 carry what it needs to predict
 
@@ -78,6 +79,12 @@ def _inspect(arguments: Sequence[str]) -> None:
     inspect.main(arguments)
 
 
+def _export(arguments: Sequence[str]) -> None:
+    from pastis_jax.cli import export
+
+    export.main(arguments)
+
+
 def _instances(arguments: Sequence[str]) -> None:
     from pastis_jax.cli import instances
 
@@ -94,6 +101,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     "ingest": _ingest,
     "simulate": _simulate,
     "inspect": _inspect,
+    "export": _export,
     "instances": _instances,
     "upgrade": _upgrade,
 }

@@ -3,35 +3,48 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
 from pastis_jax.cli import console, flags
-from pastis_jax.data.simulate import Difficulty, simulate
+from pastis_jax.data.simulate import REGION_DIFFICULTY, Difficulty, simulate, simulate_region
+from pastis_jax.errors import refuse
 
 
 @dataclasses.dataclass(frozen=True)
 class Arguments:
-    """Simulate a PASTIS-R folder: 18 crops seen by Sentinel-2 and both orbits of Sentinel-1.
+    """Simulate a PASTIS-R folder, or scenes and parcels: 18 crops seen by Sentinel-2 and both
+    orbits of Sentinel-1. Deterministic: one seed, one folder.
 
-    Writes pixel sets in the official layout (DATA_S2, DATA_S1A, DATA_S1D, metadata_parcel.csv,
-    metadata.geojson, NORM_PARCEL_*), and on request patches of the same scenes in OUT/patches. The
-    default takes under a minute and half a gigabyte. Deterministic: one seed, one folder.
+    --out writes pixel sets in the official layout (DATA_S2, DATA_S1A, DATA_S1D,
+    metadata_parcel.csv, metadata.geojson, NORM_PARCEL_*), and on request patches of the same scenes
+    in OUT/patches. The default takes under a minute and half a gigabyte.
+
+    --region writes what a user has on disk: dated GeoTIFFs, parcels in a GeoPackage, and beside
+    them, in truth, what a Region that is ingested from them must hold. The default takes a minute
+    and a half and 1.5 gigabytes. Needs the extra geo.
     """
 
-    out: Path
+    out: Path | None = None
     """Folder to make. Refused if it exists and is not empty."""
-    parcels: int = 5000
-    """Least number of labelled parcels. With 1000 or more, every crop is in every fold."""
-    patches: int = 0
-    """Number of scenes to write as patches too."""
-    size: int = 64
-    """Side of a scene, in pixels of 10 m, 16 to 256 (128 in the real dataset)."""
+    region: Path | None = None
+    """The same for scenes and parcels, in place of --out."""
+    parcels: int | None = None
+    """With --out: least number of labelled parcels, 5000 by default. With 1000 or more, every crop
+    is in every fold."""
+    patches: int | None = None
+    """With --out: number of scenes to write as patches too, 0 by default."""
+    size: int | None = None
+    """Side in pixels of 10 m. With --out that of a scene, 16 to 256, 64 by default (128 in the real
+    dataset); with --region a multiple of 64 from 128 to 4096, 1024 by default."""
+    dates: int | None = None
+    """With --region: dates of each modality, 6 to 60, 24 by default."""
     seed: int = 0
     """Source of all randomness."""
-    clustering: float = 0.0
+    clustering: float | None = None
     """Share of the parcels that grow what a parcel beside them grows, on top of chance: 0.3 is as
-    in PASTIS-R."""
+    in PASTIS-R, and the default with --region; else 0."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -46,6 +59,30 @@ def run(given: Arguments) -> None:
     Raises:
       UserError: For a mistake in them.
     """
-    values = dataclasses.asdict(given)
-    difficulty = Difficulty(clustering=values.pop("clustering"))
-    console.say(f"Wrote {simulate(**values, difficulty=difficulty)}")
+    values = {name: value for name, value in vars(given).items() if value is not None}
+    both = given.out is not None and given.region is not None
+    refuse("region", both, "not beside `out`", "give one of them")
+    neither = given.out is None and given.region is None
+    refuse("out", neither, "no folder is given", "give one, or `region` for scenes and parcels")
+    folder, others = "region", ("parcels", "patches")
+    if given.region is None:
+        folder, others = "out", ("dates",)
+    for name in others:
+        refuse(name, name in values, f"not beside `{folder}`", "leave it out")
+    base = Difficulty() if given.region is None else REGION_DIFFICULTY
+    share = values.pop("clustering", base.clustering)
+    values["difficulty"] = dataclasses.replace(base, clustering=share)
+    if given.region is None:
+        console.say(f"Wrote {simulate(**values)}")
+        return
+    out = simulate_region(values.pop("region"), **values)
+    console.say(f"Wrote {out}; {_next(out)}")
+
+
+def _next(out: Path) -> str:
+    """What to do with a region that was simulated."""
+    scenes, parcels = (shlex.quote(str(out / name)) for name in ("scenes", "parcels.gpkg"))
+    return (
+        f"next: pastis-jax ingest {scenes} --out REGION --parcels {parcels} --label CODE_CULTU "
+        "--parcel-id ID_PARCEL --classes rpg --season-start 2023-09-01"
+    )

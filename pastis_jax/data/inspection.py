@@ -41,7 +41,7 @@ BRIGHT = 0.2
 PARTLY = 0.1
 """Share of such pixels from which an image is partly covered; from half on it mostly is."""
 _WORKERS = 4
-_BLUEST = -1
+BLUEST = -1
 """Of the channels that a modality is shown by."""
 
 
@@ -214,7 +214,7 @@ def _inspect(
             counts[item.fold].update(dict(zip(numbers.tolist(), pixels.tolist(), strict=True)))
             patch = getattr(item, "patch", item.id)
             for name, (values, days) in series.items():
-                totals[name] += _seen(values, dataset[name])
+                totals[name] += count_bright(values, dataset[name])
                 sensed[name].dates.append(len(days))
                 sensed[name].images += len(days) * (patch not in seen)
                 sensed[name].months.update(f"{dataset.date(day):%Y-%m}" for day in days)
@@ -242,7 +242,7 @@ def _inspect(
     if unobserved:
         text = f"{len(unobserved)} of {len(items)} {kind} have no date at which every channel was "
         findings.append(Finding(False, f"{text}observed: {named(unobserved)}"))
-    findings += _odd_days(every_day, kind, dataset)
+    findings += odd_days(every_day, kind, dataset)
     findings += agreement.findings()
     findings += _absent(folder, dataset, kind, samples, counts)
     findings += _odd_values(folder, dataset, kind, from_json(survey.to_json(), dataset))
@@ -285,13 +285,18 @@ def _tells_clouds(modality: Modality) -> bool:
     return modality.unit in ("reflectance x 10000", "reflectance")
 
 
-def _seen(values: np.ndarray, modality: Modality) -> np.ndarray:
-    """Numbers of mostly and of partly bright acquisitions, acquisitions, missing values, values."""
+def count_bright(values: np.ndarray, modality: Modality) -> np.ndarray:
+    """Numbers of mostly and of partly bright acquisitions, acquisitions, missing values, values.
+
+    Args:
+      values: As they are stored, (t, c, ...).
+      modality: What they are of.
+    """
     missing = modality.missing(values, range(1, values.ndim))
     gone = 0 if missing is None else int(missing.sum())
     bright = partly = 0
     if _tells_clouds(modality) and values.size:
-        channel = modality.channels.index(modality.shown.channels[_BLUEST])
+        channel = modality.channels.index(modality.shown.channels[BLUEST])
         blue = modality.offset + values[:, channel].reshape(len(values), -1)
         limit = BRIGHT * (10000 if modality.unit == "reflectance x 10000" else 1)
         if gone:
@@ -305,10 +310,16 @@ def _seen(values: np.ndarray, modality: Modality) -> np.ndarray:
     return np.array([bright, partly, len(values), gone, values.size])
 
 
-def _odd_days(
-    every_day: Mapping[str, list[np.ndarray]], kind: str, dataset: Dataset
+def odd_days(
+    every_day: Mapping[str, list[np.ndarray]], kind: str | None, dataset: Dataset
 ) -> Iterator[Finding]:
-    """Acquisitions far from the start of the season, by modality."""
+    """Acquisitions far from the start of the season, by modality.
+
+    Args:
+      every_day: Days of each sample, by modality.
+      kind: What the samples are; None where all share the dates.
+      dataset: When the season starts.
+    """
     first, last = SEASON
     remedy = "correct them, or give season_start of their own season in dataset.json"
     for name, samples in every_day.items():
@@ -318,11 +329,12 @@ def _odd_days(
         dates = f"from {dataset.date(days.min())} to {dataset.date(days.max())}"
         if outside := int(((days < first) | (days > last)).sum()):
             odd = sum(bool(((of < first) | (of > last)).any()) for of in samples)
+            some = f", in {odd:,} of {len(samples):,} {kind}," if kind else ""
             yield Finding(
                 False,
-                f"{outside:,} of {len(days):,} dates of {name}, in {odd:,} of {len(samples):,} "
-                f"{kind}, are not within {first} to {last} days of the start of the season, "
-                f"{dataset.season_start}, but {dates}: {remedy}",
+                f"{outside:,} of {len(days):,} dates of {name}{some} are not within "
+                f"{first} to {last} days of the start of the season, {dataset.season_start}, "
+                f"but {dates}: {remedy}",
             )
         elif days.min() > LATE:
             yield Finding(

@@ -151,6 +151,14 @@ class StoredArray(np.lib.mixins.NDArrayOperatorsMixin):
                 yield self._read(stream, number * size, shape)
             self._compare(stream)
 
+    def watch(self, files: Watched) -> None:
+        """Remembers the file, or compares it.
+
+        Raises:
+          DataError: If it was changed since it was seen first.
+        """
+        files.see(self.file, self.stamp)
+
     def _opened(self) -> io.FileIO:
         stream = open_regular(self.file)
         try:
@@ -178,11 +186,11 @@ class StoredArray(np.lib.mixins.NDArrayOperatorsMixin):
         return values.reshape(shape)
 
 
-def parts(values: np.ndarray | StoredArray, numbers: Iterable[int]) -> Iterator[np.ndarray]:
-    """Gives the parts of an array, in memory or in a file, of these numbers on the first axis."""
-    if isinstance(values, StoredArray):
-        return values.parts(numbers)
-    return (values[number] for number in numbers)
+def parts(values: Any, numbers: Iterable[int]) -> Iterator[np.ndarray]:
+    """Gives the parts of an array, in memory or stored, of these numbers on the first axis."""
+    if isinstance(values, np.ndarray):
+        return (values[number] for number in numbers)
+    return values.parts(numbers)
 
 
 class Watched:

@@ -27,7 +27,7 @@ class Prepared(abc.ABC):
 
     Attributes:
       SAMPLE: What is wanted of each fold.
-      METADATA: Name of the file that lists the samples.
+      listing: Name of the file that lists the samples.
       root: The folder.
       dataset: What it holds.
       modalities: Names of the modalities that records hold.
@@ -38,7 +38,7 @@ class Prepared(abc.ABC):
     """
 
     SAMPLE: ClassVar[str]
-    METADATA: ClassVar[str]
+    listing: str
     root: pathlib.Path
     dataset: Dataset
     modalities: tuple[str, ...]
@@ -70,7 +70,7 @@ class Prepared(abc.ABC):
             if not self.holds([fold]):
                 raise DataError(
                     f"no {self.SAMPLE} in fold {fold}",
-                    where=self.root / self.METADATA,
+                    where=self.root / self.listing,
                     remedy="choose another `fold`, or give the whole dataset",
                 )
 

@@ -200,14 +200,14 @@ def split_statistics(
         if not counted[modality.name]:
             fault = f"{modality.name} has no measured value in fold {', '.join(map(str, folds))}"
             remedy = f"train on folds that have it, or leave {modality.name} out of `modalities`"
-            raise DataError(fault, where=root / f"DATA_{modality.name}", remedy=remedy)
+            raise DataError(fault, where=_series_of(root, modality.name), remedy=remedy)
         for fold in counted[modality.name]:
             dead = ~(statistics[modality.name][fold][1] > 0)
             if dead.any():
                 channel = modality.channels[dead.argmax()]
                 raise DataError(
                     f"{channel} never varies in fold {fold}",
-                    where=root / f"DATA_{modality.name}",
+                    where=_series_of(root, modality.name),
                     remedy=f"give its measured values, or leave {modality.name} out",
                 )
     averages = {m.name: average_over_folds(statistics[m.name], counted[m.name]) for m in modalities}
@@ -215,6 +215,12 @@ def split_statistics(
         m.name: (mean + np.float32(m.offset), std)
         for m, (mean, std) in zip(modalities, averages.values(), strict=True)
     }
+
+
+def _series_of(root: pathlib.Path, name: str) -> pathlib.Path:
+    """Where the series of a modality lie."""
+    folder = root / f"DATA_{name}"
+    return folder if folder.is_dir() else root
 
 
 def statistics_to_json(

@@ -288,6 +288,11 @@ class Run:
             remedy = "bring them back, or name the folder to score what it holds now"
             raise UserError(fault, where=records.data, remedy=remedy)
         if not own:
+            unmasked = records.max_cloud is None
+            if unmasked and (bound := self.saved.record_options().max_cloud) is not None:
+                text = "it holds no masks: acquisitions under clouds count, of which the run "
+                text += f"left out those with more than {bound:g}"
+                warnings.warn(f"{plain(str(records.data))}: {text}", DataWarning, stacklevel=2)
             for note in splits.notes:
                 warnings.warn(f"{plain(str(records.data))}: {note}", DataWarning, stacklevel=2)
             every = itertools.chain(*(splits.observed(split) for split in splits.sources))
@@ -319,8 +324,8 @@ class Run:
             if lists is not None and lists.exists() and not lists.is_file():
                 raise UserError("not a file", where=lists, remedy="bring it back")
             return own
-        own = dataclasses.replace(own, data=pathlib.Path(data))
-        described = describe(own.data)
+        described = describe(pathlib.Path(data))
+        own = dataclasses.replace(own.fitting(data), data=pathlib.Path(data))
         if own.split_lists is not None:
             same = described.name == self.dataset.name
         else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import ClassVar, Literal
@@ -13,10 +14,12 @@ from pastis_jax import viz
 from pastis_jax.data.cache import Fingerprint
 from pastis_jax.data.class_mapping import ClassMapping
 from pastis_jax.data.dataset import SPLITS, Dataset, Fold
-from pastis_jax.data.patches.annotations import ANNOTATIONS, INSTANCES
+from pastis_jax.data.patches.annotations import INSTANCES
 from pastis_jax.data.patches.capacity import frame_capacity
 from pastis_jax.data.patches.encoding import PatchEncoding
 from pastis_jax.data.patches.prepare import PreparedPatches, prepare_patches
+from pastis_jax.data.regions.records.random_windows import RandomWindows
+from pastis_jax.data.regions.store import is_region
 from pastis_jax.data.splits import BatchPlan, PatchSplits
 from pastis_jax.errors import DataError, refuse
 from pastis_jax.models.encoders import IMAGE_ENCODERS
@@ -132,12 +135,21 @@ class PatchRecords(RecordOptions):
     order of the calendar (-1: the last). One that shows nothing gives way to the closest other."""
     class_mapping: pathlib.Path | None = None
     """JSON file that groups classes: {"Cereals": ["Corn", 4], "Void": [16]}, names or codes."""
+    window: int = 0
+    """Of a Region: side of the windows that are trained on, pixels, and that validation and test
+    are cut in. Default: 128, or less in a smaller Region."""
     cache: bool = False
     """Keep every patch in memory once it was read."""
 
     def __post_init__(self):
         super().__post_init__()
         refuse("crop", self.crop < 0, f"got {self.crop}", "give a side in pixels, 0 for none")
+        refuse("window", self.window < 0, f"got {self.window}", "give a side in pixels")
+
+    def fitting(self, root: str | os.PathLike[str]) -> PatchRecords:
+        """Returns the same for other data: patches of a folder have their own size."""
+        own = super().fitting(root)
+        return own if is_region(root) else dataclasses.replace(own, window=0)
 
 
 class ImageTask(Task):
@@ -171,12 +183,17 @@ class ImageTask(Task):
             dataset=options.declared(root),
             assignment=options.assignment(),
             skip_implausible=options.skip_implausible,
+            window=options.window,
+            max_cloud=options.max_cloud,
         )
         dataset = prepared.dataset
         folds = folds_of(dataset, options.fold)
         opened = {s: ids for s, ids in folds.items() if s in needed or prepared.holds(ids)}
+        kept = {"in_memory": options.cache, "instances": targets}
         sources = {
-            split: prepared.source(ids, in_memory=options.cache, instances=targets)
+            split: prepared.training_source(ids, crop=options.crop or None, **kept)
+            if split == "train"
+            else prepared.source(ids, **kept)
             for split, ids in opened.items()
         }
         gaps = {"gaps": prepared.gaps, "folds": folds, "samples": cls.samples}
@@ -190,9 +207,19 @@ class ImageTask(Task):
             classes, statistics = like.classes_of(dataset, prepared.root), like.statistics
             if not norms:  # of its own data, a run had these statistics
                 prepared.check_statistics(statistics)
+        # Windows that lie anywhere may have more of both than the regular ones.
+        drawn = sources.values()
+        most_instances = prepared.most_instances
+        if targets:
+            most_instances = max(most_instances, *(source.most_instances for source in drawn))
         encode = PatchEncoding(
             dataset=dataset,
-            lengths={name: prepared.lengths[name] for name in spec.modalities},
+            lengths={
+                name: max(
+                    prepared.lengths[name], *(int(source.dates[name].max()) for source in drawn)
+                )
+                for name in spec.modalities
+            },
             statistics={name: statistics[name] for name in spec.modalities},
             classes=classes,
             size=prepared.size,
@@ -200,7 +227,7 @@ class ImageTask(Task):
             flips=options.flips,
             turns=options.turns,
             date=options.date,
-            instances=prepared.most_instances if targets else None,
+            instances=most_instances if targets else None,
         )
         if like is None:
             _check_labels(folds, prepared, classes)
@@ -215,7 +242,7 @@ class ImageTask(Task):
             encode,
             plan,
             size=prepared.size,
-            most_instances=prepared.most_instances,
+            most_instances=most_instances,
             gaps=prepared.gaps,
             notes=(
                 *prepared.notes(folds, None if like is None else statistics),
@@ -293,7 +320,7 @@ def _check_labels(
             kinds = "void" if numbers <= {classes.void} else "background or void"
             fault = f"every pixel of {split}, fold {', '.join(map(str, names))}, is {kinds}"
             remedy = "choose another `fold`, or correct the labels"
-            raise DataError(fault, where=prepared.root / ANNOTATIONS, remedy=remedy)
+            raise DataError(fault, where=prepared.folder.labels_at, remedy=remedy)
 
 
 def _fingerprint(
@@ -310,6 +337,13 @@ def _fingerprint(
 
 
 def _check_date(options: PatchRecords, spec: ImageModel, sources: Mapping) -> None:
+    refuse(
+        "date",
+        isinstance(options.date, int)
+        and any(isinstance(x, RandomWindows) for x in sources.values()),
+        f"windows of a Region differ in their dates, got number {options.date}",
+        "give a day YYYY-MM-DD",
+    )
     number = options.date if isinstance(options.date, int) else 0
     for modality in spec.modalities:
         dates = np.concatenate([source.dates[modality] for source in sources.values()])

@@ -12,6 +12,7 @@ from pastis_jax.data.assignment import Assignment
 from pastis_jax.data.calendar import Days
 from pastis_jax.data.dataset import Dataset, Fold
 from pastis_jax.data.pastis_r import describe
+from pastis_jax.data.regions.store import Region, is_region
 from pastis_jax.errors import refuse
 from pastis_jax.models.encoders import Halves
 from pastis_jax.schemes import SCHEMES, Model, Parts, Scheme
@@ -151,8 +152,8 @@ class RecordOptions:
     """
 
     data: pathlib.Path | None = None
-    """Folder in the official layout of the task, of PASTIS-R or with a dataset.json. Default: a
-    simulated one."""
+    """A Region, or a folder in the official layout of the task, of PASTIS-R or with a dataset.json.
+    Default: a simulated one."""
     fold: int = 1
     """Run of cross-validation: of five folds, 1 trains on folds 1 2 3, validates on 4, tests on 5,
     and so on cyclically. A dataset with fixed splits has run 1 alone."""
@@ -164,6 +165,9 @@ class RecordOptions:
     skip_implausible: bool = False
     """Leave out samples with values that no sensor measures, in place of refusing the folder. They
     are counted in a line, and listed in result.json."""
+    max_cloud: float | None = None
+    """Of a Region with masks: the largest clouded share of the observed pixels of a parcel or
+    window, 0 to 1. There, an acquisition with more counts as missing. Default: all are taken."""
     nodata: tuple[str, ...] = ()
     """Marks of what is missing, by modality, in place of those that the dataset declares: S2=-9999
     S1A=nan."""
@@ -177,8 +181,22 @@ class RecordOptions:
         refuse("fold", self.fold < 1, f"got {self.fold}", "give 1 or more")
         both = self.split_lists is not None and self.fold != 1
         refuse("fold", both, "lists of samples have no folds", "leave it out")
+        share = 0 <= (self.max_cloud or 0) <= 1
+        refuse("max_cloud", not share, f"got {self.max_cloud}", "give a share, 0 to 1")
         for name in ("nodata", "offset"):
             declared.parse(name, getattr(self, name))
+
+    def fitting(self, root: str | os.PathLike[str]) -> RecordOptions:
+        """Returns the same for other data: without what these cannot have.
+
+        Args:
+          root: Their folder.
+        """
+        root = layout.resolve(root)
+        region = Region(root) if is_region(root) else None
+        if region is not None and any(map(region.masked, region.dataset.names)):
+            return self
+        return dataclasses.replace(self, max_cloud=None)
 
     def assignment(self) -> Assignment | None:
         """Reads the lists of samples, if there are any."""
@@ -189,9 +207,13 @@ class RecordOptions:
 
         Raises:
           DataError: If it is no folder, or its dataset.json is wrong.
-          ArgumentError: If a mark or an offset is of no modality of it.
+          ArgumentError: If a mark or an offset is of no modality of it, or of a Region.
         """
-        return declared.declare(describe(layout.resolve(root)), self.nodata, self.offset)
+        root = layout.resolve(root)
+        for name in ("nodata", "offset") if is_region(root) else ():
+            fault = f"of the Region {root} this is known: it was given when it was ingested"
+            refuse(name, getattr(self, name), fault, "leave it out, or ingest the scenes anew")
+        return declared.declare(describe(root), self.nodata, self.offset)
 
 
 def folds_of(dataset: Dataset, run: int) -> dict[str, tuple[Fold, ...]]:

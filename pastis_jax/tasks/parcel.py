@@ -114,6 +114,7 @@ class ParcelTask(Classifier):
             dataset=options.declared(root),
             assignment=options.assignment(),
             skip_implausible=options.skip_implausible,
+            max_cloud=options.max_cloud,
         )
         dataset = prepared.dataset
         folds = folds_of(dataset, options.fold)

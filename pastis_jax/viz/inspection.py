@@ -26,7 +26,12 @@ from pastis_jax.viz.maps import (
 
 
 def months(
-    counts: Mapping[str, Mapping[str, int]], samples: int, path: str | os.PathLike[str]
+    counts: Mapping[str, Mapping[str, float]],
+    samples: int,
+    path: str | os.PathLike[str],
+    *,
+    sample: str = "sample",
+    clouds: Mapping[str, Mapping[str, float]] | None = None,
 ) -> None:
     """Draws the mean number of acquisitions of a sample in each month, a panel a modality.
 
@@ -34,6 +39,9 @@ def months(
       counts: Acquisitions by modality and month, ``2019-05`` say.
       samples: Number of samples.
       path: PNG to write.
+      sample: What a sample is.
+      clouds: Share of them that is clouded, by modality and month, which is drawn pale; of a
+        modality that is not here, or None, nothing is known.
     """
     names = sorted({month for of_modality in counts.values() for month in of_modality})
     figure = Figure(
@@ -43,10 +51,18 @@ def months(
     for axes, (modality, of_modality) in zip(panels, counts.items(), strict=True):
         heights = [of_modality.get(month, 0) / max(samples, 1) for month in names]
         axes.bar(range(len(names)), heights, color=INK)
-        axes.set_title(modality, fontsize=10, loc="left")
+        title = modality
+        if shares := (clouds or {}).get(modality):
+            hidden = [
+                height * shares.get(month, 0) for month, height in zip(names, heights, strict=True)
+            ]
+            clear = [height - cloud for height, cloud in zip(heights, hidden, strict=True)]
+            axes.bar(range(len(names)), hidden, bottom=clear, color="#b9c9d6")
+            title = f"{modality} (clouded ones pale)"
+        axes.set_title(title, fontsize=10, loc="left")
         axes.spines[["top", "right"]].set_visible(False)
         axes.set_xticks(range(len(names)), names, rotation=90, fontsize=8)
-    figure.supylabel("acquisitions of a sample, mean", fontsize=9)
+    figure.supylabel(f"acquisitions of a {sample}, mean", fontsize=9)
     save(figure, path)
 
 

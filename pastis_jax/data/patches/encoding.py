@@ -25,6 +25,9 @@ from pastis_jax.data.statistics import Statistics
 from pastis_jax.errors import ArgumentError
 from pastis_jax.types import Batch, PanopticTarget, Series
 
+_NEITHER = np.nextafter(np.float32(1), np.float32(0))
+"""Centerness of pixels that are no centre, nor known to be away from one."""
+
 
 @dataclasses.dataclass(frozen=True)
 class PatchEncoding:
@@ -48,6 +51,8 @@ class PatchEncoding:
       instances: Number of slots ``i`` of panoptic targets; None makes none. Where a cut holds more
         instances, the largest are kept: the pixels of the others have none, and their number is
         `dropped`.
+      draws: Whether windows of a Region, which may lie anywhere, are drawn; else they are the
+        regular ones.
 
     Raises:
       ArgumentError: If `crop` does not fit in the patches, or what is turned is not square, or
@@ -65,6 +70,7 @@ class PatchEncoding:
     turns: bool = False
     date: str | int | None = None
     instances: int | None = None
+    draws: bool = True
 
     def __post_init__(self):
         least = min(self.size)
@@ -92,7 +98,7 @@ class PatchEncoding:
 
     def for_evaluation(self) -> PatchEncoding:
         """Returns the same encoding of whole patches as they are: every pixel once."""
-        return dataclasses.replace(self, crop=None, flips=False, turns=False)
+        return dataclasses.replace(self, crop=None, flips=False, turns=False, draws=False)
 
     def __call__(self, record: Mapping[str, Any], rng: np.random.Generator) -> Batch:
         """Encodes one record.
@@ -100,7 +106,9 @@ class PatchEncoding:
         Raises:
           ArgumentError: If the patch has no acquisition of the number `date`.
         """
-        view = self._view(rng)
+        if self.draws and (draw := getattr(record, "draw", None)) is not None:
+            record = draw(rng)
+        view = self._view(record["semantic"].shape, rng)
         semantic = view(record["semantic"])
         label = self.classes.lookup[semantic]
         return Batch(
@@ -111,10 +119,10 @@ class PatchEncoding:
             panoptic=self._panoptic(record, view, semantic, label),
         )
 
-    def _view(self, rng):
+    def _view(self, size, rng):
         """Draws what to cut out and how to turn it, for arrays that end in ``h w``."""
         h, w = self.size if self.crop is None else (self.crop, self.crop)
-        top, left = (rng.integers(n - m + 1) for n, m in zip(self.size, (h, w), strict=True))
+        top, left = (rng.integers(n - m + 1) for n, m in zip(size, (h, w), strict=True))
         up, back = rng.integers(2, size=2) if self.flips else (0, 0)
         quarters = rng.integers(4) if self.turns else 0
 
@@ -138,9 +146,13 @@ class PatchEncoding:
         instances = instances_from_parcels(instances, inside)
         instances, dropped = largest(instances, self.instances)
         heatmap, zones = centerness(instances)
+        heatmap = heatmap.astype(np.float32)
+        if "unknown" in record:
+            # The loss weighs pixels by what they lack to 1, which is a centre: these by nothing.
+            heatmap[view(record["unknown"]) & (heatmap < 1)] = _NEITHER
         size, label_of = measure(instances, label, self.instances, self.classes.void)
         return PanopticTarget(
-            heatmap=heatmap.astype(np.float32),
+            heatmap=heatmap,
             instances=instances.astype(np.int32),
             zones=zones.astype(np.int32),
             size=size,

@@ -17,14 +17,15 @@ from __future__ import annotations
 import dataclasses
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from pastis_jax.data import arrays, layout
+from pastis_jax.data import arrays, dataset_file, layout
 from pastis_jax.data.assignment import Assignment
+from pastis_jax.data.cache import Fingerprint, fingerprint
 from pastis_jax.data.dataset import Dataset, Modality
-from pastis_jax.data.metadata import PARCEL_METADATA, PATCH_METADATA, Patch, read_patches
+from pastis_jax.data.metadata import PATCH_METADATA, Patch, read_patches
 from pastis_jax.data.npy import StoredArray, load_array
 from pastis_jax.data.pastis_r import check_official, describe
 from pastis_jax.data.patches.agreement import Contradiction, contradictions, in_parcels
@@ -38,11 +39,11 @@ from pastis_jax.data.patches.annotations import (
     recompute,
     sized,
 )
+from pastis_jax.data.patches.found import DOWNLOAD, check_layout
 from pastis_jax.data.patches.instances import centerness, instances_from_parcels
 from pastis_jax.data.reading import restore
 from pastis_jax.errors import DataError
 
-DOWNLOAD = "give the folder of the PASTIS-R patches (zenodo.org/record/5735646)"
 _AXES = ("dates", "channels", "rows", "columns")
 
 StoredSeries = dict[str, tuple[np.ndarray | StoredArray, np.ndarray]]
@@ -75,6 +76,10 @@ class PatchFolder:
       DataError: If the folder, its metadata, a required modality, a patch's file or its annotations
         are missing, or the metadata is not as published.
     """
+
+    METADATA = PATCH_METADATA
+    notes: tuple[str, ...] = ()
+    """What was left out, a line each: nothing."""
 
     def __init__(
         self,
@@ -119,6 +124,32 @@ class PatchFolder:
             undated = [patch.id for patch in self.patches.values() if not len(patch.days[name])]
             layout.check_series(self.root, name, dated, undated, remedy=self._again)
 
+    @property
+    def norms(self) -> Mapping[str, str]:
+        """Names of the files of statistics, by modality."""
+        return {name: f"NORM_{name}_patch.json" for name in self.modalities}
+
+    @property
+    def others(self) -> tuple[str, ...]:
+        """Modalities that the folder holds beside these."""
+        every = check_layout(self.root, self.dataset)
+        return tuple(name for name in every if name not in self.modalities)
+
+    def identity(self) -> Fingerprint:
+        """Fingerprint of what is read."""
+        annotations = [
+            (ANNOTATIONS, "ParcelIDs"),
+            *((INSTANCES, word) for word in ("INSTANCES", "ZONES", "HEATMAP")),
+        ]
+        arrays = [(f"DATA_{name}", name) for name in self.modalities]
+        arrays += [(name, word) for name, word in annotations if (self.root / name).is_dir()]
+        return fingerprint(
+            self.root,
+            files=(dataset_file.FILE, PATCH_METADATA),
+            folders=arrays,
+            whole=[(ANNOTATIONS, "TARGET")],
+        )
+
     def check_annotations(self) -> None:
         """Refuses a folder without the `TARGET` of a patch.
 
@@ -126,6 +157,11 @@ class PatchFolder:
           DataError: Naming the first file that is missing.
         """
         layout.check_files(self.root / ANNOTATIONS, "TARGET", self.patches, remedy=self._again)
+
+    @property
+    def labels_at(self) -> pathlib.Path:
+        """Where its labels lie."""
+        return self.root / ANNOTATIONS
 
     def file(self, patch: Patch, name: str) -> pathlib.Path:
         """Returns where an array of `patch` lies.
@@ -261,7 +297,7 @@ class PatchFolder:
         if self.has_instances(patch):
             numbers = self._stored_numbers(patch, "INSTANCES", annotations.semantic.shape)
         else:
-            numbers = self._number(annotations)
+            numbers = self.number(annotations)
         return numbers.astype(np.int32)
 
     def _stored_numbers(self, patch: Patch, name: str, size: tuple[int, ...]) -> np.ndarray:
@@ -347,46 +383,15 @@ class PatchFolder:
 
         Numbers follow `ParcelIDs`, as published, or else the parcels' numbers within the patch.
         """
-        instances = self._number(annotations)
+        instances = self.number(annotations)
         heatmap, zones = centerness(instances)
         return instances, zones, heatmap
 
-    def _number(self, annotations: Annotations) -> np.ndarray:
+    def number(self, annotations: Annotations) -> np.ndarray:
+        """Numbers the instances of one patch as published, (h, w) int64."""
         ids = annotations.parcels if annotations.parcel_ids is None else annotations.parcel_ids
         inside = in_parcels(annotations.semantic, ids, self.dataset.nomenclature)
         return instances_from_parcels(ids, inside)
-
-
-def check_layout(
-    root: pathlib.Path, dataset: Dataset, modalities: Sequence[str] | None = None
-) -> tuple[str, ...]:
-    """Refuses a folder that is not a patch folder, and says what it looks like instead.
-
-    Args:
-      root: The folder.
-      dataset: What it should hold.
-      modalities: Modalities that must be there; None takes those that are.
-
-    Returns:
-      The modalities, in the dataset's order.
-
-    Raises:
-      ArgumentError: If a modality is none of the dataset's.
-      DataError: If `root` lacks its metadata, annotations or a data folder.
-    """
-    if not (root / ANNOTATIONS).is_dir():
-        inner = next((path.parent for path in sorted(root.glob(f"*/{ANNOTATIONS}"))), None)
-        if inner is not None:
-            raise DataError("not a patch folder itself", where=root, remedy=f"give {inner}")
-        if (root / PARCEL_METADATA).exists():
-            fault = f"this is the pixel-set folder of {dataset.name}, not the patch folder"
-            raise DataError(fault, where=root, remedy=layout.download(root, DOWNLOAD))
-        if layout.present_modalities(root, dataset):
-            fault = "no folder of annotations"
-            raise DataError(fault, where=root / ANNOTATIONS, remedy=restore(root / ANNOTATIONS))
-    return layout.wanted_modalities(
-        root, dataset, modalities, kind="patch", remedy=layout.download(root, DOWNLOAD)
-    )
 
 
 def _as_stored(values: StoredArray, modality: Modality) -> np.ndarray | StoredArray:

@@ -18,7 +18,7 @@ from typing import ClassVar
 
 import tqdm
 
-from pastis_jax.data import dataset_file, declared, layout, survey, surveyed
+from pastis_jax.data import declared, layout, survey, surveyed
 from pastis_jax.data.assignment import Assignment
 from pastis_jax.data.cache import (
     Fingerprint,
@@ -31,15 +31,18 @@ from pastis_jax.data.cache import (
 from pastis_jax.data.dataset import Dataset, Fold
 from pastis_jax.data.gaps import Gaps
 from pastis_jax.data.layout import ImplausibleError
-from pastis_jax.data.metadata import PATCH_METADATA, Patch
+from pastis_jax.data.metadata import Patch
 from pastis_jax.data.pastis_r import check_labels, describe
 from pastis_jax.data.patches import facts as kept
 from pastis_jax.data.patches.agreement import Contradiction, SharedParcels, tell_shared
-from pastis_jax.data.patches.annotations import ANNOTATIONS, INSTANCES
-from pastis_jax.data.patches.folder import DOWNLOAD, PatchFolder, check_layout
+from pastis_jax.data.patches.folder import PatchFolder
+from pastis_jax.data.patches.found import DOWNLOAD
+from pastis_jax.data.patches.opening import open_patches
 from pastis_jax.data.patches.source import PatchSource
 from pastis_jax.data.patches.summary import Measures, PatchSummary
 from pastis_jax.data.prepared import Prepared
+from pastis_jax.data.regions.records.random_windows import RandomWindows
+from pastis_jax.data.regions.records.windows import RegionWindows
 from pastis_jax.data.statistics import (
     FoldStatistics,
     Statistics,
@@ -47,7 +50,7 @@ from pastis_jax.data.statistics import (
     statistics_from_json,
 )
 from pastis_jax.data.surveyed import Surveyed
-from pastis_jax.errors import DataError
+from pastis_jax.errors import DataError, refuse
 
 _VERSION = "7"
 _WORKERS = 4  # each holds one patch, 100 to 200 MB
@@ -62,9 +65,11 @@ def prepare_patches(
     dataset: Dataset | None = None,
     assignment: Assignment | None = None,
     skip_implausible: bool = False,
+    window: int = 0,
+    max_cloud: float | None = None,
     progress: bool = True,
 ) -> PreparedPatches:
-    """Checks a patch folder completely, once, and remembers what training needs to know of it.
+    """Checks a patch folder or a Region completely, once, and remembers what training needs.
 
     What was found lies in `cache`, one small file under a fingerprint of the folder's contents
     (`cache.fingerprint`; of the labels, all count), so a copy of the folder elsewhere is known
@@ -79,12 +84,15 @@ def prepare_patches(
       cache: Where to write; by default `$PASTIS_JAX_CACHE`, else `pastis_jax` in
         `$XDG_CACHE_HOME` or `~/.cache`.
       compute_statistics: Whether to use channel statistics computed from the data instead of those
-        of the `NORM_<modality>_patch.json` files; always so with an assignment, which these know
-        nothing of. None: no statistics are needed.
+        of the `NORM_<modality>_patch.json` files; always so of a Region, which has none, and with
+        an assignment, which these know nothing of. None: no statistics are needed.
       dataset: What it holds, in place of what it says: with other marks of what is missing, say.
       assignment: Lists of patches that take the place of the folds.
       skip_implausible: Whether to leave out patches with values that no sensor measures, in place
         of refusing the folder; `gaps` of the result lists them.
+      window: Of a Region, the side of its windows, pixels; 0 for 128, or less in a smaller one.
+      max_cloud: Of a Region with masks, the largest clouded share of the observed pixels of a
+        window: an acquisition with more counts as missing there. None takes all.
       progress: Whether to draw a progress bar while checking.
 
     Returns:
@@ -98,11 +106,12 @@ def prepare_patches(
     """
     root = layout.resolve(root)
     described = dataset or describe(root, remedy=DOWNLOAD)
-    folder = PatchFolder(root, modalities, dataset=described, assignment=assignment)
+    options = {"dataset": described, "assignment": assignment}
+    folder = open_patches(root, modalities, window=window, max_cloud=max_cloud, **options)
     dataset, modalities = folder.dataset, folder.modalities
-    if assignment is not None and compute_statistics is not None:
+    if compute_statistics is not None and (assignment is not None or not folder.norms):
         compute_statistics = True
-    norms = {m: f"NORM_{m}_patch.json" for m in modalities if compute_statistics is False}
+    norms = folder.norms if compute_statistics is False else {}
     published = {
         m: fold_statistics_from_norm(
             root / file,
@@ -114,8 +123,9 @@ def prepare_patches(
         for m, file in norms.items()
     }
     cache = layout.resolve(cache or default_cache())
-    identity = _fingerprint(folder, assignment).adding(declared.parts(described, root))
-    others = [name for name in check_layout(root, dataset) if name not in modalities]
+    identity, others = folder.identity().adding(declared.parts(described, root)), folder.others
+    if assignment is not None:
+        identity = identity.adding({"lists of samples": assignment.digest})
     if skip_implausible:
         # What is left out for one modality would be missed in the others.
         identity, others = identity.adding({"implausible samples": "left out"}), ()
@@ -167,25 +177,6 @@ def prepare_patches(
     )
 
 
-def _fingerprint(folder: PatchFolder, assignment: Assignment | None) -> Fingerprint:
-    """Fingerprint of a folder with the modalities that were asked for."""
-    annotations = [
-        (ANNOTATIONS, "ParcelIDs"),
-        *((INSTANCES, word) for word in ("INSTANCES", "ZONES", "HEATMAP")),
-    ]
-    arrays = [(f"DATA_{m}", m) for m in folder.modalities]
-    arrays += [(name, word) for name, word in annotations if (folder.root / name).is_dir()]
-    identity = fingerprint(
-        folder.root,
-        files=(dataset_file.FILE, PATCH_METADATA),
-        folders=arrays,
-        whole=[(ANNOTATIONS, "TARGET")],
-    )
-    if assignment is None:
-        return identity
-    return identity.adding({"lists of samples": assignment.digest})
-
-
 @dataclasses.dataclass(frozen=True)
 class PreparedPatches(Prepared):
     """A patch folder, checked and ready for random access.
@@ -225,7 +216,6 @@ class PreparedPatches(Prepared):
     fingerprint: Fingerprint = dataclasses.field(repr=False)
 
     SAMPLE: ClassVar[str] = "patch"
-    METADATA: ClassVar[str] = PATCH_METADATA
 
     @property
     def root(self) -> pathlib.Path:
@@ -236,6 +226,42 @@ class PreparedPatches(Prepared):
     def dataset(self) -> Dataset:
         """What it holds."""
         return self.folder.dataset
+
+    @property
+    def listing(self) -> str:
+        """Name of the file that lists the patches."""
+        return self.folder.METADATA
+
+    def training_source(
+        self, folds: Sequence[Fold], *, crop: int | None = None, **options: bool
+    ) -> PatchSource | RandomWindows:
+        """Returns what is trained on: of a Region, windows that lie anywhere in `folds`.
+
+        With lists of samples these are the listed windows, as of a folder its patches.
+
+        Args:
+          folds: The folds.
+          crop: Side of the squares that are cut out; of a Region, of what is read at all.
+          **options: Those of `source`.
+
+        Raises:
+          ArgumentError: If a Region is to be kept in memory.
+          DataError: As for `source`.
+        """
+        folder, source = self.folder, self.source(folds, **options)
+        if not isinstance(folder, RegionWindows):
+            return source
+        fault = "windows of a Region are drawn anew in each epoch"
+        refuse("cache", options.get("in_memory"), fault, "leave it out")
+        if folder.lists is not None:
+            return source
+        return RandomWindows(
+            folder,
+            folds,
+            self.size if crop is None else (crop, crop),
+            instances=options.get("instances", False),
+            avoided=tuple(self.gaps.skipped),
+        )
 
     def source(
         self, folds: Sequence[Fold], *, in_memory: bool = False, instances: bool = False
@@ -286,7 +312,7 @@ class PreparedPatches(Prepared):
         ]
         shared = tell_shared(leaking, "train and of val or test")
         told = (str(note) for note in (first, shared) if note is not None)
-        return (*told, *super().notes(folds, run))
+        return (*told, *self.folder.notes, *super().notes(folds, run))
 
     def _first_contradiction(
         self, patches: Sequence[Patch], *, absent: bool = False

@@ -10,7 +10,7 @@ import numpy as np
 
 from pastis_jax.data.calendar import Days
 from pastis_jax.data.metadata import Identifier, Patch
-from pastis_jax.data.npy import StoredArray, Watched, stamp_of
+from pastis_jax.data.npy import Watched, stamp_of
 from pastis_jax.data.patches.folder import PatchFolder
 
 
@@ -28,7 +28,10 @@ class PatchSource:
     Attributes:
       dates: Number of dates of each record, (records,) int, by modality.
       nbytes: Size of all arrays (B), which is what memory holds in the end with `in_memory`.
+      most_instances: Most parcels of a record, where that may be more than of a patch: it is not.
     """
+
+    most_instances = 0
 
     def __init__(
         self,
@@ -80,8 +83,8 @@ class PatchSource:
                 with contextlib.suppress(FileNotFoundError):
                     self._files.see(file, stamp_of(file.stat()))
         for modality, (values, days) in self._folder.series(patch).items():
-            if self._kept is None and isinstance(values, StoredArray):
-                self._files.see(values.file, values.stamp)
+            if self._kept is None and not isinstance(values, np.ndarray):
+                values.watch(self._files)
             else:
                 values = np.array(values)
             item[modality] = {"values": values, "days": days}

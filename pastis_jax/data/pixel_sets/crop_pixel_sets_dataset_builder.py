@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from pastis_jax.data.folder_builder import (
 from pastis_jax.data.layout import LOOK
 from pastis_jax.data.metadata import GEOMETRIC_FEATURES, Parcel
 from pastis_jax.data.pixel_sets.folder import PixelSetFolder
+from pastis_jax.data.pixel_sets.opening import PixelSets
 from pastis_jax.data.statistics import StatisticsAccumulator, statistics_to_json
 from pastis_jax.data.survey import Survey
 from pastis_jax.errors import DataError
@@ -38,6 +39,10 @@ class Builder(folder_builder.FolderBuilder):
     `statistics` (by modality and fold, mean and std per channel computed from the crop parcels),
     `gaps` (what crop parcels lack, and the parcels that were left out) and `survey` (what the
     values are like).
+
+    Args:
+      folder: What opens the folder, with its modalities, dataset and assignment.
+      **kwargs: Those of `FolderBuilder`.
     """
 
     VERSION = tfds.core.Version("2.4.0")
@@ -46,6 +51,10 @@ class Builder(folder_builder.FolderBuilder):
     metadata_parcel.csv. PASTIS-R itself is at https://zenodo.org/record/5745151.
     """
     ITEMS = "parcels"
+
+    def __init__(self, *, folder: Callable[..., PixelSets] = PixelSetFolder, **kwargs: Any):
+        self._open_folder = folder
+        super().__init__(**kwargs)
 
     def _features(self) -> dict[str, Any]:
         classes = self._dataset.nomenclature.classes
@@ -63,7 +72,7 @@ class Builder(folder_builder.FolderBuilder):
         }
 
     def _open(self, root: os.PathLike[str]) -> int:
-        self._folder = PixelSetFolder(
+        self._folder = self._open_folder(
             root, self._modalities, dataset=self._described, assignment=self._assignment
         )
         self._survey = Survey(

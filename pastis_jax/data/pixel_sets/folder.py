@@ -20,8 +20,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pastis_jax.data import arrays, layout
+from pastis_jax.data import arrays, dataset_file, layout
 from pastis_jax.data.assignment import Assignment
+from pastis_jax.data.cache import Fingerprint, fingerprint
 from pastis_jax.data.dataset import Dataset
 from pastis_jax.data.metadata import (
     PARCEL_METADATA,
@@ -65,6 +66,10 @@ class PixelSetFolder:
         or the metadata is not as published.
     """
 
+    METADATA = PARCEL_METADATA
+    notes: tuple[str, ...] = ()
+    """What was left out, a line each: nothing."""
+
     def __init__(
         self,
         root: str | os.PathLike[str],
@@ -95,6 +100,25 @@ class PixelSetFolder:
             dated = [p.id for p in self.parcels if len(days[p.patch]) and not self.is_void(p)]
             undated = [p.id for p in self.parcels if not len(days[p.patch])]
             layout.check_series(self.root, name, dated, undated, remedy=remedy)
+
+    @property
+    def norms(self) -> dict[str, str]:
+        """Names of the files of statistics, by modality."""
+        return {name: f"NORM_PARCEL_{name}_set.json" for name in self.modalities}
+
+    @property
+    def others(self) -> tuple[str, ...]:
+        """Modalities that the folder holds beside these."""
+        every = check_layout(self.root, self.dataset)
+        return tuple(name for name in every if name not in self.modalities)
+
+    def identity(self) -> Fingerprint:
+        """Fingerprint of what is read."""
+        return fingerprint(
+            self.root,
+            files=(dataset_file.FILE, PATCH_METADATA, PARCEL_METADATA),
+            folders=[(f"DATA_{name}", name) for name in self.modalities],
+        )
 
     def is_void(self, parcel: Parcel) -> bool:
         """Whether `parcel` is neither trained nor counted."""

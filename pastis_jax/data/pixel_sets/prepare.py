@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 import pathlib
 import shutil
@@ -12,7 +13,7 @@ from typing import Any, ClassVar
 
 import tensorflow_datasets as tfds
 
-from pastis_jax.data import dataset_file, declared, layout, survey, surveyed
+from pastis_jax.data import declared, layout, survey, surveyed
 from pastis_jax.data.assignment import Assignment
 from pastis_jax.data.cache import (
     Fingerprint,
@@ -27,15 +28,17 @@ from pastis_jax.data.calendar import Days
 from pastis_jax.data.dataset import Dataset, Fold
 from pastis_jax.data.folder_builder import split_name
 from pastis_jax.data.gaps import Gaps
-from pastis_jax.data.metadata import PARCEL_METADATA, PATCH_METADATA
+from pastis_jax.data.metadata import PARCEL_METADATA
 from pastis_jax.data.pastis_r import describe
 from pastis_jax.data.pixel_sets.crop_pixel_sets_dataset_builder import Builder
-from pastis_jax.data.pixel_sets.folder import DOWNLOAD, PixelSetFolder, check_layout
+from pastis_jax.data.pixel_sets.folder import DOWNLOAD
+from pastis_jax.data.pixel_sets.opening import PixelSets, open_pixel_sets
 from pastis_jax.data.pixel_sets.source import PixelSetSource
 from pastis_jax.data.pixel_sets.written import open_written
 from pastis_jax.data.prepared import Prepared
 from pastis_jax.data.statistics import (
     FoldStatistics,
+    Statistics,
     fold_statistics_from_norm,
     statistics_from_json,
 )
@@ -51,9 +54,10 @@ def prepare_pixel_sets(
     dataset: Dataset | None = None,
     assignment: Assignment | None = None,
     skip_implausible: bool = False,
+    max_cloud: float | None = None,
     progress: bool = True,
 ) -> PreparedPixelSets:
-    """Checks a folder of pixel sets and writes it as a TFDS dataset, or reuses what it wrote.
+    """Checks pixel sets, or a Region, and writes a TFDS dataset, or reuses what it wrote.
 
     The dataset lies in `cache` under a fingerprint of the folder's contents (`cache.fingerprint`),
     so a copy of the folder elsewhere is known again. A folder that changed is prepared anew; what
@@ -68,12 +72,14 @@ def prepare_pixel_sets(
       cache: Where to write; by default `$PASTIS_JAX_CACHE`, else `pastis_jax` in
         `$XDG_CACHE_HOME` or `~/.cache`.
       compute_statistics: Whether to use channel statistics computed from the data instead of those
-        of the `NORM_PARCEL_<modality>_set.json` files; always so with an assignment, which these
-        know nothing of. None: no statistics are needed.
+        of the `NORM_PARCEL_<modality>_set.json` files; always so of a Region, which has none, and
+        with an assignment, which these know nothing of. None: no statistics are needed.
       dataset: What it holds, in place of what it says: with other marks of what is missing, say.
       assignment: Lists of parcels that take the place of the folds.
       skip_implausible: Whether to leave out parcels with values that no sensor measures, in place
         of refusing the folder; `gaps` of the result lists them.
+      max_cloud: Of a Region with masks, the largest clouded share of the observed pixels of a
+        parcel: an acquisition with more counts as missing there. None takes all.
       progress: Whether to draw a progress bar while writing.
 
     Returns:
@@ -85,14 +91,13 @@ def prepare_pixel_sets(
         computed, their statistics, these cannot be of its values, or the cache cannot be written.
     """
     root = layout.resolve(root)
-    described = dataset = dataset or describe(root, remedy=DOWNLOAD)
-    modalities = check_layout(root, dataset, modalities)
-    if assignment is not None and compute_statistics is not None:
+    described = dataset or describe(root, remedy=DOWNLOAD)
+    options = {"dataset": described, "assignment": assignment, "max_cloud": max_cloud}
+    folder = open_pixel_sets(root, modalities, complete=False, **options)
+    dataset, modalities, observed = folder.dataset, folder.modalities, _observed(folder)
+    if compute_statistics is not None and (assignment is not None or not folder.norms):
         compute_statistics = True
-    observed = _observed(
-        PixelSetFolder(root, modalities, dataset=described, assignment=assignment, complete=False)
-    )
-    norms = {m: f"NORM_PARCEL_{m}_set.json" for m in modalities if compute_statistics is False}
+    norms = folder.norms if compute_statistics is False else {}
     published = {
         m: fold_statistics_from_norm(
             root / file,
@@ -102,17 +107,10 @@ def prepare_pixel_sets(
         )
         for m, file in norms.items()
     }
-    cache, others = layout.resolve(cache or default_cache()), check_layout(root, dataset)
-    arrays = fingerprint(
-        root,
-        files=(dataset_file.FILE, PATCH_METADATA, PARCEL_METADATA),
-        folders=[(f"DATA_{m}", m) for m in modalities],
-    )
-    arrays = arrays.adding(declared.parts(described, root))
+    cache, others = layout.resolve(cache or default_cache()), folder.others
+    arrays = folder.identity().adding(declared.parts(described, root))
     if assignment is not None:
-        dataset = assignment.dataset(dataset)
         arrays = arrays.adding({"lists of samples": assignment.digest})
-    others = [name for name in others if name not in modalities]
     if skip_implausible:
         # What is left out for one modality would be missed in the others.
         arrays, others = arrays.adding({"implausible samples": "left out"}), ()
@@ -133,6 +131,10 @@ def prepare_pixel_sets(
             described,
             modalities,
             size=arrays.bytes,
+            # The reader of a Region looked through all of it: it is not made again.
+            folder=functools.partial(open_pixel_sets, max_cloud=max_cloud)
+            if folder.norms
+            else lambda *_, **__: folder,
             assignment=assignment,
             skip_implausible=skip_implausible,
             progress=progress,
@@ -161,6 +163,8 @@ def prepare_pixel_sets(
         fold_statistics=computed or published,
         fingerprint=arrays.adding(fingerprint(root, files=norms.values()).parts),
         info=info,
+        listing=folder.METADATA,
+        left_out=folder.notes,
     )
 
 
@@ -183,6 +187,8 @@ class PreparedPixelSets(Prepared):
       fold_statistics: Channel means and standard deviations by modality and fold.
       fingerprint: Of what these modalities' records and statistics are made from.
       info: The TFDS description: features, splits and metadata.
+      listing: Name of the file that lists the parcels.
+      left_out: What was left out of a Region, a line each.
     """
 
     root: pathlib.Path
@@ -199,9 +205,10 @@ class PreparedPixelSets(Prepared):
     fold_statistics: Mapping[str, FoldStatistics] = dataclasses.field(repr=False)
     fingerprint: Fingerprint = dataclasses.field(repr=False)
     info: tfds.core.DatasetInfo = dataclasses.field(repr=False)
+    listing: str = PARCEL_METADATA
+    left_out: tuple[str, ...] = ()
 
     SAMPLE: ClassVar[str] = "crop parcel"
-    METADATA: ClassVar[str] = PARCEL_METADATA
 
     def source(self, folds: Sequence[Fold]) -> PixelSetSource:
         """Returns random access to the crop parcels of `folds`, fold after fold.
@@ -216,13 +223,19 @@ class PreparedPixelSets(Prepared):
         observed = [days for fold in folds for days in self.observed[fold]]
         return PixelSetSource(files, self.dataset, self.modalities, observed)
 
+    def notes(
+        self, folds: Mapping[str, Sequence[Fold]], run: Statistics | None = None
+    ) -> tuple[str, ...]:
+        """Returns what a reader should know of these splits, a line each."""
+        return *self.left_out, *super().notes(folds, run)
+
     def samples_in(self, fold: Fold) -> int:
         """Number of crop parcels of a fold."""
         void = self.dataset.nomenclature.void_number
         return sum(n for label, n in self.counts.get(fold, {}).items() if label != void)
 
 
-def _observed(folder: PixelSetFolder) -> dict[Fold, list[Days]]:
+def _observed(folder: PixelSets) -> dict[Fold, list[Days]]:
     """Days of the patches that have crop parcels, by fold."""
     places = dict.fromkeys((p.fold, p.patch) for p in folder.parcels if not folder.is_void(p))
     observed: dict[Fold, list[Days]] = {fold: [] for fold in folder.dataset.folds}

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import shutil
-import tempfile
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -19,6 +15,7 @@ from pastis_jax.data.simulate.difficulty import DEFAULT, Difficulty
 from pastis_jax.data.simulate.fields import Ground, lay_out, neighbours
 from pastis_jax.data.simulate.scene import Scene, assign, cluster, image, shares
 from pastis_jax.errors import UserError
+from pastis_jax.files import whole_folder
 
 _WORKERS = 2
 
@@ -71,10 +68,7 @@ def simulate(
     ):
         if not least <= value <= most:
             raise UserError(f"got {value}", where=flag, remedy=f"give {least} to {most}")
-    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
-        remedy = "give a new or empty folder, or remove this one first"
-        raise UserError("not an empty folder", where=out, remedy=remedy)
-    with _whole(out) as folder:
+    with whole_folder(out) as folder:
         scenes = plan(parcels=parcels, patches=patches, size=size, seed=seed, knobs=difficulty)
         _write(folder, scenes, patches, difficulty, progress)
     return out
@@ -181,29 +175,3 @@ def _write(folder, scenes, patches, knobs, progress):
 def _extend(into, items):
     for name, values in items.items():
         into.setdefault(name, []).extend(values)
-
-
-@contextlib.contextmanager
-def _whole(out: Path) -> Iterator[Path]:
-    """Gives a folder beside `out` to write in, and makes it `out` once everything is there."""
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=f".{out.name}.partial-", dir=out.parent))
-    except OSError as error:
-        remedy = "give a folder that can be written"
-        raise UserError(error.strerror or str(error), where=out, remedy=remedy) from None
-    try:
-        yield folder
-        folder.chmod(0o755)
-        try:
-            folder.rename(out)  # takes the place of an empty folder
-        except OSError as error:
-            remedy = "another process made it meanwhile: use that, or give a new folder"
-            raise UserError("not an empty folder", where=out, remedy=remedy) from error
-    except OSError as error:  # a full disk, say
-        shutil.rmtree(folder, ignore_errors=True)
-        remedy = "give a folder that can be written, with room enough"
-        raise UserError(error.strerror or str(error), where=out, remedy=remedy) from error
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise

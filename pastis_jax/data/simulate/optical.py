@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 from scipy import ndimage
 
@@ -53,7 +55,7 @@ def canopy(traits: Traits, days: np.ndarray, knobs: Difficulty) -> np.ndarray:
 
 
 def sky(
-    rng: np.random.Generator, days: np.ndarray, size: int, knobs: Difficulty
+    rng: np.random.Generator, days: np.ndarray, size: int, knobs: Difficulty, scale: float = 1.0
 ) -> tuple[np.ndarray, np.ndarray]:
     """Draws clouds and their shadows.
 
@@ -62,6 +64,7 @@ def sky(
       days: Days since 2018-09-01, `(t,)`.
       size: Side of the patch, pixels.
       knobs: Share of covered images.
+      scale: Size of the clouds, those of a patch being 1.
 
     Returns:
       Opacity of the clouds and depth of the shadows, 0 to 1, each `(t, h, w)` float32.
@@ -77,9 +80,9 @@ def sky(
     index = np.flatnonzero(covered)
     if not len(index):
         return cloud, shadow
-    reach = max(4, size // 8)
-    wide = smooth(rng, (len(index), size + 2 * reach, size + 2 * reach), 7)
-    wide += 0.25 * smooth(rng, wide.shape, 2)
+    reach = min(max(4, size // 8), 64)
+    wide = smooth(rng, (len(index), size + 2 * reach, size + 2 * reach), 7 * scale)
+    wide += 0.25 * smooth(rng, wide.shape, 2 * scale)
     shift = rng.integers(reach // 2, reach + 1, (len(index), 2))
     shift *= np.where(rng.random((len(index), 2)) < 0.5, -1, 1)
     for t, field, (dy, dx) in zip(index, wide, shift, strict=True):
@@ -89,6 +92,45 @@ def sky(
         part = opacity[reach + dy : reach + dy + size, reach + dx : reach + dx + size]
         shadow[t] = 0.6 * part * (1 - cloud[t])
     return cloud, shadow
+
+
+@dataclasses.dataclass(frozen=True)
+class Texture:
+    """What lasts inside parcels: each varies smoothly from pixel to pixel, `(h, w)` float32.
+
+    Attributes:
+      vigour: Multiplier of the cover.
+      early: Advance of the season, in units of four days.
+      bright: Multiplier of the soil's brightness.
+    """
+
+    vigour: np.ndarray
+    early: np.ndarray
+    bright: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class Surfaces:
+    """Each region on each day, before any pixel is made of it.
+
+    Attributes:
+      cover: Green and dry cover, `(t, n)`.
+      gain: Green cover that four days add, `(t, n)`.
+      leaves: Reflectance of the canopy, `(t, 10, n)` float32.
+      ground: Reflectance of what lies below, `(t, 10, n)` float32.
+      bare: Share that is never covered, `(n,)`.
+    """
+
+    cover: np.ndarray
+    gain: np.ndarray
+    leaves: np.ndarray
+    ground: np.ndarray
+    bare: np.ndarray
+
+    def on(self, dates: slice) -> Surfaces:
+        """The same on some of the days."""
+        parts = (getattr(self, name)[dates] for name in ("cover", "gain", "leaves", "ground"))
+        return Surfaces(*parts, self.bare)
 
 
 def observe(
@@ -118,7 +160,21 @@ def observe(
     Returns:
       Reflectance x 10000, -10000 where missing, `(t, 10, h, w)` int16.
     """
-    size, t = len(region), len(days)
+    seen = surfaces(traits, built, wet, days, moisture, soil, knobs)
+    land = landscape(seen, region, texture(rng, len(region)))
+    return picture(rng, land, *sky(rng, days, len(region), knobs), knobs)
+
+
+def surfaces(
+    traits: list[Traits],
+    built: np.ndarray,
+    wet: np.ndarray,
+    days: np.ndarray,
+    moisture: np.ndarray,
+    soil: float,
+    knobs: Difficulty,
+) -> Surfaces:
+    """Returns what each region looks like; the arguments are those of `observe`."""
     states = [growth(trait, days) for trait in traits]
     ahead = np.stack([growth(trait, days + 4.0)[0] for trait in traits], 1)  # t n
     green, dry, rough = (np.stack(x, 1) for x in zip(*states, strict=True))
@@ -130,33 +186,72 @@ def observe(
     # Wet soil is darker, and so is freshly worked soil.
     dark = (1 - 0.4 * moisture[:, None] * ~wet) * (1 - 0.2 * rough)
     ground = ground * dark[:, None]
+    return Surfaces(
+        green + dry, ahead - green, leaves.astype(np.float32), ground.astype(np.float32), bare
+    )
 
-    # Texture inside parcels: vigour and timing vary smoothly from pixel to pixel.
+
+def texture(rng: np.random.Generator, size: int) -> Texture:
+    """Draws what varies inside parcels: vigour and timing, and the soil.
+
+    Args:
+      rng: Source of randomness.
+      size: Side of the patch, pixels.
+    """
     vigour = 1 + 0.10 * smooth(rng, (size, size), 3) + 0.05 * smooth(rng, (size, size), 1)
     early = 0.5 * smooth(rng, (size, size), 5)
-    texture = np.exp(0.06 * smooth(rng, (size, size), 2))
+    return Texture(vigour, early, np.exp(0.06 * smooth(rng, (size, size), 2)))
+
+
+def landscape(seen: Surfaces, region: np.ndarray, within: Texture) -> np.ndarray:
+    """Returns reflectances without air and noise, `(t, 10, h, w)` float32.
+
+    Args:
+      seen: What the regions look like.
+      region: Region of each pixel, `(h, w)`.
+      within: What varies inside them.
+    """
     gather = region.ravel()
-    area = (green + dry)[:, gather] * vigour.ravel()
-    area += (ahead - green)[:, gather] * early.ravel()
-    cover = (1 - np.exp(-2.2 * np.clip(area, 0, None))) * (1 - bare[gather])
+    area = seen.cover[:, gather] * within.vigour.ravel()
+    area += seen.gain[:, gather] * within.early.ravel()
+    cover = (1 - np.exp(-2.2 * np.clip(area, 0, None))) * (1 - seen.bare[gather])
     cover = cover.astype(np.float32)[:, None]
-    image = leaves.astype(np.float32)[:, :, gather] * cover
-    image += (ground.astype(np.float32)[:, :, gather] * texture.ravel()) * (1 - cover)
-    image = image.reshape(t, 10, size, size)
+    image = seen.leaves[:, :, gather] * cover
+    image += (seen.ground[:, :, gather] * within.bright.ravel()) * (1 - cover)
+    image = image.reshape(*image.shape[:2], *region.shape)
     # The sensor's point spread mixes neighbouring pixels.
     image = ndimage.gaussian_filter1d(image, 0.5, axis=2, truncate=2.0)
-    image = ndimage.gaussian_filter1d(image, 0.5, axis=3, truncate=2.0)
+    return ndimage.gaussian_filter1d(image, 0.5, axis=3, truncate=2.0)
 
-    cloud, shadow = sky(rng, days, size, knobs)
+
+def picture(
+    rng: np.random.Generator,
+    image: np.ndarray,
+    cloud: np.ndarray,
+    shadow: np.ndarray,
+    knobs: Difficulty,
+) -> np.ndarray:
+    """Adds haze, clouds, noise and missing strips.
+
+    Args:
+      rng: Source of randomness.
+      image: Reflectances of the land, `(t, 10, h, w)` float32; not kept.
+      cloud: Opacity of the clouds, `(t, h, w)`.
+      shadow: Depth of their shadows, `(t, h, w)`.
+      knobs: Noise.
+
+    Returns:
+      Reflectance x 10000, -10000 where missing, `(t, 10, h, w)` int16.
+    """
+    t, size = len(image), image.shape[-1]
     haze = 0.01 * np.abs(rng.standard_normal((t, 1, 1, 1))) * np.linspace(1, 0, 10)[:, None, None]
     gain = np.exp(knobs.image_gain * rng.standard_normal((t, 10, 1, 1)))
     image = image * gain.astype(np.float32) + haze.astype(np.float32)
     image *= 1 - shadow[:, None]
     for k in np.flatnonzero(cloud.any((1, 2))):
-        tops = _CLOUD[:, None, None] * (
-            0.8 + 0.5 * rng.random() + 0.08 * smooth(rng, (size,) * 2, 4)
-        )
-        image[k] += cloud[k] * (tops.astype(np.float32) - image[k])
+        tops = 0.8 + 0.5 * rng.random() + 0.08 * smooth(rng, (size,) * 2, 4)
+        for band, white in zip(image[k], _CLOUD, strict=True):
+            band += cloud[k] * ((white * tops).astype(np.float32) - band)
     image += knobs.pixel_noise * rng.standard_normal(image.shape, dtype=np.float32)
     out = np.clip(np.rint(image * 10000), -2000, 20000).astype(np.int16)
     out[np.broadcast_to(_missing(rng, t, size)[:, None], out.shape)] = NODATA

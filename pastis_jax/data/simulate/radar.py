@@ -51,7 +51,27 @@ def observe(
     Returns:
       VV, VH and VV - VH in dB, `(t, 3, h, w)` float16.
     """
-    size, t, n = len(region), len(days), len(traits)
+    levels = backscatter(rng, traits, built, wet, days, moisture, orbit, tilt, knobs)
+    within = texture(rng, len(region))
+    vv, vh = (
+        speckled(rng, level, region, within, knobs.looks).astype(np.float16) for level in levels
+    )
+    return np.stack([vv, vh, vv - vh], 1)
+
+
+def backscatter(
+    rng: np.random.Generator,
+    traits: list[Traits],
+    built: np.ndarray,
+    wet: np.ndarray,
+    days: np.ndarray,
+    moisture: np.ndarray,
+    orbit: str,
+    tilt: float,
+    knobs: Difficulty,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns VV and VH of each region, dB, each `(t, n)`; the arguments are those of `observe`."""
+    n = len(traits)
     states = [growth(trait, days) for trait in traits]
     green, dry, rough = (np.stack(x, 1) for x in zip(*states, strict=True))  # t n
     standing = green + 0.6 * dry
@@ -72,19 +92,40 @@ def observe(
     incidence = _INCIDENCE[orbit] + tilt
     # Town and water do not follow the seasons.
     fixed = np.where(built, -7.0, -21.0), np.where(built, -14.5, -28.0)
-    grain = 0.5 * smooth(rng, (size, size), 2).ravel()  # dB, lasting texture
     bands = []
     for band in range(2):
         power = through * _power(soil[band]) + (1 - through) * _power(volume[band])
         level = 10 * np.log10(power) + knobs.radar * _echoes(traits, days, band)
         level += np.array([trait.offset[band] for trait in traits]) + drift[band]
-        level = np.where(built | wet, fixed[band], level) + incidence
-        speckle = rng.standard_gamma(knobs.looks, (t, size * size), dtype=np.float32) / knobs.looks
-        pixels = level.astype(np.float32)[:, region.ravel()] + grain
-        pixels += 10 * np.log10(np.maximum(speckle, 1e-3))
-        bands.append(pixels.reshape(t, size, size))
-    vv, vh = (band.astype(np.float16) for band in bands)
-    return np.stack([vv, vh, vv - vh], 1)
+        bands.append(np.where(built | wet, fixed[band], level) + incidence)
+    return bands[0], bands[1]
+
+
+def texture(rng: np.random.Generator, size: int) -> np.ndarray:
+    """Draws what lasts inside parcels, dB, `(h, w)` float32."""
+    return 0.5 * smooth(rng, (size, size), 2)
+
+
+def speckled(
+    rng: np.random.Generator,
+    level: np.ndarray,
+    region: np.ndarray,
+    within: np.ndarray,
+    looks: float,
+) -> np.ndarray:
+    """Returns one band as it is seen, dB, `(t, h, w)` float32.
+
+    Args:
+      rng: Source of randomness.
+      level: The band in each region, dB, `(t, n)`.
+      region: Region of each pixel, `(h, w)`.
+      within: What varies inside them, dB, `(h, w)`.
+      looks: Equivalent number of looks.
+    """
+    speckle = rng.standard_gamma(looks, (len(level), region.size), dtype=np.float32) / looks
+    pixels = level.astype(np.float32)[:, region.ravel()] + within.ravel()
+    pixels += 10 * np.log10(np.maximum(speckle, 1e-3))
+    return pixels.reshape(len(level), *region.shape)
 
 
 def _power(level):

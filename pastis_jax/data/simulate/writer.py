@@ -10,9 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from pastis_jax.data.metadata import GEOMETRIC_FEATURES
+from pastis_jax.data.outline import outline
 from pastis_jax.data.pastis_r import PASTIS_R
 from pastis_jax.data.patches.instances import centerness, instances_from_parcels
 from pastis_jax.data.reading import read_json, restore
+from pastis_jax.data.regions.store import Region, is_region
 from pastis_jax.data.simulate.scene import Scene
 
 NAME = "Simulated by pastis_jax"
@@ -35,9 +37,7 @@ def geometry(mask: np.ndarray) -> tuple[int, int, float, float]:
     rows, columns = (np.flatnonzero(mask.any(axis)) for axis in (1, 0))
     mask = np.pad(mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1], 1)
     perimeter = int((mask[1:] != mask[:-1]).sum() + (mask[:, 1:] != mask[:, :-1]).sum())
-    pixels = int(mask.sum())
-    cover = pixels / (len(mask) - 2) / (len(mask[0]) - 2)
-    return perimeter, pixels, round(cover, 4), round(perimeter / pixels, 4)
+    return outline(perimeter, int(mask.sum()), len(mask) - 2, len(mask[0]) - 2)
 
 
 def moments(values: np.ndarray, axes: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
@@ -167,7 +167,9 @@ def write_metadata(folder: Path, scenes: Iterable[Scene]) -> None:
 
 
 def is_simulated(folder: Path) -> bool:
-    """Whether `folder`, of pixel sets or patches, was written by the simulator."""
+    """Whether `folder`, of pixel sets or patches or a Region, was written by the simulator."""
+    if is_region(folder):
+        return Region(folder).info.get("simulated") is True
     file = folder / "metadata.geojson"
     collection = read_json(file, kind="a GeoJSON feature collection", remedy=restore(file))
     return isinstance(collection, dict) and collection.get("name") == NAME

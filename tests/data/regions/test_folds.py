@@ -1,4 +1,4 @@
-"""Folds lie apart: no pixel of a parcel is nearer than the gap to one of another fold."""
+"""Folds lie apart: no parcel reaches into another fold, and most of it is half the gap away."""
 
 from __future__ import annotations
 
@@ -91,16 +91,16 @@ def test_picture_of_a_large_grid():
 NUMBERS = np.zeros((80, 90), np.int32)
 NUMBERS[2:8, 0:9] = 1  # within block (0, 0), to the last column that has its fold
 NUMBERS[2:8, 24:32] = 2  # within block (0, 1)
-NUMBERS[12:18, 2:11] = 3  # into the zone
+NUMBERS[12:18, 2:11] = 3  # into the zone by its last columns
 NUMBERS[20:25, 10:30] = 4  # across it
 NUMBERS[5, 58] = 5  # in the zone
 NUMBERS[10:20, 40:56] = 6  # over two blocks of one fold
 NUMBERS[16, 48:50] = -1
 NUMBERS[70:79, 80:89] = 8  # and none of parcel 7
-EXPECTED = [0, 1, -1, -1, -1, 1, -1, 0]
+EXPECTED = [0, 1, 0, -1, -1, 1, -1, 0]
 
 
-def test_parcels_have_the_fold_of_all_their_pixels():
+def test_parcels_have_the_fold_of_most_of_their_pixels():
     whole = fold_of_parcels(FOLDS, iter([(*ALL, NUMBERS)]), 8)
     assert whole.dtype == np.int32
     np.testing.assert_array_equal(whole, EXPECTED)
@@ -123,10 +123,10 @@ def test_what_lies_between_folds_is_told():
     found = ParcelFolds(FOLDS, 8)
     found.add(*ALL, NUMBERS)
     (entry,) = found.findings([f"p{number}" for number in range(1, 9)])
-    assert entry["ids"] == ["p3", "p4", "p5"]
-    lost = 6 * 9 + 5 * 20 + 1
+    assert entry["ids"] == ["p4", "p5"]
+    lost = 5 * 20 + 1
     share = lost / (NUMBERS > 0).sum()
-    assert entry["text"].startswith(f"3 of 8 parcels ({share:.1%} of all pixels of parcels) lie")
+    assert entry["text"].startswith(f"2 of 8 parcels ({share:.1%} of all pixels of parcels) lie")
     alone = ParcelFolds(FOLDS, 8)
     alone.add(*ALL, np.where(NUMBERS == 1, 1, 0))
     assert [*alone.findings(["p"] * 8)] == []

@@ -1,0 +1,1 @@
+"""From layers and parcels to a Region, shard by shard."""

@@ -1,0 +1,1 @@
+"""The records of a Region: windows and parcels, for training and for export."""
