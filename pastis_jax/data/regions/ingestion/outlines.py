@@ -171,8 +171,6 @@ def read(wanted: Wanted, grid: Grid) -> Outlines:
     refuse_unknown(crops, parcels.codes, wanted.file, accept_void=accept)
     refuse_few(crops, parcels.codes, wanted.file)
     nomenclature, labels = crops.nomenclature, crops.numbers(parcels.codes)
-    if wanted.unlabelled == "void":
-        nomenclature, labels = _without_background(nomenclature, labels)
     some = ~nomenclature.is_void(labels)
     blocks = make_folds(
         grid,
@@ -203,17 +201,6 @@ def read(wanted: Wanted, grid: Grid) -> Outlines:
         inner_buffer=wanted.inner_buffer,
         findings=tuple(findings),
     )
-
-
-def _without_background(
-    nomenclature: Nomenclature, labels: np.ndarray
-) -> tuple[Nomenclature, np.ndarray]:
-    """The classes without that of pixels of no parcel, and labels as they count then."""
-    kept = tuple(c for c in nomenclature.classes if c.code != nomenclature.background)
-    less = dataclasses.replace(nomenclature, classes=kept, background=None)
-    numbers = {entry.code: number for number, entry in enumerate(kept)}
-    moved = [numbers.get(entry.code, -1) for entry in nomenclature.classes]
-    return less, np.array(moved, np.int32)[labels]
 
 
 def _of_classes(table: ParcelTable, nomenclature: Nomenclature, folds: tuple[Fold, ...]):

@@ -88,9 +88,11 @@ class Labels:
 
     @functools.cached_property
     def _of_numbers(self) -> tuple[np.ndarray, np.ndarray]:
-        """Label and fold of each number, the background first."""
-        parcels, background = self._region.parcels, self._nomenclature.background_number
-        return np.append(background, parcels.label), np.append(NO_FOLD, parcels.fold)
+        """Label and fold of each number; that of no parcel comes first, background or void."""
+        parcels, outside = self._region.parcels, self._nomenclature.background_number
+        if self._region.info.get("parcels", {}).get("unlabelled") == "void":
+            outside = self._nomenclature.void_number
+        return np.append(outside, parcels.label), np.append(NO_FOLD, parcels.fold)
 
     def read(self, window: Window, folds: Collection[int]) -> Annotations:
         """Reads the annotations of a window.

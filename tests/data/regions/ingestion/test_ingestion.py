@@ -13,6 +13,7 @@ from season_files import ALL, GIVEN, contents, findings
 from pastis_jax.data.regions.grid import Grid
 from pastis_jax.data.regions.ingestion.ingest import ingest
 from pastis_jax.data.regions.manifest import read_manifest
+from pastis_jax.data.regions.records.labels import Labels, Window
 from pastis_jax.data.regions.sources.given import Given
 from pastis_jax.data.regions.store import Region
 
@@ -141,22 +142,28 @@ def test_parcels(scenes, whole, tmp_path):
     np.testing.assert_array_equal(region.read("S2", *ALL), Region(whole).read("S2", *ALL))
 
 
-def test_pixels_of_no_parcel_may_be_void(scenes, tmp_path):
+@pytest.mark.parametrize("unlabelled", ["background", "void"])
+def test_pixels_of_no_parcel_are_background_or_void(scenes, tmp_path, unlabelled):
     parcels(tmp_path / "parcels.gpkg")
     root = ingest(
         scenes[0],
         tmp_path / "r",
         given=GIVEN,
         parcels=tmp_path / "parcels.gpkg",
-        unlabelled="void",
+        unlabelled=unlabelled,
         **PARCELS,
         **files.OPTIONS,
     )
     region = Region(root)
-    nomenclature = region.dataset.nomenclature
-    assert nomenclature.background is None
-    names = [nomenclature.classes[n].name for n in region.parcels.label[:3]]
-    assert names == ["Soft winter wheat", "Corn", "Winter rapeseed"]
+    assert region.info["parcels"]["unlabelled"] == unlabelled
+    window = Window(slice(0, 128), slice(0, 128))
+    semantic = Labels(region).read(window, (0, 1, 2)).semantic
+    numbers, nomenclature = region.numbers(*ALL)[:128, :128], region.dataset.nomenclature
+    wanted = getattr(nomenclature, f"{unlabelled}_number")
+    assert wanted is not None
+    assert set(semantic[numbers == 0].tolist()) == {wanted}
+    inside = semantic[numbers > 0]
+    assert (~nomenclature.is_void(inside) & ~nomenclature.is_background(inside)).any()
 
 
 @pytest.mark.parametrize(
