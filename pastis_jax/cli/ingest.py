@@ -22,7 +22,7 @@ from pastis_jax.data.regions.ingestion.ingest import Proposal, ingest, propose, 
 from pastis_jax.data.regions.manifest import Layer
 from pastis_jax.data.regions.sources.given import Given
 from pastis_jax.data.regions.store import Region
-from pastis_jax.errors import ArgumentError, refuse
+from pastis_jax.errors import ArgumentError, UserError, refuse
 
 PROG = "pastis-jax ingest"
 _SAMPLES = "--samples"
@@ -138,7 +138,8 @@ def run(given: Arguments) -> None:
     Raises:
       UserError: For a mistake in them or in the files.
     """
-    refuse("sources", not given.sources, "there is none", "give folders or files of scenes")
+    if not given.sources:
+        raise UserError("no scenes are given", where=PROG, remedy="name folders or files first")
     said = _given(given)
     screen = console.screen()
     if given.dry_run:

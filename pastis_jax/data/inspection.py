@@ -153,6 +153,7 @@ def inspect_data(
         return _inspect(folder, dataset, "pixel sets", folder.parcels, _read_parcel, progress)
     annotated = [*root.glob(ANNOTATIONS), *root.glob(f"*/{ANNOTATIONS}")]
     if not annotated and not [*root.glob(f"*/{PARCEL_METADATA}")]:
+        layout.refuse_scenes(root)
         fault = f"neither {PARCEL_METADATA}, of pixel sets, nor {ANNOTATIONS}, of patches, is here"
         raise DataError(f"{fault}, and it is no run", where=root, remedy=remedy)
     folder = PatchFolder(root, held, dataset=dataset, complete=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pathlib
+import shlex
 from collections.abc import Collection, Iterable, Sequence
 
 import numpy as np
@@ -14,6 +15,8 @@ from pastis_jax.data.metadata import PATCH_METADATA, Identifier
 from pastis_jax.data.reading import is_own, restore
 from pastis_jax.errors import ArgumentError, DataError
 
+_SCENES = (".tif", ".tiff", ".jp2", ".nc", ".safe")
+"""Ends of names of scenes, which `ingest` makes a Region of."""
 LOOK = "look at them by pastis-jax inspect"
 """What to do where all samples are left out."""
 
@@ -68,6 +71,7 @@ def wanted_modalities(
     """
     present = present_modalities(root, dataset)
     if not present:
+        refuse_scenes(root)
         names = ", ".join(f"DATA_{name}" for name in dataset.names)
         raise DataError(f"not a {kind} folder: it has none of {names}", where=root, remedy=remedy)
     if not (root / PATCH_METADATA).exists():
@@ -88,6 +92,24 @@ def wanted_modalities(
             fault, remedy = f"no folder of modality {name}", f"add it, or leave {name} out"
             raise DataError(fault, where=root / f"DATA_{name}", remedy=f"{remedy} of `modalities`")
     return tuple(name for name in dataset.names if name in modalities)
+
+
+def refuse_scenes(root: pathlib.Path) -> None:
+    """Refuses a folder that holds scenes, or folders of scenes: a Region is made of them first.
+
+    Names are looked at alone, so that nothing is needed to read scenes.
+
+    Args:
+      root: A folder that is in none of the official layouts.
+
+    Raises:
+      DataError: If it is so.
+    """
+    folders = [root, *sorted(root / name for name in list_names(root))]
+    inside = (name for folder in folders if folder.is_dir() for name in list_names(folder))
+    if any(name.lower().endswith(_SCENES) for name in (root.name, *inside)):
+        remedy = f"make a Region of them: pastis-jax ingest {shlex.quote(str(root))} --out REGION"
+        raise DataError("holds scenes", where=root, remedy=remedy)
 
 
 def found_instead(root: pathlib.Path, name: str) -> str:

@@ -135,7 +135,7 @@ def check_labels(root: pathlib.Path, dataset: Dataset, numbers: Collection[int])
 
 
 def describe(
-    root: pathlib.Path, *, remedy: str = "give a folder in the official layout"
+    root: pathlib.Path, *, remedy: str = "give a folder in the official layout, or a Region"
 ) -> Dataset:
     """Returns what a folder holds: its `dataset.json` says so; without one it is PASTIS-R.
 

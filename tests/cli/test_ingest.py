@@ -172,7 +172,7 @@ def test_a_full_disk_ends_in_a_line(tmp_path, capsys):
 def test_no_sources(capsys):
     code, _, error = ended(capsys, "--out", "x")
     assert code == 2
-    assert "sources" in error.lower()
+    assert error == "error: pastis-jax ingest: no scenes are given; name folders or files first\n"
 
 
 def test_help_names_the_command(capsys):

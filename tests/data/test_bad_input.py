@@ -18,6 +18,9 @@ import refusal
 from refusal import refused_in_a_line, with_value
 from tiers import all_but
 
+from pastis_jax.data.inspection import inspect_data
+from pastis_jax.data.pastis_r import describe
+from pastis_jax.data.patches.prepare import prepare_patches
 from pastis_jax.data.pixel_sets.prepare import prepare_pixel_sets
 from pastis_jax.errors import DataError
 
@@ -143,6 +146,29 @@ def test_file_instead_of_folder(root, tmp_path):
 def test_other_folder(tmp_path):
     (tmp_path / "photos").mkdir()
     refused(tmp_path / "photos", tmp_path, match="none of DATA_S2, DATA_S1A", names="photos")
+
+
+@pytest.mark.parametrize(
+    "scene",
+    ["2023.tif", "one/2023.TIFF", "T31_B02.jp2", "cube.nc", "S2A_MSIL2A.SAFE/x", "a/S2B.SAFE/x"],
+)
+def test_folder_of_scenes(tmp_path, scene):
+    """It is told what they become, by their names alone."""
+    file = tmp_path / "my scenes" / scene
+    file.parent.mkdir(parents=True)
+    file.touch()
+    folder = tmp_path / "my scenes"
+    match = f"holds scenes; make a Region of them: pastis-jax ingest '{folder}' --out REGION"
+    refused(folder, tmp_path, match=match, names="my scenes")
+    with pytest.raises(DataError, match=match):
+        inspect_data(folder)
+    with pytest.raises(DataError, match="pastis-jax ingest"):
+        prepare_patches(folder, cache=tmp_path / "cache", progress=False)
+
+
+def test_folder_missing_in_training(tmp_path):
+    with pytest.raises(DataError, match="give a folder in the official layout, or a Region"):
+        describe(tmp_path / "nowhere")
 
 
 def test_patch_folder(tmp_path):

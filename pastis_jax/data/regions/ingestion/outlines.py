@@ -168,7 +168,8 @@ def read(wanted: Wanted, grid: Grid) -> Outlines:
     )
     crops = read_crops(wanted.classes, parcels.codes)
     accept = wanted.unknown == "void"
-    refuse_unknown(crops, parcels.codes, wanted.file, accept_void=accept)
+    spec = wanted.classes
+    refuse_unknown(crops, parcels.codes, wanted.file, accept_void=accept, spec=spec)
     refuse_few(crops, parcels.codes, wanted.file)
     nomenclature, labels = crops.nomenclature, crops.numbers(parcels.codes)
     some = ~nomenclature.is_void(labels)

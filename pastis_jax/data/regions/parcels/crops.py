@@ -43,7 +43,7 @@ LABELS = "labels"
 MOST = 200
 """Most classes: with background and void they fit the labels of patches, uint8."""
 
-_NAMED = 10
+_NAMED = 20
 """Codes that a message names."""
 _BLACK, _WHITE = (0, 0, 0), (255, 255, 255)
 
@@ -120,7 +120,12 @@ def read_crops(spec: str | os.PathLike[str], labels: Iterable[Any] = ()) -> Crop
 
 
 def refuse_unknown(
-    crops: CropList, labels: Iterable[Any], where: str | os.PathLike[str], *, accept_void: bool
+    crops: CropList,
+    labels: Iterable[Any],
+    where: str | os.PathLike[str],
+    *,
+    accept_void: bool,
+    spec: str | os.PathLike[str] = "classes.csv",
 ) -> None:
     """Refuses labels that are none of the list's codes, unless they are accepted as void.
 
@@ -129,6 +134,7 @@ def refuse_unknown(
       labels: Codes as the table of parcels holds them.
       where: The table, for the message.
       accept_void: Whether parcels of unknown codes may be void.
+      spec: What `read_crops` read the list from, for the message.
 
     Raises:
       DataError: Naming the most frequent ones, and how many parcels have them.
@@ -138,11 +144,13 @@ def refuse_unknown(
     if accept_void or not unknown:
         return
     first = [*unknown.items()][:_NAMED]
-    named = ", ".join(f"{plain(code, 40) or 'no code'} ({count})" for code, count in first)
-    more = f" and {len(unknown) - _NAMED} more" if len(unknown) > _NAMED else ""
+    named = ", ".join(f"{plain(code, 40) or 'no code'} ({count:,})" for code, count in first)
+    more = f" and {len(unknown) - _NAMED:,} more" if len(unknown) > _NAMED else ""
     parcels = sum(unknown.values())
-    fault = f"crops of {parcels} of {len(labels)} parcels are unknown: {named}{more}"
-    remedy = 'add them to classes.csv, or accept them as void with unknown="void"'
+    fault = f"crops of {parcels:,} of {len(labels):,} parcels are unknown: {named}{more}"
+    own = "give a list of your own by `classes`"
+    add = own if spec in (*NAMES, LABELS) else f"add them to {plain(os.fspath(spec), 200)}"
+    remedy = f"{add}, or accept them as void by `unknown` void"
     if parcels == len(labels):
         remedy = "give the column of the crops, and the list that has its codes"
     raise DataError(fault, where=where, remedy=remedy)

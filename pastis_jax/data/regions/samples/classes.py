@@ -59,7 +59,7 @@ def classes_of(
         remedy = "name the column of the crops"
         raise ArgumentError("no sample has a label", argument="label", remedy=remedy)
     crops = read_crops(spec, given)
-    refuse_unknown(crops, given, file, accept_void=unknown == "void")
+    refuse_unknown(crops, given, file, accept_void=unknown == "void", spec=spec)
     refuse_few(crops, given, file)
     if away := crops.unknown(given):
         number, names = sum(away.values()), named([*away], most=10)

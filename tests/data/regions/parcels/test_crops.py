@@ -215,12 +215,15 @@ class TestLabels:
 class TestUnknown:
     def test_named_by_frequency(self, written):
         crops = read_crops(written(CLASSES))
-        labels = ["BTH", *(f"X{n:02}" for n in range(12) for _ in range(n + 1))]
+        labels = ["BTH", *(f"X{n:02}" for n in range(22) for _ in range(n + 1))]
         refused_in_a_line(
-            lambda: refuse_unknown(crops, labels, "parcels.gpkg", accept_void=False),
-            "parcels.gpkg: crops of 78 of 79 parcels are unknown: X11 (12), X10 (11)",
-            "X02 (3) and 2 more; add them to classes.csv, or accept them as void",
-            'with unknown="void"',
+            lambda: refuse_unknown(crops, labels, "p.gpkg", accept_void=False, spec="my/crops.csv"),
+            "p.gpkg: crops of 253 of 254 parcels are unknown: X21 (22), X20 (21)",
+            "X02 (3) and 2 more; add them to my/crops.csv, or accept them as void by `unknown`",
+        )
+        refused_in_a_line(
+            lambda: refuse_unknown(crops, labels, "p.gpkg", accept_void=False, spec="rpg"),
+            "X02 (3) and 2 more; give a list of your own by `classes`, or accept",
         )
         refuse_unknown(crops, labels, "parcels.gpkg", accept_void=True)
         refuse_unknown(crops, ["BTH", 3], "parcels.gpkg", accept_void=False)
@@ -228,8 +231,8 @@ class TestUnknown:
     def test_all_of_them(self, written):
         crops = read_crops(written(CLASSES))
         refused_in_a_line(
-            lambda: refuse_unknown(crops, range(100, 120), "p.gpkg", accept_void=False),
-            "crops of 20 of 20 parcels are unknown",
+            lambda: refuse_unknown(crops, range(100, 130), "p.gpkg", accept_void=False),
+            "crops of 30 of 30 parcels are unknown",
             "and 10 more; give the column of the crops",
         )
 
