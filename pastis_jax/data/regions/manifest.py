@@ -10,16 +10,16 @@ import math
 import os
 import pathlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
-from pastis_jax.data.reading import number, read_text, shown
+from pastis_jax.data.reading import number, read_csv, shown
+from pastis_jax.data.regions import sensors
 from pastis_jax.errors import DataError
 from pastis_jax.files import write_whole
 from pastis_jax.text import fault_of_name
 
 FILE = "manifest.csv"
-MASK = "mask"
-"""The channel of layers that say which pixels of a modality are clear."""
+MASK = sensors.MASK
 
 MASK_UNITS = ("scl", "cloud probability", "cloud", "valid")
 """What the numbers of a mask mean: classes of Sen2Cor, per cent, 1 where clouded, 1 where valid."""
@@ -30,6 +30,7 @@ VALUE_UNITS = (
 """What numbers of a file mean. `worldcereal` are integers DN with dB = 20 log10(DN) - 83."""
 
 _BAND = re.compile(r"[1-9][0-9]{0,5}|(?![0-9]+$)[^\[\]]{1,200}(\[[0-9]{1,6}\])?")
+_AGAIN = "give the manifest that --dry-run wrote"
 _REMEDY = "correct the line, or make the file anew with `ingest --dry-run`"
 
 
@@ -102,32 +103,50 @@ def read_manifest(file: str | os.PathLike[str]) -> list[Layer]:
       DataError: Naming the line, and what is wrong with it.
     """
     file = pathlib.Path(file)
-    text = read_text(
-        file, kind="a manifest in CSV", remedy="give the manifest that --dry-run wrote"
-    )
-    lines = csv.reader(io.StringIO(text), strict=True)
+    header, rows = read_csv(file, kind="a manifest in CSV", remedy=_AGAIN, column=COLUMNS[0])
+    header = [name.strip() for name in header]
+    check_header(file, header, COLUMNS, remedy=_AGAIN)
     layers, seen = [], {}
-    try:
-        header = next(lines, [])
-        if sorted(header) != sorted(COLUMNS):
-            fault = f"its columns are {shown(', '.join(header))} and not {', '.join(COLUMNS)}"
-            raise DataError(fault, where=file, remedy="give the manifest that --dry-run wrote")
-        for row in lines:
-            if not row:
-                continue
+    for line, row in rows:
+        try:
             if len(row) != len(header):
                 raise ValueError(f"has {len(row)} fields where there are {len(header)} columns")
             layer = _layer(dict(zip(header, row, strict=True)), file.parent)
-            first = seen.setdefault((layer.path, layer.band, layer.date), lines.line_num)
-            if first != lines.line_num:
+            first = seen.setdefault((layer.path, layer.band, layer.date), line)
+            if first != line:
                 raise ValueError(f"is the same layer as line {first}")
-            layers.append(layer)
-    except (ValueError, csv.Error) as error:
-        fault = f"line {lines.line_num}: {error}"
-        raise DataError(fault, where=file, remedy=_REMEDY) from error
+        except ValueError as error:
+            raise DataError(f"line {line}: {error}", where=file, remedy=_REMEDY) from error
+        layers.append(layer)
     if not layers:
         raise DataError("lists no layer", where=file, remedy=_REMEDY)
     return layers
+
+
+def check_header(
+    file: pathlib.Path, header: Sequence[str], columns: Sequence[str], *, remedy: str
+) -> None:
+    """Refuses a file that lacks a column, or has another or one twice.
+
+    Args:
+      file: The file.
+      header: The columns that it has.
+      columns: Those that it must have, in any order.
+      remedy: What to do where one is missing.
+
+    Raises:
+      DataError: Naming the columns.
+    """
+    if lacking := [name for name in columns if name not in header]:
+        fault = f"it lacks the column{'s' * (len(lacking) > 1)} {', '.join(lacking)}"
+        raise DataError(fault, where=file, remedy=remedy)
+    if extra := [name for name in header if name not in columns]:
+        fault = f"it has the column{'s' * (len(extra) > 1)} {shown(', '.join(extra))}"
+        fault += f" beside {', '.join(columns)}"
+        raise DataError(fault, where=file, remedy="rename or remove what is not of these")
+    if twice := [name for name in columns if list(header).count(name) > 1]:
+        fault = f"column {twice[0]} stands twice"
+        raise DataError(fault, where=file, remedy="remove one of them")
 
 
 def _layer(row: dict[str, str], folder: pathlib.Path) -> Layer:
@@ -138,6 +157,8 @@ def _layer(row: dict[str, str], folder: pathlib.Path) -> Layer:
     for name in ("modality", "channel", "orbit"):
         if row[name] and (fault := fault_of_name(row[name])):
             raise ValueError(f"{name} {fault}")
+    if fault := sensors.fault_of_channel(row["modality"], row["channel"]):
+        raise ValueError(f"channel {shown(row['channel'])} {fault}")
     if not _BAND.fullmatch(row["band"]):
         raise ValueError(f"band {shown(row['band'])} is no number from 1 and no variable")
     units = MASK_UNITS if row["channel"] == MASK else VALUE_UNITS

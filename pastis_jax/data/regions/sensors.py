@@ -7,8 +7,9 @@ import re
 from collections.abc import Collection
 
 from pastis_jax.data.modality import Modality, Picture, Unit
-from pastis_jax.data.regions.manifest import MASK
 
+MASK = "mask"
+"""The channel of layers that say which pixels of a modality are clear."""
 OPTICAL = "S2"
 RADAR = "S1"
 """Sentinel-1 of a pass that is not known."""
@@ -114,6 +115,19 @@ def meaning(name: str) -> Meaning | None:
     if short in _WEATHER:
         return Meaning(WEATHER, name)
     return Meaning(STATIC, name) if short in _STATIC else None
+
+
+def fault_of_channel(modality: str, channel: str) -> str | None:
+    """What is wrong with a channel of a modality; None if nothing is, or nothing is known of it.
+
+    Args:
+      modality: Its name.
+      channel: As it is stored, or `MASK`.
+    """
+    known = BANDS if modality == OPTICAL else _POLARISATIONS if modality in RADARS else ()
+    if not known or channel in (*known, MASK):
+        return None
+    return f"is none of {modality}, which has {', '.join(known)}"
 
 
 def masked_by_default() -> str:

@@ -16,6 +16,15 @@ LAYER = Layer(
 )
 
 
+@pytest.mark.parametrize(
+    ("modality", "channel"), [("S1D", "HH"), ("S2", "B1"), ("weather", "VV"), ("S3", "Oa01")]
+)
+def test_channels_of_other_modalities_are_free(tmp_path, modality, channel):
+    layer = dataclasses.replace(LAYER, modality=modality, channel=channel)
+    write_manifest([layer], tmp_path / "manifest.csv")
+    assert read_manifest(tmp_path / "manifest.csv")[0].channel == channel
+
+
 def test_what_was_written_is_read(tmp_path):
     layers = [
         LAYER,
@@ -42,6 +51,8 @@ def test_what_was_written_is_read(tmp_path):
         ({"offset": "inf"}, "offset inf is not finite"),
         ({"channel": "mask"}, "unit 'reflectance x 10000' is none of scl"),
         ({"modality": "S\x1b2"}, "modality"),
+        ({"channel": "VV"}, "channel 'VV' is none of S2, which has B1, B2,"),
+        ({"modality": "S1A", "channel": "B99"}, "channel 'B99' is none of S1A, which has VV, VH"),
     ],
 )
 def test_a_wrong_line_is_named(tmp_path, change, fault):
@@ -60,8 +71,23 @@ def test_a_wrong_line_is_named(tmp_path, change, fault):
 @pytest.mark.parametrize(
     ("text", "fault"),
     [
-        ("", "its columns are"),
-        ("path,band\n", "its columns are"),
+        ("", "it lacks the columns path, band, modality, channel, date, orbit, unit, offset"),
+        (
+            "path,band,channel,date,orbit,unit,offset,nodata\n",
+            "it lacks the column modality; give the manifest",
+        ),
+        (
+            "path,band,modality,channel,date,orbit,unit,offset,nodata,mine,also\n",
+            "it has the columns 'mine, also' beside path, band, modality",
+        ),
+        (
+            "path,band,modality,channel,date,orbit,unit,offset,nodata,unit\n",
+            "column unit stands twice",
+        ),
+        (
+            "path;band;modality;channel;date;orbit;unit;offset;nodata\n",
+            "its columns are separated by semicolons, not by commas; write it with commas",
+        ),
         ("path,band,modality,channel,date,orbit,unit,offset,nodata\n", "lists no layer"),
         (
             "path,band,modality,channel,date,orbit,unit,offset,nodata\n"
