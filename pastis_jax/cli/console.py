@@ -7,6 +7,7 @@ import json
 import os
 import pathlib
 import re
+import shlex
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -80,6 +81,13 @@ def say(text: str) -> None:
     """Prints a line for the reader, at once; of several processes, the main one does."""
     if is_main():
         print(plain(text), flush=True)
+
+
+def say_next(data: os.PathLike[str], task: str = "parcel") -> None:
+    """Says which commands look at new data, and train on them."""
+    folder = shlex.quote(os.fspath(data))
+    look = f"pastis-jax inspect {folder} --out PICTURES"
+    say(f"next: {look}, then pastis-jax train {task} --data {folder}")
 
 
 @contextlib.contextmanager

@@ -56,3 +56,7 @@ def run(given: Arguments) -> None:
     for note in notes:
         console.say(f"Note: {note}")
     console.say(f"Wrote {given.out}")
+    if both or given.pixel_sets:
+        console.say_next(given.out)
+    if both or given.patches:
+        console.say_next(given.out / "patches" if both else given.out, "semantic")

@@ -5,7 +5,9 @@ from __future__ import annotations
 import collections
 import dataclasses
 import datetime
+import os
 import pathlib
+import shlex
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import Annotated
@@ -243,7 +245,9 @@ def _tell_proposal(proposal: Proposal, show: Callable[..., None]) -> None:
         console.say(console.as_flags(f"note: {note}"))
     if proposal.fault:
         console.say(console.as_flags(f"to be corrected: {proposal.fault}"))
-    console.say(f"Wrote {proposal.manifest}: look at it, and ingest it in place of the sources.")
+    console.say(f"Wrote {proposal.manifest}")
+    given = f"{shlex.quote(os.fspath(proposal.manifest))} --out REGION --season-start YYYY-MM-DD"
+    console.say(f"next: look at it and correct it, then pastis-jax ingest {given}")
 
 
 def _row(table: Table, *cells: str) -> None:
@@ -292,5 +296,16 @@ def _tell_region(root: pathlib.Path, show: Callable[..., None]) -> None:
     findings = read_json(root / making.FINDINGS, kind="findings", remedy="ingest anew")
     for found in findings:
         console.say(console.as_flags(f"{found['kind']}: {found['text']}"))
+    for name in dataset.names:
+        if len({*region.days(name).tolist()}) == 1:
+            text = f"CAREFUL: {name} has one date alone, {dataset.date(region.days(name)[0])}"
+            console.say(f"{text}: crops are told apart by their course over a season")
     parcels = f", {len(region.parcels):,} parcels" if region.folds else ""
     console.say(f"Wrote {root}: {dataset.name}{parcels}")
+    if region.folds:
+        console.say_next(root)
+        return
+    look = f"pastis-jax inspect {shlex.quote(os.fspath(root))} --out PICTURES"
+    console.say(
+        f"next: {look}; it has no parcels: it cannot be trained on; give --parcels to train"
+    )

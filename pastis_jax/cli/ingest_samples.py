@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from pathlib import Path
 from typing import Annotated
 
 import tyro
 
 from pastis_jax.cli import console
-from pastis_jax.data.regions.samples.columns import Column
+from pastis_jax.data.pixel_sets.folder import PixelSetFolder
+from pastis_jax.data.regions.samples.columns import Column, units_of
 from pastis_jax.data.regions.samples.ingest import ingest_samples, propose_columns
 from pastis_jax.errors import refuse
 from pastis_jax.text import named
@@ -84,7 +86,19 @@ def run(given: Arguments) -> None:
         del values[name]
     values |= {"block": 1000 * given.block, "gap": 1000 * given.gap}
     values["modalities"] = given.modalities or None
-    console.say(f"Wrote {ingest_samples(given.samples, **values)}")
+    out = ingest_samples(given.samples, **values)
+    console.say(f"Wrote {out}: {_counts(out)}")
+    console.say_next(out)
+
+
+def _counts(out: Path) -> str:
+    """How many samples a folder has, of how many classes and dates."""
+    folder = PixelSetFolder(out, complete=False)
+    crops = {parcel.label for parcel in folder.parcels if not folder.is_void(parcel)}
+    days = [len({*itertools.chain(*p.days.values())}) for p in folder.patches.values()]
+    dates = f"{min(days)} to {max(days)} dates" if min(days) < max(days) else f"{days[0]} dates"
+    samples = f"{len(folder.parcels):,} samples of {len(crops)} classes"
+    return f"{samples}, with {dates} of {', '.join(folder.modalities)} each"
 
 
 def _to_do(columns: list[Column]) -> str:
@@ -92,5 +106,8 @@ def _to_do(columns: list[Column]) -> str:
     unknown = [column.column for column in columns if column.unknown]
     if not unknown:
         return f" of {len(columns)} columns: look at it, and give it by --columns"
-    fill = f"{len(unknown)} of {len(columns)} columns need a unit or an offset ({named(unknown)})"
-    return f": {fill}; fill them in, and give it by --columns"
+    fill = f"{len(unknown)} of {len(columns)} columns "
+    fill += f"{'needs' if len(unknown) == 1 else 'need'} a unit or an offset ({named(unknown)})"
+    modalities = dict.fromkeys(column.modality for column in columns if column.unknown)
+    units = "; ".join(f"{name} is in {', '.join(units_of(name))}" for name in modalities)
+    return f": {fill}; fill them in ({units}), and give it by --columns"

@@ -58,6 +58,9 @@ def test_scenes_become_a_region(scenes, tmp_path, capsys):
     assert "sigma0" in printed
     assert "Wrote" in printed
     assert "resampled" in printed  # masks of 20 m
+    assert "CAREFUL: S1A has one date alone, 2023-10-03: " in printed
+    assert "CAREFUL: S2" not in printed
+    assert f"next: pastis-jax inspect {tmp_path / 'r'} --out PICTURES; it has no parc" in printed
     region = Region(tmp_path / "r")
     expected = truth["S2", "2023-10-02"].astype(np.int16) - 1000
     np.testing.assert_array_equal(region.read("S2", *ALL)[0], expected)
@@ -72,6 +75,7 @@ def test_a_dry_run_writes_the_manifest_alone(scenes, tmp_path, capsys, monkeypat
     for word in ("S2", "S1D", "2023-10 ", "2024-03-01", "-1000", "EPSG:32631", "mask (scl)"):
         assert word in printed
     assert "linear power" in printed
+    assert f"pastis-jax ingest {tmp_path / 'manifest.csv'} --out REGION --season-start" in printed
     code, _, error = ended(capsys, scenes[0], "--dry-run", *SAID)
     assert code == 2
     assert "error: --manifest: " in error

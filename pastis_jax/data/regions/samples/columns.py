@@ -9,13 +9,13 @@ import math
 import os
 import pathlib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import numpy as np
 
-from pastis_jax.data.reading import number, read_text, shown
+from pastis_jax.data.reading import number, read_csv, shown
 from pastis_jax.data.regions import sensors
-from pastis_jax.data.regions.manifest import VALUE_UNITS
+from pastis_jax.data.regions.manifest import VALUE_UNITS, check_header
 from pastis_jax.errors import DataError
 from pastis_jax.files import write_whole
 from pastis_jax.text import fault_of_name
@@ -122,34 +122,57 @@ def _text(value: float | None) -> str:
     return f"{value:g}" if float(f"{value:g}") == value else repr(value)
 
 
-def read_columns(file: str | os.PathLike[str]) -> list[Column]:
+def units_of(modality: str) -> tuple[str, ...]:
+    """The units that numbers of a modality can be in."""
+    if modality == sensors.OPTICAL:
+        return REFLECTANCE
+    return ("dB", *_POWERS) if modality in sensors.RADARS else VALUE_UNITS
+
+
+def read_columns(
+    file: str | os.PathLike[str],
+    *,
+    complete: bool = False,
+    modalities: Collection[str] | None = None,
+) -> list[Column]:
     """Reads what `write_columns` wrote, or a person.
+
+    Args:
+      file: The file.
+      complete: Whether to refuse a column without a unit, or without an offset that it needs.
+      modalities: Those of which columns must be complete; None for all.
 
     Raises:
       DataError: Naming the line, and what is wrong with it.
     """
     file = pathlib.Path(file)
     remedy = "give the file that --dry-run wrote"
-    text = read_text(file, kind="a list of columns in CSV", remedy=remedy)
-    lines, columns = csv.reader(io.StringIO(text), strict=True), []
-    try:
-        header = next(lines, [])
-        if sorted(header) != sorted(COLUMNS):
-            fault = f"its columns are {shown(', '.join(header))} and not {', '.join(COLUMNS)}"
-            raise DataError(fault, where=file, remedy=remedy)
-        for row in lines:
-            if not row:
-                continue
+    header, rows = read_csv(file, kind="a list of columns in CSV", remedy=remedy, column=COLUMNS[0])
+    header = [name.strip() for name in header]
+    check_header(file, header, COLUMNS, remedy=remedy)
+    columns: list[Column] = []
+    for line, row in rows:
+        try:
             if len(row) != len(header):
                 raise ValueError(f"has {len(row)} fields where there are {len(header)} columns")
             columns.append(_column(dict(zip(header, row, strict=True))))
             check_twice(columns)
-    except (ValueError, csv.Error) as error:
-        fault = f"line {lines.line_num}: {error}"
-        raise DataError(fault, where=file, remedy=_REMEDY) from error
+            if complete and (modalities is None or columns[-1].modality in modalities):
+                _check_complete(columns[-1])
+        except ValueError as error:
+            raise DataError(f"line {line}: {error}", where=file, remedy=_REMEDY) from error
     if not columns:
         raise DataError("lists no column", where=file, remedy=_REMEDY)
     return columns
+
+
+def _check_complete(column: Column) -> None:
+    if column.unknown == "unit":
+        units = ", ".join(units_of(column.modality))
+        raise ValueError(f"the unit of {shown(column.column)} is empty; it is one of {units}")
+    if column.unknown == "offset":
+        fault = f"the offset of {shown(column.column)} is empty; it is 0 where reflectances start"
+        raise ValueError(f"{fault} at 0, -1000 in products of Sentinel-2 from 25 January 2022 on")
 
 
 def check_twice(columns: Sequence[Column]) -> None:

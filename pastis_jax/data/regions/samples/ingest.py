@@ -198,7 +198,7 @@ def _chosen(
     if given is None:
         columns = _guessed(table, roles.names)
     elif isinstance(given, str | os.PathLike):
-        columns = read_columns(given)
+        columns = read_columns(given, complete=True, modalities=modalities)
     else:
         columns = list(given)
         for number in range(1, len(columns) + 1):

@@ -133,7 +133,10 @@ def test_command_writes_one_layout(folders, tmp_path, flag, capsys):
     main(["export", str(folders[0]), str(tmp_path / "E"), flag])
     assert (tmp_path / "E" / "ANNOTATIONS").is_dir() == (flag == "--patches")
     assert (tmp_path / "E" / "metadata_parcel.csv").is_file() == (flag == "--pixel-sets")
-    assert f"Wrote {tmp_path / 'E'}" in capsys.readouterr().out
+    printed, task = capsys.readouterr().out, "semantic" if flag == "--patches" else "parcel"
+    assert f"Wrote {tmp_path / 'E'}" in printed
+    assert f"pastis-jax train {task} --data {tmp_path / 'E'}\n" in printed
+    assert printed.count("next: ") == 1
 
 
 def test_a_full_disk_leaves_nothing(folders, tmp_path):

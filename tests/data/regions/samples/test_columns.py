@@ -62,6 +62,24 @@ def test_a_list_is_read_as_it_was_written(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("column", "words"),
+    [
+        (Column("red", "S2", "B4"), ("the unit of 'red' is empty", "reflectance x 10000, refl")),
+        (Column("red", "S2", "B4", SCALED), ("the offset of 'red' is empty", "-1000")),
+        (Column("vv", "S1", "VV"), ("the unit of 'vv' is empty", "dB, linear power, worldcereal")),
+        (Column("rain", "rain", "mm"), ("the unit of 'rain' is empty", "index, none")),
+    ],
+)
+def test_a_list_that_was_not_filled_in(tmp_path, column, words):
+    file = tmp_path / "columns.csv"
+    write_columns([Column("VH", "S1", "VH", "dB"), column], file)
+    refused_in_a_line(lambda: read_columns(file, complete=True), "columns.csv: line 3", *words)
+    others = {"S1", "S2", "rain"} - {column.modality}
+    if column.modality != "S1":
+        assert read_columns(file, complete=True, modalities=others) == read_columns(file)
+
+
+@pytest.mark.parametrize(
     ("line", "words"),
     [
         ("B02,S2,B2,percent,0,", "unit 'percent' is none of"),

@@ -575,7 +575,7 @@ def test_the_list_of_columns_is_proposed_corrected_and_used(tmp_path):
         lambda: ingest_samples(
             table, tmp_path / "out", columns=file, label="crop", season_start=START
         ),
-        "unit of B04, B08 is not known",
+        "columns.csv: line 3: the unit of 'B04' is empty; it is one of reflectance x 10000, refl",
     )
     for band in ("B4", "B8"):
         file.write_text(
@@ -651,8 +651,20 @@ def test_the_command(tmp_path, capsys):
     assert "columns.csv of 6 columns" in capsys.readouterr().out
     flags = {"label": "crop", "season_start": "2021-09-01", "columns": out / "columns.csv"}
     assert command(**flags) in (0, None)
-    assert f"Wrote {out}" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert f"Wrote {out}: 20 samples of 2 classes, with 3 dates of S2, S1, weather" in printed
+    assert f"next: pastis-jax inspect {out} --out PICTURES, then pastis-jax train parcel" in printed
     assert len(PixelSetFolder(out).parcels) == 20
+
+
+def test_a_dry_run_tells_which_units_there_are(tmp_path, capsys):
+    columns = make()
+    columns["VV"] = columns.pop("S1-SIGMA0-VV") / 1e4
+    table, out = parquet(columns, tmp_path / "t.parquet"), tmp_path / "out"
+    run(Arguments(samples=table, out=out, dry_run=True))
+    printed = capsys.readouterr().out
+    assert "1 of 6 columns needs a unit or an offset (VV)" in printed
+    assert "S1 is in dB, linear power, worldcereal" in printed
 
 
 @pytest.mark.skipif(not REAL, reason="PASTIS_JAX_REAL_SCENES is not set")
