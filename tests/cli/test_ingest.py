@@ -117,6 +117,18 @@ def test_a_dry_run_leaves_open_what_is_not_known(scenes, tmp_path, capsys):
     assert len(Region(tmp_path / "r").days("S1A")) == 1
 
 
+def test_a_dry_run_leaves_dates_open(tmp_path, capsys):
+    files.write(tmp_path / "scenes" / "a.tif", files.optical(0), names=files.BANDS)
+    words = ("--dry-run", "--offset", "S2=0", "--manifest", tmp_path / "m.csv")
+    code, printed, _ = ended(capsys, tmp_path / "scenes", *words)
+    assert code == 0
+    assert "a.tif: has no date in its name; give files names" in printed
+    assert "or fill in the manifest that --dry-run writes" in printed
+    lines = (tmp_path / "m.csv").read_text().splitlines()
+    assert len(lines) == 1 + len(files.BANDS)
+    assert lines[1].split(",")[4] == ""
+
+
 def test_days_outside_of_the_season_are_left_out(scenes, tmp_path, capsys):
     words = ("--season-start", "2023-09-01", "--season-end", "2023-12-31", "--workers", "1")
     code, printed, _ = ended(capsys, scenes[0], "--out", tmp_path / "r", *SAID, *words)

@@ -21,6 +21,8 @@ from pastis_jax.text import fault_of_name
 FILE = "manifest.csv"
 MASK = sensors.MASK
 
+UNDATED = datetime.date.max
+"""In place of a date that is not known: it is left empty in the file, for a person to fill in."""
 MASK_UNITS = ("scl", "cloud probability", "cloud", "valid")
 """What the numbers of a mask mean: classes of Sen2Cor, per cent, 1 where clouded, 1 where valid."""
 VALUE_UNITS = (
@@ -93,7 +95,7 @@ def write_manifest(layers: Iterable[Layer], file: str | os.PathLike[str]) -> Non
 def _text(value: object) -> str:
     if isinstance(value, float):
         return f"{value:g}" if float(f"{value:g}") == value else repr(value)
-    return "" if value is None else str(value)
+    return "" if value in (None, UNDATED) else str(value)
 
 
 def read_manifest(file: str | os.PathLike[str]) -> list[Layer]:

@@ -224,7 +224,7 @@ def propose(
     refuse("manifest", file.exists(), f"{file} is there already", "give another name, or move it")
     given = dataclasses.replace(given or Given(), skip_damaged=skip_damaged)
     found = find_layers(listed(sources), given=given, partial=True, progress=progress)
-    write_manifest(found.layers, file)
+    write_manifest([*found.undated, *found.layers], file)
     if found.unknown:
         return Proposal(file, found, (), {}, found.unknown)
     try:

@@ -12,13 +12,13 @@ from typing import Any
 import tqdm
 
 from pastis_jax.data.regions import sensors
-from pastis_jax.data.regions.manifest import Layer, read_manifest
+from pastis_jax.data.regions.manifest import UNDATED, Layer, read_manifest
 from pastis_jax.data.regions.sources import cubes, walk
 from pastis_jax.data.regions.sources.fill import filled, refuse_unknown
 from pastis_jax.data.regions.sources.given import Given
 from pastis_jax.data.regions.sources.headers import Header
 from pastis_jax.data.regions.sources.opened import headers
-from pastis_jax.data.regions.sources.scenes import ATMOSPHERE, scene_of
+from pastis_jax.data.regions.sources.scenes import ATMOSPHERE, UndatedError, scene_of
 from pastis_jax.errors import ArgumentError, DataError
 from pastis_jax.text import named
 
@@ -38,6 +38,7 @@ class Found:
       notes: What else a reader should know: what was chosen, and what need not be so.
       levels: Processing levels that names say, by modality.
       unknown: What is not known, and how to say it, in a line; nothing if all is.
+      undated: Layers beside those, whose date is not known, for a manifest.
     """
 
     layers: list[Layer]
@@ -45,6 +46,7 @@ class Found:
     notes: list[str]
     levels: dict[str, tuple[str, ...]]
     unknown: str = ""
+    undated: tuple[Layer, ...] = ()
 
 
 def find_layers(
@@ -60,8 +62,8 @@ def find_layers(
       sources: Folders, patterns, rasters, NetCDF files, folders of Zarr or of products, manifests;
         Datasets and DataArrays of xarray.
       given: What is taken where they do not say it.
-      partial: Whether layers of which the unit or the offset is not known are found all the same,
-        for a manifest that a person completes.
+      partial: Whether layers of which the unit, the offset or the date is not known are found all
+        the same, for a manifest that a person completes.
       progress: Whether to draw a progress bar.
 
     Raises:
@@ -95,23 +97,30 @@ def find_layers(
     notes += [f"{note} ({walk.scanned(paths)})" for note, paths in told.items()]
     notes += _of_bands(bands)
     if not layers:
-        raise _nothing(sources, left_out)
+        pictures = [(path, "8-bit pictures cannot be used") for path in files.pictures]
+        raise _nothing(sources, [*left_out, *pictures])
+    paths = [*dict.fromkeys(layer.path for layer in layers if layer.date == UNDATED)]
+    if paths and not partial:
+        raise UndatedError(paths)
     _refuse_unused(files.paths, given, undated)
-    layers = _in_season(filled(layers, given, notes), given, notes)
+    layers = filled(layers, given, notes)
+    undated_layers = [layer for layer in layers if layer.date == UNDATED]
+    layers = [layer for layer in layers if layer.date != UNDATED]
+    layers = _in_season(layers, given, notes) if layers else []
     layers = _one_mask(layers, notes)
-    unknown = ""
+    unknown = str(UndatedError(paths)) if paths else ""
     try:
-        refuse_unknown(layers, given)
+        refuse_unknown([*undated_layers, *layers], given)
     except ArgumentError as error:
         if not partial:
             raise
-        unknown = str(error)
+        unknown += f"{'; ' * bool(unknown)}{error}"
     if either := [*dict.fromkeys(x.path for x in layers if x.modality == sensors.RADAR)]:
         text = f"the pass of {sensors.RADAR} is not known of {walk.scanned(either)}"
         notes.append(f"{text}: both are one modality, if `direction` does not say which it is")
     layers.sort(key=lambda x: (x.modality, x.date, x.orbit, x.channel, x.path, x.band))
     levels = {modality: tuple(sorted(said)) for modality, said in levels.items()}
-    return Found(layers, left_out, notes, levels, unknown)
+    return Found(layers, left_out, notes, levels, unknown, tuple(undated_layers))
 
 
 def _of_bands(bands: Mapping[tuple[str, str], int]) -> list[str]:

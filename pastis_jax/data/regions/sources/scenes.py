@@ -7,9 +7,10 @@ import datetime
 import math
 import pathlib
 import re
+from collections.abc import Sequence
 
 from pastis_jax.data.regions import sensors
-from pastis_jax.data.regions.manifest import MASK, Layer
+from pastis_jax.data.regions.manifest import MASK, UNDATED, Layer
 from pastis_jax.data.regions.sources import names
 from pastis_jax.data.regions.sources.given import Given
 from pastis_jax.data.regions.sources.headers import Band, Header
@@ -20,6 +21,10 @@ _LONGEST_PERIOD = 100
 """Days between two dates of a name that may be a period of a composite."""
 _NAME = "give files names with YYYYMMDD in them, or list their dates in a manifest"
 ATMOSPHERE = "looks at the atmosphere, not at the ground"
+_UNDATED = (
+    "give files names with YYYYMMDD in them, or the date of one scene by `dates`, or fill in the "
+    "manifest that `dry_run` writes"
+)
 _UNNAMED = "name them, by `channels` say"
 
 
@@ -52,6 +57,20 @@ class _Shown:
     direction: str = ""
 
 
+class UndatedError(DataError):
+    """A scene has no date in its name.
+
+    Args:
+      paths: Such scenes.
+    """
+
+    def __init__(self, paths: Sequence[str]):
+        fault = "has no date in its name"
+        if paths[1:]:
+            fault = f"{len(paths):,} scenes have no date in their names, this one is the first"
+        super().__init__(fault, where=paths[0], remedy=_UNDATED)
+
+
 def scene_of(header: Header, given: Given) -> Scene:
     """Reads the layers of a file out of its header and its name.
 
@@ -59,8 +78,11 @@ def scene_of(header: Header, given: Given) -> Scene:
       header: The header.
       given: What is taken where neither says it.
 
+    Returns:
+      What it holds; its layers have the date `UNDATED` where no name says one.
+
     Raises:
-      DataError: If it is a scene without a date or without names of its bands, or a picture of
+      DataError: If it is a scene of unclear dates or without names of its bands, or a picture of
         8 bits.
     """
     path = pathlib.Path(header.path)
@@ -174,7 +196,7 @@ def _dates(shown, header, named, given, notes) -> tuple[list[datetime.date], boo
     if undated:
         known = given.dates
     if not known:
-        raise DataError("a scene without a date", where=where, remedy=_NAME)
+        return [UNDATED] * len(shown), True
     if len(known) > 1:
         if len(known) > 2 or not 0 <= (known[1] - known[0]).days <= _LONGEST_PERIOD:
             fault = f"a scene with several dates in its name, {known[0]} and {known[1]} say"

@@ -23,6 +23,7 @@ _IGNORED = {
     *(".npy", ".npz", ".partial", ".sha256", ".md5", ""),
 }
 """What is no raster for certain."""
+_PICTURES = {".png", ".jpg", ".jpeg", ".gif", ".webp"}
 _PACKED = {".zip", ".gz", ".tgz", ".tar", ".bz2", ".7z"}
 _SOURCES = "give folders, files or patterns of rasters, NetCDF or Zarr, or a manifest"
 
@@ -36,12 +37,14 @@ class Files:
       manifests: Manifests.
       left_out: Path and reason of what is not looked into, but may be meant to be.
       notes: Numbers of files that others take the place of.
+      pictures: Files that can only be looked at.
     """
 
     paths: list[str] = dataclasses.field(default_factory=list)
     manifests: list[str] = dataclasses.field(default_factory=list)
     left_out: list[tuple[str, str]] = dataclasses.field(default_factory=list)
     notes: list[str] = dataclasses.field(default_factory=list)
+    pictures: list[str] = dataclasses.field(default_factory=list)
 
 
 def files_of(sources: Iterable[str | os.PathLike[str]]) -> Files:
@@ -106,6 +109,7 @@ def _add(path: str, files: Files) -> bool:
     elif suffix not in _IGNORED:
         files.left_out.append((path, f"{suffix} is no suffix of a raster that is read"))
     else:
+        files.pictures += [path] * (suffix in _PICTURES)
         return False
     return True
 

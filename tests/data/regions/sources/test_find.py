@@ -151,11 +151,12 @@ def test_what_is_given_in_vain_is_refused(tmp_path, given, words):
         ("none", ("none", "not found")),
         ("*.tif", ("*.tif", "not found")),
         ("notes.txt", ("notes.txt", "no raster")),
-        (".", ("no scene among 0 files",)),
+        (".", ("no scene among 2 files", "a.PNG, 8-bit pictures cannot be used")),
     ],
 )
 def test_sources_without_scenes_are_refused(tmp_path, source, words):
-    (tmp_path / "notes.txt").touch()
+    for name in ("notes.txt", "a.PNG", "b.jpg"):
+        (tmp_path / name).touch()
     refused_in_a_line(lambda: find_layers([tmp_path / source]), *words)
 
 

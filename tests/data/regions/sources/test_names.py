@@ -10,6 +10,7 @@ pytest.importorskip("rasterio")
 import scene_files
 from refusal import refused_in_a_line
 
+from pastis_jax.data.regions.manifest import read_manifest, write_manifest
 from pastis_jax.data.regions.sources.find import find_layers
 from pastis_jax.data.regions.sources.given import Given
 
@@ -60,10 +61,10 @@ def test_dates_anywhere_in_a_name(tmp_path, name, date):
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("scene.tif", ("without a date",)),
-        ("scene_20231399.tif", ("without a date",)),
-        ("scene_2023400.tif", ("without a date",)),
-        ("scene_2023001_2023002.tif", ("without a date",)),
+        ("scene.tif", ("has no date in its name", "`dry_run`")),
+        ("scene_20231399.tif", ("has no date in its name", "`dry_run`")),
+        ("scene_2023400.tif", ("has no date in its name", "`dry_run`")),
+        ("scene_2023001_2023002.tif", ("has no date in its name", "`dry_run`")),
         ("scene_20230101_20240101.tif", ("several dates", "2023-01-01", "2024-01-01")),
         ("scene_20230102_20230101.tif", ("several dates",)),
     ],
@@ -72,6 +73,25 @@ def test_a_scene_without_a_clear_date_is_refused_by_name(tmp_path, name, words):
     scene_files.write(tmp_path / "S2_20230914.tif", names=("B2",))
     scene_files.write(tmp_path / name, names=("B2",))
     refused_in_a_line(lambda: find_layers([tmp_path], given=PLAIN), name, *words)
+
+
+def test_scenes_without_a_date_are_counted_and_can_be_filled_in(tmp_path):
+    for name in "abc":
+        scene_files.write(tmp_path / f"{name}.tif", names=("B2",))
+    scene_files.write(tmp_path / "S2_20230914.tif", names=("B2",))
+    words = ("a.tif", "3 scenes have no date in their names, this one is the first")
+    refused_in_a_line(lambda: find_layers([tmp_path], given=PLAIN), *words)
+    found = find_layers([tmp_path], given=PLAIN, partial=True)
+    assert "3 scenes have no date" in found.unknown
+    assert len(found.layers) == 1
+    file = tmp_path / "manifest.csv"
+    write_manifest([*found.undated, *found.layers], file)
+    refused_in_a_line(lambda: read_manifest(file), "line 2: date is empty")
+    text = file.read_text()
+    for day in (1, 2, 3):
+        text = text.replace(",B2,,", f",B2,2023-10-0{day},", 1)
+    file.write_text(text)
+    assert [x.date.day for x in find_layers([file]).layers] == [14, 1, 2, 3]
 
 
 def test_a_date_is_given_for_one_scene(tmp_path):
