@@ -48,6 +48,17 @@ def named(things: Sequence[object], number: int | None = None, *, most: int = NA
     return ", ".join(map(str, things[:most])) + ", ..." * more
 
 
+def word(number: int, one: str, several: str) -> str:
+    """The word for one thing or for another number of them: lies or lie, class has or classes have.
+
+    Args:
+      number: How many there are.
+      one: What is said of one.
+      several: What is said of another number.
+    """
+    return one if number == 1 else several
+
+
 def fault_of_name(name: str) -> str | None:
     """What is wrong with a name that readers are shown; None if nothing is."""
     if not is_plain(name):

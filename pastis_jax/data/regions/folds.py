@@ -24,7 +24,7 @@ import numpy as np
 from pastis_jax.data.fields import refuse
 from pastis_jax.data.regions.findings import finding
 from pastis_jax.data.regions.table import NO_FOLD
-from pastis_jax.text import named
+from pastis_jax.text import named, word
 
 MOST_FOLDS = 100
 
@@ -235,10 +235,9 @@ class ParcelFolds:
             some = [str(ids[number]) for number in lost]
             share = self._pixels[lost].sum() / self._pixels.sum()
             text = f"{len(lost):,} of {len(ids):,} parcels ({share:.1%} of all pixels of parcels)"
-            text += (
-                f" lie across a border between folds, or mostly within {self._folds.gap / 2:g} m "
-            )
-            text += f"of one, and are in none: {named(some)}"
+            text += f" {word(len(lost), 'lies', 'lie')} across a border between folds, or mostly "
+            text += f"within {self._folds.gap / 2:g} m "
+            text += f"of one, and {word(len(lost), 'is', 'are')} in none: {named(some)}"
             yield finding("parcels between folds", text, some)
 
 

@@ -12,7 +12,7 @@ from pastis_jax.data.modality import Modality
 from pastis_jax.data.regions.findings import finding
 from pastis_jax.data.regions.ingestion.plan import Acquisition, Plan
 from pastis_jax.data.regions.ingestion.resample import Footprint, origin
-from pastis_jax.text import named
+from pastis_jax.text import named, word
 
 Findings = Iterator[dict[str, Any]]
 FIRST, LAST = -60, 430
@@ -46,18 +46,21 @@ def of_plan(plan: Plan, footprints: Sequence[tuple[str, Footprint]]) -> Findings
     """
     if plan.outside:
         names = [one.name for one in plan.outside]
-        text = f"{len(names):,} acquisitions show nothing of the region: {named(names)}"
+        text = f"{len(names):,} {word(len(names), 'acquisition shows', 'acquisitions show')} "
+        text += f"nothing of the region: {named(names)}"
         yield finding("acquisitions outside", text, names)
-    resampled = collections.Counter()
+    resampled = collections.defaultdict(collections.Counter)
     total = collections.Counter(name for name, _ in footprints)
     for name, where in footprints:
         if origin(where, plan.grid) is None:
-            size = (abs(where.transform[0]), abs(where.transform[4]))
-            resampled[name, _crs(where.crs), *(f"{side:.6g}" for side in size)] += 1
-    for (name, crs, across, down), number in sorted(resampled.items()):
-        text = f"{number:,} of {total[name]:,} layers of {name} are resampled from pixels of "
-        text += f"{across} x {down} in {crs}: bilinear, masks by the nearest pixel"
-        yield finding("resampled", text)
+            across, down = (f"{abs(where.transform[place]):.6g}" for place in (0, 4))
+            resampled[name][f"{across} x {down} in {_crs(where.crs)}"] += 1
+    for name, pixels in sorted(resampled.items()):
+        number = pixels.total()
+        text = f"{number:,} of {total[name]:,} layers of {name} {word(number, 'is', 'are')} "
+        text += "resampled (bilinear, masks by the nearest pixel) from pixels of "
+        sizes = [f"{size} ({count:,})" for size, count in sorted(pixels.items())]
+        yield finding("resampled", text + named(sizes, most=8), sizes)
 
 
 def of_dates(
@@ -74,41 +77,48 @@ def of_dates(
     days = [(date - season_start).days for date in dates]
     far = [d.isoformat() for d, day in zip(dates, days, strict=True) if not FIRST <= day <= LAST]
     if far:
-        text = f"{len(far):,} of {len(dates):,} acquisitions of {modality.name} lie more than "
-        text += f"{-FIRST} days before or {LAST} after the start of the season, {season_start}: "
-        yield finding("dates far", text + named(far), far)
+        text = f"{len(far):,} of {len(dates):,} acquisitions of {modality.name} "
+        text += f"{word(len(far), 'lies', 'lie')} more than {-FIRST} days before or {LAST} after "
+        text += f"the start of the season, {season_start}: {named(far)}"
+        yield finding("dates far", text, far)
     elif days and min(days) > calendar.LATE:
         text = f"the first acquisition of {modality.name}, {dates[0]}, is {min(days)} days after "
         text += f"the start of the season, {season_start}: check `season_start`"
         yield finding("dates late", text)
     if modality.optical and (gaps := list(_without(dates))):
-        text = f"{len(gaps)} months between {dates[0]} and {dates[-1]} have no acquisition of "
+        text = f"{len(gaps)} {word(len(gaps), 'month', 'months')} between {dates[0]} and "
+        text += f"{dates[-1]} {word(len(gaps), 'has', 'have')} no acquisition of "
         yield finding("months without dates", text + f"{modality.name}: {named(gaps)}", gaps)
     twice = [date for date, number in collections.Counter(dates).items() if number > 1]
     if twice:
-        text = f"{len(twice):,} days of {modality.name} have acquisitions of several orbits, which "
-        text += f"stay apart: {named(twice)}"
+        text = f"{len(twice):,} {word(len(twice), 'day', 'days')} of {modality.name} "
+        text += f"{word(len(twice), 'has', 'have')} acquisitions of several orbits, which stay "
+        text += f"apart: {named(twice)}"
         yield finding("days of several orbits", text, twice)
 
 
 def of_broken(names: Sequence[str]) -> Findings:
     """Tells of scenes that are left out, as a file of theirs is damaged."""
     if names:
-        text = f"{len(names):,} scenes lack a channel and are left out: {named(names)}"
+        scenes = word(len(names), "scene lacks a channel and is", "scenes lack a channel and are")
+        text = f"{len(names):,} {scenes} left out: {named(names)}"
         yield finding("scenes incomplete", text, names)
 
 
 def of_unobserved(names: Sequence[str]) -> Findings:
     """Tells of acquisitions without an observed pixel, which are left out."""
     if names:
-        text = f"{len(names):,} acquisitions show not one pixel of the region and are left out: "
+        shows = word(len(names), "acquisition shows", "acquisitions show")
+        text = f"{len(names):,} {shows} not one pixel of the region, and "
+        text += f"{word(len(names), 'is', 'are')} left out: "
         yield finding("acquisitions empty", text + named(names), names)
 
 
 def of_damaged(paths: Sequence[str]) -> Findings:
     """Tells of files that cannot be read, whose scenes are left out."""
     if paths:
-        text = f"{len(paths):,} files are damaged, and their scenes left out: {named(paths)}"
+        damaged = word(len(paths), "file is damaged, its scene", "files are damaged, their scenes")
+        text = f"{len(paths):,} {damaged} left out: {named(paths)}"
         yield finding("files damaged", text, paths)
 
 

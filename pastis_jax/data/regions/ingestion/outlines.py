@@ -22,7 +22,7 @@ from pastis_jax.data.regions.parcels.reading import ReadParcels, read_parcels
 from pastis_jax.data.regions.table import FILE, ParcelTable
 from pastis_jax.data.regions.writer import Writer
 from pastis_jax.errors import refuse
-from pastis_jax.text import named
+from pastis_jax.text import named, word
 
 PUBLISHED = "rpg"
 """The list of crops by default."""
@@ -189,9 +189,12 @@ def read(wanted: Wanted, grid: Grid) -> Outlines:
     ):
         if counted:
             told = [f"{code or 'no code'} ({number:,})" for code, number in counted.items()]
-            text = f"{sum(counted.values()):,} of {len(parcels):,} parcels are void, which are "
-            text += "neither trained nor counted, as their codes are "
-            text += f"{'not in the list' if kind == 'codes unknown' else 'void in it'}: "
+            number = sum(counted.values())
+            text = (
+                f"{number:,} of {len(parcels):,} parcels {word(number, 'is', 'are')} void, which "
+            )
+            text += "are neither trained nor counted, as their codes are "
+            text += f"{'not' if kind == 'codes unknown' else 'void'} in the list of crops: "
             findings.append(finding(kind, text + named(told, most=10), told))
     return Outlines(
         nomenclature=nomenclature,
@@ -207,10 +210,12 @@ def read(wanted: Wanted, grid: Grid) -> Outlines:
 def _of_classes(table: ParcelTable, nomenclature: Nomenclature, folds: tuple[Fold, ...]):
     """Tells which classes some fold has no parcel of."""
     used = (table.pixels > 0) & (table.fold >= 0) & ~nomenclature.is_void(table.label)
+    told = []
     for number in np.unique(table.label[~nomenclature.is_void(table.label)]):
         present = set(table.fold[used & (table.label == number)].tolist())
         absent = [str(name) for place, name in enumerate(folds) if place not in present]
         if absent:
-            name = nomenclature.classes[number].name
-            text = f"no parcel of {name} is in fold {', '.join(absent)}"
-            yield finding("classes lack folds", text, absent)
+            where = f"{word(len(absent), 'fold', 'folds')} {', '.join(absent)}"
+            told.append(f"{nomenclature.classes[number].name} ({where})")
+    if told:
+        yield finding("classes lack folds", f"no parcel of {named(told, most=10)}", told)

@@ -11,7 +11,7 @@ from pastis_jax.data.dataset import Dataset
 from pastis_jax.data.modality import Modality
 from pastis_jax.data.regions.inspection.parcel_map import ParcelMap
 from pastis_jax.data.regions.table import ParcelTable
-from pastis_jax.text import named
+from pastis_jax.text import named, word
 
 BASELINE = datetime.date(2022, 1, 25)
 """From this day on, products of level 2A of processing baseline 04.00 have an offset of 1000."""
@@ -133,7 +133,8 @@ def alike(name: str, dates: list[datetime.date], pairs: list[tuple[int, int]]) -
     if pairs:
         some = [f"{dates[one]} and {dates[other]}" for one, other in pairs[:3]]
         yield (
-            f"{len(pairs)} of {len(dates)} acquisitions of {name} have the same values as another: "
+            f"{len(pairs)} of {len(dates)} acquisitions of {name} "
+            f"{word(len(pairs), 'has', 'have')} the same values as another: "
             f"{named(some, len(pairs), most=3)}: is one file given twice?"
         )
 
@@ -158,14 +159,14 @@ def odd_parcels(dataset: Dataset, table: ParcelTable, covered: ParcelMap) -> Ite
             alone.append(f"{entry.name} ({dataset.folds[folds.pop()]})")
         elif not folds or (dataset.splits is not None and not folds & train):
             untrained.append(entry.name)
-    if few:
-        yield f"{len(few)} classes have fewer than {_FEW_PARCELS} parcels: {named(few, most=8)}"
-    if alone:
-        text = f"{len(alone)} classes have parcels in one fold alone, so that they are trained or "
-        yield f"{text}tested, never both: {named(alone, most=8)}"
-    if untrained:
-        text = f"{len(untrained)} classes have no parcel in a fold that is trained on"
-        yield f"{text}: {named(untrained, most=8)}"
+    for found, what in (
+        (few, f"fewer than {_FEW_PARCELS} parcels"),
+        (alone, "parcels in one fold alone, so that they are trained or tested, never both"),
+        (untrained, "no parcel in a fold that is trained on"),
+    ):
+        if found:
+            have = word(len(found), "class has", "classes have")
+            yield f"{len(found)} {have} {what}: {named(found, most=8)}"
     for place, fold in enumerate(dataset.folds):
         if not (useful & (table.fold == place)).any():
             yield f"fold {fold} has no parcel: runs that need it are refused"

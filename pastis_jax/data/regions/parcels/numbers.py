@@ -19,7 +19,7 @@ from pastis_jax.data.regions import _geo
 from pastis_jax.data.regions.findings import finding
 from pastis_jax.data.regions.grid import SHARD, Grid
 from pastis_jax.errors import refuse
-from pastis_jax.text import named
+from pastis_jax.text import named, word
 
 NONE, CONTESTED = 0, -1
 """Numbers of pixels that are no parcel's, and that several claim."""
@@ -67,14 +67,17 @@ class Tally:
         """
         empty = [str(ids[number]) for number in np.flatnonzero(self.pixels == 0)]
         if empty:
-            text = f"{len(empty):,} of {len(ids):,} parcels have no pixel: narrower than one, lost "
-            text += f"to `inner_buffer`, or all claimed by others as well: {named(empty)}"
+            text = f"{len(empty):,} of {len(ids):,} parcels {word(len(empty), 'has', 'have')} no "
+            text += "pixel: narrower than one, lost to `inner_buffer`, or all claimed by others as "
+            text += f"well: {named(empty)}"
             yield finding("parcels without pixels", text, empty)
         if self.contested:
             pairs = sorted(self.pairs, key=lambda pair: (-self.pairs[pair], pair))
             told = [f"{ids[a]} and {ids[b]}" for a, b in pairs]
-            text = f"{self.contested:,} pixels are claimed by several parcels and are no one's; "
-            text += f"{len(pairs):,} pairs of parcels overlap so: {named(told)}"
+            are = word(self.contested, "pixel is", "pixels are")
+            overlap = word(len(pairs), "pair of parcels overlaps", "pairs of parcels overlap")
+            text = f"{self.contested:,} {are} claimed by several parcels and no one's; "
+            text += f"{len(pairs):,} {overlap} so: {named(told)}"
             yield finding("parcels overlap", text, told)
 
 

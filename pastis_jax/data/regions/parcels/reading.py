@@ -22,7 +22,7 @@ from pastis_jax.data.regions.findings import finding
 from pastis_jax.data.regions.grid import Grid
 from pastis_jax.data.regions.parcels.vectors import Bounds, Features, read_features
 from pastis_jax.errors import ArgumentError, DataError
-from pastis_jax.text import fault_of_name, named, plain
+from pastis_jax.text import fault_of_name, named, plain, word
 
 _POLYGON, _MULTI_POLYGON, _COLLECTION = 3, 6, 7
 """Shapely's numbers of types."""
@@ -275,7 +275,8 @@ def _of_file(features: Features, given: str | None):
         first = features.warnings[0]
         count = len(features.warnings)
         yield finding(
-            "parcels file", f"the reader warned {count} times, first: {plain(first, 300)}"
+            "parcels file",
+            f"the reader warned {count} {word(count, 'time', 'times')}, first: {plain(first, 300)}",
         )
 
 
@@ -287,8 +288,10 @@ def _of_lost(features: Features, lost: np.ndarray):
 
 def _of_outside(count: int, features: Features):
     if count:
-        text = f"{count:,} of {features.total:,} features lie outside the region"
-        yield finding("parcels outside", f"{text}, or have no geometry, and are left out")
+        several = "lie outside the region, or have no geometry, and are left out"
+        text = f"{count:,} of {features.total:,} features "
+        text += word(count, "lies outside the region, or has no geometry, and is left out", several)
+        yield finding("parcels outside", text)
 
 
 def _of_kept(
@@ -304,11 +307,13 @@ def _of_kept(
         yield finding("parcels repaired", text, some)
     if beyond.any():
         some = ids[beyond].tolist()
-        text = f"{_many(some, 'parcel')} reach beyond the region; only what lies in it counts"
+        text = f"{_many(some, 'parcel')} {word(len(some), 'reaches', 'reach')} beyond the region; "
+        text += "only what lies in it counts"
         yield finding("parcels beyond", f"{text}: {named(some)}", some)
     if unlabelled is not None and unlabelled.any():
         some = ids[unlabelled].tolist()
-        text = f"{_many(some, 'parcel')} have nothing in column {plain(label, 60)} and are void"
+        text = f"{_many(some, 'parcel')} {word(len(some), 'has', 'have')} nothing in column "
+        text += f"{plain(label, 60)} and {word(len(some), 'is', 'are')} void"
         yield finding("parcels unlabelled", f"{text}: {named(some)}", some)
 
 

@@ -14,7 +14,7 @@ from pastis_jax.data.regions.parcels.crops import read_crops, refuse_few, refuse
 from pastis_jax.data.regions.samples import folds as sample_folds
 from pastis_jax.data.regions.samples.lines import Samples
 from pastis_jax.errors import ArgumentError, DataError, DataWarning, refuse
-from pastis_jax.text import named
+from pastis_jax.text import named, word
 
 
 class Findings(list):
@@ -77,8 +77,11 @@ def classes_of(
         return numbers, nomenclature
     kept = [number for number in range(len(counts)) if number not in rare]
     names = [nomenclature.classes[n].name for n in sorted(rare, key=lambda n: -counts[n])]
-    fewer = f"{len(rare)} classes have fewer than {least} samples and become void"
-    told.add("classes", f"{fewer} ({counts[rare].sum():,} samples): {named(names, most=10)}")
+    classes = word(len(rare), "class has", "classes have")
+    becomes, lost = word(len(rare), "becomes", "become"), int(counts[rare].sum())
+    fewer = f"{len(rare)} {classes} fewer than {least} samples and {becomes} void"
+    samples = f"{lost:,} {word(lost, 'sample', 'samples')}"
+    told.add("classes", f"{fewer} ({samples}): {named(names, most=10)}")
     try:
         nomenclature = Nomenclature(
             tuple(nomenclature.classes[number] for number in kept),

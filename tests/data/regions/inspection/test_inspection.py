@@ -349,7 +349,7 @@ ODD = {
     ),
     "one date twice": (
         lambda r: rewrite(r, "S1D", lambda values: values[[0, 0]]),
-        ["1 of 2 acquisitions of S1D have the same values as another: 2023-11-30 and 2023-09-08"],
+        ["1 of 2 acquisitions of S1D has the same values as another: 2023-11-30 and 2023-09-08"],
     ),
     "an empty date": (
         lambda r: rewrite(r, "S2", lambda values: gone(values, 1)),

@@ -115,7 +115,7 @@ def test_numbers_are_rows_from_one():
     found = [*tally.findings(["a", "b", "c", "d"])]
     assert [entry["kind"] for entry in found] == ["parcels without pixels", "parcels overlap"]
     assert found[0]["ids"] == ["c"]
-    assert found[0]["text"].startswith("1 of 4 parcels have no pixel")
+    assert found[0]["text"].startswith("1 of 4 parcels has no pixel")
     assert found[1]["ids"] == ["a and c"]
     assert found[1]["text"].startswith("4 pixels are claimed by several parcels")
 

@@ -95,7 +95,7 @@ def test_what_is_no_polygon_is_told(tmp_path):
     ]
     outside = [entry["text"] for entry in parcels.findings if entry["kind"] == "parcels outside"]
     assert outside == [
-        "1 of 5 features lie outside the region, or have no geometry, and are left out"
+        "1 of 5 features lies outside the region, or has no geometry, and is left out"
     ]
     refused_in_a_line(lambda: read(tmp_path, [LINE, flat]), "1 have no polygon, 1 have no area")
 

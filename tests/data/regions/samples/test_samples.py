@@ -448,7 +448,7 @@ def test_rare_unknown_and_missing_labels(tmp_path):
     folder, told = ingest(columns, tmp_path, min_samples=2)
     void = folder.dataset.nomenclature.void_number
     assert {p.id for p in folder.parcels if p.label == void} == {"a-2", "a-3"}
-    assert "1 classes have fewer than 2 samples and become void (1 samples): rare" in told
+    assert "1 class has fewer than 2 samples and becomes void (1 sample): rare" in told
     assert "1 samples have no label: they are void" in told
 
 
