@@ -140,7 +140,7 @@ def test_parcels_of_the_french_register(tmp_path):
             nodata=0,
         )
     words = ("--season-start", "2021-09-01", "--offset", "S2=0", "--parcels", file)
-    words += ("--unit", "S2=reflectance x 10000", "--label", "code_cultu", "--classes", "labels")
+    words += ("--unit", "S2=reflectance x 10000", "--label", "code_cultu", "--classes", "rpg")
     words += ("--folds", 3)
     words += ("--parcel-id", "id_parcel", "--out", tmp_path / "region", tmp_path / "scenes")
     assert ingest(*words) == 0
@@ -156,7 +156,7 @@ def test_parcels_of_the_french_register(tmp_path):
         )
         assert np.array_equal(numbers == row, drawn == 1)
         seen += int(drawn.sum())
-    assert len(region.parcels.id) == 3
+    assert len(region.parcels.id) == 4
     assert seen > 10
 
 
