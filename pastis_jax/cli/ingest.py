@@ -75,8 +75,8 @@ class Arguments:
     block: float = 5.0
     """Side of the blocks of ground that are dealt to folds, km; smaller in small Regions."""
     gap: float = 1.0
-    """Width of the zone between blocks of different folds, km. Parcels that reach across a border, or
-    lie mostly in the zone, are in no fold."""
+    """Width of the zone between blocks of different folds, km. Parcels that lie across a border,
+    or mostly in the zone, are in no fold."""
     crs: str | None = None
     """Coordinate system of the Region, EPSG:32631 say. Default: that of most optical scenes."""
     pixel_size: float | None = None

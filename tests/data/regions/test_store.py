@@ -175,9 +175,19 @@ def test_damage_is_named(tmp_path, damage):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize("shards", [True, False])
+def test_a_lost_file_is_no_missing_observation(tmp_path, shards):
+    make_region(tmp_path / "r", shards=shards)
+    Region(tmp_path / "r").fingerprint(["S2"])
+    (tmp_path / "r" / "cube.zarr/S2/values/c/2/0/0/0").unlink()
+    Region(tmp_path / "r").fingerprint(["S1A"])
+    with pytest.raises(DataError, match=r"S2: lacks 1 of its [0-9]+ files of values: values/c/2/"):
+        Region(tmp_path / "r").fingerprint(["S2"])
+
+
 def test_what_is_no_region(tmp_path):
     assert not is_region(tmp_path)
-    with pytest.raises(UserError, match=r"region.json: file not found; "):
+    with pytest.raises(UserError, match=r"is no Region, it has no region.json; "):
         Region(tmp_path)
 
 
