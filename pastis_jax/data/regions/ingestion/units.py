@@ -9,10 +9,10 @@ import numpy as np
 from pastis_jax.data import arrays
 from pastis_jax.data.modality import Modality
 from pastis_jax.data.regions.manifest import Layer
-from pastis_jax.data.regions.sensors import WORLDCEREAL, WORLDCEREAL_NODATA
+from pastis_jax.data.regions.sensors import SCALED, WORLDCEREAL, WORLDCEREAL_NODATA
 from pastis_jax.errors import DataError
 
-_POWERS = ("linear power", WORLDCEREAL)
+POWERS = ("linear power", WORLDCEREAL)
 """Units of which a logarithm is taken: what is not above 0 was not measured."""
 _NEGATIVE = 0.05
 """Share of negative powers up to which they are what the removal of noise left."""
@@ -46,7 +46,7 @@ def measured(numbers: np.ndarray, layer: Layer, nodata: float | None) -> np.ndar
         # Compared before it is rounded, and after for marks that the file's floats do not hold.
         values[(numbers == nodata) | (values == np.float32(nodata))] = np.nan
     values[~np.isfinite(values)] = np.nan
-    if layer.unit in _POWERS:
+    if layer.unit in POWERS:
         negative = int((values < 0).sum())
         if negative > _NEGATIVE * np.isfinite(values).sum():
             fault = f"{negative:,} negative values of {layer.channel} are no {layer.unit}"
@@ -70,18 +70,32 @@ def converted(values: np.ndarray, layer: Layer, unit: str) -> np.ndarray:
       DataError: If one does not become the other.
     """
     values = values + np.float32(layer.offset) if layer.offset else values
-    if layer.unit == unit:
+    made = in_unit(values, layer.unit, unit)
+    if made is None:
+        fault = f"{layer.channel} in {layer.unit or 'an unknown unit'} cannot become {unit}"
+        raise DataError(fault, where=layer.path, remedy=_EDIT)
+    return made
+
+
+def in_unit(values: np.ndarray, own: str, unit: str) -> np.ndarray | None:
+    """Values of one unit in another, of the same shape and type; None if they have none in it.
+
+    Args:
+      values: Floats, NaN where missing; powers above 0.
+      own: Their unit.
+      unit: What they become.
+    """
+    if own == unit:
         return values
-    if (layer.unit, unit) == ("reflectance", "reflectance x 10000"):
-        return values * np.float32(10000)
-    if (layer.unit, unit) == ("reflectance x 10000", "reflectance"):
-        return values / np.float32(10000)
-    if (layer.unit, unit) == ("linear power", "dB"):
-        return 10 * np.log10(values)
-    if (layer.unit, unit) == (WORLDCEREAL, "dB"):
-        return 20 * np.log10(values) - np.float32(83)
-    fault = f"{layer.channel} in {layer.unit or 'an unknown unit'} cannot become {unit}"
-    raise DataError(fault, where=layer.path, remedy=_EDIT)
+    if (own, unit) == ("reflectance", SCALED):
+        return values * 10000.0
+    if (own, unit) == (SCALED, "reflectance"):
+        return values / 10000.0
+    if (own, unit) == ("linear power", "dB"):
+        return 10.0 * np.log10(values)
+    if (own, unit) == (WORLDCEREAL, "dB"):
+        return 20.0 * np.log10(values) - 83.0
+    return None
 
 
 def stored(values: np.ndarray, modality: Modality, where: str) -> np.ndarray:

@@ -537,7 +537,7 @@ def test_classes_are_dealt_evenly():
     rng = np.random.default_rng(0)
     blocks = rng.integers(0, 60, 2000)
     classes = rng.choice(4, 2000, p=(0.6, 0.3, 0.08, 0.02))
-    folds = sample_folds.deal(blocks, classes)[blocks]
+    folds = sample_folds.deal_samples(blocks, classes)[blocks]
     for number in range(4):
         counts = np.bincount(folds[classes == number], minlength=5)
         assert counts.max() <= 1.35 * counts.mean()
