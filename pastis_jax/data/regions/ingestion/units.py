@@ -20,7 +20,7 @@ _ENOUGH = 4096
 """Observed pixels, of a shard of one acquisition, from which on what is usual can be told."""
 _LOOKED_AT = 1 << 16
 """About the most pixels that are looked at for that."""
-_BLANK = 0.01
+BLANK = 0.01
 """Share of pixels that are 0 in all channels from which on 0 is a mark that nobody named."""
 _EDIT = "correct its unit, offset or nodata in the manifest that `dry_run` writes"
 
@@ -148,7 +148,7 @@ def check_unmarked(values: np.ndarray, layers: Sequence[Layer], modality: Modali
         zero = converted(np.zeros(1, np.float32), layer, modality.unit)
         blank &= values[modality.channels.index(layer.channel)] == zero
     share = blank.mean()
-    if share > _BLANK:
+    if share > BLANK:
         fault = f"{share:.1%} of what is read of it at once is 0 in all channels, and no mark of "
         remedy = f"give `nodata` {modality.name}=0, or {modality.name}=nan if 0 was measured there"
         raise DataError(f"{fault}what is missing is known", where=where, remedy=remedy)
