@@ -157,17 +157,8 @@ def run(given: Arguments) -> None:
     refuse("season_start", given.season_start is None, "it is not given", remedy)
     same = ("season_start", "parcels", "label", "classes", "parcel_id", "parcels_layer")
     same += ("parcels_crs", "unknown", "unlabelled", "inner_buffer", "folds", "block", "gap", "crs")
-    same += (
-        "pixel_size",
-        "bounds",
-        "area",
-        "name",
-        "skip_damaged",
-        "overwrite",
-        "shards",
-        "compress",
-        "workers",
-    )
+    same += ("pixel_size", "bounds", "area", "name", "skip_damaged", "overwrite", "shards")
+    same += ("compress", "workers")
     root = ingest(
         given.sources,
         given.out,
