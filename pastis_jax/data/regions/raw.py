@@ -74,7 +74,7 @@ class RawArray:
         return values
 
     def _shards(self, rows: slice, columns: slice) -> Mapping[str, list[Any]]:
-        """What a window has of the chunks of each shard, by the shard's name: numbers and places."""
+        """Number and places of what a window has of each chunk, by the name of its shard."""
         shards: dict[str, list[Any]] = {}
         for y, *high in _cut(rows, self.chunk[0]):
             for x, *wide in _cut(columns, self.chunk[1]):

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from region_factory import make_region
 
 from pastis_jax.data.regions import cube, raw
 from pastis_jax.data.regions.store import Region
-from region_factory import make_region
 
 CHUNK, SHARD, CHANNELS, DATES = 8, 32, 3, 4
 HEIGHT, WIDTH = 70, 45  # of shards that are cut at both edges
@@ -139,7 +139,7 @@ def test_a_region_reads_so_and_refuses_damage_in_a_line(tmp_path, monkeypatch):
         np.testing.assert_array_equal(region.read("S2", *window), truth["S2"][..., *window])
     file = tmp_path / "r/cube.zarr/S2/values/c/1/0/0/0"
     file.write_bytes(file.read_bytes()[:-400])
-    with pytest.raises(DataError, match="S2/values: .*; ingest the Region anew"):
+    with pytest.raises(DataError, match=r"S2/values: .*; ingest the Region anew"):
         region.read("S2", *window)
     np.testing.assert_array_equal(region.read("S2", *window, [0])[0], truth["S2"][0][:, *window])
 
