@@ -72,12 +72,13 @@ def test_killed_at_random_moments_the_same_bytes_come_out(tmp_path):
             running.wait(moment)
         except subprocess.TimeoutExpired:
             running.kill()
-        finished = ended(running)
-        kills += not finished
+        kills += not ended(running)
+        finished = out.exists()  # killed after its last step, perhaps
         made = len([*out.parent.glob(".whole.ingesting/region/cube.zarr/*/observed/c/*/*/*")])
         print(f"seed {seed}: {moment:.2f} of {takes:.2f} s, {made} shards, finished {finished}")
         if finished:
             compare()
             shutil.rmtree(out)
-    assert ended(start(out))
-    compare()
+    if not out.exists():
+        assert ended(start(out))
+        compare()
