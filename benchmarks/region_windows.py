@@ -3,8 +3,7 @@
     python -m benchmarks.region_windows [--dates 60] [--side 1024]
 
 Makes a Region of noise in a temporary folder and reads it from the disk's cache: the time of what
-the processor does, not of a disk. Windows are read by their rows alone, as they are by default, and by
-whole chunks through TensorStore, as compressed ones are.
+the processor does, not of a disk.
 """
 
 from __future__ import annotations
@@ -17,14 +16,13 @@ import os
 import pathlib
 import tempfile
 import time
-import unittest.mock
 from collections.abc import Callable
 
 import numpy as np
 
 from pastis_jax.data.npy import StoredArray
 from pastis_jax.data.pastis_r import PASTIS_R
-from pastis_jax.data.regions import raw, writer
+from pastis_jax.data.regions import writer
 from pastis_jax.data.regions.grid import SHARD, Grid
 from pastis_jax.data.regions.records.window_series import WindowSeries
 from pastis_jax.data.regions.store import Region
@@ -50,14 +48,6 @@ def make(root: pathlib.Path, dates: int, side: int) -> None:
     out.finish(acquisitions, {}, {})
 
 
-def whole_chunks(root: pathlib.Path, name: str) -> Region:
-    """The Region as TensorStore reads it: whole chunks, by all processors."""
-    region = Region(root)
-    with unittest.mock.patch.object(raw, "of", return_value=None):
-        region.read(name, slice(0, 1), slice(0, 1), [0])
-    return region
-
-
 def measure(read: Callable[[], np.ndarray], times: int = 20) -> np.ndarray:
     """Median seconds of a call, and its mean seconds of processors."""
     taken, busy = [], time.process_time()
@@ -79,27 +69,26 @@ def main() -> None:
         root, file = pathlib.Path(folder, "R"), pathlib.Path(folder, "patch.npy")
         make(root, given.dates, given.side)
         (name,), dates = DATASET.names, np.arange(given.dates)
-        by_rows, by_chunks = Region(root), whole_chunks(root, name)
+        region = Region(root)
         rng = np.random.default_rng(1)
 
-        def window(region: Region, top: int, left: int, side: int = WINDOW) -> np.ndarray:
+        def window(top: int, left: int, side: int = WINDOW) -> np.ndarray:
             place = slice(top, top + side), slice(left, left + side)
             return np.stack([*WindowSeries(region, name, *place, dates).parts(dates)])
 
-        def anywhere(region: Region, side: int = WINDOW) -> np.ndarray:
-            return window(region, *rng.integers(0, given.side - side + 1, 2), side)
+        def anywhere(side: int = WINDOW) -> np.ndarray:
+            return window(*rng.integers(0, given.side - side + 1, 2), side)
 
-        np.save(file, window(by_rows, 128, 256))
+        np.save(file, window(128, 256))
 
         def patch() -> np.ndarray:
             return np.stack([*StoredArray(file).parts(dates)])
 
-        assert np.array_equal(patch(), window(by_chunks, 128, 256))
+        assert np.array_equal(patch(), window(128, 256))
         runs = {"patch of the official layout": patch}
-        for how, region in (("rows alone", by_rows), ("whole chunks", by_chunks)):
-            runs[f"window on the chunks, {how}"] = functools.partial(window, region, 128, 256)
-            runs[f"window anywhere, {how}"] = functools.partial(anywhere, region)
-            runs[f"{CROP} x {CROP} anywhere, {how}"] = functools.partial(anywhere, region, CROP)
+        runs["window on the chunks"] = functools.partial(window, 128, 256)
+        runs["window anywhere"] = anywhere
+        runs[f"{CROP} x {CROP} anywhere"] = functools.partial(anywhere, CROP)
         taken = {text: [] for text in runs}
         for _ in range(given.rounds):
             for text, read in runs.items():

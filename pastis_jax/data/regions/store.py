@@ -23,13 +23,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-import tensorstore
 
 from pastis_jax.data import dataset_file, layout
 from pastis_jax.data.cache import SAMPLED, Fingerprint
 from pastis_jax.data.dataset import Dataset
 from pastis_jax.data.reading import read_json
-from pastis_jax.data.regions import cube, raw, table
+from pastis_jax.data.regions import cube, table
 from pastis_jax.data.regions.cube import FOLDER, REMEDY
 from pastis_jax.data.regions.grid import Grid
 from pastis_jax.data.regions.table import ParcelTable
@@ -101,15 +100,10 @@ class Region:
             self._kept[key] = make()
         return self._kept[key]
 
-    def _folder(self, modality: str, name: str) -> pathlib.Path:
-        return self.root / FOLDER / modality / name
-
-    def _array(self, modality: str, name: str) -> tensorstore.TensorStore:
-        folder = self._folder(modality, name)
-        return self._once((modality, name), lambda: cube.open_array(folder))
-
     def _get(self, modality: str, name: str, where: Any) -> np.ndarray:
-        return cube.get(self._array(modality, name), where, self._folder(modality, name))
+        folder = self.root / FOLDER / modality / name
+        array = self._once((modality, name), lambda: cube.open_array(folder))
+        return cube.get(array, where, folder)
 
     def days(self, modality: str) -> np.ndarray:
         """Days of a modality's acquisitions since the start of the season, rising, (t,) int32."""
@@ -160,13 +154,6 @@ class Region:
           columns: The same.
           dates: Numbers of the acquisitions to read; None for all.
         """
-        folder = self._folder(modality, "values")
-        stored = self._once(
-            (modality, "raw"), lambda: raw.of(self._array(modality, "values"), folder)
-        )
-        values = None if stored is None else stored.read(rows, columns, dates)
-        if values is not None:
-            return values
         which = slice(None) if dates is None else np.asarray(dates, np.int64)
         return self._get(modality, "values", (which, slice(None), rows, columns))
 
