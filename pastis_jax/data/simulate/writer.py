@@ -14,7 +14,7 @@ from pastis_jax.data.outline import outline
 from pastis_jax.data.pastis_r import PASTIS_R
 from pastis_jax.data.patches.instances import centerness, instances_from_parcels
 from pastis_jax.data.reading import read_json, restore
-from pastis_jax.data.regions.store import Region, is_region
+from pastis_jax.data.regions.store import is_region
 from pastis_jax.data.simulate.scene import Scene
 
 NAME = "Simulated by pastis_jax"
@@ -167,9 +167,9 @@ def write_metadata(folder: Path, scenes: Iterable[Scene]) -> None:
 
 
 def is_simulated(folder: Path) -> bool:
-    """Whether `folder`, of pixel sets or patches or a Region, was written by the simulator."""
+    """Whether `folder`, of pixel sets or patches, was written by the simulator; no Region was."""
     if is_region(folder):
-        return Region(folder).info.get("simulated") is True
+        return False
     file = folder / "metadata.geojson"
     collection = read_json(file, kind="a GeoJSON feature collection", remedy=restore(file))
     return isinstance(collection, dict) and collection.get("name") == NAME
