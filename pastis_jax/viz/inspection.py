@@ -91,9 +91,7 @@ def classes(
         values = [counts[fold].get(number, 0) for number, _ in known]
         colours = [np.array(entry.colour) / 255 for _, entry in known]
         axes.barh(rows, values, height, color=colours, edgecolor=GREY, linewidth=0.4)
-    names = row_labels([entry.name for _, entry in known])
-    codes = row_labels([entry.code for _, entry in known])
-    axes.set_yticks(range(len(known)), [f"{n} ({c})" for n, c in zip(names, codes, strict=True)])
+    axes.set_yticks(range(len(known)), row_labels([entry.title for _, entry in known]))
     axes.invert_yaxis()
     axes.set_xscale("symlog")
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
