@@ -199,6 +199,8 @@ def _column(row: dict[str, str]) -> Column:
     for name in ("modality", "channel"):
         if fault := fault_of_name(row[name]):
             raise ValueError(f"{name} {fault}")
+    if fault := sensors.fault_of_channel(row["modality"], row["channel"]):
+        raise ValueError(f"channel {shown(row['channel'])} {fault}")
     if row["unit"] and row["unit"] not in VALUE_UNITS:
         raise ValueError(f"unit {shown(row['unit'])} is none of {', '.join(VALUE_UNITS)}")
     offset = number(row["offset"]) if row["offset"] else None

@@ -56,7 +56,10 @@ class Given:
         for band, channel in self.channels.items():
             remedy = "give B4, VV or SCL, or MODALITY.CHANNEL"
             fault = f"{channel!r} for {band} is no channel"
-            refuse("channels", self._meaning(channel) is None, fault, remedy)
+            meant = self._meaning(channel)
+            refuse("channels", meant is None, fault, remedy)
+            if meant and (wrong := sensors.fault_of_channel(meant.modality, meant.channel)):
+                refuse("channels", True, f"{meant.channel} for {band} {wrong}", remedy)
 
     def of(self, argument: str, modality: str) -> str | float | None:
         """The unit, offset or mark of a modality; what is given for S1 is meant for both passes.

@@ -94,6 +94,12 @@ def test_scenes_without_a_date_are_counted_and_can_be_filled_in(tmp_path):
     assert [x.date.day for x in find_layers([file]).layers] == [14, 1, 2, 3]
 
 
+@pytest.mark.parametrize("channel", ["S2.VV", "S1A.B99", "S2.B02"])
+def test_channels_that_a_modality_has_not_are_refused(channel):
+    words = ("`channels`", f"{channel[-2:]} for rain is none of {channel.partition('.')[0]}")
+    refused_in_a_line(lambda: Given(channels={"rain": channel}), words[0], words[1])
+
+
 def test_a_date_is_given_for_one_scene(tmp_path):
     scene_files.write(tmp_path / "scene.tif", names=("B2",))
     assert only(tmp_path, Given(offset={"S2": 0.0}, dates=(DAY,))).date == DAY
