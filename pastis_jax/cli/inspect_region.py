@@ -187,7 +187,7 @@ def draw(inspection: RegionInspection, folder: pathlib.Path) -> None:
     """
     region, table, numbers = inspection.region, inspection.table, inspection.map.numbers
     dataset, grid = region.dataset, region.grid
-    seen, of_chunks = footprint(region, inspection.map.step)
+    seen, of_chunks = footprint(region, [*inspection.sensed], inspection.map.step)
     maps.fold_map(grid, numbers, table, inspection.map.folds, dataset, folder / "folds.png")
     if table is not None and len(table):
         maps.classes_map(grid, numbers, table, seen, dataset, folder / "class-map.png")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import collections
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 import numpy as np
 import tqdm
 
 from pastis_jax.data.regions.grid import CHUNK
+from pastis_jax.data.regions.inspection import integrity
 from pastis_jax.data.regions.store import Region
 from pastis_jax.data.regions.writer import CLOUDED
 from pastis_jax.errors import DataError
@@ -67,14 +68,15 @@ def median(region: Region, modality: str, step: int, *, progress: bool = True) -
     return picture
 
 
-def footprint(region: Region, step: int) -> tuple[np.ndarray, np.ndarray]:
-    """Returns which pixels any modality ever observed.
+def footprint(region: Region, names: Collection[str], step: int) -> tuple[np.ndarray, np.ndarray]:
+    """Returns which pixels any of some modalities ever observed.
 
     A chunk that one acquisition observed as a whole needs no reading. Of the others, the fullest
     acquisitions of each modality and orbit are read, as those of an orbit mostly end alike.
 
     Args:
       region: The Region.
+      names: The modalities, whose counts can be read, if not all of them.
       step: Pixels from one to the next of those that are returned.
 
     Returns:
@@ -82,12 +84,16 @@ def footprint(region: Region, step: int) -> tuple[np.ndarray, np.ndarray]:
       (ny, nx).
 
     Raises:
-      DataError: If the counts cannot be read.
+      DataError: If no counts of a modality can be read.
     """
     grid, dataset = region.grid, region.dataset
     seen = np.zeros((-(-grid.height // step), -(-grid.width // step)), bool)
     number = np.zeros(grid.chunks, np.int64)
-    counts = {name: region.observed(name) for name in dataset.names if len(region.days(name))}
+    counts = {
+        name: integrity.read_counts(region, name, "observed")[0]
+        for name in names
+        if len(region.days(name))
+    }
     for rows, columns in grid.blocks(CHUNK):
         y, x = rows.start // CHUNK, columns.start // CHUNK
         here = np.zeros((rows.stop - rows.start, columns.stop - columns.start), bool)
