@@ -202,16 +202,17 @@ def series(
     if seen.size:
         bright = 80 if sensor.optical and not clear else 99
         low, high = np.percentile(seen, (1, bright))
-        margin = (0.1 if bright == 99 else 0.5) * (high - low)
+        low, high = low - 0.1 * (high - low), high + (0.1 if bright == 99 else 0.5) * (high - low)
         if high > low:
-            panels[0].set_ylim(low - margin, high + margin)
-            beyond = float(((seen < low - margin) | (seen > high + margin)).mean())
+            panels[0].set_ylim(low, high)
+            beyond = float(((seen < low) | (seen > high)).mean())
     if len(channels) > 1:
         lines = [Line2D([], [], color=ink, **_MARK) for ink in channels.values()]
         figure.legend(lines, [*channels], loc="outside lower center", ncols=3, fontsize=8)
     text = f"{modality}: {', '.join(channels)} ({sensor.unit})"
     if beyond:
         text += f"; {100 * beyond:.1f} % of the values lie beyond"
+        text += ", clouds among them" if sensor.optical and not clear else ""
     figure.supylabel(text, fontsize=9)
     save(figure, path)
 
