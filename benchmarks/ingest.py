@@ -1,11 +1,12 @@
 """Ingesting scenes beside `gdalwarp` of the same files: time, time of processors, peak memory.
 
     python -m benchmarks.ingest
-    python -m benchmarks.ingest --dates 10 --workers 1
+    python -m benchmarks.ingest --dates 10 --workers 1 2 4
 
 Writes scenes of Sentinel-2 with masks on the grid, and of both passes of Sentinel-1 a third of a
 pixel off, then runs `pastis-jax ingest` in a process of its own, and `gdalwarp` (bilinear, to the
-same grid) once for each file. Needs the extra geo, and GDAL's programs on the path.
+same grid) once for each file. Workers are threads, so the peak is that of the one process. Needs
+the extra geo, and GDAL's programs on the path.
 """
 
 from __future__ import annotations
@@ -38,8 +39,8 @@ class Config:
     """Of each modality."""
     size: int = 1024
     """Side of the scenes, pixels."""
-    workers: int = 2
-    """Shards that are made at once."""
+    workers: tuple[int, ...] = (1, 2)
+    """Shards that are made at once; each number is measured."""
 
 
 def write(file: pathlib.Path, values: np.ndarray, left: float, top: float, pixel: float, **more):
@@ -102,8 +103,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         scenes.mkdir()
         simulate(scenes, config)
         ingest = [sys.executable, "-m", "pastis_jax.cli", "ingest", str(scenes)]
-        ingest += ["--out", str(root / "region"), "--season-start", "2023-09-01"]
-        ingest += ["--offset", "S2=-1000", "--workers", str(config.workers)]
+        ingest += ["--season-start", "2023-09-01", "--offset", "S2=-1000"]
         ingest += ["--unit", "S1A=linear power", "S1D=linear power"]
         right, bottom = LEFT + config.size * PIXEL, TOP - config.size * PIXEL
         warp = ["gdalwarp", "-q", "-t_srs", "EPSG:32631", "-tr", str(PIXEL), str(PIXEL)]
@@ -115,9 +115,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
             for out in [root / "warped" / file.name]
         ]
         print(f"{3 * config.dates} dates of {config.size} x {config.size} pixels")
-        for name, commands in (("gdalwarp", warps), ("ingest", [ingest])):
+        runs = {"gdalwarp": warps}
+        for workers in config.workers:
+            words = ["--workers", str(workers), "--out", str(root / f"region{workers}")]
+            runs[f"ingest, {workers} at once"] = [[*ingest, *words]]
+        for name, commands in runs.items():
             wall, busy, peak = measure(*commands)
-            print(f"{name}: {wall:.1f} s, {busy:.1f} s of processors, {peak:.2f} GB at most")
+            text = f"{name}: {wall:.1f} s, {busy:.1f} s of processors, {peak:.2f} GB at most"
+            print(text, flush=True)
 
 
 if __name__ == "__main__":

@@ -11,10 +11,12 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import datetime
+import functools
 import os
 import pathlib
 import tempfile
 import time
+from collections.abc import Callable
 
 import numpy as np
 
@@ -26,7 +28,7 @@ from pastis_jax.data.regions.records.window_series import WindowSeries
 from pastis_jax.data.regions.store import Region
 from pastis_jax.data.regions.writer import Acquisitions, Writer
 
-WINDOW = 128
+WINDOW, CROP = 128, 32
 DATASET = dataclasses.replace(PASTIS_R, modalities=PASTIS_R.modalities[:1])
 
 
@@ -46,35 +48,36 @@ def make(root: pathlib.Path, dates: int, side: int) -> None:
     out.finish(acquisitions, {}, {})
 
 
-def seconds(read, times: int = 20) -> float:
-    """Median time of a call (s)."""
-    taken = []
+def measure(read: Callable[[], np.ndarray], times: int = 20) -> np.ndarray:
+    """Median seconds of a call, and its mean seconds of processors."""
+    taken, busy = [], time.process_time()
     for _ in range(times):
         started = time.perf_counter()
         read()
         taken.append(time.perf_counter() - started)
-    return float(np.median(taken))
+    return np.array([np.median(taken), (time.process_time() - busy) / times])
 
 
 def main() -> None:
-    """Runs the benchmark."""
+    """Runs the benchmark: everything in turn, several times over."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--dates", type=int, default=60)
     parser.add_argument("--side", type=int, default=1024)
+    parser.add_argument("--rounds", type=int, default=3)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         root, file = pathlib.Path(folder, "R"), pathlib.Path(folder, "patch.npy")
         make(root, given.dates, given.side)
-        region, dates = Region(root), np.arange(given.dates)
-        (name,) = DATASET.names
+        (name,), dates = DATASET.names, np.arange(given.dates)
+        region = Region(root)
         rng = np.random.default_rng(1)
 
-        def window(top: int, left: int) -> np.ndarray:
-            place = slice(top, top + WINDOW), slice(left, left + WINDOW)
+        def window(top: int, left: int, side: int = WINDOW) -> np.ndarray:
+            place = slice(top, top + side), slice(left, left + side)
             return np.stack([*WindowSeries(region, name, *place, dates).parts(dates)])
 
-        def anywhere() -> np.ndarray:
-            return window(*rng.integers(0, given.side - WINDOW + 1, 2))
+        def anywhere(side: int = WINDOW) -> np.ndarray:
+            return window(*rng.integers(0, given.side - side + 1, 2), side)
 
         np.save(file, window(128, 256))
 
@@ -82,25 +85,18 @@ def main() -> None:
             return np.stack([*StoredArray(file).parts(dates)])
 
         assert np.array_equal(patch(), window(128, 256))
-        aligned, moved, official = (
-            seconds(lambda: window(128, 256)),
-            seconds(anywhere),
-            seconds(patch),
-        )
-        busy = time.process_time()
-        for _ in range(10):
-            anywhere()
-        each = (time.process_time() - busy) / 10
+        runs = {"patch of the official layout": patch}
+        runs["window on the chunks"] = functools.partial(window, 128, 256)
+        runs["window anywhere"] = anywhere
+        runs[f"{CROP} x {CROP} anywhere"] = functools.partial(anywhere, CROP)
+        taken = {text: [] for text in runs}
+        for _ in range(given.rounds):
+            for text, read in runs.items():
+                taken[text].append(measure(read))
     print(f"{given.dates} dates of {WINDOW} x {WINDOW} pixels, {os.cpu_count()} cores")
-    for text, value in (
-        ("patch of the official layout", official),
-        ("window on the chunks", aligned),
-        ("window anywhere", moved),
-    ):
-        print(f"{text:30s} {1000 * value:7.1f} ms   {value / official:.1f} x")
-    print(
-        f"processor time of a window anywhere {1000 * each:.1f} ms: {1 / each:.1f} a second a core"
-    )
+    for text, each in taken.items():
+        wall, busy = np.median(each, 0)
+        print(f"{text:36s} {1000 * wall:6.1f} ms, {1000 * busy:6.1f} ms of processors")
 
 
 if __name__ == "__main__":

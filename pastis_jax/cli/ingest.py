@@ -72,10 +72,11 @@ class Arguments:
     """Width of the rim of each parcel that is left out, metres."""
     folds: int = 5
     """Parts of the Region to train, validate and test on, three or more."""
-    block: float = 5.0
-    """Side of the blocks of ground that are dealt to folds, km; smaller in small Regions."""
-    gap: float = 1.0
-    """Distance between parcels of different folds, km."""
+    block: float = 5000.0
+    """Side of the blocks of ground that are dealt to folds, metres; smaller in small Regions."""
+    gap: float = 1000.0
+    """Width of the zone between blocks of different folds, metres. Parcels that lie across a
+    border, or mostly in the zone, are in no fold."""
     crs: str | None = None
     """Coordinate system of the Region, EPSG:32631 say. Default: that of most optical scenes."""
     pixel_size: float | None = None
@@ -155,14 +156,13 @@ def run(given: Arguments) -> None:
     remedy = "give day 0 of the season as YYYY-MM-DD"
     refuse("season_start", given.season_start is None, "it is not given", remedy)
     same = ("season_start", "parcels", "label", "classes", "parcel_id", "parcels_layer")
-    same += ("parcels_crs", "unknown", "unlabelled", "inner_buffer", "folds", "crs", "pixel_size")
-    same += ("bounds", "area", "name", "skip_damaged", "overwrite", "shards", "compress", "workers")
+    same += ("parcels_crs", "unknown", "unlabelled", "inner_buffer", "folds", "block", "gap", "crs")
+    same += ("pixel_size", "bounds", "area", "name", "skip_damaged", "overwrite", "shards")
+    same += ("compress", "workers")
     root = ingest(
         given.sources,
         given.out,
         given=said,
-        block=1000 * given.block,
-        gap=1000 * given.gap,
         level=_pairs("level", given.level),
         **{name: getattr(given, name) for name in same},
     )

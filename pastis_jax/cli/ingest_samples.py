@@ -50,10 +50,10 @@ class Arguments:
     """List of the columns that hold channels, as --dry-run writes it. Default: what names tell."""
     modalities: tuple[str, ...] = ()
     """Modalities to take. Default: all of the list."""
-    block: float = 5.0
-    """Side of the blocks of ground, km; smaller where they would be too few."""
-    gap: float = 1.0
-    """Distance in km: samples that are nearer to one in another fold are told of."""
+    block: float = 5000.0
+    """Side of the blocks of ground, metres; smaller where they would be too few."""
+    gap: float = 1000.0
+    """Metres: samples that are nearer to one in another fold are told of."""
     skip_implausible: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Leave out samples with values that no sensor measures, in place of refusing the table."""
     complete: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
@@ -82,7 +82,6 @@ def run(given: Arguments) -> None:
     values = dataclasses.asdict(given)
     for name in ("samples", "dry_run"):
         del values[name]
-    values |= {"block": 1000 * given.block, "gap": 1000 * given.gap}
     values["modalities"] = given.modalities or None
     console.say(f"Wrote {ingest_samples(given.samples, **values)}")
 

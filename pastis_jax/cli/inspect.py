@@ -167,7 +167,7 @@ def _classes(inspection: Inspection) -> Table:
     table = console.table(f"{inspection.unit} by class and fold", "class", *map(str, folds), "all")
     for number, entry in enumerate(inspection.dataset.nomenclature.classes):
         counts = [inspection.counts[fold].get(number, 0) for fold in folds]
-        name = console.cell(f"{entry.name} ({entry.code})")
+        name = console.cell(entry.title)
         table.add_row(name, *(f"{n:,}" for n in counts), f"{sum(counts):,}")
     return table
 

@@ -175,7 +175,7 @@ def _classes(inspection: RegionInspection, of: Mapping[Any, Mapping[int, float]]
         if number in every:
             counts = [of.get(fold, {}).get(number, 0) for fold in folds]
             cells = (f"{count:,.0f}" for count in (*counts, sum(counts)))
-            table.add_row(console.cell(f"{entry.name} ({entry.code})"), *cells)
+            table.add_row(console.cell(entry.title), *cells)
     return table
 
 
@@ -188,7 +188,8 @@ def draw(inspection: RegionInspection, folder: pathlib.Path) -> None:
     region, table, numbers = inspection.region, inspection.table, inspection.map.numbers
     dataset, grid = region.dataset, region.grid
     seen, of_chunks = footprint(region, [*inspection.sensed], inspection.map.step)
-    maps.fold_map(grid, numbers, table, inspection.map.folds, dataset, folder / "folds.png")
+    if table is None or len(table):  # Without parcels, nothing was dealt to folds.
+        maps.fold_map(grid, numbers, table, inspection.map.folds, dataset, folder / "folds.png")
     if table is not None and len(table):
         maps.classes_map(grid, numbers, table, seen, dataset, folder / "class-map.png")
         counts = {fold: inspection.parcels[fold] for fold in dataset.folds}

@@ -53,6 +53,12 @@ class CropClass:
         fits = self.value is None or limits.min <= self.value <= limits.max
         refuse("value", not fits, f"{self.value} has more than 64 bits")
 
+    @property
+    def title(self) -> str:
+        """The name, and the code where it is another."""
+        same = str(self.code).casefold() == self.name.casefold()
+        return self.name if same else f"{self.name} ({self.code})"
+
 
 @dataclasses.dataclass(frozen=True)
 class Nomenclature:

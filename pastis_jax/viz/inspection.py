@@ -97,9 +97,7 @@ def classes(
         colour = FOLD_COLOURS[dataset.folds.index(fold) % len(FOLD_COLOURS)]
         ink = np.array(colour) / 255
         axes.barh(rows, values, height, color=ink, edgecolor=GREY, linewidth=0.4, label=f"{fold}")
-    names = row_labels([entry.name for _, entry in known])
-    codes = row_labels([entry.code for _, entry in known])
-    axes.set_yticks(range(len(known)), [f"{n} ({c})" for n, c in zip(names, codes, strict=True)])
+    axes.set_yticks(range(len(known)), row_labels([entry.title for _, entry in known]))
     axes.set_ylim(len(known) - 0.4, -0.6)
     axes.set_xscale("symlog", linthresh=1)
     axes.xaxis.set_major_locator(SymmetricalLogLocator(base=10, linthresh=1, subs=(1, 2, 5)))

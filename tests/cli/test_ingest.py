@@ -161,6 +161,8 @@ def test_a_full_disk_ends_in_a_line(tmp_path, capsys):
     line = error.splitlines()[-1]
     assert code == 1
     assert line.startswith("error: ")
+    assert "File too large: " in line  # as the system says it, not TensorStore
+    assert "OUT_OF_RANGE" not in line
     assert str(tmp_path / ".r.ingesting") in line
     assert "the same command goes on where it was left" in line
     code, _, _ = ended(capsys, *words)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import errno
 import json
+import os
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -129,10 +131,18 @@ def put(array: tensorstore.TensorStore, where: Any, values: np.ndarray) -> None:
         try:
             (array[where] if where != () else array).write(values).result()
         except ValueError as error:  # TensorStore has no type of its own for what a disk refuses
-            raise OSError(None, _fault(error)) from error
+            raise _refused(str(error)) from error
 
 
-def _fault(error: Exception) -> str:
+def _refused(text: str) -> OSError:
+    """What the system refused: TensorStore has its words, and not its number."""
+    for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM):
+        if (said := os.strerror(number)) in text:
+            return OSError(number, said)
+    return OSError(None, _fault(text))
+
+
+def _fault(error: Exception | str) -> str:
     """What TensorStore says, without the code's own places in it."""
     text = " ".join(str(error).split())
     return f"cannot be read or written ({text.partition(' [')[0]})"

@@ -30,10 +30,11 @@ from pastis_jax.data.dataset import Dataset
 from pastis_jax.data.reading import read_json
 from pastis_jax.data.regions import cube, table
 from pastis_jax.data.regions.cube import FOLDER, REMEDY
-from pastis_jax.data.regions.grid import Grid
+from pastis_jax.data.regions.grid import CHUNK, Grid
 from pastis_jax.data.regions.table import ParcelTable
 from pastis_jax.data.regions.writer import FILE, FORMAT
 from pastis_jax.errors import DataError
+from pastis_jax.text import named
 
 _EDGE = 1 << 16
 
@@ -64,6 +65,9 @@ class Region:
     def __init__(self, root: str | os.PathLike[str], *, dataset: Dataset | None = None):
         self.root = layout.resolve(root)
         file = self.root / FILE
+        if self.root.is_dir() and not is_region(self.root):
+            fault, remedy = f"is no Region, it has no {FILE}", "give a folder that was ingested"
+            raise DataError(fault, where=self.root, remedy=remedy)
         content = read_json(file, kind="the description of a Region", remedy=REMEDY)
         try:
             if (version := content["format"]) != FORMAT:
@@ -193,7 +197,7 @@ class Region:
         All names and sizes of files count, and the ends of at most `SAMPLED` of each modality.
 
         Raises:
-          DataError: If something cannot be read.
+          DataError: If something cannot be read, or a file with values is lost.
         """
         parts, total = {}, 0
         try:
@@ -202,7 +206,8 @@ class Region:
                 content = file.read_bytes() if file.exists() else b"missing"
                 parts[name] = hashlib.sha256(content).hexdigest()[:16]
             for name in (*modalities, "parcels"):
-                parts[f"{FOLDER}/{name}"], size = _of_arrays(self.root / FOLDER / name)
+                needed = [] if name == "parcels" else self._needed(name)
+                parts[f"{FOLDER}/{name}"], size = _of_arrays(self.root / FOLDER / name, needed)
                 total += size
         except OSError as error:
             where, remedy = error.filename or self.root, "make the folder readable"
@@ -211,14 +216,27 @@ class Region:
             ) from error
         return Fingerprint(parts, total)
 
+    def _needed(self, modality: str) -> list[str]:
+        """Files that a modality must have, from its folder: those with an observed pixel."""
+        values = cube.open_array(self.root / FOLDER / modality / "values")
+        side = values.chunk_layout.write_chunk.shape[-1] // CHUNK
+        dates, rows, columns = np.nonzero(self.observed(modality))
+        places = np.unique(np.stack((dates, rows // side, columns // side), 1), axis=0)
+        return [f"values/c/{t}/0/{y}/{x}" for t, y, x in places.tolist()]
+
 
 def _reopen(root: pathlib.Path, dataset: Dataset) -> Region:
     return Region(root, dataset=dataset)
 
 
-def _of_arrays(folder: pathlib.Path) -> tuple[str, int]:
+def _of_arrays(folder: pathlib.Path, needed: Sequence[str]) -> tuple[str, int]:
+    """Digest and bytes of the arrays in a folder; refuses it if it lacks some of the files."""
     files = sorted((file.relative_to(folder).as_posix(), file) for file in folder.rglob("*"))
     sizes = [(name, file, file.stat().st_size) for name, file in files if file.is_file()]
+    # TensorStore reads what is lost as never observed.
+    if lost := sorted({*needed} - {name for name, _, _ in sizes}):
+        fault = f"lacks {len(lost):,} of its {len(needed):,} files of values: {named(lost)}"
+        raise DataError(fault, where=folder, remedy=REMEDY)
     digest = hashlib.sha256("".join(f"{name} {size}\n" for name, _, size in sizes).encode())
     count = min(SAMPLED, len(sizes))
     for number in range(count):

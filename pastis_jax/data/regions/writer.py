@@ -101,7 +101,8 @@ def create(
             names=("time", "channel", "y", "x"),
             fill=fill,
             compress=compress,
-            attributes={"_FillValue": None if fill != fill else fill, **mapped},
+            # NaN needs no mark, and xarray cannot read one that is null.
+            attributes=({} if fill != fill else {"_FillValue": fill}) | mapped,
             **_sides(shards, c),
         )
         if of.masked:

@@ -109,12 +109,13 @@ def test_without_shards_the_same_is_read(made, tmp_path):
     assert len(list((tmp_path / "r/cube.zarr/S2/values/c/0/0").iterdir())) > 1
 
 
-def test_others_read_it(made):
+@pytest.mark.parametrize(("name", "first"), [("S2", "2023-09-11"), ("S1A", "2023-09-06")])
+def test_others_read_it(made, name, first):
     xarray = pytest.importorskip("xarray")
     root, truth = made
-    with xarray.open_zarr(root / "cube.zarr", group="S2", consolidated=False) as cube:
-        np.testing.assert_array_equal(cube["values"][1, :, 5, 9], truth["S2"][1, :, 5, 9])
-        assert str(cube["time"].values[0])[:10] == "2023-09-11"
+    with xarray.open_zarr(root / "cube.zarr", group=name, consolidated=False) as cube:
+        np.testing.assert_array_equal(cube["values"], truth[name])
+        assert str(cube["time"].values[0])[:10] == first
         assert float(cube["x"][0]) == GRID.left + 5
         assert float(cube["y"][-1]) == GRID.top - 10 * 300 + 5
         assert "32631" in cube["spatial_ref"].attrs["crs_wkt"]
@@ -175,9 +176,19 @@ def test_damage_is_named(tmp_path, damage):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize("shards", [True, False])
+def test_a_lost_file_is_no_missing_observation(tmp_path, shards):
+    make_region(tmp_path / "r", shards=shards)
+    Region(tmp_path / "r").fingerprint(["S2"])
+    (tmp_path / "r" / "cube.zarr/S2/values/c/2/0/0/0").unlink()
+    Region(tmp_path / "r").fingerprint(["S1A"])
+    with pytest.raises(DataError, match=r"S2: lacks 1 of its [0-9]+ files of values: values/c/2/"):
+        Region(tmp_path / "r").fingerprint(["S2"])
+
+
 def test_what_is_no_region(tmp_path):
     assert not is_region(tmp_path)
-    with pytest.raises(UserError, match=r"region.json: file not found; "):
+    with pytest.raises(UserError, match=r"is no Region, it has no region.json; "):
         Region(tmp_path)
 
 

@@ -66,11 +66,13 @@ def choose(
     easting, northing = min(anchors, key=lambda a: (-anchors[a], a), default=(0.0, 0.0))
     if area is not None:
         bounds = _extent(area, crs)
-    elif bounds is None:
-        bounds = union([projected(one, crs) for one in footprints])
+    # Of scenes, pixels whose centres they cover: others would be observed at no date.
+    down, up = math.floor, math.ceil
+    if bounds is None:
+        bounds, down, up = union([projected(one, crs) for one in footprints]), round, round
     left, bottom, right, top = _checked(bounds)
-    first, last = _whole(left - easting, size, math.floor), _whole(right - easting, size, math.ceil)
-    low, high = _whole(bottom - northing, size, math.floor), _whole(top - northing, size, math.ceil)
+    first, last = _whole(left - easting, size, down), _whole(right - easting, size, up)
+    low, high = _whole(bottom - northing, size, down), _whole(top - northing, size, up)
     try:
         return Grid(
             crs=crs,

@@ -80,7 +80,8 @@ def ingest(
       inner_buffer: Width of the rim of each parcel that is left out, metres.
       folds: How many.
       block: Side of the blocks that are dealt to folds, metres; smaller in small regions.
-      gap: Least distance between parcels of different folds, metres.
+      gap: Width of the zone between blocks of different folds, metres: no parcel is in a fold that
+        has more than half of its pixels in it, or reaches into a block of another fold.
       crs: Coordinate system of the Region, projected, in metres; None takes that of most scenes of
         the first optical modality.
       pixel_size: Metres; None takes the finest of these scenes, 10 where they are in degrees.

@@ -44,7 +44,7 @@ class Wanted:
       inner_buffer: Width of the rim of each parcel that is left out, metres.
       folds: How many.
       block: Side of the blocks that are dealt to folds, metres.
-      gap: Distance between parcels of different folds, metres.
+      gap: Width of the zone between blocks of different folds, metres.
 
     Raises:
       ArgumentError: If one cannot be.

@@ -108,6 +108,8 @@ class Maker:
         if not reached or np.isnan(shown).all():
             return None
         given = {layer.channel for layer in scene.layers}
+        if all(self.opened[layer].nodata is None for layer in scene.layers):
+            units.check_unmarked(shown, scene.layers, modality, scene.name)
         units.fill_differences(shown, modality, given)
         units.check(shown, modality, scene.name)
         return shown

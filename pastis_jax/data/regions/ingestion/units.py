@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 import numpy as np
 
 from pastis_jax.data import arrays
 from pastis_jax.data.modality import Modality
 from pastis_jax.data.regions.manifest import Layer
+from pastis_jax.data.regions.sensors import SCALED, WORLDCEREAL, WORLDCEREAL_NODATA
 from pastis_jax.errors import DataError
 
-_POWERS = ("linear power", "worldcereal")
+POWERS = ("linear power", WORLDCEREAL)
 """Units of which a logarithm is taken: what is not above 0 was not measured."""
 _NEGATIVE = 0.05
 """Share of negative powers up to which they are what the removal of noise left."""
@@ -19,7 +20,9 @@ _ENOUGH = 4096
 """Observed pixels, of a shard of one acquisition, from which on what is usual can be told."""
 _LOOKED_AT = 1 << 16
 """About the most pixels that are looked at for that."""
-_EDIT = "correct its unit or offset in the manifest that `dry_run` writes"
+BLANK = 0.01
+"""Share of pixels that are 0 in all channels from which on 0 is a mark that nobody named."""
+_EDIT = "correct its unit, offset or nodata in the manifest that `dry_run` writes"
 
 
 def measured(numbers: np.ndarray, layer: Layer, nodata: float | None) -> np.ndarray:
@@ -28,7 +31,7 @@ def measured(numbers: np.ndarray, layer: Layer, nodata: float | None) -> np.ndar
     Args:
       numbers: As they were read, of any shape.
       layer: Where they are from.
-      nodata: The mark of what is missing; None for none.
+      nodata: The mark of what is missing; None for none, or the own one of the unit.
 
     Returns:
       float32, of the same shape, in the numbers of the file still.
@@ -37,11 +40,13 @@ def measured(numbers: np.ndarray, layer: Layer, nodata: float | None) -> np.ndar
       DataError: If many powers are negative, which are dB then.
     """
     values = numbers.astype(np.float32)
+    if nodata is None and layer.unit == WORLDCEREAL:
+        nodata = WORLDCEREAL_NODATA
     if nodata is not None and np.isfinite(nodata):
         # Compared before it is rounded, and after for marks that the file's floats do not hold.
         values[(numbers == nodata) | (values == np.float32(nodata))] = np.nan
     values[~np.isfinite(values)] = np.nan
-    if layer.unit in _POWERS:
+    if layer.unit in POWERS:
         negative = int((values < 0).sum())
         if negative > _NEGATIVE * np.isfinite(values).sum():
             fault = f"{negative:,} negative values of {layer.channel} are no {layer.unit}"
@@ -65,18 +70,32 @@ def converted(values: np.ndarray, layer: Layer, unit: str) -> np.ndarray:
       DataError: If one does not become the other.
     """
     values = values + np.float32(layer.offset) if layer.offset else values
-    if layer.unit == unit:
+    made = in_unit(values, layer.unit, unit)
+    if made is None:
+        fault = f"{layer.channel} in {layer.unit or 'an unknown unit'} cannot become {unit}"
+        raise DataError(fault, where=layer.path, remedy=_EDIT)
+    return made
+
+
+def in_unit(values: np.ndarray, own: str, unit: str) -> np.ndarray | None:
+    """Values of one unit in another, of the same shape and type; None if they have none in it.
+
+    Args:
+      values: Floats, NaN where missing; powers above 0.
+      own: Their unit.
+      unit: What they become.
+    """
+    if own == unit:
         return values
-    if (layer.unit, unit) == ("reflectance", "reflectance x 10000"):
-        return values * np.float32(10000)
-    if (layer.unit, unit) == ("reflectance x 10000", "reflectance"):
-        return values / np.float32(10000)
-    if (layer.unit, unit) == ("linear power", "dB"):
-        return 10 * np.log10(values)
-    if (layer.unit, unit) == ("worldcereal", "dB"):
-        return 20 * np.log10(values) - np.float32(83)
-    fault = f"{layer.channel} in {layer.unit or 'an unknown unit'} cannot become {unit}"
-    raise DataError(fault, where=layer.path, remedy=_EDIT)
+    if (own, unit) == ("reflectance", SCALED):
+        return values * 10000.0
+    if (own, unit) == (SCALED, "reflectance"):
+        return values / 10000.0
+    if (own, unit) == ("linear power", "dB"):
+        return 10.0 * np.log10(values)
+    if (own, unit) == (WORLDCEREAL, "dB"):
+        return 20.0 * np.log10(values) - 83.0
+    return None
 
 
 def stored(values: np.ndarray, modality: Modality, where: str) -> np.ndarray:
@@ -106,6 +125,33 @@ def stored(values: np.ndarray, modality: Modality, where: str) -> np.ndarray:
         fault = f"a value of {modality.name} is {mark:g}, which marks what is missing"
         raise DataError(fault, where=where, remedy=_EDIT)
     return np.where(np.isnan(values), mark, values).astype(modality.dtype)
+
+
+def check_unmarked(values: np.ndarray, layers: Sequence[Layer], modality: Modality, where: str):
+    """Refuses reflectances without a mark of what is missing where 0 must be one.
+
+    What measured nothing is 0 in all channels; what is dark is so in some of them.
+
+    Args:
+      values: In the modality's unit, float32 (c, h, w).
+      layers: Where each channel is from; none of them has a mark.
+      modality: What they are of.
+      where: The scene, for messages.
+
+    Raises:
+      DataError: If more than a hundredth of the pixels is 0 in the file in all channels.
+    """
+    if "reflectance" not in modality.unit or not layers:
+        return
+    blank = np.ones(values.shape[1:], bool)
+    for layer in layers:
+        zero = converted(np.zeros(1, np.float32), layer, modality.unit)
+        blank &= values[modality.channels.index(layer.channel)] == zero
+    share = blank.mean()
+    if share > BLANK:
+        fault = f"{share:.1%} of what is read of it at once is 0 in all channels, and no mark of "
+        remedy = f"give `nodata` {modality.name}=0, or {modality.name}=nan if 0 was measured there"
+        raise DataError(f"{fault}what is missing is known", where=where, remedy=remedy)
 
 
 def fill_differences(values: np.ndarray, modality: Modality, given: Collection[str]) -> None:
@@ -164,5 +210,7 @@ def _ends(values: np.ndarray) -> tuple[float, float]:
 def _implausible(fault: str, modality: Modality, where: str) -> DataError:
     fault = f"{fault}, taken for {modality.name} in {modality.unit}"
     return DataError(
-        fault, where=where, remedy=f"a wrong unit or offset is the usual cause, {_EDIT}"
+        fault,
+        where=where,
+        remedy=f"a wrong unit, offset or mark of nodata is the usual cause, {_EDIT}",
     )

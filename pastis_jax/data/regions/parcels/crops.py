@@ -142,7 +142,7 @@ def refuse_unknown(
     more = f" and {len(unknown) - _NAMED} more" if len(unknown) > _NAMED else ""
     parcels = sum(unknown.values())
     fault = f"crops of {parcels} of {len(labels)} parcels are unknown: {named}{more}"
-    remedy = 'add them to classes.csv, or accept them as void with unknown="void"'
+    remedy = 'add them to classes.csv, or accept them as void by `unknown`="void"'
     if parcels == len(labels):
         remedy = "give the column of the crops, and the list that has its codes"
     raise DataError(fault, where=where, remedy=remedy)

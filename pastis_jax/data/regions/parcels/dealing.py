@@ -69,7 +69,7 @@ def make_folds(
         shares = np.outer(np.diff(edges[0]), np.diff(edges[1])).reshape(-1, 1).astype(float)
     else:
         shares = _shares(edges, pixels, labels, areas)
-    dealt = _deal(shares, folds, np.random.default_rng(seed))
+    dealt = deal(shares, folds, np.random.default_rng(seed))
     positions = _fill(dealt.reshape(len(edges[0]) - 1, len(edges[1]) - 1))
     shrunk = side * grid.pixel_size / block
     return FoldBlocks(
@@ -160,11 +160,19 @@ def _shares(
     return shares
 
 
-def _deal(shares: np.ndarray, folds: int, rng: np.random.Generator) -> np.ndarray:
-    """Deals blocks with parcels, -1 for those without, (blocks,).
+def deal(shares: np.ndarray, folds: int, rng: np.random.Generator) -> np.ndarray:
+    """Deals blocks that hold something, at least as many as folds, to folds.
 
     Of some orders of the blocks, those with the largest shares first, that is taken whose folds
     deviate least from their even shares of the classes, by squares.
+
+    Args:
+      shares: What each block holds of each class and of all, (blocks, classes + 1).
+      folds: How many.
+      rng: Of the orders.
+
+    Returns:
+      Position of the fold of each block, -1 for those that hold nothing, (blocks,).
     """
     shares = shares / shares.sum(0)
     some = np.flatnonzero(shares.any(1))

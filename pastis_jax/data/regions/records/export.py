@@ -36,6 +36,7 @@ from pastis_jax.data.regions.records.windows import RegionWindows
 from pastis_jax.data.statistics import StatisticsAccumulator
 from pastis_jax.errors import UserError, refuse
 from pastis_jax.files import whole_folder
+from pastis_jax.text import named
 
 PATCHES = "patches"
 """Folder of the patches beside pixel sets."""
@@ -65,7 +66,7 @@ def export(
       progress: Whether to draw progress bars.
 
     Returns:
-      What was left out, a line each.
+      What was left out, and what not every program can read, a line each.
 
     Raises:
       ArgumentError: If there is nothing to write.
@@ -85,7 +86,23 @@ def export(
             _write_parcels(sets, folder, progress)
         if windows:
             _write_patches(windows, folder / PATCHES if sets else folder, progress)
-    return list(dict.fromkeys([*(sets.notes if sets else ()), *(windows.notes if windows else ())]))
+    notes = [*(sets.notes if sets else ()), *(windows.notes if windows else ())]
+    return list(dict.fromkeys([*notes, *(_doubled(windows) if windows else ())]))
+
+
+def _doubled(windows: RegionWindows) -> Iterable[str]:
+    """Modalities that see a patch twice on one day, which not every program can read."""
+    every = windows.patches.values()
+    for name in windows.dataset.names:
+        found = [Counter(patch.days[name]) for patch in every if name in patch.days]
+        twice = [of for of in found if max(of.values(), default=0) > 1]
+        if twice:
+            days = {day for of in twice for day, times in of.items() if times > 1}
+            dates = named([windows.dataset.date(day) for day in sorted(days)], most=3)
+            yield (
+                f"{len(twice)} of {len(every)} patches have two images of {name} on one day "
+                f"({dates}): the published dataset class takes such a day for one date"
+            )
 
 
 def _parcel_bytes(sets: RegionPixelSets) -> int:

@@ -57,7 +57,7 @@ class RegionPixelSets:
       parcels: The parcels with a pixel and a fold or, with an assignment, a place in a list, void
         ones included; neighbours follow each other.
       patches: Their homes, by identifier.
-      notes: What was left out, a line each.
+      notes: What was left out, or has another name, a line each.
 
     Raises:
       ArgumentError: If a modality is none of the dataset's, or there are no masks to go by.
@@ -147,6 +147,12 @@ class RegionPixelSets:
 
     def _left_out(self, assignment: Assignment | None):
         parcels, there = self.region.parcels, self._index.pixels > 0
+        numbered = self._names == [*range(1, len(parcels) + 1)]
+        if numbered and [*map(str, self._names)] != parcels.id.tolist():
+            yield (
+                "identifiers of parcels cannot all be parts of the names of files: each has its "
+                f"number in {table.FILE} in place of its own"
+            )
         for lost, fault in (
             (~there, "have no pixel of their own and are left out"),
             (

@@ -15,6 +15,7 @@ import numpy as np
 
 from pastis_jax.data.reading import number, read_text, shown
 from pastis_jax.data.regions import sensors
+from pastis_jax.data.regions.ingestion.units import POWERS, in_unit
 from pastis_jax.data.regions.manifest import VALUE_UNITS
 from pastis_jax.errors import DataError
 from pastis_jax.files import write_whole
@@ -29,7 +30,6 @@ _PREFIX = re.compile(r"(S2-L2A|S2|L2A|OPTICAL|S1-(SIGMA|GAMMA)0|S1|SAR|(SIGMA|GA
 """What stands before the names of bands in tables."""
 WIDE = re.compile(r".+[-_]ts[0-9]{1,3}([-_].*)?", re.I)
 """Names of columns that hold one date each."""
-_POWERS = ("linear power", sensors.WORLDCEREAL)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -201,7 +201,7 @@ def measured(numbers: np.ndarray, column: Column) -> np.ndarray:
 
 def negative(values: np.ndarray, column: Column) -> int:
     """How many values are below 0 where no power is."""
-    return int((values < 0).sum()) if column.unit in _POWERS else 0
+    return int((values < 0).sum()) if column.unit in POWERS else 0
 
 
 def converted(values: np.ndarray, column: Column, unit: str) -> np.ndarray:
@@ -219,11 +219,8 @@ def converted(values: np.ndarray, column: Column, unit: str) -> np.ndarray:
       ValueError: If one does not become the other.
     """
     values = values + (column.offset or 0.0)
-    if column.unit == unit:
-        return values
-    if column.unit in _POWERS and unit == "dB":
-        decibels, shift = (10, 0) if column.unit == "linear power" else (20, -83)
-        return decibels * np.log10(np.where(values > 0, values, np.nan)) + shift
-    if column.unit in REFLECTANCE and unit in REFLECTANCE:
-        return values * (10000.0 if unit == sensors.SCALED else 1e-4)
-    raise ValueError(f"{column.column} in {column.unit} cannot become {unit}")
+    if column.unit in POWERS and column.unit != unit:
+        values = np.where(values > 0, values, np.nan)
+    if (made := in_unit(values, column.unit, unit)) is None:
+        raise ValueError(f"{column.column} in {column.unit} cannot become {unit}")
+    return made

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from pastis_jax.data.regions.parcels.dealing import ENOUGH, deal
+
 FOLDS = (1, 2, 3, 4, 5)
 _EARTH = 6_371_000.0
 """Radius, metres."""
-_ENOUGH = 4
-"""Blocks for each fold, from which classes can be balanced."""
 _SMALLEST = 500.0
 """Least side of a block, metres."""
 
@@ -39,12 +39,12 @@ def by_place(
     while True:
         blocks = np.unique(_squares(places, block), axis=0, return_inverse=True)[1].ravel()
         number = blocks.max() + 1
-        if number >= _ENOUGH * len(FOLDS) or block / 2 < _SMALLEST:
+        if number >= ENOUGH * len(FOLDS) or block / 2 < _SMALLEST:
             break
         block /= 2
     if number < len(FOLDS):
         return None
-    return deal(blocks, classes)[blocks], block
+    return deal_samples(blocks, classes)[blocks], block
 
 
 def _squares(places: np.ndarray, side: float) -> np.ndarray:
@@ -56,8 +56,8 @@ def _squares(places: np.ndarray, side: float) -> np.ndarray:
     return np.stack((row, column), 1).astype(np.int64)
 
 
-def deal(blocks: np.ndarray, classes: np.ndarray) -> np.ndarray:
-    """Gives each block, the largest first, to the fold that then is the most like the others.
+def deal_samples(blocks: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    """Gives each block to a fold, so that each fold has its share of every class.
 
     Args:
       blocks: Number of each sample's block, (n,), from 0.
@@ -66,17 +66,12 @@ def deal(blocks: np.ndarray, classes: np.ndarray) -> np.ndarray:
     Returns:
       Position of the fold of each block, (b,).
     """
-    counts = np.zeros((blocks.max() + 1, max(classes.max(), 0) + 2))
-    np.add.at(counts, (blocks, classes), 1)  # those not counted are in the last column
-    shares = counts / np.maximum(counts.sum(0), 1)
-    shares = np.concatenate((shares, counts.sum(1, keepdims=True) / len(blocks)), 1)
-    held = np.zeros((len(FOLDS), shares.shape[1]))
-    folds = np.zeros(len(counts), np.int64)
-    for one in np.argsort(-counts.sum(1), kind="stable"):
-        rise = ((held + shares[one]) ** 2 - held**2).sum(1)
-        folds[one] = rise.argmin()
-        held[folds[one]] += shares[one]
-    return folds
+    _, which = np.unique(classes, return_inverse=True)
+    counts = np.zeros((blocks.max() + 1, which.max() + 2))
+    np.add.at(counts, (blocks, which), 1)
+    counts[:, -1] = counts.sum(1)
+    counted = np.append(np.unique(classes) >= 0, True)
+    return deal(counts[:, counted], len(FOLDS), np.random.default_rng(0))
 
 
 def too_near(places: np.ndarray, folds: np.ndarray, gap: float) -> np.ndarray:

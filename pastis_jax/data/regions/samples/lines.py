@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import datetime
 import pathlib
@@ -14,7 +15,14 @@ import numpy as np
 from pastis_jax.data.metadata import parse_identifier
 from pastis_jax.data.reading import shown
 from pastis_jax.data.regions import _geo
-from pastis_jax.data.regions.samples.columns import Column, converted, measured, negative
+from pastis_jax.data.regions.ingestion.units import BLANK
+from pastis_jax.data.regions.samples.columns import (
+    REFLECTANCE,
+    Column,
+    converted,
+    measured,
+    negative,
+)
 from pastis_jax.errors import DataError
 
 _DIGITS = re.compile(r"[0-9]{8}")
@@ -86,6 +94,7 @@ class Gathered:
         self._file, self._roles, self._columns, self._units = file, roles, columns, units
         self._negative = {column.column: 0 for column in columns}
         self._measured = dict(self._negative)
+        self._blank: collections.Counter[str] = collections.Counter()
         self._numbers: dict[str, int] = {}
         self._known: dict[str, list[Any]] = {roles.label: []} | (
             {roles.fold: []} if roles.fold else {}
@@ -126,6 +135,7 @@ class Gathered:
         for modality in self._values:
             channels = [c for c in self._columns if c.modality == modality]
             values = [self._numbers_of(part[c.column], c) for c in channels]
+            self._blank[modality] += self._blanks(values, channels)
             self._values[modality].append(np.stack(values, 1).astype(np.float32))
         self._samples.append(sample)
         self._days.append(days)
@@ -141,6 +151,12 @@ class Gathered:
             if number > _NEGATIVE * of:
                 fault = f"{number:,} of {of:,} values of {column.column} are negative"
                 remedy = f"they are no {column.unit}, but dB perhaps: correct the list of columns"
+                raise DataError(fault, where=self._file, remedy=remedy)
+        for modality, number in self._blank.items():
+            if number > BLANK * self._lines:
+                fault = f"{number:,} of {self._lines:,} lines are 0 in all channels of {modality}, "
+                fault += "which has no mark of what is missing"
+                remedy = "write 0 as nodata in the list of columns, or nan if 0 was measured"
                 raise DataError(fault, where=self._file, remedy=remedy)
         roles = self._roles
         return Samples(
@@ -189,6 +205,13 @@ class Gathered:
         self._negative[column.column] += negative(values, column)
         self._measured[column.column] += int(np.isfinite(values).sum())
         return converted(values, column, self._units[column.modality])
+
+    def _blanks(self, values: Sequence[np.ndarray], channels: Sequence[Column]) -> int:
+        """How many lines are 0 in all channels of reflectance, if these have no mark."""
+        if any(c.unit not in REFLECTANCE or c.nodata for c in channels):
+            return 0
+        zeros = [converted(np.zeros(1), c, self._units[c.modality]) for c in channels]
+        return int(np.all([v == zero for v, zero in zip(values, zeros, strict=True)], 0).sum())
 
     def _place(self, part: Mapping[str, Any], sample: np.ndarray, first: np.ndarray) -> None:
         """Notes where new samples are, and looks whether the lines of each agree."""

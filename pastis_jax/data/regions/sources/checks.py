@@ -47,8 +47,13 @@ def check_layers(layers: Sequence[Layer], *, crs: str = "", target: str = "") ->
 def _check_bits(of: _Described) -> None:
     for layer, _, band in of:
         if "reflectance" in layer.unit and band.dtype in ("uint8", "int8"):
-            fault = f"{layer.channel} of 8 bits: its values were stretched to be looked at"
-            raise DataError(fault, where=layer.path, remedy="give the reflectances, of 16 bits")
+            raise eight_bits(layer)
+
+
+def eight_bits(layer: Layer) -> DataError:
+    """What is raised about a picture in place of reflectances."""
+    fault = f"{layer.channel} of 8 bits: its values were stretched to be looked at"
+    return DataError(fault, where=layer.path, remedy="give the reflectances, of 16 bits")
 
 
 def _check_place(of: _Described, crs: str, target: str) -> None:
@@ -89,7 +94,10 @@ def _check_bands(layers: Sequence[Layer]) -> None:
     for layer in layers:
         modalities[layer.modality][layer.acquisition].append(layer)
     for modality, scenes in modalities.items():
-        owners = collections.Counter(c for s in scenes.values() for c in {x.channel for x in s})
+        # In the order of the layers, so that the line is the same each time.
+        owners = collections.Counter(
+            c for s in scenes.values() for c in dict.fromkeys(x.channel for x in s)
+        )
         for scene in scenes.values():
             numbers = collections.Counter(layer.channel for layer in scene)
             lacking = [c for c in owners if numbers[c] < max(numbers.values())]

@@ -10,7 +10,7 @@ import numpy as np
 
 from pastis_jax.data.regions import sensors
 from pastis_jax.data.regions.manifest import Layer
-from pastis_jax.data.regions.sources import walk
+from pastis_jax.data.regions.sources import checks, walk
 from pastis_jax.data.regions.sources.given import Given
 from pastis_jax.data.regions.sources.opened import open_layer
 from pastis_jax.errors import ArgumentError, DataError
@@ -68,6 +68,7 @@ def refuse_unknown(layers: Sequence[Layer], given: Given) -> None:
 
     Raises:
       ArgumentError: Naming the first file, and what to give.
+      DataError: If it is a picture of 8 bits, of which no unit can be given.
     """
     values = [layer for layer in layers if not layer.is_mask]
     for argument in ("unit", "offset"):
@@ -89,13 +90,20 @@ def refuse_unknown(layers: Sequence[Layer], given: Given) -> None:
 
 
 def _seen(layer: Layer, given: Given) -> str:
-    """Between what most values in the middle of a layer lie, for a reader to tell their unit."""
+    """Between what most values in the middle of a layer lie, for a reader to tell their unit.
+
+    Raises:
+      DataError: If it is a picture of 8 bits.
+    """
     try:
         one = open_layer(layer, crs=given.source_crs or "EPSG:4326")
         middle = [slice(max(0, n // 2 - 64), min(n, n // 2 + 64)) for n in (one.height, one.width)]
-        values = one.read(*middle).astype(np.float64)
+        read = one.read(*middle)
     except DataError:
         return ""
+    if read.dtype.itemsize == 1 and layer.modality == sensors.OPTICAL:
+        raise checks.eight_bits(layer)
+    values = read.astype(np.float64)
     values = values[np.isfinite(values) & (values != one.nodata)]
     if not values.size:
         return ""

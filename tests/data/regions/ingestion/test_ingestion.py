@@ -100,6 +100,22 @@ def test_implausible_scenes_are_refused_and_nothing_stays(tmp_path, change, give
     assert [path.name for path in tmp_path.iterdir()] == ["scenes"]
 
 
+def test_what_is_0_everywhere_is_no_value_unless_it_is_said(tmp_path):
+    values = files.optical(0, low=1200)
+    values[:, :, :20] = 0
+    files.write_optical(tmp_path / "scenes", "2023-10-02", values)
+    refused_in_a_line(
+        lambda: ingest(tmp_path / "scenes", tmp_path / "r", given=files.OFFSET, **files.OPTIONS),
+        "2023-10-02",
+        "10.0%",
+        "`nodata` S2=0",
+    )
+    for mark, first in ((0.0, -10000), (np.nan, -1000)):
+        given = dataclasses.replace(files.OFFSET, nodata={"S2": mark})
+        root = ingest(tmp_path / "scenes", tmp_path / f"{mark}", given=given, **files.OPTIONS)
+        assert Region(root).read("S2", *ALL)[0, 0, 0, 0] == first
+
+
 def parcels(file, *, shift=0.0, codes=("BTH", "MIS", "CZH"), grid=files.GRID):
     import geopandas
     import shapely

@@ -83,6 +83,31 @@ def test_units_that_do_not_become_each_other(unit, into):
     refused_in_a_line(lambda: through([1.0], unit, into), "scene.tif", into)
 
 
+def test_a_unit_with_a_mark_of_its_own_has_it_whether_named_or_not():
+    assert np.isnan(through([65535], "worldcereal", "dB"))
+    assert through([65535], "worldcereal", "dB", nodata=0) == pytest.approx(13.33, abs=0.01)
+
+
+@pytest.mark.parametrize("offset", [0.0, -1000.0])
+@pytest.mark.parametrize(("blank", "refused"), [(101, True), (100, False)])
+def test_pixels_that_are_0_in_all_channels_need_a_mark(offset, blank, refused):
+    numbers = np.full((2, 100, 100), 1500, np.uint16)
+    numbers[:, 0], numbers[:, 1, : blank - 100] = 0, 0
+    numbers[0, 50:] = 0  # dark in one channel
+    layers = [layer("reflectance x 10000", offset, channel) for channel in OPTICAL.channels]
+    values = np.stack(
+        [
+            units.converted(units.measured(own, one, None), one, OPTICAL.unit)
+            for own, one in zip(numbers, layers, strict=True)
+        ]
+    )
+    if not refused:
+        units.check_unmarked(values, layers, OPTICAL, "a/scene.tif")
+        return
+    words = ("a/scene.tif", "1.0%", "no mark", "`nodata` optical=0")
+    refused_in_a_line(lambda: units.check_unmarked(values, layers, OPTICAL, "a/scene.tif"), *words)
+
+
 def test_integers_are_rounded_and_marked():
     values = np.array([[[0.4, 0.6, NAN]], [[-3.2, 32767, 5]]], np.float32)
     made = units.stored(values, OPTICAL, "scene")

@@ -220,7 +220,7 @@ class TestUnknown:
             lambda: refuse_unknown(crops, labels, "parcels.gpkg", accept_void=False),
             "parcels.gpkg: crops of 78 of 79 parcels are unknown: X11 (12), X10 (11)",
             "X02 (3) and 2 more; add them to classes.csv, or accept them as void",
-            'with unknown="void"',
+            'by `unknown`="void"',
         )
         refuse_unknown(crops, labels, "parcels.gpkg", accept_void=True)
         refuse_unknown(crops, ["BTH", 3], "parcels.gpkg", accept_void=False)

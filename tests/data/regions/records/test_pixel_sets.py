@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import types
 
@@ -61,6 +62,15 @@ def test_what_is_left_out_is_told(made):
     (note,) = RegionPixelSets(root).notes
     lost = (truth["fold"] < 0).sum()
     assert note.startswith(f"{lost} of {len(truth['fold'])} parcels lie where folds meet")
+
+
+def test_names_that_cannot_be_kept_are_told(made, monkeypatch):
+    table = Region(made[0]).parcels
+    renamed = dataclasses.replace(table, id=np.char.add("field ", table.id))
+    monkeypatch.setattr(Region, "parcels", renamed)
+    folder = RegionPixelSets(made[0])
+    assert {type(parcel.id) for parcel in folder.parcels} == {int}
+    assert any("each has its number in parcels.parquet" in note for note in folder.notes)
 
 
 def test_a_sweep_reads_each_column_about_once(made, monkeypatch):

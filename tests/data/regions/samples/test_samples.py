@@ -396,6 +396,24 @@ def test_implausible_samples_can_be_left_out(tmp_path):
     assert any("1 samples have values that no sensor measures: a-3 (S2" in text for text in told)
 
 
+@pytest.mark.parametrize(("mark", "first"), [(None, None), (0.0, -10000), (np.nan, -1000)])
+def test_lines_of_0_need_a_mark(tmp_path, mark, first):
+    columns = make()
+    for band in BANDS:
+        columns[band][0] = 0
+    marks = () if mark is None else (mark,)
+    named = [
+        Column(band, "S2", band[7] + band[-1], "reflectance x 10000", -1000.0, marks)
+        for band in BANDS
+    ]
+    if mark is None:
+        words = ("1 of 60 lines", "0 in all channels of S2", "nodata")
+        refused_in_a_line(lambda: ingest(columns, tmp_path, columns=named), *words)
+        return
+    folder, _ = ingest(columns, tmp_path, columns=named)
+    assert (series_of(folder, "a-0")["S2"][0][0] == first).all()
+
+
 def test_negative_power(tmp_path):
     columns = make()
     columns["VV"] = np.linspace(0.1, 0.2, 60)
@@ -537,7 +555,7 @@ def test_classes_are_dealt_evenly():
     rng = np.random.default_rng(0)
     blocks = rng.integers(0, 60, 2000)
     classes = rng.choice(4, 2000, p=(0.6, 0.3, 0.08, 0.02))
-    folds = sample_folds.deal(blocks, classes)[blocks]
+    folds = sample_folds.deal_samples(blocks, classes)[blocks]
     for number in range(4):
         counts = np.bincount(folds[classes == number], minlength=5)
         assert counts.max() <= 1.35 * counts.mean()
