@@ -286,12 +286,14 @@ def _tell_region(root: pathlib.Path, show: Callable[..., None]) -> None:
     region = Region(root)
     dataset, grid = region.dataset, region.grid
     title = f"{root}: {grid.width:,} x {grid.height:,} pixels of {grid.pixel_size:g} m"
-    table = console.table(title, "modality", "channels", "dates", "first", "last", "level")
-    for name in dataset.names:
+    levels = [region.level(name) for name in dataset.names]
+    level = ["level"] if any(levels) else []
+    table = console.table(title, "modality", "channels", "dates", "first", "last", *level)
+    for name, done in zip(dataset.names, levels, strict=True):
         days = region.days(name)
         first, last = (dataset.date(day).isoformat() for day in (days[0], days[-1]))
-        cells = (" ".join(dataset[name].channels), str(len(days)), first, last, region.level(name))
-        _row(table, name, *cells)
+        cells = (" ".join(dataset[name].channels), str(len(days)), first, last, done)
+        _row(table, name, *cells[: len(cells) if level else -1])
     show(table)
     findings = read_json(root / making.FINDINGS, kind="findings", remedy="ingest anew")
     for found in findings:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import pathlib
 from collections.abc import Sequence
@@ -20,6 +21,7 @@ from pastis_jax.data.inspection import Finding, Inspection, inspect_data
 from pastis_jax.data.regions import is_region
 from pastis_jax.data.regions.cube import FOLDER as CUBE
 from pastis_jax.data.regions.inspection.inspect import inspect_region
+from pastis_jax.data.regions.sensors import NEAR_INFRARED
 from pastis_jax.errors import ArgumentError, UserError, refuse
 from pastis_jax.runs import Run, open_run
 from pastis_jax.text import named
@@ -174,13 +176,15 @@ def _tell(screen: Console, findings: Sequence[Finding], every: bool) -> None:
     if not findings:
         screen.print("Nothing is wrong with it.")
         return
-    damage = sum(finding.damage for finding in findings)
-    table = console.table(f"{damage} damaged, {len(findings) - damage} odd", "", "finding")
+    kinds = ["damaged" if of.damage else "noted" if of.noted else "odd" for of in findings]
+    counted = collections.Counter(kinds)
+    title = f"{counted['damaged']} damaged, {counted['odd']} odd"
+    if counted["noted"]:
+        title += f", {counted['noted']} noted when it was made"
+    table = console.table(title, "", "finding")
     shown = findings if every else findings[:MOST_FINDINGS]
-    for finding in shown:
-        table.add_row(
-            "damaged" if finding.damage else "odd", console.cell(console.as_flags(finding.text))
-        )
+    for kind, finding in zip(kinds, shown, strict=False):
+        table.add_row(kind, console.cell(console.as_flags(finding.text)))
     table.columns[1].justify = "left"
     screen.print(table)
     if len(shown) < len(findings):
@@ -200,8 +204,9 @@ def draw(inspection: Inspection, folder: pathlib.Path) -> None:
         pictures.patches(inspection.patches, inspection.dataset, folder / "patches.png")
     if inspection.parcels:
         for name in inspection.sensed:
+            file = folder / f"series-{name}.png"
             pictures.series(
-                inspection.parcels, inspection.dataset, name, folder / f"series-{name}.png"
+                inspection.parcels, inspection.dataset, name, file, infrared=NEAR_INFRARED
             )
     console.say(f"Pictures are in {folder}.")
 

@@ -14,15 +14,18 @@ from rich.table import Table
 from pastis_jax.cli import console
 from pastis_jax.data.dataset import Fold
 from pastis_jax.data.regions.inspection.inspect import RegionInspection, RegionSensed
+from pastis_jax.data.regions.inspection.integrity import chunk_pixels
 from pastis_jax.data.regions.inspection.oddities import months_between
-from pastis_jax.data.regions.inspection.quicklook import median
+from pastis_jax.data.regions.inspection.quicklook import footprint, median
+from pastis_jax.data.regions.sensors import NEAR_INFRARED
+from pastis_jax.data.regions.table import NO_FOLD
 from pastis_jax.errors import DataError
 from pastis_jax.text import named, plain
 from pastis_jax.viz import inspection as pictures
 from pastis_jax.viz import regions as maps
 
-_LONGEST = 75
-"""Characters of what is told of how a Region was made, an entry."""
+_LONGEST, _MADE = 75, 1000
+"""Characters of the name of a coordinate system, and of an entry of how a Region was made."""
 
 
 def show(inspection: RegionInspection, screen: Console) -> None:
@@ -50,6 +53,8 @@ def _overview(inspection: RegionInspection) -> Table:
     number = "cannot be read" if parcels is None else f"{len(parcels):,}"
     if parcels is not None and len(parcels):
         number += f", {sum(inspection.parcels[None].values()):,} of them in no fold"
+        if empty := int(((parcels.pixels == 0) & (parcels.fold == NO_FOLD)).sum()):
+            number += f": {empty:,} without pixels, the others between folds"
     every = [day for sensed in inspection.sensed.values() for day in sensed.days.tolist()]
     folds = dataset.folds if parcels is None or len(parcels) else ()
     dates = "none"
@@ -95,7 +100,7 @@ def _made(info: Mapping[str, Any]) -> list[str]:
             own = {key: of for key, of in value.items() if of not in (None, "", [], {})}
             text = ", ".join(f"{key} {of}" for key, of in own.items())
         if text:
-            lines.append(plain(f"{name}: {text}", _LONGEST))
+            lines.append(plain(f"{name}: {text}", _MADE))
     return lines
 
 
@@ -182,10 +187,11 @@ def draw(inspection: RegionInspection, folder: pathlib.Path) -> None:
     """
     region, table, numbers = inspection.region, inspection.table, inspection.map.numbers
     dataset, grid = region.dataset, region.grid
+    seen, of_chunks = footprint(region, [*inspection.sensed], inspection.map.step)
     if table is None or len(table):  # Without parcels, nothing was dealt to folds.
         maps.fold_map(grid, numbers, table, inspection.map.folds, dataset, folder / "folds.png")
     if table is not None and len(table):
-        maps.classes_map(grid, numbers, table, dataset, folder / "class-map.png")
+        maps.classes_map(grid, numbers, table, seen, dataset, folder / "class-map.png")
         counts = {fold: inspection.parcels[fold] for fold in dataset.folds}
         pictures.classes(counts, dataset, "parcels", folder / "classes.png")
     sensed = inspection.sensed
@@ -194,14 +200,19 @@ def draw(inspection: RegionInspection, folder: pathlib.Path) -> None:
         months = {name: {**every, **of.seen} for name, of in sensed.items()}
         clouds = {name: of.clouds for name, of in sensed.items() if of.clouds}
         pictures.months(months, 1, folder / "dates.png", sample="pixel", clouds=clouds)
-        seen = {
-            name: (of.observed, None if of.cloud is None else of.clear)
+        # Chunks at the edges lie in part where no scene does, which is no lack of observations.
+        within = np.full(grid.chunks, np.nan)
+        np.divide(chunk_pixels(region), of_chunks, out=within, where=of_chunks > 0)
+        counts = {
+            name: (of.observed * within, None if of.cloud is None else of.clear * within)
             for name, of in sensed.items()
         }
-        maps.coverage(grid, seen, folder / "coverage.png")
+        maps.coverage(grid, counts, folder / "coverage.png")
     for name in sensed:
         if inspection.examples:
-            pictures.series(inspection.examples, dataset, name, folder / f"series-{name}.png")
+            clear = {"infrared": NEAR_INFRARED, "clear": region.masked(name)}
+            file = folder / f"series-{name}.png"
+            pictures.series(inspection.examples, dataset, name, file, **clear)
         if dataset[name].optical:
             try:
                 look = median(region, name, inspection.map.step)

@@ -56,10 +56,12 @@ class Finding:
     Attributes:
       damage: Whether a sample is damaged or missing; else it is odd, or matters to some runs alone.
       text: One line: what, where, and what to do.
+      noted: Whether it only tells what was done when the data were made, and needs no look.
     """
 
     damage: bool
     text: str
+    noted: bool = False
 
 
 @dataclasses.dataclass

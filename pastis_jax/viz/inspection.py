@@ -8,12 +8,13 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import StrMethodFormatter
+from matplotlib.ticker import StrMethodFormatter, SymmetricalLogLocator
 
 from pastis_jax.data.class_mapping import ClassMapping
-from pastis_jax.data.dataset import Dataset
+from pastis_jax.data.dataset import Dataset, Modality
 from pastis_jax.viz.curves import GREY, INK, row_labels, save
 from pastis_jax.viz.maps import (
+    FOLD_COLOURS,
     SMALL,
     class_map,
     draw,
@@ -23,6 +24,10 @@ from pastis_jax.viz.maps import (
     panel,
     picture,
 )
+
+_APART = 62
+"""Days between two dates beyond which a line would tell what nobody saw."""
+_MARK = {"marker": "o", "markersize": 2.2}
 
 
 def months(
@@ -72,7 +77,7 @@ def classes(
     unit: str,
     path: str | os.PathLike[str],
 ) -> None:
-    """Draws how often each class occurs in each fold, on a logarithmic scale.
+    """Draws how often each class occurs in each fold, in its colour, on a logarithmic scale.
 
     Args:
       counts: By fold and number of the class.
@@ -89,13 +94,18 @@ def classes(
     for place, fold in enumerate(folds):
         rows = np.arange(len(known)) + height * (place - (len(folds) - 1) / 2)
         values = [counts[fold].get(number, 0) for number, _ in known]
-        colours = [np.array(entry.colour) / 255 for _, entry in known]
-        axes.barh(rows, values, height, color=colours, edgecolor=GREY, linewidth=0.4)
+        colour = FOLD_COLOURS[dataset.folds.index(fold) % len(FOLD_COLOURS)]
+        ink = np.array(colour) / 255
+        axes.barh(rows, values, height, color=ink, edgecolor=GREY, linewidth=0.4, label=f"{fold}")
     axes.set_yticks(range(len(known)), row_labels([entry.title for _, entry in known]))
-    axes.invert_yaxis()
-    axes.set_xscale("symlog")
+    axes.set_ylim(len(known) - 0.4, -0.6)
+    axes.set_xscale("symlog", linthresh=1)
+    axes.xaxis.set_major_locator(SymmetricalLogLocator(base=10, linthresh=1, subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
-    axes.set_xlabel(f"{unit}, a bar for each fold from above: {', '.join(map(str, folds))}")
+    axes.set_xlabel(f"{unit} (logarithmic scale)")
+    if folds:
+        beside = {"loc": "outside right upper", "fontsize": SMALL, "frameon": False}
+        figure.legend(title="fold", title_fontsize=SMALL, **beside)
     axes.spines[["top", "right"]].set_visible(False)
     save(figure, path)
 
@@ -134,23 +144,34 @@ def series(
     dataset: Dataset,
     modality: str,
     path: str | os.PathLike[str],
+    *,
+    infrared: str = "",
+    clear: bool = False,
 ) -> None:
-    """Draws the mean of some parcels of each class over time, in the channels that are shown.
+    """Draws the mean of some parcels of each class over time, a mark a date.
 
-    The brightest values of optical modalities, clouds, are cut off.
+    Drawn are the channels that are shown, without differences of others among them, whose values
+    lie elsewhere. Marks that more than two months lie between are not joined. All panels have one
+    range, of what the middle 98 per cent of the values need; the label counts what lies beyond.
 
     Args:
       examples: Values (t, c, s) and days (t,) by modality of some parcels, by number of the class.
       dataset: What the numbers mean.
       modality: Which to draw.
       path: PNG to write.
+      infrared: A channel that is drawn in place of the last shown one, where the modality has it.
+      clear: Whether clouds are left out of the values. If not, the brightest fifth of those of
+        optical modalities is not asked for the range: crops would be left no room.
     """
-    sensor, present = dataset[modality], sorted(examples)
+    sensor, nomenclature = dataset[modality], dataset.nomenclature
+    present = [number for number in sorted(examples) if not nomenclature.is_void(number)]
+    if not present:
+        present = sorted(examples)
+    channels = _drawn(sensor, infrared)
     columns = min(3, len(present))
     rows = -(-len(present) // columns)
-    figure = Figure(figsize=(3.6 * columns, 1.7 * rows + 0.6), layout="constrained")
-    panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).flat
-    inks = ("#b02030", "#3a7d2c", INK) if len(sensor.shown.channels) == 3 else (INK,)
+    figure = Figure(figsize=(3.6 * columns, 1.9 * rows + 0.6), layout="constrained")
+    panels = [*figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).flat]
     drawn = []
     for number, axes in zip(present, panels, strict=False):
         for sample in examples[number]:
@@ -160,30 +181,57 @@ def series(
             if missing is not None:
                 seen[missing] = np.nan
             order = np.argsort(days)
-            dates = [dataset.date(day) for day in days[order]]
-            for channel, ink in zip(sensor.shown.channels, inks, strict=True):
-                line = _mean(seen[:, sensor.channels.index(channel)])
-                axes.plot(dates, line[order], color=ink, linewidth=0.8, alpha=0.7)
-                drawn.append(line)
-        known = dataset.nomenclature.classes[number]
-        axes.set_title(known.name, fontsize=9)
+            for channel, ink in channels.items():
+                line = _mean(seen[:, sensor.channels.index(channel)])[order]
+                known = np.isfinite(line)
+                on, heights = _broken(days[order][known], line[known])
+                dates = [dataset.date(day) for day in on]
+                axes.plot(dates, heights, color=ink, linewidth=0.8, alpha=0.7, **_MARK)
+                drawn.append(line[known])
+        axes.set_title(nomenclature.classes[number].name, fontsize=9)
         axes.tick_params(axis="x", rotation=60, labelsize=7)
         axes.grid(alpha=0.3)
-    for unused in panels:
+    for unused in panels[len(present) :]:
         unused.remove()
-    for axes in figure.axes[-columns:]:
+    for axes in panels[len(present) - columns : len(present)]:  # the lowest of each column
         axes.tick_params(labelbottom=True)
-    seen = np.concatenate(drawn)
-    seen = seen[np.isfinite(seen)]
-    low, high = np.percentile(seen, (1, 80 if sensor.optical else 99)) if seen.size else (0, 0)
-    if high > low:  # Clouds would leave no room for crops.
-        figure.axes[0].set_ylim(low - 0.5 * (high - low), high + 0.5 * (high - low))
-    shown = ", ".join(sensor.shown.channels)
-    if len(inks) > 1:
-        lines = [Line2D([], [], color=ink) for ink in inks]
-        figure.legend(lines, sensor.shown.channels, loc="outside lower center", ncols=3, fontsize=8)
-    figure.supylabel(f"{modality}: {shown} ({sensor.unit})", fontsize=9)
+    seen = np.concatenate([np.zeros(0), *drawn])
+    beyond = 0.0
+    if seen.size:
+        bright = 80 if sensor.optical and not clear else 99
+        low, high = np.percentile(seen, (1, bright))
+        low, high = low - 0.1 * (high - low), high + (0.1 if bright == 99 else 0.5) * (high - low)
+        if high > low:
+            panels[0].set_ylim(low, high)
+            beyond = float(((seen < low) | (seen > high)).mean())
+    if len(channels) > 1:
+        lines = [Line2D([], [], color=ink, **_MARK) for ink in channels.values()]
+        figure.legend(lines, [*channels], loc="outside lower center", ncols=3, fontsize=8)
+    text = f"{modality}: {', '.join(channels)} ({sensor.unit})"
+    if beyond:
+        text += f"; {100 * beyond:.1f} % of the values lie beyond"
+        text += ", clouds among them" if sensor.optical and not clear else ""
+    figure.supylabel(text, fontsize=9)
     save(figure, path)
+
+
+def _drawn(sensor: Modality, infrared: str) -> dict[str, str]:
+    """Channels of which series are drawn, and the colour of each."""
+    shown = sensor.shown.channels
+    if len(shown) == 1:
+        return {shown[0]: INK}
+    inks = dict(zip(shown, ("#b02030", "#3a7d2c", INK), strict=True))
+    if infrared in sensor.channels and infrared not in shown:
+        inks.pop(shown[-1])
+        inks[infrared] = "#7b4fa3"
+    differences = {f"{one}-{other}" for one in shown for other in shown}
+    return {name: ink for name, ink in inks.items() if name not in differences}
+
+
+def _broken(days: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Rising days (t,) and values (t,), with NaN between those that lie far apart."""
+    far = np.flatnonzero(np.diff(days) > _APART) + 1
+    return np.insert(days, far, days[far] - 1), np.insert(values, far, np.nan)
 
 
 def _mean(values: np.ndarray) -> np.ndarray:

@@ -18,6 +18,11 @@ from pastis_jax.data.dataset import Modality
 from pastis_jax.text import plain
 from pastis_jax.viz.curves import GREY, INK, save
 
+FOLD_COLOURS = (
+    *((0, 114, 178), (230, 159, 0), (0, 158, 115), (204, 121, 167), (86, 180, 233)),
+    *((213, 94, 0), (240, 228, 66), (120, 94, 160)),
+)
+"""Colours that are told apart by all eyes (Okabe and Ito), and one more."""
 CORRECT, WRONG = (217, 217, 217), (200, 0, 60)
 _VOID_COLOUR, _HATCH = (255, 255, 255), "/////"
 

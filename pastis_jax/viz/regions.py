@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import textwrap
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -19,19 +20,25 @@ from pastis_jax.data.regions.grid import CHUNK, Grid
 from pastis_jax.data.regions.inspection.parcel_map import UNKNOWN
 from pastis_jax.data.regions.table import ParcelTable
 from pastis_jax.viz.curves import GREY, INK, save
-from pastis_jax.viz.maps import SMALL, class_map, filled, hatch, legend_entries, picture
+from pastis_jax.viz.maps import (
+    FOLD_COLOURS,
+    SMALL,
+    class_map,
+    filled,
+    legend_entries,
+    picture,
+)
 
 _SIDE = 7.5  # inches, of the longer side of a map
-_FOLDS = (
-    *((0, 114, 178), (230, 159, 0), (0, 158, 115), (204, 121, 167), (86, 180, 233)),
-    *((213, 94, 0), (240, 228, 66), (120, 94, 160)),
-)
-"""Colours that are told apart by all eyes (Okabe and Ito), and one more."""
 _LOOSE = (140, 140, 140)
 _LOST = (255, 0, 255)
 _PALE = 0.28
 """How much of its fold's colour a block has where no parcel is."""
 _CONTESTED = (200, 0, 60)
+_BACKGROUND, _OUTSIDE = (250, 247, 236), (222, 222, 222)
+"""Colours of what is no parcel, and of what no scene shows."""
+_STRIPES, _STRIPE = 80, 0.25
+"""Stripes of void along a side of a map, and how much of them is dark."""
 _EDGE = 0.75
 """How bright the last pixel of a parcel is that touches another."""
 
@@ -55,7 +62,9 @@ def fold_map(
       path: PNG to write.
     """
     names = [f"fold {fold}" for fold in dataset.folds]
-    inks = np.array([_FOLDS[i % len(_FOLDS)] for i in range(len(names))] + [_LOOSE], np.float64)
+    inks = np.array(
+        [FOLD_COLOURS[i % len(FOLD_COLOURS)] for i in range(len(names))] + [_LOOSE], np.float64
+    )
     pale = 255 - _PALE * (255 - inks)
     image = np.full((*numbers.shape, 3), 255.0)
     if folds is not None:
@@ -91,15 +100,17 @@ def classes_map(
     grid: Grid,
     numbers: np.ndarray,
     table: ParcelTable,
+    seen: np.ndarray,
     dataset: Dataset,
     path: str | os.PathLike[str],
 ) -> None:
-    """Draws the class of each parcel in its colour.
+    """Draws the class of each parcel in its colour, void hatched, what no scene shows grey.
 
     Args:
       grid: Of the Region.
       numbers: Parcels at some of its pixels, as `fold_map` takes them, (h, w).
       table: Of the parcels.
+      seen: Which of the same pixels were ever observed, (h, w).
       dataset: What their labels mean.
       path: PNG to write.
     """
@@ -110,17 +121,23 @@ def classes_map(
         beyond = int(classes.lookup[nomenclature.background_number])
     index = np.where(numbers > 0, of_parcel[np.where(numbers > 0, numbers - 1, -1)], classes.void)
     index[numbers == 0] = beyond
-    image = class_map(index, classes.colours)
+    colours = [*classes.colours]
+    if beyond != classes.void:
+        colours[beyond] = _BACKGROUND
+    image = class_map(index, colours)
     image[_edges(numbers)] = image[_edges(numbers)] * _EDGE
+    outside = (numbers == 0) & ~seen
+    image[_striped(index.shape) & (index == classes.void)] = _LOOSE
+    image[outside] = _OUTSIDE
     axes, figure = _map(grid, image)
     axes.set_title(f"{dataset.name}: classes of parcels", fontsize=11)
-    if max(index.shape) <= 400:
-        void = index == classes.void
-        _hatch(axes, void, grid)
     handles = [
         Patch(facecolor=np.array(colour) / 255, edgecolor=GREY, hatch=hatched, label=text)
-        for text, colour, hatched in legend_entries(classes.names, classes.colours, index)
+        for text, colour, hatched in legend_entries(classes.names, colours, index[~outside])
     ]
+    if outside.any():
+        label = "outside the scenes"
+        handles.append(Patch(facecolor=np.array(_OUTSIDE) / 255, edgecolor=GREY, label=label))
     _legend(figure, axes, handles)
     save(figure, path)
 
@@ -160,12 +177,13 @@ def coverage(
 
     Args:
       grid: Of the Region.
-      counts: By modality, observations of a pixel, mean of each chunk, and those of them without
-        clouds, or None where these are not known, (ny, nx).
+      counts: By modality, observations of a pixel, mean of those of each chunk that lie in the
+        scenes, NaN without any, and those of them without clouds, or None where these are not
+        known, (ny, nx).
       path: PNG to write.
     """
     panels = [
-        (f"{name}: {what}", values, max(float(both[0].max(initial=0)), 1.0))
+        (f"{name}: {what}", values, float(np.fmax.reduce(both[0], None, initial=1.0)))
         for name, both in counts.items()
         for what, values in zip(("observed", "clear"), both, strict=False)
         if values is not None
@@ -185,14 +203,17 @@ def coverage(
         axes.set_ylim(grid.height, 0)
         axes.set_aspect(ratio * grid.width / grid.height)  # strips are drawn wider than they are
         _bare(axes)
-        low, high = (f"{end:.3g}" for end in (values.min(), values.max()))
+        low, high = (
+            f"{end:.3g}" for end in (np.fmin.reduce(values, None), np.fmax.reduce(values, None))
+        )
         axes.set_title(f"{title}, {low if low == high else f'{low} to {high}'}", fontsize=9)
         bar = figure.colorbar(drawn, ax=axes, shrink=0.85, aspect=16)
         bar.ax.yaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
         bar.ax.tick_params(labelsize=7)
     for unused in drawn_on[len(panels) :]:
         unused.remove()
-    figure.suptitle("Times that a pixel was observed, mean of each chunk", fontsize=10)
+    title = "Times that a pixel was observed: mean of those of each chunk that lie in the scenes"
+    figure.suptitle("\n".join(textwrap.wrap(title, int(18 * size[0]))), fontsize=10)
     save(figure, path)
 
 
@@ -251,13 +272,11 @@ def _legend(figure: Figure, axes: Axes, handles: Sequence[Patch]) -> None:
     )
 
 
-def _hatch(axes: Axes, mask: np.ndarray, grid: Grid) -> None:
-    """Hatches the pixels of a mask (h, w) of a map."""
-    if not mask.any():
-        return
-    hatch(axes, mask)
-    axes.set_xlim(0, grid.width)
-    axes.set_ylim(grid.height, 0)
+def _striped(shape: tuple[int, int]) -> np.ndarray:
+    """Pixels of a map (h, w) that are dark where it is hatched, from lower left to upper right."""
+    period = max(4, max(shape) // _STRIPES)
+    rows, columns = np.ogrid[: shape[0], : shape[1]]
+    return (rows + columns) % period < max(1, round(_STRIPE * period))
 
 
 def _edges(numbers: np.ndarray) -> np.ndarray:

@@ -34,6 +34,8 @@ ATMOSPHERE = ("B1", "B9", "B10")
 FINEST = {band: 20 for band in BANDS} | dict.fromkeys(("B2", "B3", "B4", "B8"), 10)
 FINEST |= dict.fromkeys(ATMOSPHERE, 60)
 """Metres of the pixels that a band truly has."""
+NEAR_INFRARED = "B8"
+"""In which green plants are bright."""
 _POLARISATIONS = ("VV", "VH", "HH", "HV")
 _DIFFERENCE = "VV-VH"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 import numpy as np
 import tqdm
@@ -22,6 +22,12 @@ from pastis_jax.errors import DataError
 
 FINDINGS = "findings.json"
 """What was noticed when the Region was made."""
+_NOTED = (
+    *("resampled", "sources", "files left out", "acquisitions outside", "acquisitions empty"),
+    *("days of several orbits", "parcels outside", "parcels crs", "parcels repaired"),
+    *("parcels beyond", "parcels overlap", "parcels between folds", "folds", "codes void"),
+)
+"""Kinds of findings that tell what was done, and need no look."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -165,10 +171,12 @@ def inspect_region(
         observed = {name: own.observed for name, own in looked.items()}
         clear = {name: own.clear for name, own in looked.items()}
         odd += oddities.unseen_parcels(known, covered.unseen, pixels, observed, clear)
-    odd += _noticed(region)
     findings = [Finding(True, text) for text in damage] + [Finding(False, text) for text in odd]
     every_day = {name: [own.days] for name, own in sensed.items()}
     findings += odd_days(every_day, None, region.dataset)
+    # These were looked for anew.
+    again = {"months without dates", *([] if known is None else ["parcels without pixels"])}
+    findings += sorted(_noticed(region, again), key=lambda finding: finding.noted)
     return RegionInspection(
         region=region,
         table=table,
@@ -254,16 +262,20 @@ def _odd(
         yield from own.surveyed.notes()
 
 
-def _noticed(region: Region) -> Iterator[str]:
-    """What was noticed when the Region was made."""
+def _noticed(region: Region, known: Collection[str]) -> Iterator[Finding]:
+    """What was noticed when the Region was made, without the kinds that are known already."""
     file, remedy = region.root / FINDINGS, "it is not needed; ingest the Region anew to have it"
     try:
         for entry in read_json(file, kind="findings of an ingestion", remedy=remedy):
-            yield f"when it was made: {entry['text']}"
+            kind, text = entry["kind"], entry["text"]
+            if kind in _NOTED:
+                yield Finding(False, text, noted=True)
+            elif kind not in known:
+                yield Finding(False, f"when it was made: {text}")
     except DataError as error:
-        yield str(error)
+        yield Finding(False, str(error))
     except (KeyError, TypeError, IndexError):
-        yield integrity.fault("not findings of an ingestion", file, remedy)
+        yield Finding(False, integrity.fault("not findings of an ingestion", file, remedy))
 
 
 def _areas(region: Region, covered: ParcelMap) -> dict[Fold, float]:

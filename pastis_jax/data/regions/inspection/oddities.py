@@ -200,7 +200,8 @@ def unseen_parcels(
     held, whole = table.pixels > 0, sampled == table.pixels
     if (without := ~held).any():
         yield (
-            f"{without.sum():,} of {len(table):,} parcels hold no pixel: "
+            f"{without.sum():,} of {len(table):,} parcels hold no pixel, being small or claimed by "
+            f"others as well, and count for nothing: "
             f"{named([*table.id[without][:3]], int(without.sum()), most=3)}"
         )
     for name, seen in observed.items():

@@ -1,18 +1,25 @@
-"""A small picture of a large Region: the median of its clearest dates."""
+"""Small pictures of a large Region: the median of its clearest dates, and where scenes lie."""
 
 from __future__ import annotations
+
+import collections
+from collections.abc import Collection, Iterator, Sequence
 
 import numpy as np
 import tqdm
 
 from pastis_jax.data.regions.grid import CHUNK
+from pastis_jax.data.regions.inspection import integrity
 from pastis_jax.data.regions.store import Region
 from pastis_jax.data.regions.writer import CLOUDED
+from pastis_jax.errors import DataError
 
 _READ = 20_000
 """About the most chunks that are read."""
 _LEAST, _MOST = 3, 9
 """Dates of each chunk."""
+_OF_ORBIT = 3
+"""Acquisitions of an orbit that are looked at for where it reaches."""
 
 
 def median(region: Region, modality: str, step: int, *, progress: bool = True) -> np.ndarray:
@@ -59,6 +66,67 @@ def median(region: Region, modality: str, step: int, *, progress: bool = True) -
         _, _, h, w = values.shape
         picture[y : y + h, x : x + w] = _median(values).transpose(1, 2, 0)
     return picture
+
+
+def footprint(region: Region, names: Collection[str], step: int) -> tuple[np.ndarray, np.ndarray]:
+    """Returns which pixels any of some modalities ever observed.
+
+    A chunk that one acquisition observed as a whole needs no reading. Of the others, the fullest
+    acquisitions of each modality and orbit are read, as those of an orbit mostly end alike.
+
+    Args:
+      region: The Region.
+      names: The modalities, whose counts can be read, if not all of them.
+      step: Pixels from one to the next of those that are returned.
+
+    Returns:
+      Whether each of them was observed, (h, w) bool, and the number in each chunk, of all pixels,
+      (ny, nx).
+
+    Raises:
+      DataError: If no counts of a modality can be read.
+    """
+    grid, dataset = region.grid, region.dataset
+    seen = np.zeros((-(-grid.height // step), -(-grid.width // step)), bool)
+    number = np.zeros(grid.chunks, np.int64)
+    counts = {
+        name: integrity.read_counts(region, name, "observed")[0]
+        for name in names
+        if len(region.days(name))
+    }
+    for rows, columns in grid.blocks(CHUNK):
+        y, x = rows.start // CHUNK, columns.start // CHUNK
+        here = np.zeros((rows.stop - rows.start, columns.stop - columns.start), bool)
+        most = max((int(of[:, y, x].max()) for of in counts.values()), default=0)
+        if most >= here.size:
+            here[:] = True
+        for name, of in counts.items() if most else ():
+            for dates in _fullest(of[:, y, x], region.orbits(name)):
+                if here.all():
+                    break
+                try:
+                    values = region.read(name, rows, columns, dates)
+                except DataError:  # which is told as damage: as if all of it had been observed
+                    here[:] = True
+                    break
+                lost = dataset[name].missing(values)
+                here |= True if lost is None else ~lost.any(1).all(0)
+        number[y, x] = here.sum()
+        top, left = -rows.start % step, -columns.start % step
+        few = here[top::step, left::step]
+        row, column = (rows.start + top) // step, (columns.start + left) // step
+        seen[row : row + few.shape[0], column : column + few.shape[1]] = few
+    return seen, number
+
+
+def _fullest(counts: np.ndarray, orbits: Sequence[str]) -> Iterator[np.ndarray]:
+    """Dates (1,) with the most pixels of counts (t,), some of each orbit, the fullest first."""
+    order = [date for date in np.argsort(-counts, kind="stable").tolist() if counts[date]]
+    taken: collections.Counter[str] = collections.Counter()
+    for date in order:
+        taken[orbits[date]] += 1
+        if taken[orbits[date]] <= _OF_ORBIT:
+            yield np.array([date])
 
 
 def _median(values: np.ndarray) -> np.ndarray:

@@ -18,7 +18,7 @@ from pastis_jax.data.regions.grid import CHUNK
 from pastis_jax.data.regions.inspection import oddities, sampled
 from pastis_jax.data.regions.inspection.inspect import inspect_region
 from pastis_jax.data.regions.inspection.integrity import chunk_pixels
-from pastis_jax.data.regions.inspection.quicklook import median
+from pastis_jax.data.regions.inspection.quicklook import footprint, median
 from pastis_jax.data.regions.writer import Writer
 
 GRID = Grid("EPSG:32631", left=600000.0, top=5200000.0, pixel_size=10.0, height=140, width=384)
@@ -455,6 +455,46 @@ def test_a_quick_look_is_the_median_of_clear_dates(sound, step):
     expected[expected == -10000] = np.nan
     looked = median(Region(root), "S2", step)
     np.testing.assert_allclose(looked, expected, atol=1)
+
+
+@pytest.mark.parametrize("step", [1, 3])
+def test_the_footprint_is_of_what_any_modality_saw(region, step):
+    """Two acquisitions see a part each, all others nothing of the right third."""
+    for name, lost in (("S2", -10000), ("S1A", np.nan), ("S1D", np.nan)):
+
+        def part(values, name=name, lost=lost):
+            values = values.astype(np.float32)
+            values[..., 300:] = lost
+            values[1:, :, 90:] = lost
+            if name == "S2":
+                values[0, :, :60, :] = lost
+                values[1, :, 60:, :] = lost
+            else:
+                values[..., 50:] = lost
+            return values
+
+        rewrite(region, name, part)
+    read, seen = Region(region), np.zeros((GRID.height, GRID.width), bool)
+    for name in DAYS:
+        values = read.read(name, *EVERY)
+        lost = np.isnan(values) if name != "S2" else values == -10000
+        seen |= ~lost.any(1).all(0)
+    assert 0 < seen.mean() < 1
+    few, number = footprint(read, [*DAYS], step)
+    np.testing.assert_array_equal(few, seen[::step, ::step])
+    expected = [seen[block].sum() for block in GRID.blocks(CHUNK)]
+    np.testing.assert_array_equal(number.ravel(), expected)
+
+
+def test_what_was_done_is_noted_and_nothing_is_told_twice(region, capsys):
+    alter(region, lambda frame: frame.__setitem__("fold", frame["fold"].where(frame.index > 0)))
+    kinds = ("resampled", "months without dates", "parcels without pixels", "files damaged")
+    findings = [{"kind": kind, "text": f"of {kind}"} for kind in kinds]
+    (region / "findings.json").write_text(json.dumps(findings))
+    found = [(of.text, of.noted) for of in look(region).findings]
+    assert found == [("when it was made: of files damaged", False), ("of resampled", True)]
+    assert command(region) == 0
+    assert "0 damaged, 1 odd, 1 noted when it was made" in capsys.readouterr().out
 
 
 def command(root, *flags):
