@@ -2,13 +2,35 @@
 
 from __future__ import annotations
 
+import datetime
+
 import numpy as np
 import rasterio
 import rasterio.crs
 import rasterio.enums
 
+from pastis_jax.data.regions.sources.find import find_layers
+from pastis_jax.data.regions.sources.given import Given
+
 SIDE = 8
 CORNER = (600000.0, 4900020.0)
+
+
+DAY = datetime.date(2023, 9, 14)
+TEN = ("B2", "B3", "B4", "B5", "B6", "B7", "B8", "B8A", "B11", "B12")
+PLAIN = Given(unit={"S2": "reflectance x 10000"}, offset={"S2": 0.0})
+"""What multi-band files of reflectance do not say themselves."""
+
+
+def only(folder, given=PLAIN):
+    """The one layer of a folder."""
+    (layer,) = find_layers([folder], given=given).layers
+    return layer
+
+
+def channels(found, modality="S2"):
+    """The channels of a modality that were found."""
+    return {layer.channel for layer in found.layers if layer.modality == modality}
 
 
 def numbers(bands=1, dtype="uint16", first=1000, side=SIDE):

@@ -13,6 +13,9 @@ from pastis_jax.data.regions.grid import CHUNK, SHARD
 from pastis_jax.data.regions.store import Region
 from pastis_jax.errors import DataError
 
+_STEP = 16
+"""Side of the squares by which origins of windows are counted, pixels."""
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ParcelIndex:
@@ -178,6 +181,3 @@ def boxed_bound(
     ):
         np.add.at(counts, (rows, columns), sign)
     return int(counts.cumsum(0).cumsum(1).max())
-
-
-_STEP = 16

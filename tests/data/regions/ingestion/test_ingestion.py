@@ -20,18 +20,6 @@ from pastis_jax.data.regions.store import Region
 pytest.importorskip("rasterio")
 
 
-@pytest.fixture(scope="module")
-def scenes(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("scenes")
-    return folder, files.season(folder)
-
-
-@pytest.fixture(scope="module")
-def whole(scenes, tmp_path_factory):
-    root = tmp_path_factory.mktemp("regions") / "whole"
-    return ingest(scenes[0], root, given=GIVEN, **files.OPTIONS)
-
-
 def test_values_dates_and_masks(scenes, whole):
     _, truth = scenes
     region = Region(whole)

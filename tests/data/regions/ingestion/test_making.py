@@ -16,18 +16,6 @@ from pastis_jax.data.regions.store import Region
 pytest.importorskip("rasterio")
 
 
-@pytest.fixture(scope="module")
-def scenes(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("scenes")
-    return folder, files.season(folder)
-
-
-@pytest.fixture(scope="module")
-def whole(scenes, tmp_path_factory):
-    root = tmp_path_factory.mktemp("regions") / "whole"
-    return ingest(scenes[0], root, given=GIVEN, **files.OPTIONS)
-
-
 def test_nothing_is_left_beside(whole):
     assert [path.name for path in whole.parent.iterdir()] == ["whole"]
 

@@ -13,21 +13,13 @@ import pytest
 pytest.importorskip("rasterio")
 import scene_files
 from refusal import refused_in_a_line
+from scene_files import DAY, PLAIN, only
 
 from pastis_jax.data.regions.manifest import Layer, write_manifest
 from pastis_jax.data.regions.sources.checks import check_layers
 from pastis_jax.data.regions.sources.find import find_layers
 from pastis_jax.data.regions.sources.given import Given
 from pastis_jax.errors import ArgumentError
-
-DAY = datetime.date(2023, 9, 14)
-PLAIN = Given(unit={"S2": "reflectance x 10000"}, offset={"S2": 0.0})
-
-
-def only(folder, given=PLAIN):
-    """The one layer of a folder."""
-    (layer,) = find_layers([folder], given=given).layers
-    return layer
 
 
 @pytest.mark.parametrize(

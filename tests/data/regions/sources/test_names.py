@@ -9,24 +9,11 @@ import pytest
 pytest.importorskip("rasterio")
 import scene_files
 from refusal import refused_in_a_line
+from scene_files import DAY, PLAIN, TEN, channels, only
 
 from pastis_jax.data.regions.manifest import read_manifest, write_manifest
 from pastis_jax.data.regions.sources.find import find_layers
 from pastis_jax.data.regions.sources.given import Given
-
-DAY = datetime.date(2023, 9, 14)
-TEN = ("B2", "B3", "B4", "B5", "B6", "B7", "B8", "B8A", "B11", "B12")
-PLAIN = Given(unit={"S2": "reflectance x 10000"}, offset={"S2": 0.0})
-
-
-def only(folder, given=PLAIN):
-    """The one layer of a folder."""
-    (layer,) = find_layers([folder], given=given).layers
-    return layer
-
-
-def channels(found, modality="S2"):
-    return {layer.channel for layer in found.layers if layer.modality == modality}
 
 
 def test_sits(tmp_path):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import pathlib
 
 import pytest
@@ -10,24 +9,11 @@ import pytest
 pytest.importorskip("rasterio")
 import scene_files
 from refusal import refused_in_a_line
+from scene_files import DAY, TEN, channels, only
 
 from pastis_jax.data.regions.sources.checks import check_layers
 from pastis_jax.data.regions.sources.find import find_layers
 from pastis_jax.data.regions.sources.given import Given
-
-DAY = datetime.date(2023, 9, 14)
-TEN = ("B2", "B3", "B4", "B5", "B6", "B7", "B8", "B8A", "B11", "B12")
-PLAIN = Given(unit={"S2": "reflectance x 10000"}, offset={"S2": 0.0})
-
-
-def only(folder, given=PLAIN):
-    """The one layer of a folder."""
-    (layer,) = find_layers([folder], given=given).layers
-    return layer
-
-
-def channels(found, modality="S2"):
-    return {layer.channel for layer in found.layers if layer.modality == modality}
 
 
 def test_each_band_of_a_product_is_taken_in_the_pixels_that_it_has(tmp_path):
