@@ -1,6 +1,6 @@
 """How fast windows of a Region are read, beside patches of the official layout.
 
-    python -m benchmarks.region_windows [--dates 60] [--side 1024]
+    python -m benchmarks.region_windows [--dates 60] [--side 1024] [--compress]
 
 Makes a Region of noise in a temporary folder and reads it from the disk's cache: the time of what
 the processor does, not of a disk.
@@ -32,13 +32,13 @@ WINDOW, CROP = 128, 32
 DATASET = dataclasses.replace(PASTIS_R, modalities=PASTIS_R.modalities[:1])
 
 
-def make(root: pathlib.Path, dates: int, side: int) -> None:
+def make(root: pathlib.Path, dates: int, side: int, compress: bool) -> None:
     """Writes a Region of noise: one optical modality, without parcels."""
     grid = Grid("EPSG:32631", 600000.0, 5200000.0, 10.0, side, side)
     (modality,), rng = DATASET.modalities, np.random.default_rng(0)
     when = tuple(DATASET.season_start + datetime.timedelta(5 * k) for k in range(dates))
     acquisitions = {modality.name: Acquisitions(when, ("8",) * dates)}
-    writer.create(root, grid, DATASET, acquisitions)
+    writer.create(root, grid, DATASET, acquisitions, compress=compress)
     out = Writer(root, grid, DATASET)
     for t in range(dates):
         for rows, columns in grid.blocks(SHARD):
@@ -63,11 +63,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--dates", type=int, default=60)
     parser.add_argument("--side", type=int, default=1024)
+    parser.add_argument("--compress", action="store_true")
     parser.add_argument("--rounds", type=int, default=3)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         root, file = pathlib.Path(folder, "R"), pathlib.Path(folder, "patch.npy")
-        make(root, given.dates, given.side)
+        make(root, given.dates, given.side, given.compress)
         (name,), dates = DATASET.names, np.arange(given.dates)
         region = Region(root)
         rng = np.random.default_rng(1)

@@ -22,12 +22,7 @@ from pastis_jax.data.metadata import PARCEL_METADATA, Patch
 from pastis_jax.data.modality import Modality
 from pastis_jax.data.normalisation import SEASON
 from pastis_jax.data.pastis_r import check_labels, describe
-from pastis_jax.data.patches.agreement import (
-    Contradiction,
-    ParcelFolds,
-    crop_parcels,
-    tell_shared,
-)
+from pastis_jax.data.patches.agreement import Contradiction, ParcelFolds, crop_parcels, tell_shared
 from pastis_jax.data.patches.folder import ANNOTATIONS, PatchFolder
 from pastis_jax.data.pixel_sets.folder import PixelSetFolder
 from pastis_jax.data.statistics import COMPUTE, fold_statistics_from_norm
