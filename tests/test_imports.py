@@ -40,7 +40,8 @@ MAY_IMPORT = {
     "runs": {
         *("data", "machine", "nn", "schemes", "tasks", "temporal_dropout", "training", "viz"),
     },
-    "cli": {"data", "interop", "machine", "runs", "tasks", "training", "viz"},
+    "mapping": {"data", "machine", "panoptic", "runs", "tasks", "training", "viz"},
+    "cli": {"data", "interop", "machine", "mapping", "runs", "tasks", "training", "viz"},
 }
 """Beside EVERYWHERE and the part itself."""
 

@@ -15,6 +15,7 @@ Crop mapping from satellite image time series, optical and radar together.
   simulate --out FOLDER            simulate a PASTIS-R folder; --region: scenes and parcels
   ingest SOURCES --out REGION      make a Region of your scenes and parcels; --samples: of a table
   inspect FOLDER                   look at data, a Region or a run: what is there, what is wrong
+  predict --run RUN --data REGION --out MAP   map a Region by a run
   export REGION OUT                write a Region as a folder in the layout of PASTIS-R
   instances FOLDER                 write the panoptic targets of a folder of patches
   upgrade RUN                      let a run of version 0.1 carry what it needs to predict
@@ -79,6 +80,12 @@ def _inspect(arguments: Sequence[str]) -> None:
     inspect.main(arguments)
 
 
+def _predict(arguments: Sequence[str]) -> None:
+    from pastis_jax.cli import predict
+
+    predict.main(arguments)
+
+
 def _export(arguments: Sequence[str]) -> None:
     from pastis_jax.cli import export
 
@@ -101,6 +108,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     "ingest": _ingest,
     "simulate": _simulate,
     "inspect": _inspect,
+    "predict": _predict,
     "export": _export,
     "instances": _instances,
     "upgrade": _upgrade,

@@ -149,7 +149,30 @@ class Run:
             for i in range(len(next(iter(normalised.values())).valid))
         ]
         self._warn_of(observed, "these series")
-        return jax.device_get(self._answer(self.variables, normalised))
+        return self.answer(normalised)
+
+    def answer(self, series: Mapping[str, Series]) -> PyTree[np.ndarray]:
+        """Predicts from series that are normalised already; see `predict` for what it gives.
+
+        Args:
+          series: By modality, ``b t s c`` or ``b t h w c``, normalised as in training.
+        """
+        return jax.device_get(self._answer(self.variables, series))
+
+    def usable(self, series: Mapping[str, Series]) -> np.ndarray:
+        """Which samples something can be told of, (b,) bool.
+
+        Those with a valid date of a modality whose dates are read and, where the scheme cannot do
+        without one, of every modality.
+
+        Args:
+          series: By modality.
+        """
+        valid = {name: np.asarray(series[name].valid).any(1) for name in self.modalities}
+        usable = np.any([valid[name] for name in self.task.spec.read], axis=0)
+        if not self.task.spec.scheme.masks:
+            usable &= np.all([*valid.values()], axis=0)
+        return usable
 
     def _season(self, name: str) -> tuple[int, int]:
         """Days that a modality may be of; where it was trained on others, those and a year more."""

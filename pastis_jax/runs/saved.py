@@ -54,6 +54,9 @@ class Saved:
       batch_size: Samples in its batches of validation and test.
       plugins: Modules that were imported to train it.
       days: What days it was trained on, by modality; empty in runs that came before these.
+      levels: What was done to modalities before, ``sigma0`` say, by modality, where that is known.
+      window: Rows and columns of the patches that it was tested on; None of parcels, and in runs
+        that came before these.
       code: Version of the code that trained it.
       checksums: SHA-256 of the files beside run.json, by name; empty in runs of versions that wrote
         none down.
@@ -69,6 +72,8 @@ class Saved:
     batch_size: int
     plugins: tuple[str, ...]
     days: Mapping[str, Span] = dataclasses.field(default_factory=dict)
+    levels: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    window: tuple[int, int] | None = None
     code: str = dataclasses.field(default_factory=machine.code_version)
     checksums: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
@@ -150,6 +155,8 @@ def write(
             "batch_size": saved.batch_size,
             "plugins": saved.plugins,
             "days": {name: dataclasses.asdict(span) for name, span in saved.days.items()},
+            "levels": saved.levels,
+            "window": saved.window,
             "checksums": checksums,
         },
     )
@@ -206,6 +213,8 @@ def read(folder: pathlib.Path) -> Saved:
             plugins=plugins,
             code=_text(content["code"], "code"),
             days=_days(content.get("days", {}), described),
+            levels=_texts_by_name(content.get("levels", {}), "levels"),
+            window=_window(content.get("window")),
             checksums=checksums,
         )
         saved.record_options()
@@ -237,6 +246,15 @@ def _batch_size(value: Any) -> int:
     if not fields.is_integer(value) or not 1 <= value <= LARGEST_BATCH:
         raise ValueError(f"its batch size is {fields.shown(value)}")
     return value
+
+
+def _window(value: Any) -> tuple[int, int] | None:
+    if value is None:
+        return None
+    whole = isinstance(value, list) and len(value) == 2 and all(map(fields.is_integer, value))
+    if not whole or not all(1 <= side <= 65536 for side in value):
+        raise ValueError(f"its window is {fields.shown(value)}, not two numbers of pixels")
+    return value[0], value[1]
 
 
 def _days(content: Mapping[str, Mapping[str, float]], described: Dataset) -> dict[str, Span]:

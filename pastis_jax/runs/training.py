@@ -16,6 +16,7 @@ from jaxtyping import PyTree
 from pastis_jax import machine, training
 from pastis_jax.data import calendar, simulate
 from pastis_jax.data.normalisation import SEASON
+from pastis_jax.data.regions.store import Region, is_region
 from pastis_jax.data.splits import Splits
 from pastis_jax.nn import reference_initialisation
 from pastis_jax.rng import fold_in_name
@@ -216,10 +217,21 @@ def train(
         batch_size=recipe.evaluation_size,
         plugins=plugins,
         days=days,
+        levels=_levels(splits, task),
+        window=getattr(splits, "size", None),
     )
     if training.is_main():
         saved.write(folder.path, run, fit.state.variables, lists)
     return result
+
+
+def _levels(splits: Splits, task: Task) -> dict[str, str]:
+    """What was done to the modalities before, where the records are of a Region."""
+    if not is_region(splits.root):
+        return {}
+    region = Region(splits.root)
+    levels = {name: region.level(name) for name in task.spec.modalities}
+    return {name: level for name, level in levels.items() if level}
 
 
 def remarks(task: Task, splits: Splits, trained: Mapping[str, calendar.Span]) -> list[str]:

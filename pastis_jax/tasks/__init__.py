@@ -2,7 +2,7 @@
 
 from pastis_jax.tasks._images import ImageModel, PatchRecords
 from pastis_jax.tasks._spec import ModelSpec, RecordOptions, folds_of
-from pastis_jax.tasks._task import Learned, Task
+from pastis_jax.tasks._task import Learned, Task, blank_series
 from pastis_jax.tasks.panoptic import PanopticModel, PanopticTask
 from pastis_jax.tasks.parcel import ParcelModel, ParcelRecords, ParcelTask
 from pastis_jax.tasks.recipes import ImageRecipe, PanopticRecipe, SemanticRecipe
@@ -45,5 +45,6 @@ __all__ = [
     "SemanticRecipe",
     "SemanticTask",
     "Task",
+    "blank_series",
     "folds_of",
 ]

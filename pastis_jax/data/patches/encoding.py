@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ import numpy as np
 from pastis_jax.data.class_mapping import ClassMapping
 from pastis_jax.data.dataset import Dataset
 from pastis_jax.data.metadata import Identifier
+from pastis_jax.data.modality import Modality
 from pastis_jax.data.normalisation import fill_missing
 from pastis_jax.data.npy import parts
 from pastis_jax.data.patches.agreement import in_parcels
@@ -163,30 +164,15 @@ class PatchEncoding:
 
     def _series(self, modality, record, view) -> Series:
         values, days = record[modality]["values"], record[modality]["days"]
-        mean, std = (moment[:, None, None] for moment in self.statistics[modality])
-        sensor = self.dataset[modality]
-        mean = mean - np.float32(sensor.offset)
         chosen = self.acquisitions(modality, values, days, record["patch"])
-        length = self.lengths[modality] if self.date is None else 1
-        c, h, w = values.shape[1], *(self.size if self.crop is None else (self.crop, self.crop))
-        padded = np.zeros((length, h, w, c), np.float32)
-        padded_days = np.zeros(length, np.int32)
-        valid = np.zeros(length, bool)
-        # Date by date: what is read, converted and normalised stays in the processor's cache.
-        for i, (date, frame) in enumerate(zip(chosen, parts(values, chosen), strict=True)):
-            padded_days[i] = days[date]
-            frame = view(frame).astype(np.float32)
-            missing = sensor.missing(frame, (0, 1, 2))
-            if missing is not None and missing.any():
-                flat, observed = fill_missing(frame.reshape(1, c, -1), missing.reshape(1, c, -1))
-                if not observed[0]:
-                    continue
-                frame = flat.reshape(c, h, w)
-            frame -= mean
-            frame /= std
-            padded[i] = frame.transpose(1, 2, 0)
-            valid[i] = True
-        return Series(values=padded, days=padded_days, valid=valid)
+        return encode_frames(
+            map(view, parts(values, chosen)),
+            [days[date] for date in chosen],
+            self.dataset[modality],
+            self.statistics[modality],
+            length=self.lengths[modality] if self.date is None else 1,
+            size=self.size if self.crop is None else (self.crop, self.crop),
+        )
 
     def acquisitions(
         self, modality: str, values: np.ndarray, days: np.ndarray, patch: Identifier
@@ -232,3 +218,47 @@ class PatchEncoding:
             remedy = f"give {-len(days)} to {len(days) - 1}, or a day YYYY-MM-DD"
             raise ArgumentError(fault, argument="date", remedy=remedy)
         return int(np.argsort(days, kind="stable")[self.date])
+
+
+def encode_frames(
+    frames: Iterable[np.ndarray],
+    days: Sequence[int],
+    sensor: Modality,
+    moments: tuple[np.ndarray, np.ndarray],
+    *,
+    length: int,
+    size: tuple[int, int],
+) -> Series:
+    """Normalises and pads the acquisitions of one modality.
+
+    Args:
+      frames: Each acquisition as it is stored, (c, h, w).
+      days: Day of each, since the start of the season.
+      sensor: The modality.
+      moments: Mean and standard deviation per channel in its unit.
+      length: Number of dates ``t`` to pad to, at least as many as there are.
+      size: Rows and columns of the acquisitions.
+
+    Returns:
+      The series, ``t h w c``; an acquisition in which a channel was observed nowhere is not valid.
+    """
+    mean, std = (moment[:, None, None] for moment in moments)
+    mean, c = mean - np.float32(sensor.offset), len(sensor.channels)
+    padded = np.zeros((length, *size, c), np.float32)
+    padded_days = np.zeros(length, np.int32)
+    valid = np.zeros(length, bool)
+    # Date by date: what is read, converted and normalised stays in the processor's cache.
+    for i, (day, frame) in enumerate(zip(days, frames, strict=True)):
+        padded_days[i] = day
+        frame = frame.astype(np.float32)
+        missing = sensor.missing(frame, (0, 1, 2))
+        if missing is not None and missing.any():
+            flat, observed = fill_missing(frame.reshape(1, c, -1), missing.reshape(1, c, -1))
+            if not observed[0]:
+                continue
+            frame = flat.reshape(c, *size)
+        frame -= mean
+        frame /= std
+        padded[i] = frame.transpose(1, 2, 0)
+        valid[i] = True
+    return Series(values=padded, days=padded_days, valid=valid)

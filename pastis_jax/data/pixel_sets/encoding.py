@@ -10,6 +10,7 @@ import numpy as np
 
 from pastis_jax.data.class_mapping import ClassMapping
 from pastis_jax.data.dataset import Dataset
+from pastis_jax.data.modality import Modality
 from pastis_jax.data.normalisation import fill_missing
 from pastis_jax.data.statistics import Statistics
 from pastis_jax.types import Batch, Series
@@ -52,24 +53,53 @@ class PixelSetEncoding:
 
     def _series(self, modality, record, drawn, real, outline) -> Series:
         values, days = record["values"], record["days"]
-        t, c, n = values.shape
+        sensor, moments = self.dataset[modality], self.statistics[modality]
         length = self.lengths[modality]
-        (mean, std), sensor = self.statistics[modality], self.dataset[modality]
-        mean = mean - np.float32(sensor.offset)
-        padded = np.zeros((length, self.pixels, c), np.float32)
-        valid = np.zeros(length, bool)
-        valid[:t] = True
-        if n:
-            chosen = values[:, :, drawn].astype(np.float32)
-            missing = sensor.missing(chosen, (1, 2))
-            if missing is not None and missing.any():
-                chosen, observed = fill_missing(chosen, missing | ~real)
-                valid[:t] = observed
-            padded[:t] = ((chosen - mean[:, None]) / std[:, None]).transpose(0, 2, 1)
-        padded[~valid] = 0
-        padded_days = np.zeros(length, np.int32)
-        padded_days[:t] = days
-        return Series(values=padded, days=padded_days, valid=valid, pixels=real, geometric=outline)
+        series = encode_pixels(values, days, sensor, moments, drawn, real, length=length)
+        return series.replace(geometric=outline)
+
+
+def encode_pixels(
+    values: np.ndarray,
+    days: np.ndarray,
+    sensor: Modality,
+    moments: tuple[np.ndarray, np.ndarray],
+    drawn: np.ndarray,
+    real: np.ndarray,
+    *,
+    length: int,
+) -> Series:
+    """Normalises and pads the pixels of a parcel in one modality.
+
+    Args:
+      values: As they are stored, (t, c, n).
+      days: Of the acquisitions, since the start of the season, (t,).
+      sensor: The modality.
+      moments: Mean and standard deviation per channel in its unit.
+      drawn: Which of the n pixels are taken, ``s``.
+      real: Which of these are real, ``s``.
+      length: Number of dates ``t`` to pad to, at least as many as there are.
+
+    Returns:
+      The series, ``t s c``; an acquisition in which a channel was observed nowhere is not valid.
+    """
+    t, c, n = values.shape
+    mean, std = moments
+    mean = mean - np.float32(sensor.offset)
+    padded = np.zeros((length, len(drawn), c), np.float32)
+    valid = np.zeros(length, bool)
+    valid[:t] = True
+    if n:
+        chosen = values[:, :, drawn].astype(np.float32)
+        missing = sensor.missing(chosen, (1, 2))
+        if missing is not None and missing.any():
+            chosen, observed = fill_missing(chosen, missing | ~real)
+            valid[:t] = observed
+        padded[:t] = ((chosen - mean[:, None]) / std[:, None]).transpose(0, 2, 1)
+    padded[~valid] = 0
+    padded_days = np.zeros(length, np.int32)
+    padded_days[:t] = days
+    return Series(values=padded, days=padded_days, valid=valid, pixels=real)
 
 
 def draw_pixels(count: int, size: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:

@@ -1,0 +1,108 @@
+"""A run and a Region become a map: `pastis-jax predict --run RUN --data REGION --out MAP`."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import pathlib
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import tyro
+
+from pastis_jax.cli import console, flags
+from pastis_jax.errors import ArgumentError, UserError
+from pastis_jax.mapping.options import MapOptions
+from pastis_jax.mapping.predict import predict_region
+
+PROG = "pastis-jax predict"
+
+
+@dataclasses.dataclass(frozen=True)
+class Arguments:
+    """Map a Region by a run: rasters for QGIS, parcels, a report.
+
+    Stopped at any moment, the same command goes on where it was left. docs/maps.md tells of the
+    files.
+    """
+
+    run: pathlib.Path | None = None
+    """Folder of a finished run."""
+    data: pathlib.Path | None = None
+    """Region to map."""
+    out: pathlib.Path | None = None
+    """Folder to make. Refused if it is there and not empty."""
+    parcels: pathlib.Path | None = None
+    """Vector file of polygons to tell the crop of, in place of the Region's own parcels."""
+    parcel_id: str | None = None
+    """Column of their identifiers. Default: numbers that the file gives them."""
+    until: str | None = None
+    """Last day whose acquisitions are used, YYYY-MM-DD: what a season has shown so far."""
+    season: str | None = None
+    """Day 0 of the season to map, YYYY-MM-DD, in a Region of several: acquisitions of others are
+    left out. Default: that of the Region."""
+    allow: tuple[str, ...] = ()
+    """Differences from what the run was trained on that are accepted: level, season, pixel_size."""
+    max_cloud: float | None = None
+    """Largest clouded share of the observed pixels of a window or parcel: an acquisition with more
+    counts as missing there. Default: as the run was trained."""
+    reject: float = 0.0
+    """Confidence below which pixels and parcels are unclassified, 0 to 1."""
+    stride: int | None = None
+    """Pixels from one window to the next. Default: half a window."""
+    probabilities: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Also write the probabilities of all classes."""
+    batch_size: int | None = None
+    """Windows or parcels that are predicted together. Default: what suits the device."""
+    overwrite: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Begin anew where another command was stopped on the way to the same folder."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs the command."""
+    given = flags.command_flags(Arguments, arguments, prog=PROG)
+    console.command(lambda: run(given), less_memory="lower `batch_size`")
+
+
+def run(given: Arguments) -> None:
+    """Maps as the arguments say.
+
+    Raises:
+      UserError: For a mistake in them, or if Region and run do not go together.
+    """
+    for name in ("run", "data", "out"):
+        if getattr(given, name) is None:
+            raise UserError("is not given", where=console.flag(name), remedy=f"see {PROG} --help")
+    options = MapOptions(
+        until=_day("until", given.until),
+        season=_day("season", given.season),
+        allow=given.allow,
+        max_cloud=given.max_cloud,
+        reject=given.reject,
+        stride=given.stride,
+        parcels=given.parcels,
+        parcel_id=given.parcel_id,
+        probabilities=given.probabilities,
+        batch_size=given.batch_size,
+    )
+    predict_region(
+        given.run,
+        given.data,
+        given.out,
+        options=options,
+        overwrite=given.overwrite,
+        progress=sys.stderr.isatty(),
+        say=lambda text: console.say(console.as_flags(text)),
+    )
+    console.say(f"Wrote {given.out}")
+
+
+def _day(name: str, text: str | None) -> datetime.date | None:
+    if text is None:
+        return None
+    try:
+        return datetime.date.fromisoformat(text)
+    except ValueError:
+        remedy = "write it as YYYY-MM-DD"
+        raise ArgumentError(f"{text} is not a day", argument=name, remedy=remedy) from None

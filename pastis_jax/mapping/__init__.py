@@ -1,0 +1,6 @@
+"""A run over a Region: blocks and windows, parcels and instances, files, report."""
+
+from pastis_jax.mapping.options import MapOptions
+from pastis_jax.mapping.predict import predict_region
+
+__all__ = ["MapOptions", "predict_region"]

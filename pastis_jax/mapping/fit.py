@@ -1,0 +1,92 @@
+"""Whether a run can map a Region: what differs is refused in a line, or allowed by name."""
+
+from __future__ import annotations
+
+import datetime
+
+from pastis_jax.data.regions.store import Region
+from pastis_jax.errors import DataError
+from pastis_jax.mapping.options import MapOptions
+from pastis_jax.runs import Run
+
+_YEAR = 365.25
+_SHIFT = 45
+"""Days by which starts of seasons may differ over the year."""
+
+
+def check_fit(run: Run, region: Region, options: MapOptions) -> tuple[str, ...]:
+    """Refuses a Region that is not like what a run was trained on.
+
+    Args:
+      run: The run.
+      region: The Region.
+      options: Of the map.
+
+    Returns:
+      What is odd, a line each.
+
+    Raises:
+      DataError: Naming what differs: modalities that the scheme cannot do without, channels, unit,
+        level, start of the season, size of pixels.
+    """
+    notes, there = [], region.dataset.names
+    if lacking := [name for name in run.modalities if name not in there]:
+        missing, spec = ", ".join(lacking), run.task.spec
+        if not spec.scheme.masks or len(lacking) == len(run.modalities):
+            fault = f"has no {missing}, which the run needs: {spec.fusion} fusion of "
+            fault += ", ".join(run.modalities)
+            raise DataError(fault, where=region.root, remedy="ingest it too, or take another run")
+        notes.append(f"the Region has no {missing}: masked everywhere")
+    for name in (name for name in run.modalities if name in there):
+        own, other = run.dataset[name], region.dataset[name]
+        if (own.channels, own.unit) != (other.channels, other.unit):
+            fault = f"its {name} is {', '.join(other.channels)} in {other.unit}, the run takes "
+            fault += f"{', '.join(own.channels)} in {own.unit}"
+            remedy = "ingest the scenes so, or take a run that was trained on such"
+            raise DataError(fault, where=region.root, remedy=remedy)
+        notes += _check_level(run, region, name, options)
+    _check_season(run, region, options)
+    size, trained = region.grid.pixel_size, run.dataset.pixel_size
+    if size != trained and "pixel_size" not in options.allow:
+        fault = f"its pixels are {size:g} m wide, those that the run was trained on {trained:g} m"
+        remedy = f"ingest with `pixel_size` {trained:g}, or allow it by `allow` pixel_size"
+        raise DataError(fault, where=region.root, remedy=remedy)
+    return tuple(notes)
+
+
+def _check_level(run: Run, region: Region, name: str, options: MapOptions) -> list[str]:
+    trained, here = run.saved.levels.get(name, ""), region.level(name)
+    if trained == here:
+        return []
+    if not trained or not here:
+        known = f"{here} here" if here else f"{trained} in training"
+        unknown = "in training" if here else "here"
+        return [f"{name} is {known}; what it is {unknown} is not known: it must be the same"]
+    difference = f"its {name} is {here}, the run was trained on {trained}"
+    if "level" in options.allow:
+        return [f"{difference}: allowed"]
+    remedy = f"ingest {trained} scenes, or allow it by `allow` level"
+    raise DataError(difference, where=region.root, remedy=remedy)
+
+
+def _check_season(run: Run, region: Region, options: MapOptions) -> None:
+    start, trained = options.season or region.dataset.season_start, run.dataset.season_start
+    apart = abs(_day_of_year(start) - _day_of_year(trained))
+    apart = min(apart, _YEAR - apart)
+    if apart <= _SHIFT or "season" in options.allow:
+        return
+    fault = f"the season starts on {start:%d %B}, that of the run on {trained:%d %B}: days of the "
+    fault += "year would be taken for others"
+    remedy = f"give `season` {_near(start, trained)}, or allow it by `allow` season"
+    raise DataError(fault, where=region.root, remedy=remedy)
+
+
+def _day_of_year(date: datetime.date) -> int:
+    return date.timetuple().tm_yday
+
+
+def _near(start: datetime.date, trained: datetime.date) -> datetime.date:
+    """The day of `trained` in the year that is closest to `start`."""
+    day = min(trained.day, 28) if trained.month == 2 else trained.day
+    years = (start.year - 1, start.year, start.year + 1)
+    return min((datetime.date(y, trained.month, day) for y in years), key=lambda d: abs(d - start))

@@ -1,0 +1,96 @@
+"""Windows of a Region as a model takes them: read, counted, normalised, padded, stacked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import jax
+import numpy as np
+
+from pastis_jax.data.modality import Modality
+from pastis_jax.data.patches.encoding import encode_frames
+from pastis_jax.data.regions.grid import touched
+from pastis_jax.data.regions.records.window_series import WindowSeries
+from pastis_jax.data.regions.store import Region
+from pastis_jax.mapping.season import Season
+from pastis_jax.runs import Run
+from pastis_jax.tasks import blank_series
+from pastis_jax.types import Series
+
+_STEP = 8
+"""Dates by which series are padded: one program serves windows of about as many."""
+
+Frames = Mapping[str, tuple[np.ndarray, np.ndarray]]
+"""Acquisitions of a window by modality: values as they are stored, (t, c, h, w), and days (t,)."""
+
+
+class Inputs:
+    """Reads what a run takes of a Region. Reading may run in any thread.
+
+    Args:
+      run: The run.
+      region: The Region.
+      season: The acquisitions that count.
+      max_cloud: Largest clouded share of the observed pixels of a window; None takes all.
+    """
+
+    def __init__(self, run: Run, region: Region, season: Season, max_cloud: float | None):
+        self._run, self._region, self._season, self._max_cloud = run, region, season, max_cloud
+        self.modalities = run.modalities
+
+    def read(self, rows: slice, columns: slice) -> Frames:
+        """Reads the acquisitions that observed any chunk that a window touches."""
+        frames = {}
+        for name, acquired in self._season.acquired.items():
+            seen = self._region.observed(name)[:, touched(rows), touched(columns)].any((1, 2))
+            of = acquired.among(np.flatnonzero(seen))
+            window = (self._region, name, rows, columns, of.numbers, self._max_cloud)
+            frames[name] = np.asarray(WindowSeries(*window)), of.days
+        return frames
+
+    def counts(self, frames: Frames, shape: tuple[int, int]) -> np.ndarray:
+        """Valid dates of each pixel by modality, (m, h, w) uint16: every channel was observed."""
+        counts = np.zeros((len(self.modalities), *shape), np.uint16)
+        for place, name in enumerate(self.modalities):
+            if name in frames:
+                counts[place] = observed(frames[name][0], self._region.dataset[name]).sum(0)
+        return counts
+
+    def stack(self, several: Sequence[Frames], size: int, shape: tuple[int, int]) -> dict:
+        """Normalises windows and stacks them, by modality.
+
+        Args:
+          several: At most `size` windows.
+          size: Samples ``b`` of the batch; those beyond the windows have no valid date.
+          shape: Rows and columns of the windows.
+
+        Returns:
+          The series, ``b t h w c``.
+        """
+        batch = {}
+        for name in self.modalities:
+            most = max((len(x[name][1]) for x in several if name in x), default=0)
+            length = max(-(-most // _STEP), 1) * _STEP
+            blank = (1, length, *shape, len(self._run.dataset[name].channels))
+            empty = jax.tree.map(lambda x: x[0], blank_series(blank))
+            empty = empty.replace(valid=np.zeros(length, bool))
+            samples = [
+                self._encode(name, x, length, shape) if name in x else empty for x in several
+            ]
+            samples += [empty] * (size - len(samples))
+            batch[name] = jax.tree.map(lambda *x: np.stack(x), *samples)
+        return batch
+
+    def _encode(self, name: str, frames: Frames, length: int, shape: tuple[int, int]) -> Series:
+        values, days = frames[name]
+        modality = self._region.dataset[name]
+        moments = self._run.saved.learned.statistics[name]
+        return encode_frames(values, days, modality, moments, length=length, size=shape)
+
+
+def observed(values: np.ndarray, modality: Modality) -> np.ndarray:
+    """Where every channel was observed, (t, ...) bool, of values (t, c, ...) as they are stored."""
+    missing = modality.missing(values, range(1, values.ndim))
+    if missing is None:
+        return np.ones((len(values), *values.shape[2:]), bool)
+    return ~missing.any(1)

@@ -1,0 +1,3 @@
+class InstanceBlocks:
+    def __init__(self, mapper):
+        raise NotImplementedError

@@ -1,0 +1,137 @@
+"""The folder in which a map is made: whose it is, which blocks are done, and how it ends.
+
+It lies beside the map to be, `.NAME.predicting`, and holds `key.json`, which tells run, Region and
+options apart by their content, and the blocks. Killed at any moment, the same command goes on where
+it was left.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import pathlib
+import shutil
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import filelock
+
+from pastis_jax.errors import ArgumentError
+from pastis_jax.files import LEFT, write_whole
+from pastis_jax.json_files import read_object
+from pastis_jax.mapping.blocks import Block, file_of
+
+AGAIN = "the same command goes on where it was left"
+_KEY, _BLOCKS, _FILES = "key.json", "blocks", "map"
+_REMEDY = "remove this folder and begin anew"
+
+
+def digest(content: Any) -> str:
+    """Digest of plain JSON."""
+    text = json.dumps(content, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def check_out(out: pathlib.Path) -> None:
+    """Refuses a map to be whose folder is there and not empty.
+
+    Raises:
+      ArgumentError: Naming the folder.
+    """
+    try:
+        full = out.exists() and (not out.is_dir() or any(out.iterdir()))
+    except OSError as error:
+        fault, remedy = f"{out} cannot be read ({error.strerror})", "give a new folder"
+        raise ArgumentError(fault, argument="out", remedy=remedy) from error
+    if full:
+        raise ArgumentError(f"{out} is there already", argument="out", remedy="give a new folder")
+
+
+class Ledger:
+    """The folder in which a map is made.
+
+    Args:
+      out: The map to be.
+    """
+
+    def __init__(self, out: pathlib.Path):
+        self.out = out
+        self.folder = out.parent / f".{out.name}.predicting"
+        self.blocks = self.folder / _BLOCKS
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Makes the folder, for this process alone; without a block it does not stay.
+
+        Raises:
+          ArgumentError: If another process has it.
+          OSError: If it cannot be made.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        lock = filelock.FileLock(self.folder / "lock")
+        try:
+            lock.acquire(timeout=0)
+        except filelock.Timeout:
+            fault, remedy = f"another process is making {self.out}", "wait for it"
+            raise ArgumentError(fault, argument="out", remedy=remedy) from None
+        try:
+            yield
+        finally:
+            if self.folder.exists() and not any(self.blocks.glob("*.npz")):
+                shutil.rmtree(self.folder)
+            lock.release()
+
+    def resume(self, key: Mapping[str, Any], *, overwrite: bool) -> bool:
+        """Takes the folder for a map; nothing of another one stays in it.
+
+        Args:
+          key: What the map is made of, plain JSON.
+          overwrite: Whether what another command left is removed.
+
+        Returns:
+          Whether an earlier command of the same map was stopped here.
+
+        Raises:
+          ArgumentError: If another command left something, and it is not to be removed.
+        """
+        try:
+            before = read_object(self.folder / _KEY, remedy=_REMEDY, any_text=True)
+        except FileNotFoundError:
+            before = None
+        if before == key:
+            return True
+        if before is not None and not overwrite and any(self.blocks.glob("*.npz")):
+            changed = ", ".join(sorted(n for n in {*before, *key} if before.get(n) != key.get(n)))
+            fault = f"another map was begun in {self.folder}, of another {changed}"
+            remedy = "repeat that command, or begin anew by `overwrite`"
+            raise ArgumentError(fault, argument="out", remedy=remedy)
+        (self.folder / _KEY).unlink(missing_ok=True)
+        shutil.rmtree(self.blocks, ignore_errors=True)
+        self.blocks.mkdir()
+        write_whole(self.folder / _KEY, json.dumps(key, indent=1))
+        return False
+
+    def done(self, block: Block) -> bool:
+        """Whether a block is there."""
+        return file_of(self.blocks, block).exists()
+
+    @contextlib.contextmanager
+    def files(self) -> Iterator[pathlib.Path]:
+        """Gives a folder for the files of the map, which becomes `out` at the end.
+
+        Raises:
+          ArgumentError: If something came to lie there meanwhile.
+        """
+        folder = self.folder / _FILES
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        yield folder
+        for left in folder.rglob(LEFT):
+            left.unlink()
+        try:
+            folder.rename(self.out)  # takes the place of an empty folder
+        except OSError as error:
+            fault, remedy = f"{self.out} is there meanwhile", "move it away, and repeat the command"
+            raise ArgumentError(fault, argument="out", remedy=remedy) from error
+        shutil.rmtree(self.folder, ignore_errors=True)

@@ -1,0 +1,3 @@
+class ParcelBlocks:
+    def __init__(self, mapper):
+        raise NotImplementedError

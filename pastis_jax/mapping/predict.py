@@ -1,0 +1,115 @@
+"""A run and a Region become a map: blocks are predicted, then its files are written."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pathlib
+from collections.abc import Callable, Sequence
+
+import tqdm
+
+from pastis_jax.data.regions import _geo
+from pastis_jax.data.regions.store import Region
+from pastis_jax.errors import UserError
+from pastis_jax.mapping.blocks import Block, blocks_of
+from pastis_jax.mapping.files.finish import finish
+from pastis_jax.mapping.ledger import AGAIN, Ledger, check_out, digest
+from pastis_jax.mapping.made import Made
+from pastis_jax.mapping.mapper import Mapper, Work
+from pastis_jax.mapping.options import MapOptions
+from pastis_jax.runs import Run
+
+FORMAT = 1
+"""Changes with what blocks hold, or how they are predicted."""
+
+Execute = Callable[[Work, Sequence[Block], Callable[[Block], None]], None]
+"""Does the work for each block, in any order, and tells of each that is done."""
+
+
+def one_by_one(work: Work, blocks: Sequence[Block], tell: Callable[[Block], None]) -> None:
+    """Predicts blocks in this process."""
+    for block in blocks:
+        work(block)
+        tell(block)
+
+
+def predict_region(
+    run: Run | str | os.PathLike[str],
+    data: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    *,
+    options: MapOptions | None = None,
+    execute: Execute = one_by_one,
+    overwrite: bool = False,
+    progress: bool = False,
+    say: Callable[[str], None] = print,
+) -> dict:
+    """Maps a Region by a run.
+
+    Stopped at any moment, the same call goes on where it was left. The map is a pure function of
+    run, Region and options, whoever predicts its blocks in whichever order.
+
+    Args:
+      run: The run, or its folder.
+      data: The Region.
+      out: Folder to make; see docs/maps.md for its files.
+      options: What else the map is made by.
+      execute: Predicts blocks; by default this process does, one by one.
+      overwrite: Whether what another call left on the way to the same folder is removed.
+      progress: Whether a bar with the time left is shown.
+      say: Tells the reader a line.
+
+    Returns:
+      What map.json holds.
+
+    Raises:
+      UserError: For a mistake in the arguments, or if the Region does not fit the run.
+      OSError: If something cannot be written.
+    """
+    _geo.need("rasterio")  # before hours of work, not after
+    options = options or MapOptions()
+    run = run if isinstance(run, Run) else Run(run)
+    out = pathlib.Path(os.path.abspath(os.path.expanduser(out)))
+    check_out(out)
+    mapper = Mapper(run, Region(data), options)
+    for note in mapper.notes:
+        say(f"Note: {note}")
+    key, ledger = key_of(mapper), Ledger(out)
+    with ledger.held():
+        if ledger.resume(key, overwrite=overwrite):
+            say(f"Continuing {out}.")
+        blocks = tuple(blocks_of(mapper.region.grid))
+        left = [block for block in blocks if not ledger.done(block)]
+        work = Work(run.folder, mapper.region.root, options, ledger.blocks)
+        bar = tqdm.tqdm(
+            total=len(blocks),
+            initial=len(blocks) - len(left),
+            desc="Predicting",
+            unit=" blocks",
+            disable=not progress,
+        )
+        try:
+            with bar:
+                execute(work, left, lambda _: bar.update())
+            with ledger.files() as folder:
+                return finish(Made(mapper, blocks, ledger.blocks, key), folder)
+        except (KeyboardInterrupt, UserError, OSError) as error:
+            error.add_note(AGAIN)
+            raise
+
+
+def key_of(mapper: Mapper) -> dict[str, str]:
+    """Digests of what a map is made of, by what it is; where that lies does not count."""
+    run, region, options = mapper.run, mapper.region, mapper.options
+    files = ("run.json", "dataset.json", "weights.npz")
+    parts = [hashlib.sha256((run.folder / name).read_bytes()).hexdigest() for name in files]
+    season = {name: one.numbers.tolist() for name, one in mapper.season.acquired.items()}
+    parcels = None
+    if options.parcels is not None:
+        parcels = hashlib.sha256(pathlib.Path(options.parcels).read_bytes()).hexdigest()
+    return {
+        "run": digest(parts),
+        "Region": digest(dict(region.fingerprint([*season]).parts)),
+        "options": digest([FORMAT, options.to_json(), season, mapper.max_cloud, parcels]),
+    }
