@@ -21,9 +21,7 @@ _COLUMNS = (
 )
 
 
-def add_style(
-    file: pathlib.Path, layer: str, classes: ClassMapping, day: datetime.date
-) -> None:
+def add_style(file: pathlib.Path, layer: str, classes: ClassMapping, day: datetime.date) -> None:
     """Adds a style to a GeoPackage, which QGIS takes by default; equal ones give equal bytes.
 
     Args:

@@ -58,6 +58,7 @@ def write_vectors(made: Made, results: ParcelResults, out: pathlib.Path) -> None
             layer=LAYER,
             driver="GPKG",
             promote_to_multi=True,
+            dataset_options={"VERSION": "1.2"},  # which older programs read, too
             layer_options={"GEOMETRY_NAME": "geom"},
         )
     add_style(out / GPKG, LAYER, made.classes, last)
