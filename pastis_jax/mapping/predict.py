@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import os
 import pathlib
@@ -69,6 +70,9 @@ def predict_region(
     """
     _geo.need("rasterio")  # before hours of work, not after
     options = options or MapOptions()
+    if options.parcels is not None:  # for whoever predicts, wherever that is
+        file = pathlib.Path(os.path.abspath(os.path.expanduser(options.parcels)))
+        options = dataclasses.replace(options, parcels=file)
     run = run if isinstance(run, Run) else Run(run)
     out = pathlib.Path(os.path.abspath(os.path.expanduser(out)))
     check_out(out)
@@ -105,9 +109,8 @@ def key_of(mapper: Mapper) -> dict[str, str]:
     files = ("run.json", "dataset.json", "weights.npz")
     parts = [hashlib.sha256((run.folder / name).read_bytes()).hexdigest() for name in files]
     season = {name: one.numbers.tolist() for name, one in mapper.season.acquired.items()}
-    parcels = None
-    if options.parcels is not None:
-        parcels = hashlib.sha256(pathlib.Path(options.parcels).read_bytes()).hexdigest()
+    of_file = options.parcels is not None and mapper.polygons is not None
+    parcels = mapper.polygons.digest if of_file else None
     return {
         "run": digest(parts),
         "Region": digest(dict(region.fingerprint([*season]).parts)),
