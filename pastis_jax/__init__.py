@@ -26,7 +26,7 @@ _PUBLIC = {
 }
 """Public names, and where they are defined."""
 _PACKAGES = (
-    *("data", "fusion", "interop", "losses", "metrics", "models", "nn", "panoptic", "runs"),
+    *("calibration", "data", "fusion", "interop", "losses", "metrics", "models", "nn", "panoptic", "runs"),
     *("schemes", "tasks", "training", "viz"),
 )
 

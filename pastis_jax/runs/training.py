@@ -179,7 +179,11 @@ def train(
         identify=splits.sources["train"].identifier,
     )
     context = task.context(fit.best)
-    test = task.test(scorer.of(fit.state, "test"), context)
+    validated = task.calibrate(scorer.of(fit.state, "val"), context).metrics.task.fit
+    temperature, kept = validated.temperature(task.told)
+    if kept is not None:
+        say(f"Note: probabilities are as the model gives them, at a temperature of 1: {kept}.")
+    test = task.test(scorer.of(fit.state, "test"), context, temperature=temperature)
     splits.unchanged()
     result = {
         **facts(task, splits, recipe, fold, fit, table, simulated),
@@ -199,6 +203,12 @@ def train(
         "skipped": {str(name): fault for name, fault in splits.gaps.skipped.items()},
         **task.counts(test),
         **context,
+        "calibration": {
+            "temperature": temperature,
+            "of": task.told,
+            "fitted_on": int(validated.count),
+            **test.metrics.task.reliability(),
+        },
     }
     if recipe.removed_optical:
         result["test_removed_optical"] = _removed(task, recipe, scorer, fit.state, key, context)
@@ -216,6 +226,7 @@ def train(
         batch_size=recipe.evaluation_size,
         plugins=plugins,
         days=days,
+        temperature=temperature,
     )
     if training.is_main():
         saved.write(folder.path, run, fit.state.variables, lists)
