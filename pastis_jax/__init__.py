@@ -26,7 +26,18 @@ _PUBLIC = {
 }
 """Public names, and where they are defined."""
 _PACKAGES = (
-    *("calibration", "data", "fusion", "interop", "losses", "metrics", "models", "nn", "panoptic", "runs"),
+    *(
+        "calibration",
+        "data",
+        "fusion",
+        "interop",
+        "losses",
+        "metrics",
+        "models",
+        "nn",
+        "panoptic",
+        "runs",
+    ),
     *("schemes", "tasks", "training", "viz"),
 )
 

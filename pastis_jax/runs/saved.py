@@ -268,7 +268,9 @@ def _texts_by_name(value: Any, name: str) -> dict[str, str]:
 
 def _temperature(value: Any) -> float:
     if not fields.is_number(value) or not COOLEST <= value <= HOTTEST:
-        raise ValueError(f"its temperature is {fields.shown(value)}, not {COOLEST:g} to {HOTTEST:g}")
+        raise ValueError(
+            f"its temperature is {fields.shown(value)}, not {COOLEST:g} to {HOTTEST:g}"
+        )
     return float(value)
 
 
