@@ -1,7 +1,7 @@
 """How far confidences can be trusted, and the temperature that makes them so (Guo et al. 2017).
 
 Logits are divided by one temperature, fitted on samples that nothing was learned of: the order of
-the classes stays, so that no prediction changes, and what is said with 80 % is right about as often.
+the classes stays, so that no prediction changes, and what is said with 80 % is right as often.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _NODES = np.geomspace(1 / HOTTEST, 1 / COOLEST, 33)
 
 @struct.dataclass
 class TemperatureFit:
-    """Derivatives of the negative log-likelihood by the inverse temperature s, at some values of it.
+    """Derivatives of the negative log-likelihood by the inverse temperature s, at 33 values.
 
     The likelihood is convex in s: the best temperature is where the slope changes its sign.
 
@@ -169,7 +169,7 @@ class Reliability:
         return jax.tree.map(jnp.add, self, other)
 
     def compute(self) -> dict[str, Any]:
-        """Returns `ECE`, the expected calibration error, `NLL` and `Brier`, and of the bins `count`,
+        """Returns the expected calibration error `ECE`, `NLL` and `Brier`, and of the bins `count`,
         `confidence` (mean) and `accuracy`; NaN for what has nothing to count."""
         count, correct, confidence = (
             np.asarray(x, np.float64) for x in (self.count, self.correct, self.confidence)

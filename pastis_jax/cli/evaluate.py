@@ -40,19 +40,20 @@ class Arguments:
     run: Annotated[pathlib.Path, tyro.conf.Positional]
     """Folder of the run."""
     data: pathlib.Path | None = None
-    """Folder or Region with the run's modalities and classes. Default: what it was trained on, which
-    must not have changed."""
+    """Folder or Region with the run's modalities and classes. Default: what it was trained on,
+    which must not have changed."""
     split: Literal["train", "val", "test"] = "test"
     """Samples to score."""
     fold: int | None = None
-    """Run of cross-validation that tells the split. Default: that of the run, where the data have the
-    same folds."""
+    """Run of cross-validation that tells the split. Default: that of the run, where the data have
+    the same folds."""
     until: str | None = None
     """Count acquisitions up to this day alone, YYYY-MM-DD: what the season had shown by then."""
     by_date: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Score what had been observed up to the end of each month of the season."""
     out: pathlib.Path | None = None
-    """Folder for scores as JSON, those by date as CSV too, and pictures. Default: none is written."""
+    """Folder for scores as JSON, those by date as CSV too, and pictures. Default: nothing is
+    written."""
     batch_size: int | None = None
     """Samples in a batch. Default: as in the run's own test."""
     nodata: tuple[str, ...] | None = None
