@@ -158,16 +158,18 @@ class Scorer:
             contexts=[{**context, "until": jnp.int32(splits.dataset.day(d))} for d in days],
             identify=splits.sources[split].identifier,
         )
-        return [_known(day, outcome) for day, outcome in zip(days, outcomes, strict=True)]
+        names = spec.modalities
+        return [_known(day, outcome, names) for day, outcome in zip(days, outcomes, strict=True)]
 
     def of(self, state: TrainState, split: str, **options: Any) -> Callable[..., Outcome]:
         """A task's `Score` for this state and split."""
         return functools.partial(self, state, split, **options)
 
 
-def _known(day: datetime.date, outcome: Outcome) -> Until:
+def _known(day: datetime.date, outcome: Outcome, names: Sequence[str]) -> Until:
     """An outcome without what counted its dates; none where nothing else counted."""
     counted = outcome.metrics
-    metrics, dates = counted.replace(task=counted.task.metric), counted.task.means()
+    metrics = counted.replace(task=counted.task.metric)
+    dates = {name: float(counted.task.dates[name].compute()) for name in names}
     known = dataclasses.replace(outcome, metrics=metrics) if counted.loss.count else None
     return Until(day, dates, known)

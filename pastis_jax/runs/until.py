@@ -10,7 +10,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import jax.numpy as jnp
-import numpy as np
 from flax import struct
 from jaxtyping import Array
 
@@ -86,9 +85,9 @@ def month_ends(dataset: Dataset, observed: Iterable[Days]) -> list[datetime.date
       dataset: Whose season it is.
       observed: Days of each patch; those before the start of the season belong to it too.
     """
-    every = [int(of(days)) for patch in observed for days in patch.values() if len(days)
-             for of in (np.min, np.max)]  # fmt: skip
-    first, last = (dataset.date(day) for day in (min([0, *every]), max([0, *every])))
+    every = [days for patch in observed for days in patch.values() if len(days)]
+    first = dataset.date(min([0, *(int(days.min()) for days in every)]))
+    last = dataset.date(max([0, *(int(days.max()) for days in every)]))
     ends, year, month = [], first.year, first.month
     while (year, month) <= (last.year, last.month):
         year, month = (year + 1, 1) if month == 12 else (year, month + 1)
@@ -134,10 +133,6 @@ class Dated:
     def compute(self) -> dict[str, Any]:
         """What the metric computes."""
         return self.metric.compute()
-
-    def means(self) -> dict[str, float]:
-        """The means, on the host."""
-        return {name: float(mean.compute()) for name, mean in self.dates.items()}
 
 
 def dated(metric: Any, empty: Any, names: Sequence[str]) -> tuple[Any, Any]:

@@ -30,6 +30,7 @@ def reliability(calibration: Mapping[str, Any], path: str | os.PathLike[str]) ->
     grid = figure.subplots(
         2, len(columns), sharex=True, sharey="row", squeeze=False, height_ratios=(3, 1)
     )
+    figure.get_layout_engine().set(wspace=0.08)  # the last percentage, and the next one's first
     for number, (title, bins) in enumerate(columns.items()):
         upper, lower = grid[:, number]
         _diagram(upper, bins)
