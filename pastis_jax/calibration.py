@@ -193,7 +193,7 @@ def _clean(logits, label, where):
 
 
 @struct.dataclass
-class Tested:
+class Scored:
     """The metric of a test, and what its confidences are worth.
 
     Attributes:
@@ -209,7 +209,7 @@ class Tested:
     fit: TemperatureFit
 
     @classmethod
-    def empty(cls, metric: Any) -> Tested:
+    def empty(cls, metric: Any) -> Scored:
         """Returns that of no batch; `metric` is the task's empty one."""
         return cls(metric, Reliability.empty(), Reliability.empty(), TemperatureFit.empty())
 
@@ -223,7 +223,7 @@ class Tested:
         *,
         temperature: ArrayLike = 0.0,
         fit: ArrayLike = 0.0,
-    ) -> Tested:
+    ) -> Scored:
         """Joins the task's metric of a batch with what is asked for; both may be traced.
 
         One program serves validation, which asks for nothing, the fit, and the test.
@@ -236,7 +236,7 @@ class Tested:
           temperature: Of the run; 0 where reliability is not asked for.
           fit: Other than 0 where a temperature is to be found.
         """
-        shown, none = (logits, label, where), Tested.empty(metric)
+        shown, none = (logits, label, where), Scored.empty(metric)
         heat = jnp.maximum(temperature, COOLEST)
         before, after = jax.lax.cond(
             temperature > 0,
@@ -246,9 +246,9 @@ class Tested:
         fitted = jax.lax.cond(fit > 0, lambda: TemperatureFit.from_batch(*shown), lambda: none.fit)
         return cls(metric, before, after, fitted)
 
-    def merge(self, other: Tested) -> Tested:
+    def merge(self, other: Scored) -> Scored:
         """Joins two disjoint sets of samples."""
-        return Tested(
+        return Scored(
             self.metric.merge(other.metric),
             self.before.merge(other.before),
             self.after.merge(other.after),

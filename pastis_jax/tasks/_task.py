@@ -15,7 +15,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, PyTree
 
 from pastis_jax import viz
-from pastis_jax.calibration import Tested
+from pastis_jax.calibration import Scored
 from pastis_jax.data.class_mapping import ClassMapping
 from pastis_jax.data.dataset import SPLITS, Dataset
 from pastis_jax.data.splits import BatchPlan, Splits
@@ -145,7 +145,7 @@ class Task(abc.ABC):
         """Metrics of validation and test.
 
         That of a batch takes prediction, batch, and what else `validate` gives it by keyword. That
-        of a test is a `Tested`.
+        of a test is a `Scored`.
         """
 
     @abc.abstractmethod
@@ -310,12 +310,12 @@ class Classifier(Task):
         """The confusion matrix, and what confidences are worth."""
         del splits
 
-        def confusion(prediction: Prediction, batch: Batch, **asked: Array) -> Tested:
+        def confusion(prediction: Prediction, batch: Batch, **asked: Array) -> Scored:
             where = self._where(prediction, batch)
             metric, logits = self.metric(prediction, batch), self._logits(prediction)
-            return Tested.from_batch(metric, logits, batch.label, where, **asked)
+            return Scored.from_batch(metric, logits, batch.label, where, **asked)
 
-        return {self.tested: (confusion, lambda: Tested.empty(self.empty()))}
+        return {self.tested: (confusion, lambda: Scored.empty(self.empty()))}
 
     def validate(self, score: Score) -> Outcome:
         """Scores by the confusion matrix."""

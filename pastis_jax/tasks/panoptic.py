@@ -15,7 +15,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from pastis_jax import viz
-from pastis_jax.calibration import Tested
+from pastis_jax.calibration import Scored
 from pastis_jax.data.splits import PatchSplits
 from pastis_jax.errors import refuse
 from pastis_jax.models import PaPs
@@ -142,7 +142,7 @@ class PanopticTask(ImageTask):
 
         def quality(
             prediction: Prediction, batch: Batch, *, min_confidence: Array, **asked: Array
-        ) -> Tested:
+        ) -> Scored:
             output = self.output(prediction, min_confidence=min_confidence)
             rules = VoidRules.from_batch(
                 output.instances,
@@ -161,10 +161,10 @@ class PanopticTask(ImageTask):
             where = found.found & (fit.instance > 0) & (fit.iou > 0.5)
             where &= (found.confidence >= min_confidence) & (label != self.classes.void)
             where &= (batch.real & prediction.valid)[:, None]
-            return Tested.from_batch(rules, found.logits[..., :number], label, where, **asked)
+            return Scored.from_batch(rules, found.logits[..., :number], label, where, **asked)
 
-        def nothing() -> Tested:
-            return Tested.empty(VoidRules.empty(number, legacy_void=self.legacy_void))
+        def nothing() -> Scored:
+            return Scored.empty(VoidRules.empty(number, legacy_void=self.legacy_void))
 
         return {
             "tuning": (tuning, ConfidenceTuning.empty),
