@@ -24,6 +24,7 @@ MAY_IMPORT = {
     "nn": set(),
     "losses": {"nn"},
     "metrics": {"nn"},
+    "calibration": set(),
     "interpolation": {"nn"},
     "temporal_dropout": {"nn"},
     "panoptic": {"nn", "losses", "metrics"},
@@ -35,10 +36,12 @@ MAY_IMPORT = {
     "interop": {"nn", "models", "fusion"},
     "viz": {"data"},
     "tasks": {
-        *("data", "losses", "metrics", "models", "panoptic", "schemes", "training", "viz"),
+        *("calibration", "data", "losses", "metrics", "models", "panoptic", "schemes"),
+        *("training", "viz"),
     },
     "runs": {
-        *("data", "machine", "nn", "schemes", "tasks", "temporal_dropout", "training", "viz"),
+        *("calibration", "data", "machine", "metrics", "nn", "schemes", "tasks"),
+        *("temporal_dropout", "training", "viz"),
     },
     "mapping": {"data", "machine", "panoptic", "runs", "tasks", "training", "viz"},
     "cli": {"data", "interop", "machine", "mapping", "runs", "tasks", "training", "viz"},
