@@ -81,7 +81,7 @@ def predict_region(
             say(f"Continuing {out}.")
         blocks = tuple(blocks_of(mapper.region.grid))
         left = [block for block in blocks if not ledger.done(block)]
-        work = Work(run.folder, mapper.region.root, options, ledger.blocks)
+        work = Work(run.folder, mapper.region.root, options, ledger.blocks, digest(key))
         bar = tqdm.tqdm(
             total=len(blocks),
             initial=len(blocks) - len(left),
