@@ -104,11 +104,11 @@ def answer_of(mapper: Mapper) -> Any:
 # At the end
 
 
-def numbered(made: Made) -> Iterator[tuple[Block, np.ndarray]]:
-    """Gives the number of each pixel's instance, 0 for none, (h, w) uint32, block by block."""
+def numbered(made: Made) -> Iterator[tuple[Block, Content]]:
+    """Gives `instances` of each block: the number of each pixel's, 0 for none, (h, w) uint32."""
     whole = joined(made)
     for block in made.blocks:
-        yield block, whole.numbers(block).astype(np.uint32)
+        yield block, {"instances": whole.numbers(block).astype(np.uint32)}
 
 
 def painted(made: Made) -> Iterator[tuple[Block, Content]]:
