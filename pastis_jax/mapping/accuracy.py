@@ -34,7 +34,7 @@ class Accuracy:
       overall: Share of the area that is mapped right, and its standard error.
       users: Of what is mapped as a class, the share that is; and standard errors, (2, k).
       producers: Of what is a class, the share that is mapped so; and standard errors, (2, k).
-      areas: Estimated area of each true class, in the unit of `mapped`; and standard errors, (2, k).
+      areas: Of each true class, estimated, in the unit of `mapped`; and standard errors, (2, k).
     """
 
     counts: np.ndarray

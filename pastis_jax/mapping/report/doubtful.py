@@ -1,4 +1,4 @@
-"""The parcels that a map is least certain of: their places, what was observed, what was looked at."""
+"""The parcels that a map is least certain of: where they lie, what was seen of them, and when."""
 
 from __future__ import annotations
 
