@@ -164,8 +164,9 @@ class _Counts:
         number = chunk[0] * self._mapper.region.grid.chunks[1] + chunk[1]
         rows, columns = self._columns.place(number)
         top, left = self._block.rows.start, self._block.columns.start
-        place = slice(rows.start - top, rows.stop - top), slice(
-            columns.start - left, columns.stop - left
+        place = (
+            slice(rows.start - top, rows.stop - top),
+            slice(columns.start - left, columns.stop - left),
         )
         if not self._inside[place].any():
             return
