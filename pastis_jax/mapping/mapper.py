@@ -37,7 +37,6 @@ class Mapper:
       max_cloud: Largest clouded share, of the options or the run; None where all are taken.
       inputs: Reads windows.
       grid: The windows; None for parcels.
-      batch_size: Windows or parcels that are predicted together.
       notes: What is odd, or left out, a line each.
 
     Raises:
@@ -64,7 +63,6 @@ class Mapper:
             raise DataError(fault, where=run.folder, remedy="group classes by `class_mapping`")
         self.inputs = Inputs(run, region, self.season, self.max_cloud)
         self.grid = None if run.task.name == "parcel" else self._windows()
-        self.batch_size = options.batch_size or _suits(run)
 
     def _windows(self) -> WindowGrid:
         """Windows of the size that the run was tested on: an image's norm sees all its pixels."""
@@ -78,6 +76,14 @@ class Mapper:
                 f"the Region is smaller than the run's windows of {size[0]} x {size[1]}",
             )
         return WindowGrid.over(shape, size, self.options.stride)
+
+    @functools.cached_property
+    def batch_size(self) -> int:
+        """Windows or parcels that are predicted together.
+
+        Only who predicts asks for the device, which may serve a single process.
+        """
+        return self.options.batch_size or _suits(self.run)
 
     @functools.cached_property
     def _predict(self) -> Callable[[Block], Content]:
