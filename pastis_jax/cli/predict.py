@@ -58,8 +58,8 @@ class Arguments:
     workers: int | None = None
     """Processes of this machine that predict, each with a device of its own. Default: this one."""
     scheduler: str | None = None
-    """Address of the scheduler of a Dask cluster that predicts, tcp://HOST:8786 say; docs/cluster.md
-    tells how clusters are set up."""
+    """Address of the scheduler of a Dask cluster that predicts, tcp://HOST:8786 say: see
+    docs/cluster.md."""
     overwrite: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Begin anew where another command was stopped on the way to the same folder."""
 

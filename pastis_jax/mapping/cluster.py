@@ -63,7 +63,7 @@ def on_workers(number: int, work: Work, blocks: Sequence[Block], tell: Tell, say
     if len(blocks) < number:
         left = "1 block is" if len(blocks) == 1 else f"{len(blocks)} blocks are"
         say(f"Note: {left} left to predict: no more workers than that are started")
-    with _local(distributed, min(number, len(blocks))) as (cluster, client):
+    with _quiet(), _local(distributed, min(number, len(blocks))) as (cluster, client):
 
         def look() -> None:
             if not any(one.status.name == "running" for one in cluster.workers.values()):
@@ -88,14 +88,7 @@ def on_scheduler(address: str, work: Work, blocks: Sequence[Block], tell: Tell, 
         needs, has another version, or raises it.
       OSError: If a block cannot be written.
     """
-    distributed = extras.need("distributed", EXTRA)
-    try:
-        client = distributed.Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
-    except (OSError, ValueError, TypeError) as error:
-        fault = f"{address} cannot be reached ({_first_line(error)})"
-        remedy = "give the address of a Dask scheduler that runs, tcp://HOST:8786 say"
-        raise UserError(fault, where="`scheduler`", remedy=remedy) from error
-    with client:
+    with _quiet(), _connected(address) as client:
         waited = False
 
         def look() -> None:
@@ -107,6 +100,31 @@ def on_scheduler(address: str, work: Work, blocks: Sequence[Block], tell: Tell, 
         look()
         most = max(_IN_FLIGHT, 2 * len(client.nthreads()))
         _predict(client, work, blocks, tell, look, most=most)
+
+
+def _connected(address: str) -> Any:
+    """A client of a scheduler."""
+    distributed = extras.need("distributed", EXTRA)
+    try:
+        return distributed.Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
+    except (OSError, ValueError, TypeError) as error:
+        fault = f"{address} cannot be reached ({_first_line(error)})"
+        remedy = "give the address of a Dask scheduler that runs, tcp://HOST:8786 say"
+        raise UserError(fault, where="`scheduler`", remedy=remedy) from error
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Dask logs nothing meanwhile: what matters to a reader ends in a line of ours."""
+    loggers = [logging.getLogger(name) for name in ("distributed", "distributed.client", "tornado")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
 @contextlib.contextmanager
