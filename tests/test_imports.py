@@ -10,11 +10,12 @@ import sys
 import pytest
 
 PACKAGE = pathlib.Path(__file__).parent.parent / "pastis_jax"
-EVERYWHERE = {"types", "errors", "files", "json_files", "text", "rng", "_lazy"}
+EVERYWHERE = {"types", "errors", "extras", "files", "json_files", "text", "rng", "_lazy"}
 MAY_IMPORT = {
     "_lazy": set(),
     "types": set(),
     "errors": set(),
+    "extras": set(),
     "files": set(),
     "json_files": set(),
     "text": set(),

@@ -58,6 +58,11 @@ class Arguments:
     """Also write the probabilities of all classes."""
     batch_size: int | None = None
     """Windows or parcels that are predicted together. Default: what suits the device."""
+    workers: int | None = None
+    """Processes of this machine that predict, each with a device of its own. Default: this one."""
+    scheduler: str | None = None
+    """Address of the scheduler of a Dask cluster that predicts, tcp://HOST:8786 say: see
+    docs/cluster.md."""
     overwrite: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Begin anew where another command was stopped on the way to the same folder."""
 
@@ -96,6 +101,8 @@ def run(given: Arguments) -> None:
         given.data,
         given.out,
         options=options,
+        workers=given.workers,
+        scheduler=given.scheduler,
         overwrite=given.overwrite,
         progress=sys.stderr.isatty(),
         say=lambda text: console.say(console.as_flags(text)),
