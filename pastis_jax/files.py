@@ -18,6 +18,7 @@ from pastis_jax.errors import UserError
 
 LEFT = f"*.{'[0-9a-f]' * 8}.partial"
 """Names of what a process leaves behind that is killed while it writes, as a pattern."""
+_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 
 
 def open_regular(file: str | os.PathLike[str]) -> io.FileIO:
@@ -31,8 +32,7 @@ def open_regular(file: str | os.PathLike[str]) -> io.FileIO:
 
 def regular_descriptor(file: str | os.PathLike[str]) -> tuple[int, os.stat_result]:
     """Opens a file as `open_regular` does: its descriptor, to be closed, and its state."""
-    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-    descriptor = os.open(file, flags)
+    descriptor = os.open(file, _FLAGS)
     state = os.fstat(descriptor)
     if not stat.S_ISREG(state.st_mode):
         os.close(descriptor)

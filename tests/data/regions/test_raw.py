@@ -171,7 +171,7 @@ def test_a_file_that_gets_shorter_while_it_is_read_is_refused(tmp_path, monkeypa
         return read(descriptor, buffers, offset)
 
     monkeypatch.setattr(os, "preadv", shorter)
-    with pytest.raises(DataError, match="/c/0/0/0/0: .*it ends within its values"):
+    with pytest.raises(DataError, match=r"/c/0/0/0/0: .*it ends within its values"):
         array.read(slice(0, 32), slice(0, 32), [0])
 
 
@@ -189,7 +189,7 @@ def test_something_else_than_a_file_is_refused(tmp_path):
     array = raw.of(cube.open_array(folder), folder)
     (folder / "c/0/0/0/0").unlink()
     (folder / "c/0/0/0/0").mkdir()
-    with pytest.raises(DataError, match="/c/0/0/0/0: .*a directory, not a regular file"):
+    with pytest.raises(DataError, match=r"/c/0/0/0/0: .*a directory, not a regular file"):
         array.read(slice(0, 9), slice(0, 9), [0])
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -74,11 +73,13 @@ class WindowSeries:
         """Reads the acquisitions of these numbers here, one after the other, (c, h, w) each."""
         dates = self._dates[np.fromiter(numbers, np.int64)].tolist()
         where = (self._modality.name, self._rows, self._columns, dates)
-        hiding = self._max_cloud is not None and self._region.masked(self._modality.name)
-        masks = self._region.mask(*where) if hiding else itertools.repeat(None)
-        for values, mask in zip(self._region.each(*where), masks, strict=False):
-            of_one = None if mask is None else mask[None]
-            yield hide_clouded(values[None], of_one, self._modality, self._max_cloud)[0]
+        each = self._region.each(*where)
+        masks = None if self._max_cloud is None else self._region.mask(*where)
+        if masks is None:
+            yield from each
+            return
+        for values, mask in zip(each, masks[:, None], strict=True):
+            yield hide_clouded(values[None], mask, self._modality, self._max_cloud)[0]
 
     def _read(self, dates: np.ndarray) -> np.ndarray:
         where = (self._modality.name, self._rows, self._columns, dates.tolist())
