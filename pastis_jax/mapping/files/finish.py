@@ -7,8 +7,12 @@ import pathlib
 from typing import Any
 
 from pastis_jax.files import write_whole
-from pastis_jax.mapping.files import rasters
+from pastis_jax.mapping.files import qml, rasters, stac
+from pastis_jax.mapping.files.summary import files_of, summary_of
 from pastis_jax.mapping.made import Made
+
+FILE = "map.json"
+"""Of a map; the last one that is written."""
 
 
 def finish(made: Made, out: pathlib.Path) -> dict[str, Any]:
@@ -20,8 +24,14 @@ def finish(made: Made, out: pathlib.Path) -> dict[str, Any]:
 
     Returns:
       What map.json holds.
+
+    Raises:
+      OSError: If one cannot be written.
     """
-    rasters.write_rasters(made, out)
-    summary: dict[str, Any] = {"notes": list(made.mapper.notes)}
-    write_whole(out / "map.json", json.dumps(summary, indent=1))
+    tally = rasters.write_rasters(made, out)
+    qml.write_styles(made, out)
+    summary = summary_of(made, tally)
+    stac.write_item(made, out)  # names all files but itself and map.json
+    summary["files"] = files_of(out)
+    write_whole(out / FILE, json.dumps(summary, indent=1, ensure_ascii=False) + "\n")
     return summary
