@@ -119,7 +119,7 @@ def write_together(
     """
     rasterio = _geo.need("rasterio")
     drafts = {raster.name: out / f".{raster.name}.draft.tif" for raster in rasters}
-    written: dict[str, dict[Block, int]] = {raster.name: {} for raster in rasters}
+    written: dict[str, list[tuple[Block, int]]] = {raster.name: [] for raster in rasters}
     try:
         with rasterio.Env(GDAL_CACHEMAX=_CACHE, GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR"):
             with contextlib.ExitStack() as stack:
@@ -135,7 +135,7 @@ def write_together(
                         values = np.ascontiguousarray(values.reshape(-1, *block.shape))
                         with _told(out / raster.file):
                             opened[raster.name].write(values, window=_window(block))
-                        written[raster.name][block] = zlib.crc32(values)
+                        written[raster.name].append((block, zlib.crc32(values)))
             for raster in rasters:
                 with _told(file := out / raster.file):
                     _optimise(drafts[raster.name], file, raster)
@@ -246,14 +246,14 @@ def _optimise(draft: pathlib.Path, file: pathlib.Path, raster: Raster) -> None:
     )
 
 
-def _check(file: pathlib.Path, written: Mapping[Block, int]) -> None:
+def _check(file: pathlib.Path, written: Iterable[tuple[Block, int]]) -> None:
     """Reads a raster again: on a full disk, GDAL may leave the last tiles out and say nothing.
 
     Raises:
       OSError: If it does not hold what was written.
     """
     with _geo.need("rasterio").open(file) as raster:
-        for block, checksum in written.items():
+        for block, checksum in written:
             if zlib.crc32(raster.read(window=_window(block))) != checksum:
                 error = OSError(errno.EIO, "does not hold what was written to it", str(file))
                 error.add_note("make room there, or write elsewhere")
