@@ -22,7 +22,9 @@ KEY = {"run": "1" * 32, "Region": "2" * 32, "options": "3" * 32}
 DAYS = {"S2": (10, 40, 200), "S1A": (5, 100)}
 
 
-def make_map(folder: pathlib.Path, *, grid: Grid = GRID, probabilities: bool = False, seed: int = 0):
+def make_map(
+    folder: pathlib.Path, *, grid: Grid = GRID, probabilities: bool = False, seed: int = 0
+):
     """Writes the blocks of a map: fields of 50 pixels, a margin of nodata, some unclassified.
 
     Returns:
@@ -60,9 +62,7 @@ def make_map(folder: pathlib.Path, *, grid: Grid = GRID, probabilities: bool = F
             classes=classes,
         ),
         region=types.SimpleNamespace(grid=grid, dataset=dataset, root=pathlib.Path("one region")),
-        season=Season(
-            START, {n: Acquired(np.arange(len(of)), of) for n, of in days.items()}, ()
-        ),
+        season=Season(START, {n: Acquired(np.arange(len(of)), of) for n, of in days.items()}, ()),
         options=MapOptions(probabilities=probabilities),
         max_cloud=None,
         notes=("something is odd",),

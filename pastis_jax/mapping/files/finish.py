@@ -7,9 +7,11 @@ import pathlib
 from typing import Any
 
 from pastis_jax.files import write_whole
-from pastis_jax.mapping.files import qml, rasters, stac
+from pastis_jax.mapping import parcel_summary
+from pastis_jax.mapping.files import qml, rasters, stac, vectors
 from pastis_jax.mapping.files.summary import files_of, summary_of
 from pastis_jax.mapping.made import Made
+from pastis_jax.mapping.results import results_of
 
 FILE = "map.json"
 """Of a map; the last one that is written."""
@@ -30,7 +32,11 @@ def finish(made: Made, out: pathlib.Path) -> dict[str, Any]:
     """
     tally = rasters.write_rasters(made, out)
     qml.write_styles(made, out)
-    summary = summary_of(made, tally)
+    results = results_of(made)
+    if results is not None:
+        vectors.write_vectors(made, results, out)
+    notes = (*made.mapper.notes, *parcel_summary.notes(made))
+    summary = summary_of(made, tally, notes, results)
     stac.write_item(made, out)  # names all files but itself and map.json
     summary["files"] = files_of(out)
     write_whole(out / FILE, json.dumps(summary, indent=1, ensure_ascii=False) + "\n")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import pathlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ import numpy as np
 import pastis_jax
 from pastis_jax.mapping.blocks import NODATA, UNCLASSIFIED, Block, Content
 from pastis_jax.mapping.made import Made
+from pastis_jax.mapping.parcel_results import ParcelResults
 
 FORMAT = 1
 """Version of map.json."""
@@ -56,12 +57,16 @@ def title_of(made: Made) -> str:
     return f"Crops of {made.region.dataset.name}, {season.start} to {made.last_day}"
 
 
-def summary_of(made: Made, tally: Tally) -> dict[str, Any]:
+def summary_of(
+    made: Made, tally: Tally, notes: Sequence[str] = (), results: ParcelResults | None = None
+) -> dict[str, Any]:
     """What map.json says but for the files: plain JSON.
 
     Args:
       made: The map.
       tally: Of its pixels.
+      notes: What is odd, or left out, a line each.
+      results: Its parcels; None where it has none.
     """
     run, region, season, options = made.run, made.region, made.season, made.options
     classes, grid = made.classes, region.grid
@@ -101,7 +106,7 @@ def summary_of(made: Made, tally: Tally) -> dict[str, Any]:
             "max_cloud": made.mapper.max_cloud,
             "digest": made.key["options"],
         },
-        "notes": list(made.mapper.notes),
+        "notes": list(notes),
         "pixels": {
             "all": total,
             "classified": total - unclassified - unknown,
@@ -132,7 +137,14 @@ def summary_of(made: Made, tally: Tally) -> dict[str, Any]:
             "hectares": round(unknown * hectares, 4),
             "share": _share(unknown, total),
         },
+        "parcels": None if results is None else _parcels(results),
     }
+
+
+def _parcels(results: ParcelResults) -> dict[str, int]:
+    """Numbers of parcels: all, and of these the ones without a class."""
+    unclassified, unknown = (int((results.label == of).sum()) for of in (UNCLASSIFIED, NODATA))
+    return {"all": len(results), "unclassified": unclassified, "nodata": unknown}
 
 
 def _share(part: int, whole: int) -> float | None:
