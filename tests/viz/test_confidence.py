@@ -9,11 +9,10 @@ import numpy as np
 import pytest
 
 from pastis_jax import viz
-from pastis_jax.viz import by_date as of_dates
-from pastis_jax.viz import reliability as of_bins
+from pastis_jax.viz import confidence, season
 
-diagram = drawn.fixture(of_bins)
-curve = drawn.fixture(of_dates)
+diagram = drawn.fixture(confidence)
+curve = drawn.fixture(season)
 
 
 def bins(full):
