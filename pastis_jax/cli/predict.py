@@ -36,6 +36,10 @@ class Arguments:
     """Vector file of polygons to tell the crop of, in place of the Region's own parcels."""
     parcel_id: str | None = None
     """Column of their identifiers. Default: numbers that the file gives them."""
+    parcels_layer: str | None = None
+    """Layer of the file, where it has several."""
+    parcels_crs: str | None = None
+    """Their coordinate system, EPSG:2154 say. Default: what the file says."""
     until: str | None = None
     """Last day whose acquisitions are used, YYYY-MM-DD: what a season has shown so far."""
     season: str | None = None
@@ -82,6 +86,8 @@ def run(given: Arguments) -> None:
         stride=given.stride,
         parcels=given.parcels,
         parcel_id=given.parcel_id,
+        parcels_layer=given.parcels_layer,
+        parcels_crs=given.parcels_crs,
         probabilities=given.probabilities,
         batch_size=given.batch_size,
     )

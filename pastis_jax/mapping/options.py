@@ -31,6 +31,8 @@ class MapOptions:
       stride: Pixels from one window to the next; None for half a window.
       parcels: Vector file of polygons, in place of the Region's own parcels.
       parcel_id: Column of their identifiers; None for the numbers that the file gives them.
+      parcels_layer: Layer of the file; None for its only one.
+      parcels_crs: Coordinate system in place of what the file says.
       probabilities: Whether the probabilities of all classes are written.
       batch_size: Windows or parcels that are predicted together; None for what suits the device.
 
@@ -46,6 +48,8 @@ class MapOptions:
     stride: int | None = None
     parcels: pathlib.Path | None = None
     parcel_id: str | None = None
+    parcels_layer: str | None = None
+    parcels_crs: str | None = None
     probabilities: bool = False
     batch_size: int | None = None
 
@@ -65,8 +69,9 @@ class MapOptions:
         unknown = [str(name) for name in self.allow if name not in ALLOWED]
         given = plain(", ".join(unknown))
         refuse("allow", unknown, f"got {given}", f"give {' or '.join(ALLOWED)}")
-        alone = self.parcel_id is not None and self.parcels is None
-        refuse("parcel_id", alone, "the Region has identifiers of its own", "leave it out")
+        for name in ("parcel_id", "parcels_layer", "parcels_crs"):
+            alone = getattr(self, name) is not None and self.parcels is None
+            refuse(name, alone, "it is of a file of `parcels`, which is not given", "leave it out")
 
     def to_json(self) -> Mapping[str, Any]:
         """Returns what decides the map as plain JSON, but for the content of files."""
@@ -77,6 +82,8 @@ class MapOptions:
             "reject": self.reject,
             "stride": self.stride,
             "parcel_id": self.parcel_id,
+            "parcels_layer": self.parcels_layer,
+            "parcels_crs": self.parcels_crs,
             "probabilities": self.probabilities,
             "batch_size": self.batch_size,
         }

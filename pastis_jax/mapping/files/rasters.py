@@ -10,6 +10,7 @@ import numpy as np
 
 from pastis_jax.data.regions import _geo
 from pastis_jax.mapping.blocks import NODATA, UNCLASSIFIED, Block
+from pastis_jax.mapping.layers import layers_of
 from pastis_jax.mapping.made import Made
 
 _TILE = 512
@@ -81,7 +82,7 @@ def write_rasters(made: Made, out: pathlib.Path) -> None:
         write_raster(
             made,
             out / f"{name}.tif",
-            ((block, content[name][None]) for block, content in made.read(name)),
+            ((block, content[name][None]) for block, content in layers_of(made)),
             bands=(name,),
             colours=colours if name == "crop" else None,
         )
