@@ -136,7 +136,7 @@ def test_a_season_that_is_given(fit):
 
 @pytest.mark.parametrize("fusion", ["mid", "late", "decision"])
 def test_a_modality_that_is_missing_is_masked(fit, fusion):
-    assert fit(lacking, fusion) == ("the Region has no S1A: masked everywhere",)
+    assert fit(lacking, fusion) == ("S1A is missing: masked everywhere",)
 
 
 def test_a_modality_that_is_missing_is_refused(fit, tmp_path):
