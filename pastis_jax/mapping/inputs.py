@@ -94,9 +94,7 @@ class Stacker:
     def _encode(self, name: str, frames: Frames, length: int, shape: tuple[int, int]) -> Series:
         values, days = frames[name]
         moments = self._run.saved.learned.statistics[name]
-        return encode_frames(
-            values, days, self._dataset[name], moments, length=length, size=shape
-        )
+        return encode_frames(values, days, self._dataset[name], moments, length=length, size=shape)
 
 
 class Inputs(Stacker):
