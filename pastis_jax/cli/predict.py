@@ -31,7 +31,7 @@ class Arguments:
     run: pathlib.Path | None = None
     """Folder of a finished run."""
     data: pathlib.Path | None = None
-    """Region to map, or a folder in the official layout: patches, or pixel sets for a parcel run."""
+    """Region to map, or an official folder: of patches, or of pixel sets for a parcel run."""
     out: pathlib.Path | None = None
     """Folder to make. Refused if it is there and not empty."""
     parcels: pathlib.Path | None = None

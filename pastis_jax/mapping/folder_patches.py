@@ -183,7 +183,7 @@ class PatchSamples:
         if nowhere:
             fault = f"{len(nowhere):,} of {len(facts):,} patches have no polygon of four corners "
             notes.append(f"{fault}in {PATCH_METADATA}, their maps no place: {named(nowhere)}")
-        return {"places": notes, "patches": facts}
+        return {"notes": notes, "patches": facts}
 
     def _write(
         self, content: Content, folder: pathlib.Path, placed: Placed | None, crs: str

@@ -126,6 +126,7 @@ def predict_folder(
                 write_block(ledger.blocks, one, samples.predict(one.name))
             with ledger.files() as folder:
                 made = samples.finish(lambda name: read_block(ledger.blocks, _Kept(name)), folder)
+                notes = (*notes, *made.pop("notes", ()))
                 summary = {"task": run.task.name, "made of": key, "notes": [*notes], **made}
                 write_whole(folder / "map.json", json.dumps(summary, indent=1))
                 return summary

@@ -7,7 +7,7 @@ import pytest
 import region_factory as factory
 from commands import exit_code
 
-from pastis_jax.cli import main
+from pastis_jax.cli.main import main
 
 pytest.importorskip("rasterio")
 GRID = factory.Grid("EPSG:32631", 600000.0, 5200000.0, 10.0, height=40, width=40)
