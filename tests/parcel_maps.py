@@ -33,6 +33,7 @@ def answered(series, classes):
         weights = np.cos(np.arange(one.values.shape[-1])[:, None] + 3 * np.arange(classes) + number)
         count = np.maximum(there.sum((1, 2)), 1)
         logits = logits + (one.values * there).sum((1, 2)) / count @ weights
+    logits = 4 * logits
     shares = np.exp(logits - logits.max(1, keepdims=True))
     return (shares / shares.sum(1, keepdims=True)).astype(np.float32)
 
@@ -43,7 +44,8 @@ def blocks_of(grid, size):
 
 
 def made_of(mapper, folder, blocks):
-    """Predicts all blocks."""
+    """Predicts all blocks, which must have names of their own."""
+    assert len({block.name for block in blocks}) == len(blocks)
     for block in blocks:
         write_block(folder, block, mapper(block))
     return Made(mapper, blocks, folder, {})
