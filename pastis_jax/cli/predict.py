@@ -11,7 +11,7 @@ from typing import Annotated
 
 import tyro
 
-from pastis_jax.cli import console, flags
+from pastis_jax.cli import console, flags, mapped
 from pastis_jax.errors import ArgumentError, UserError
 from pastis_jax.mapping.options import MapOptions
 from pastis_jax.mapping.predict import predict_region
@@ -92,7 +92,7 @@ def run(given: Arguments) -> None:
         probabilities=given.probabilities,
         batch_size=given.batch_size,
     )
-    predict_region(
+    summary = predict_region(
         given.run,
         given.data,
         given.out,
@@ -101,7 +101,7 @@ def run(given: Arguments) -> None:
         progress=sys.stderr.isatty(),
         say=lambda text: console.say(console.as_flags(text)),
     )
-    console.say(f"Wrote {given.out}")
+    mapped.show(summary, given.out)
 
 
 def _day(name: str, text: str | None) -> datetime.date | None:
