@@ -11,7 +11,7 @@ from typing import Annotated
 
 import tyro
 
-from pastis_jax.cli import console, flags
+from pastis_jax.cli import console, flags, mapped
 from pastis_jax.errors import ArgumentError, UserError
 from pastis_jax.mapping.options import MapOptions
 from pastis_jax.mapping.predict import predict_region
@@ -37,6 +37,10 @@ class Arguments:
     """Vector file of polygons to tell the crop of, in place of the Region's own parcels."""
     parcel_id: str | None = None
     """Column of their identifiers. Default: numbers that the file gives them."""
+    parcels_layer: str | None = None
+    """Layer of the file, where it has several."""
+    parcels_crs: str | None = None
+    """Their coordinate system, EPSG:2154 say. Default: what the file says."""
     until: str | None = None
     """Last day whose acquisitions are used, YYYY-MM-DD: what a season has shown so far."""
     season: str | None = None
@@ -83,10 +87,12 @@ def run(given: Arguments) -> None:
         stride=given.stride,
         parcels=given.parcels,
         parcel_id=given.parcel_id,
+        parcels_layer=given.parcels_layer,
+        parcels_crs=given.parcels_crs,
         probabilities=given.probabilities,
         batch_size=given.batch_size,
     )
-    predict_region(
+    summary = predict_region(
         given.run,
         given.data,
         given.out,
@@ -95,7 +101,7 @@ def run(given: Arguments) -> None:
         progress=sys.stderr.isatty(),
         say=lambda text: console.say(console.as_flags(text)),
     )
-    console.say(f"Wrote {given.out}")
+    mapped.show(summary, given.out)
 
 
 def _day(name: str, text: str | None) -> datetime.date | None:

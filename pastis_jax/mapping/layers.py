@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pastis_jax.mapping import instances, parcels
+from pastis_jax.mapping import instances, parcel_summary
 from pastis_jax.mapping.blocks import Block, Content
 from pastis_jax.mapping.made import Made
 
@@ -16,4 +16,4 @@ def layers_of(made: Made) -> Iterator[tuple[Block, Content]]:
     task = made.run.task.name
     if task == "semantic":
         return made.read(*LAYERS)
-    return (parcels if task == "parcel" else instances).painted(made)
+    return (parcel_summary if task == "parcel" else instances).painted(made)

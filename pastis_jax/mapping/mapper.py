@@ -18,6 +18,7 @@ from pastis_jax.mapping.blocks import MOST_CLASSES, Block, Content, write_block
 from pastis_jax.mapping.fit import check_fit
 from pastis_jax.mapping.inputs import Inputs
 from pastis_jax.mapping.options import MapOptions
+from pastis_jax.mapping.polygons import polygons_of
 from pastis_jax.mapping.season import Season, season_of
 from pastis_jax.mapping.windows import WindowGrid
 from pastis_jax.runs import Run
@@ -37,11 +38,12 @@ class Mapper:
       max_cloud: Largest clouded share, of the options or the run; None where all are taken.
       inputs: Reads windows.
       grid: The windows; None for parcels.
+      polygons: The parcels that are told of; None where there are none, or they are found.
       batch_size: Windows or parcels that are predicted together.
       notes: What is odd, or left out, a line each.
 
     Raises:
-      DataError: If the Region does not fit the run.
+      UserError: If the Region does not fit the run, or polygons cannot be read.
     """
 
     def __init__(self, run: Run, region: Region, options: MapOptions):
@@ -63,6 +65,8 @@ class Mapper:
             fault = f"tells {len(run.classes.names)} classes apart, a map {MOST_CLASSES} at most"
             raise DataError(fault, where=run.folder, remedy="group classes by `class_mapping`")
         self.inputs = Inputs(run, region, self.season, self.max_cloud)
+        self.polygons = polygons_of(run.task.name, region, options)
+        self.notes += () if self.polygons is None else self.polygons.notes
         self.grid = None if run.task.name == "parcel" else self._windows()
         self.batch_size = options.batch_size or _suits(run)
 

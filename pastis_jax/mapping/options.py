@@ -30,6 +30,8 @@ class MapOptions:
       stride: Pixels from one window to the next; None for half a window.
       parcels: Vector file of polygons, in place of the Region's own parcels.
       parcel_id: Column of their identifiers; None for the numbers that the file gives them.
+      parcels_layer: Layer of the file; None for its only one.
+      parcels_crs: Coordinate system in place of what the file says.
       probabilities: Whether the probabilities of all classes are written.
       batch_size: Windows or parcels that are predicted together; None for what suits the device.
 
@@ -45,6 +47,8 @@ class MapOptions:
     stride: int | None = None
     parcels: pathlib.Path | None = None
     parcel_id: str | None = None
+    parcels_layer: str | None = None
+    parcels_crs: str | None = None
     probabilities: bool = False
     batch_size: int | None = None
 
@@ -57,8 +61,9 @@ class MapOptions:
             refuse(name, value is not None and value < 1, f"got {value}", "give 1 or more")
         unknown = [name for name in self.allow if name not in ALLOWED]
         refuse("allow", unknown, f"got {', '.join(unknown)}", f"give {' or '.join(ALLOWED)}")
-        alone = self.parcel_id is not None and self.parcels is None
-        refuse("parcel_id", alone, "the Region has identifiers of its own", "leave it out")
+        for name in ("parcel_id", "parcels_layer", "parcels_crs"):
+            alone = getattr(self, name) is not None and self.parcels is None
+            refuse(name, alone, "it is of a file of `parcels`, which is not given", "leave it out")
 
     def to_json(self) -> Mapping[str, Any]:
         """Returns what decides the map as plain JSON, but for the content of files."""
@@ -69,6 +74,8 @@ class MapOptions:
             "reject": self.reject,
             "stride": self.stride,
             "parcel_id": self.parcel_id,
+            "parcels_layer": self.parcels_layer,
+            "parcels_crs": self.parcels_crs,
             "probabilities": self.probabilities,
             "batch_size": self.batch_size,
         }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pastis_jax.mapping import instances, parcels
+from pastis_jax.mapping import instances, parcel_summary
 from pastis_jax.mapping.made import Made
 from pastis_jax.mapping.parcel_results import ParcelResults
 
@@ -11,4 +11,4 @@ def results_of(made: Made) -> ParcelResults | None:
     """The parcels of a map, or its instances; None of a map of pixels without parcels."""
     if made.run.task.name == "panoptic":
         return instances.results(made)
-    return parcels.results(made)
+    return parcel_summary.results(made)

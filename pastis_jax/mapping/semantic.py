@@ -45,7 +45,7 @@ class SemanticBlocks:
         if options.probabilities:
             content["probabilities"] = percent(shares)
         if self._parcels is not None:
-            content |= self._parcels(block, shares)
+            content |= self._parcels(block, shares, dates)
         return content
 
     def blend(self, block: Block) -> tuple[np.ndarray, np.ndarray]:

@@ -21,12 +21,11 @@ from pastis_jax.data.regions.cube import FOLDER
 from pastis_jax.data.regions.grid import CHUNK
 from pastis_jax.data.regions.records.choice import chosen_modalities
 from pastis_jax.data.regions.records.chunk_columns import Columns
-from pastis_jax.data.regions.records.clouds import check_masks, hide_clouded
+from pastis_jax.data.regions.records.clouds import check_masks
 from pastis_jax.data.regions.records.index import ParcelIndex, find_parcels, identifiers
 from pastis_jax.data.regions.records.labels import check_folds
 from pastis_jax.data.regions.store import Region
 from pastis_jax.data.regions.table import NO_FOLD
-from pastis_jax.data.regions.writer import missing_value
 from pastis_jax.errors import DataError
 from pastis_jax.text import named
 
@@ -237,27 +236,12 @@ class RegionPixelSets:
             places.append((y + rows.start) * self.region.grid.width + x + columns.start)
         order = np.argsort(np.concatenate(places))
         days, dates = self.patches[parcel.patch].days, self._dates[parcel.patch]
-        return {
-            name: (self._gather(name, dates[name], chunks, inside)[:, :, order], days[name])
-            for name in self.modalities
-        }
-
-    def _gather(self, name, dates, chunks, inside) -> np.ndarray:
-        """Values of the pixels `inside` of `chunks`, chunk after chunk, (t, c, s)."""
-        modality, total = self.dataset[name], sum(len(y) for y, _ in inside)
-        shape = (len(dates), len(modality.channels), total)
-        values = np.full(shape, missing_value(modality), modality.dtype)
-        mask = np.zeros((len(dates), total), np.uint8)
-        start = 0
-        for chunk, (y, x) in zip(chunks, inside, strict=True):
-            column = self._columns.column(name, chunk)
-            places, end = np.searchsorted(dates, column.dates), start + len(y)
-            # A date that observed the chunk observed the home, too.
-            values[places, :, start:end] = column.values[:, :, y, x]
-            if column.mask is not None:
-                mask[places, start:end] = column.mask[:, y, x]
-            start = end
-        return hide_clouded(values, mask, modality, self._max_cloud)
+        series = {}
+        for name in self.modalities:
+            # A date that observed a chunk of the parcel observed its home, too.
+            where = (dates[name], chunks, inside, self._max_cloud)
+            series[name] = self._columns.gather(name, *where)[:, :, order], days[name]
+        return series
 
 
 def observed_in(region: Region, modality: str, chunks: np.ndarray) -> np.ndarray:
