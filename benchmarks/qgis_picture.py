@@ -1,7 +1,7 @@
 """What QGIS shows of a map: its layers opened without a word about styles, drawn with a legend.
 
-Run by a Python that has QGIS, the system's:  python3 qgis_picture.py MAP PICTURE
-`benchmarks.map_picture` does so. Prints what QGIS has read, as JSON.
+Run by a Python that has QGIS, the system's:  python3 qgis_picture.py MAP PICTURE RASTER
+`benchmarks.map_picture` does so. Prints what QGIS has read of the raster, as JSON.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ from qgis.core import (
     QgsVectorLayer,
 )
 
-WIDTH, HEIGHT, MAP = 190, 130, 128
+WIDTH, HEIGHT, MAP = 180, 126, 126
 """Of the page, and the map's width, millimetres."""
-_MARGIN, _DPI = 3, 120
+_MARGIN, _DPI = 2, 120
 _SIZES = {
     **{QgsLegendStyle.Title: 10, QgsLegendStyle.Group: 8, QgsLegendStyle.Subgroup: 8},
     QgsLegendStyle.SymbolLabel: 7,
@@ -97,6 +97,8 @@ def draw(opened: list, picture: pathlib.Path, title: str) -> None:
         font.setPointSizeF(size)
         legend.setStyleFont(style, font)
     legend.setSymbolHeight(3)
+    legend.setSymbolWidth(5)
+    legend.rstyle(QgsLegendStyle.Symbol).setMargin(QgsLegendStyle.Top, 1.4)
     layout.addLayoutItem(legend)
     bar = QgsLayoutItemScaleBar(layout)
     layout.addLayoutItem(bar)
@@ -107,7 +109,8 @@ def draw(opened: list, picture: pathlib.Path, title: str) -> None:
     bar.setNumberOfSegments(1)
     bar.setNumberOfSegmentsLeft(0)
     bar.setUnitsPerSegment(round(opened[0].extent().width() / 5000, 1) or 0.1)
-    bar.attemptMove(QgsLayoutPoint(MAP, HEIGHT - 15, _MILLIMETRES))
+    bar.setBackgroundEnabled(True)
+    bar.attemptMove(QgsLayoutPoint(2 * _MARGIN, HEIGHT - 16, _MILLIMETRES))
     settings = QgsLayoutExporter.ImageExportSettings()
     settings.dpi = _DPI
     settings.generateWorldFile = False

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import tyro
 
-from pastis_jax.cli import console, flags
+from pastis_jax.cli import console, flags, mapped
 from pastis_jax.data.regions.store import is_region
 from pastis_jax.errors import UserError, refuse
 from pastis_jax.mapping.folders import is_folder, predict_folder
@@ -111,7 +111,8 @@ def run(given: Arguments) -> None:
         for name, value in where.items():
             refuse(name, value is not None, "only a Region is cut into blocks", "leave it out")
         predict_folder(given.run, given.data, given.out, patches=given.patches, **how)
-    else:
-        refuse("patches", given.patches, "a Region has none", "leave it out")
-        predict_region(given.run, given.data, given.out, **where, **how)
-    console.say(f"Wrote {given.out}")
+        console.say(f"Wrote {given.out}")
+        return
+    refuse("patches", given.patches, "a Region has none", "leave it out")
+    summary = predict_region(given.run, given.data, given.out, **where, **how)
+    mapped.show(summary, given.out)
