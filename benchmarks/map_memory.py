@@ -14,6 +14,7 @@ import argparse
 import datetime
 import json
 import pathlib
+import resource
 import subprocess
 import sys
 import tempfile
@@ -40,15 +41,14 @@ def make(root: pathlib.Path, run: Run, side: int, dates: int, every: int) -> Non
         modality, (mean, std) = dataset[name], run.saved.learned.statistics[name]
         noise = rng.normal(size=(len(mean), SHARD, SHARD)).astype(np.float32)
         noise = (noise * std[:, None, None] + mean[:, None, None]).astype(modality.dtype)
-        for t in range(dates):
-            for rows, columns in grid.blocks(SHARD):
-                h, w = rows.stop - rows.start, columns.stop - columns.start
-                values = np.roll(noise, 7 * t, 1)[:, :h, :w].copy()
-                seen = [
-                    np.arange(a.start, a.stop) // CHUNK % every == every // 2
-                    for a in (rows, columns)
-                ]
-                values[:, ~(seen[0][:, None] & seen[1])] = writer.missing_value(modality)
+        for rows, columns in grid.blocks(SHARD):
+            values = noise[:, : rows.stop - rows.start, : columns.stop - columns.start].copy()
+            down, right = (
+                np.arange(side.start, side.stop) // CHUNK % every == every // 2
+                for side in (rows, columns)
+            )
+            values[:, ~(down[:, None] & right)] = writer.missing_value(modality)
+            for t in range(dates):
                 out.write_shard(name, t, rows, columns, values)
     out.finish(acquisitions, {}, {})
 
@@ -95,7 +95,7 @@ def main() -> None:
         while running.poll() is None:
             most |= peaks(running.pid)
             time.sleep(_SECONDS)
-        taken = time.monotonic() - started
+        taken, used = time.monotonic() - started, resource.getrusage(resource.RUSAGE_CHILDREN)
         if running.returncode:
             raise SystemExit(running.returncode)
         written = sum(file.stat().st_size for file in out.rglob("*") if file.is_file())
@@ -108,6 +108,7 @@ def main() -> None:
         "peaks_gb": [round(gigabytes, 3) for gigabytes, _ in memory],
         "sum_gb": round(sum(gigabytes for gigabytes, _ in memory), 3),
         "seconds": round(taken, 1),
+        "processor_seconds": round(used.ru_utime + used.ru_stime, 1),
         "region_gb": round(size / 1e9, 3),
         "map_gb": round(written / 1e9, 3),
     }
