@@ -131,9 +131,7 @@ _TOLD = {
 
 def _statistics(region: Region, names: tuple[str, ...]) -> dict:
     """Mean and standard deviation by channel of what was observed in the first pixels."""
-    rows, columns = (
-        slice(0, min(_EDGE, side)) for side in (region.grid.height, region.grid.width)
-    )
+    rows, columns = (slice(0, min(_EDGE, side)) for side in (region.grid.height, region.grid.width))
     statistics = {}
     for name in names:
         values = region.read(name, rows, columns)
