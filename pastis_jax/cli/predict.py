@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import datetime
 import pathlib
 import sys
 from collections.abc import Sequence
@@ -12,7 +11,7 @@ from typing import Annotated
 import tyro
 
 from pastis_jax.cli import console, flags, mapped
-from pastis_jax.errors import ArgumentError, UserError
+from pastis_jax.errors import UserError
 from pastis_jax.mapping.options import MapOptions
 from pastis_jax.mapping.predict import predict_region
 
@@ -59,6 +58,11 @@ class Arguments:
     """Also write the probabilities of all classes."""
     batch_size: int | None = None
     """Windows or parcels that are predicted together. Default: what suits the device."""
+    workers: int | None = None
+    """Processes of this machine that predict, each with a device of its own. Default: this one."""
+    scheduler: str | None = None
+    """Address of the scheduler of a Dask cluster that predicts, tcp://HOST:8786 say: see
+    docs/cluster.md."""
     overwrite: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Begin anew where another command was stopped on the way to the same folder."""
 
@@ -79,8 +83,8 @@ def run(given: Arguments) -> None:
         if getattr(given, name) is None:
             raise UserError("is not given", where=console.flag(name), remedy=f"see {PROG} --help")
     options = MapOptions(
-        until=_day("until", given.until),
-        season=_day("season", given.season),
+        until=given.until,
+        season=given.season,
         allow=given.allow,
         max_cloud=given.max_cloud,
         reject=given.reject,
@@ -97,18 +101,10 @@ def run(given: Arguments) -> None:
         given.data,
         given.out,
         options=options,
+        workers=given.workers,
+        scheduler=given.scheduler,
         overwrite=given.overwrite,
         progress=sys.stderr.isatty(),
         say=lambda text: console.say(console.as_flags(text)),
     )
     mapped.show(summary, given.out)
-
-
-def _day(name: str, text: str | None) -> datetime.date | None:
-    if text is None:
-        return None
-    try:
-        return datetime.date.fromisoformat(text)
-    except ValueError:
-        remedy = "write it as YYYY-MM-DD"
-        raise ArgumentError(f"{text} is not a day", argument=name, remedy=remedy) from None

@@ -46,6 +46,11 @@ def check_fit(run: Run, region: Region, options: MapOptions) -> tuple[str, ...]:
             raise DataError(fault, where=region.root, remedy=remedy)
         notes += _check_level(run, region, name, options)
     _check_season(run, region, options)
+    date = getattr(run.saved.record_options(), "date", None)
+    if isinstance(date, int):
+        fault = f"takes acquisition number {date} of each patch alone, windows of a Region differ "
+        remedy = "train with `date` YYYY-MM-DD, or on all"
+        raise DataError(fault + "in their dates", where=run.folder, remedy=remedy)
     size, trained = region.grid.pixel_size, run.dataset.pixel_size
     if size != trained and "pixel_size" not in options.allow:
         fault = f"its pixels are {size:g} m wide, those that the run was trained on {trained:g} m"

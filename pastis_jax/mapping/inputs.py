@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 from collections.abc import Mapping, Sequence
 
 import jax
 import numpy as np
 
 from pastis_jax.data.modality import Modality
-from pastis_jax.data.patches.encoding import encode_frames
+from pastis_jax.data.patches.encoding import PatchEncoding, encode_frames
 from pastis_jax.data.regions.grid import touched
 from pastis_jax.data.regions.records.window_series import WindowSeries
 from pastis_jax.data.regions.store import Region
@@ -45,8 +47,21 @@ class Inputs:
             seen = self._region.observed(name)[:, touched(rows), touched(columns)].any((1, 2))
             of = acquired.among(np.flatnonzero(seen))
             window = (self._region, name, rows, columns, of.numbers, self._max_cloud)
-            frames[name] = np.asarray(WindowSeries(*window)), of.days
+            values, days = np.asarray(WindowSeries(*window)), of.days
+            if self._single is not None:
+                chosen = list(self._single.acquisitions(name, values, days, "of the Region"))
+                values, days = values[chosen], days[chosen]
+            frames[name] = values, days
         return frames
+
+    @functools.cached_property
+    def _single(self) -> PatchEncoding | None:
+        """Chooses the one acquisition that the run takes of a series; None where it takes all."""
+        date = getattr(self._run.saved.record_options(), "date", None)
+        if date is None:
+            return None
+        dataset = dataclasses.replace(self._region.dataset, season_start=self._season.start)
+        return PatchEncoding(dataset, {}, {}, self._run.classes, size=(1, 1), date=date)
 
     def counts(self, frames: Frames, shape: tuple[int, int]) -> np.ndarray:
         """Valid dates of each pixel by modality, (m, h, w) uint16: every channel was observed."""

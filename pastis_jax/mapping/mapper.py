@@ -12,7 +12,7 @@ import jax
 
 from pastis_jax.data.regions.grid import CHUNK
 from pastis_jax.data.regions.store import Region
-from pastis_jax.errors import DataError
+from pastis_jax.errors import DataError, refuse
 from pastis_jax.mapping import instances, parcels, semantic
 from pastis_jax.mapping.blocks import MOST_CLASSES, Block, Content, write_block
 from pastis_jax.mapping.fit import check_fit
@@ -39,7 +39,6 @@ class Mapper:
       inputs: Reads windows.
       grid: The windows; None for parcels.
       polygons: The parcels that are told of; None where there are none, or they are found.
-      batch_size: Windows or parcels that are predicted together.
       notes: What is odd, or left out, a line each.
 
     Raises:
@@ -50,7 +49,9 @@ class Mapper:
         self.run, self.region, self.options = run, region, options
         notes = check_fit(run, region, options)
         there = tuple(name for name in run.modalities if name in region.dataset.names)
-        self.season: Season = season_of(region, there, run.saved.days, options)
+        needed = () if run.task.spec.scheme.masks else run.modalities
+        days = run.saved.days
+        self.season: Season = season_of(region, there, days, options, needed=needed)
         self.max_cloud = options.max_cloud
         masked = any(map(region.masked, there))
         if self.max_cloud is None and run.saved.record_options().max_cloud is not None:
@@ -68,7 +69,6 @@ class Mapper:
         self.polygons = polygons_of(run.task.name, region, options)
         self.notes += () if self.polygons is None else self.polygons.notes
         self.grid = None if run.task.name == "parcel" else self._windows()
-        self.batch_size = options.batch_size or _suits(run)
 
     def _windows(self) -> WindowGrid:
         """Windows of the size that the run was tested on: an image's norm sees all its pixels."""
@@ -77,11 +77,25 @@ class Mapper:
             size = (CHUNK, CHUNK)
             self.notes += (f"an older run, which does not tell its windows: {CHUNK} pixels",)
         shape = (self.region.grid.height, self.region.grid.width)
+        stride, whole = self.options.stride or 1, f"a window, {min(size)} pixels"
+        refuse("stride", stride > min(size), f"got {stride}", f"give at most {whole}")
+        least = 2 ** (len(self.run.task.spec.encoder_widths) - 1) + 1
+        if min(shape) < least:
+            fault = f"is {shape[0]} x {shape[1]} pixels, the model takes {least} or more a side"
+            raise DataError(fault, where=self.region.root, remedy="ingest a larger Region")
         if size[0] > shape[0] or size[1] > shape[1]:
             self.notes += (
                 f"the Region is smaller than the run's windows of {size[0]} x {size[1]}",
             )
         return WindowGrid.over(shape, size, self.options.stride)
+
+    @functools.cached_property
+    def batch_size(self) -> int:
+        """Windows or parcels that are predicted together.
+
+        Only who predicts asks for the device, which may serve a single process.
+        """
+        return self.options.batch_size or _suits(self.run)
 
     @functools.cached_property
     def _predict(self) -> Callable[[Block], Content]:
@@ -115,12 +129,14 @@ class Work:
       region: Folder of the Region.
       options: Of the map.
       out: Folder of the blocks.
+      key: Digest of run, Region and options: what was opened before is used where it is the same.
     """
 
     run: pathlib.Path
     region: pathlib.Path
     options: MapOptions
     out: pathlib.Path
+    key: str = ""
 
     def __call__(self, block: Block) -> None:
         """Predicts a block and writes it.
@@ -129,12 +145,17 @@ class Work:
           UserError: If run or Region cannot be read.
           OSError: If the block cannot be written.
         """
-        write_block(self.out, block, open_mapper(self.run, self.region, self.options)(block))
+        mapper = open_mapper(self.run, self.region, self.options, self.key)
+        write_block(self.out, block, mapper(block))
 
 
 @functools.lru_cache(maxsize=1)
 def open_mapper(
-    run: str | os.PathLike[str], region: str | os.PathLike[str], options: MapOptions
+    run: str | os.PathLike[str],
+    region: str | os.PathLike[str],
+    options: MapOptions,
+    key: str = "",
 ) -> Mapper:
-    """Opens run and Region; a process that is given several blocks does it once."""
+    """Opens run and Region; a process that is given several blocks does it once for a key."""
+    del key
     return Mapper(Run(run), Region(region), options)

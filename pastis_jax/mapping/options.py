@@ -8,7 +8,8 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
-from pastis_jax.errors import refuse
+from pastis_jax.errors import ArgumentError, refuse
+from pastis_jax.text import plain
 
 ALLOWED = ("level", "season", "pixel_size")
 """Differences between a run and a Region that may be allowed by name."""
@@ -19,7 +20,7 @@ class MapOptions:
     """What a map is made by.
 
     Attributes:
-      until: Last day whose acquisitions are used; None for all.
+      until: Last day whose acquisitions are used, or its text YYYY-MM-DD; None for all.
       season: Day 0 of the season to map; None for that of the Region. With it, acquisitions of
         other seasons are left out.
       allow: Differences from what the run was trained on that are accepted: ``level``, ``season``,
@@ -39,8 +40,8 @@ class MapOptions:
       ArgumentError: If one is out of range.
     """
 
-    until: datetime.date | None = None
-    season: datetime.date | None = None
+    until: datetime.date | str | None = None
+    season: datetime.date | str | None = None
     allow: tuple[str, ...] = ()
     max_cloud: float | None = None
     reject: float = 0.0
@@ -53,14 +54,21 @@ class MapOptions:
     batch_size: int | None = None
 
     def __post_init__(self):
+        for name in ("until", "season"):
+            object.__setattr__(self, name, _day(name, getattr(self, name)))
+        allow = (self.allow,) if isinstance(self.allow, str) else tuple(self.allow)
+        object.__setattr__(self, "allow", allow)  # hashable: processes keep what they opened
+        if self.parcels is not None:
+            object.__setattr__(self, "parcels", pathlib.Path(self.parcels))
         for name in ("max_cloud", "reject"):
             share = 0 <= (getattr(self, name) or 0) <= 1
             refuse(name, not share, f"got {getattr(self, name)}", "give a share, 0 to 1")
         for name in ("stride", "batch_size"):
             value = getattr(self, name)
             refuse(name, value is not None and value < 1, f"got {value}", "give 1 or more")
-        unknown = [name for name in self.allow if name not in ALLOWED]
-        refuse("allow", unknown, f"got {', '.join(unknown)}", f"give {' or '.join(ALLOWED)}")
+        unknown = [str(name) for name in self.allow if name not in ALLOWED]
+        given = plain(", ".join(unknown))
+        refuse("allow", unknown, f"got {given}", f"give {' or '.join(ALLOWED)}")
         for name in ("parcel_id", "parcels_layer", "parcels_crs"):
             alone = getattr(self, name) is not None and self.parcels is None
             refuse(name, alone, "it is of a file of `parcels`, which is not given", "leave it out")
@@ -79,3 +87,20 @@ class MapOptions:
             "probabilities": self.probabilities,
             "batch_size": self.batch_size,
         }
+
+
+def _day(name: str, given: datetime.date | str | None) -> datetime.date | None:
+    """A day, or its text.
+
+    Raises:
+      ArgumentError: If it is none.
+    """
+    if given is None or (
+        isinstance(given, datetime.date) and not isinstance(given, datetime.datetime)
+    ):
+        return given
+    try:
+        return datetime.date.fromisoformat(given)
+    except (TypeError, ValueError):
+        fault, remedy = f"{plain(str(given))} is not a day", "write it as YYYY-MM-DD"
+        raise ArgumentError(fault, argument=name, remedy=remedy) from None

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from pastis_jax.data.calendar import TOLERANCE, Span
+from pastis_jax.data.calendar import TOLERANCE, Span, not_trained_on
 from pastis_jax.data.normalisation import SEASON
 from pastis_jax.data.regions.store import Region
 from pastis_jax.errors import DataError
@@ -40,7 +40,7 @@ class Season:
     Attributes:
       start: Day 0.
       acquired: By modality, of those that the Region has.
-      notes: What was left out, a line each.
+      notes: What was left out, and what is odd about the days, a line each.
     """
 
     start: datetime.date
@@ -53,7 +53,12 @@ class Season:
 
 
 def season_of(
-    region: Region, modalities: tuple[str, ...], trained: Mapping[str, Span], options: MapOptions
+    region: Region,
+    modalities: tuple[str, ...],
+    trained: Mapping[str, Span],
+    options: MapOptions,
+    *,
+    needed: tuple[str, ...] = (),
 ) -> Season:
     """Chooses the acquisitions of a map.
 
@@ -62,9 +67,10 @@ def season_of(
       modalities: Those that the run takes and the Region has.
       trained: Days that the run was trained on, by modality.
       options: Of the map.
+      needed: Modalities that the run cannot do without.
 
     Raises:
-      DataError: If there is no acquisition.
+      DataError: If there is no acquisition, or none of a modality that is needed.
     """
     start = options.season or region.dataset.season_start
     shift, acquired, notes = (start - region.dataset.season_start).days, {}, []
@@ -82,9 +88,14 @@ def season_of(
         if options.until is not None:
             kept &= days <= (options.until - start).days
         acquired[name] = Acquired(np.flatnonzero(kept), days[kept])
-    if not any(len(one.numbers) for one in acquired.values()):
-        names = ", ".join(modalities)
-        until = "" if options.until is None else f" until {options.until}"
-        fault = f"has no acquisition of {names} in the season from {start}{until}"
+    lacking = [name for name, one in acquired.items() if not len(one.numbers)]
+    until = "" if options.until is None else f" until {options.until}"
+    none = f"has no acquisition of {', '.join(lacking)} in the season from {start}{until}"
+    if len(lacking) == len(acquired) or {*lacking} & {*needed}:
+        fault = f"{none}, which the run needs" if len(lacking) < len(acquired) else none
         raise DataError(fault, where=region.root, remedy="give another `season` or `until`")
+    if lacking:
+        notes.append(f"the Region {none}: masked everywhere")
+    days = {name: one.days for name, one in acquired.items()}
+    notes += filter(None, [not_trained_on([days], trained, name="the Region")])
     return Season(start, acquired, tuple(notes))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import functools
 import itertools
 import os
@@ -25,6 +26,7 @@ from pastis_jax.data.splits import BatchPlan
 from pastis_jax.errors import DataWarning, DaysWarning, UserError, refuse
 from pastis_jax.runs import memory, results, saved, weights
 from pastis_jax.runs.opened_data import OpenedData
+from pastis_jax.runs.until import Until, as_date
 from pastis_jax.tasks import TASKS, RecordOptions, Task
 from pastis_jax.text import named, plain
 from pastis_jax.types import Series
@@ -128,8 +130,8 @@ class Run:
             resampling beyond the observed dates.
 
         Returns:
-          Class probabilities ``b k`` or ``b h w k`` in the order of `classes`, or a `PanopticMap`;
-          NumPy arrays.
+          Class probabilities ``b k`` or ``b h w k`` in the order of `classes`, or a `PanopticMap`
+          with those of each parcel, at the temperature of the run; NumPy arrays.
 
         Raises:
           ValueError: If a modality is missing, arrays have shapes that do not go together, values
@@ -240,10 +242,12 @@ class Run:
     @functools.cached_property
     def _answer(self) -> Any:
         model, context = self.task.model(), self.saved.context
+        temperature = self.saved.temperature
 
         @jax.jit
         def answer(variables, series):
-            return self.task.answer(model.apply(variables, series), **context)
+            prediction = model.apply(variables, series)
+            return self.task.answer(prediction, temperature=temperature, **context)
 
         return answer
 
@@ -360,9 +364,32 @@ class Run:
         return dataclasses.replace(own, fold=1 if fold is None else fold, split_lists=None)
 
     def evaluate(
-        self, data: str | os.PathLike[str] | None = None, *, split: str = "test", **options: Any
+        self,
+        data: str | os.PathLike[str] | None = None,
+        *,
+        split: str = "test",
+        until: datetime.date | str | None = None,
+        **options: Any,
     ) -> training.Outcome:
         """Scores data, by default the test samples of the run.
+
+        Args:
+          data: See `open_data`.
+          split: `train`, `val` or `test`.
+          until: The last day that counts, a date or YYYY-MM-DD; see `OpenedData.evaluate`.
+          **options: Those of `open_data`.
+
+        Raises:
+          UserError: As `open_data`; ArgumentError if there is no such split, or nothing had been
+            observed up to `until`.
+        """
+        day = None if until is None else as_date(until)
+        return self._opened(data, split, options).evaluate(split=split, until=day)
+
+    def evaluate_by_date(
+        self, data: str | os.PathLike[str] | None = None, *, split: str = "test", **options: Any
+    ) -> list[Until]:
+        """Scores data by what had been observed up to the end of each month of the season.
 
         Args:
           data: See `open_data`.
@@ -372,8 +399,11 @@ class Run:
         Raises:
           UserError: As `open_data`; ArgumentError if there is no such split.
         """
+        return self._opened(data, split, options).evaluate_by_date(split=split)
+
+    def _opened(self, data: Any, split: str, options: Mapping[str, Any]) -> OpenedData:
         refuse("split", split not in SPLITS, f"got {split!r}", f"give {', '.join(SPLITS)}")
-        return self.open_data(data, needed=(split,), **options).evaluate(split=split)
+        return self.open_data(data, needed=(split,), **options)
 
 
 def _variables(task: Task, series: Mapping[str, Series]) -> PyTree[Array]:
