@@ -61,7 +61,7 @@ def _areas(summary: Mapping[str, Any]) -> Table:
 
 
 def _number(hectares: float) -> str:
-    return f"{hectares:,.0f}" if hectares >= 100 else f"{hectares:,.2f}"
+    return f"{hectares:,.2f}"
 
 
 def _share(of: Mapping[str, Any]) -> str:
