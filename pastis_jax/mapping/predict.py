@@ -140,9 +140,8 @@ def key_of(mapper: Mapper) -> dict[str, str]:
     files = ("run.json", "dataset.json", "weights.npz")
     parts = [hashlib.sha256((run.folder / name).read_bytes()).hexdigest() for name in files]
     season = {name: one.numbers.tolist() for name, one in mapper.season.acquired.items()}
-    parcels = None
-    if options.parcels is not None:
-        parcels = hashlib.sha256(pathlib.Path(options.parcels).read_bytes()).hexdigest()
+    of_file = options.parcels is not None and mapper.polygons is not None
+    parcels = mapper.polygons.digest if of_file else None
     return {
         "run": digest(parts),
         "Region": digest(dict(region.fingerprint([*season]).parts)),

@@ -70,8 +70,10 @@ class Attending:
         if series is None or not run.usable(series).all():
             return {}
         told = {}
+        found = jax.device_get(self._weights(run.variables, series))
         reads = run.task.spec.scheme.reads(run.modalities)
-        for name, weights in jax.device_get(self._weights(run.variables, series)).items():
+        for name in (name for name in reads if name in found):
+            weights = found[name]
             if inside is not None:
                 weights = _over(weights, inside)
             start = 0

@@ -9,8 +9,12 @@ import numpy as np
 from pastis_jax.data.modality import Modality
 from pastis_jax.data.regions.records.clouds import hide_clouded
 from pastis_jax.data.regions.sensors import vegetation_bands
+from pastis_jax.data.regions.writer import CLOUDED
 from pastis_jax.mapping.made import Made
 from pastis_jax.mapping.report.places import Place
+
+_CLOUDED = 0.5
+"""Share of a parcel's pixels under clouds from which a date is shown as clouded."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -21,11 +25,14 @@ class Observed:
       modality: What observed them.
       days: Of the acquisitions, since the start of the season, (t,) int32.
       values: As they are stored, (t, c, n).
+      clouded: Share of the pixels of each acquisition that its mask calls clouded, (t,); None where
+        it has none.
     """
 
     modality: Modality
     days: np.ndarray
     values: np.ndarray
+    clouded: np.ndarray | None
 
     def curve(self) -> Curve:
         """The vegetation index where its channels give one, else the first channel."""
@@ -45,7 +52,8 @@ class Observed:
         seen = np.isfinite(shown)
         count = seen.sum(1)
         mean = np.where(seen, shown, 0).sum(1) / np.where(count, count, np.nan)
-        return Curve(self.modality.name, title, self.days, mean)
+        clouded = np.zeros(len(mean), bool) if self.clouded is None else self.clouded > _CLOUDED
+        return Curve(self.modality.name, title, self.days, mean, clouded & np.isfinite(mean))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -57,12 +65,14 @@ class Curve:
       title: What the numbers are.
       days: Since the start of the season, (t,) int32.
       values: Mean over the parcel, NaN where nothing was observed, (t,) float64.
+      clouded: Where clouds hide much of it, (t,) bool.
     """
 
     modality: str
     title: str
     days: np.ndarray
     values: np.ndarray
+    clouded: np.ndarray
 
 
 def observe(made: Made, place: Place) -> dict[str, Observed]:
@@ -74,10 +84,11 @@ def observe(made: Made, place: Place) -> dict[str, Observed]:
     for name, acquired in made.season.acquired.items():
         where = (name, place.rows, place.columns, acquired.numbers)
         values = np.asarray(made.region.read(*where))[..., place.covered]
-        limit = made.mapper.max_cloud
-        mask = None if limit is None else made.region.mask(*where)
+        mask = made.region.mask(*where)
         mask = None if mask is None else np.asarray(mask)[:, place.covered]
         modality = made.region.dataset[name]
+        limit = made.mapper.max_cloud
         hidden = hide_clouded(np.array(values), mask, modality, limit)
-        observed[name] = Observed(modality, acquired.days, hidden)
+        clouded = None if mask is None else (mask == CLOUDED).mean(1)
+        observed[name] = Observed(modality, acquired.days, hidden, clouded)
     return observed

@@ -45,7 +45,7 @@ def doubtful(made: Made, results: ParcelResults | None) -> tuple[Html, list[dict
             thumbnails.append(_thumbnail(made, results, row, place))
         number = len(thumbnails) - 1 if place is not None else None
         cards.append(_card(made, results, row, number, drawings, place))
-    names = ("observed", "a date without observation")
+    names = ("observed", "half of it or more under clouds", "a date without observation")
     names += ("share of the attention on that date",) if attended else ()
     told = f'<p class="keys">{key_of_marks(names)}</p>'
     if not attended:

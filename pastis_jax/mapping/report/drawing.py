@@ -30,7 +30,8 @@ def series_svg(
 ) -> str:
     """Draws what was observed over a season, and the attention beneath.
 
-    Dates without an observation are crosses at the bottom, and break the line.
+    Dates without an observation are crosses at the bottom, and break the line; clouded ones are
+    circles beside it.
 
     Args:
       curve: What was observed.
@@ -61,16 +62,16 @@ def series_svg(
     for value in (low, high):
         place = f'x="{_n(_LEFT - 4)}" y="{_n(up(value) + 4)}"'
         parts.append(f'<text class="end" {place}>{value:.3g}</text>')
-    for line in _unbroken(seen):
+    for line in _unbroken(seen, curve.clouded):
         points = " ".join(f"{_n(across(curve.days[i]))},{_n(up(curve.values[i]))}" for i in line)
         parts.append(f'<polyline class="line" points="{points}"/>')
     for i, day in enumerate(curve.days):
         x, date = across(day), season.date(day).isoformat()
         if seen[i]:
-            parts.append(
-                f'<circle class="dot" cx="{_n(x)}" cy="{_n(up(curve.values[i]))}" r="2.2">'
-                f"<title>{date}: {curve.values[i]:.3g}</title></circle>"
-            )
+            kind, also = ("cloud", ", clouded") if curve.clouded[i] else ("dot", "")
+            title = f"<title>{date}: {curve.values[i]:.3g}{also}</title>"
+            place = f'cx="{_n(x)}" cy="{_n(up(curve.values[i]))}"'
+            parts.append(f'<circle class="{kind}" {place} r="2.2">{title}</circle>')
         else:
             path = f"M{_n(x - 2)} {_n(bottom - 2)}l4 4m0 -4l-4 4"
             title = f"<title>{date}: not observed</title>"
@@ -107,11 +108,12 @@ def _range(values: np.ndarray) -> tuple[float, float]:
     return (low, high) if high > low else (low - 0.5, high + 0.5)
 
 
-def _unbroken(seen: np.ndarray) -> list[np.ndarray]:
-    """Numbers of the dates of each stretch without a gap, of two dates or more."""
+def _unbroken(seen: np.ndarray, clouded: np.ndarray) -> list[np.ndarray]:
+    """Numbers of the clear dates of each stretch without a gap, of two such dates or more."""
     places = np.flatnonzero(seen)
     cut = np.split(places, np.flatnonzero(np.diff(places) > 1) + 1)
-    return [part for part in cut if len(part) > 1]
+    clear = [part[~clouded[part]] for part in cut]
+    return [part for part in clear if len(part) > 1]
 
 
 def _months(span: tuple[int, int], season: Season) -> list[tuple[int, str]]:
@@ -165,9 +167,10 @@ def reliability_svg(told: Reliability) -> str:
 
 
 def key_of_marks(names: Sequence[str]) -> Html:
-    """Draws the marks of `series_svg` with what they mean: line, gap and bar."""
+    """Draws the marks of `series_svg` with what they mean: line, circle, gap and bar."""
     marks = (
         '<polyline class="line" points="0,8 14,8"/><circle class="dot" cx="7" cy="8" r="2.2"/>',
+        '<circle class="cloud" cx="7" cy="8" r="2.2"/>',
         '<path class="gap" d="M5 6l4 4m0 -4l-4 4"/>',
         '<rect class="bar" x="5" y="3" width="3.6" height="11"/>',
     )

@@ -19,15 +19,21 @@ def escape(text: object) -> Html:
 
 
 def table(
-    head: Sequence[object], rows: Iterable[Sequence[object]], *, caption: str = "", texts: int = 1
+    head: Sequence[object],
+    rows: Iterable[Sequence[object]],
+    *,
+    caption: str = "",
+    texts: int = 1,
+    label: str = "",
 ) -> Html:
     """Writes a table, which scrolls where it is too wide.
 
     Args:
       head: Titles of the columns.
       rows: Cells; the first of a row is its title.
-      caption: What it tells.
+      caption: What it tells, above it.
       texts: Columns that hold texts, from the left; the others are numbers.
+      label: What it tells where a heading stands above it already.
     """
 
     def cell(kind: str, place: int, content: object) -> str:
@@ -41,9 +47,9 @@ def table(
 
     body = "\n".join(line("row", row) for row in rows)
     shown = f"<caption>{escape(caption)}</caption>" if caption else ""
-    label = f' aria-label="{escape(caption or "table")}"'
+    named = f'role="region" aria-label="{escape(caption or label)}"'
     return Html(
-        f'<div class="wide" tabindex="0" role="region"{label}><table>{shown}'
+        f'<div class="wide" tabindex="0" {named}><table>{shown}'
         f"<thead>{line('head', head)}</thead>\n<tbody>{body}</tbody></table></div>"
     )
 
@@ -72,7 +78,7 @@ def hectares(area: float) -> str:
     """An area in hectares; small ones with a digit behind the point."""
     if not math.isfinite(area):
         return "-"
-    return f"{area:,.0f}" if abs(area) >= 1000 else f"{area:,.1f}"
+    return f"{area:,.{0 if abs(area) >= 1000 else 1 if abs(area) >= 1 or not area else 2}f}"
 
 
 def percentage(share: float, digits: int = 1) -> str:

@@ -10,7 +10,7 @@ function make(tag, text, name) {
   return made;
 }
 
-const HECTARES = (area) => area.toLocaleString("en", {maximumFractionDigits: area < 1000 ? 1 : 0}) + " ha";
+const HECTARES = (area) => area.toLocaleString("en", {maximumFractionDigits: area < 1 ? 2 : area < 1000 ? 1 : 0}) + " ha";
 
 function className(value) {
   if (value === UNCLASSIFIED) return "Unclassified";
@@ -62,9 +62,10 @@ function tellParcel(parcels, i, line) {
   for (let n = i * parcels.classes; n < (i + 1) * parcels.classes; n++) {
     if (parcels.top[n] >= 0) top.push(`${className(parcels.top[n])} ${parcels.percent[n]} %`);
   }
-  line(`${className(parcels.label[i])}${top.length ? ": " + top.join(", ") : ""}`);
+  const unclear = parcels.label[i] === UNCLASSIFIED ? "Unclassified. " : "";
+  line(top.length ? `${unclear}Most probable: ${top.join(", ")}` : "Nothing is known of it.");
   if (parcels.truth[i] < 0) return line("Its true class is not known.", "small");
-  const right = parcels.truth[i] === parcels.label[i] ? "" : ", another";
+  const right = parcels.truth[i] === parcels.label[i] ? "" : ", not what is mapped";
   line(`Truth: ${className(parcels.truth[i])}${right}${parcels.held[i] ? " (held out)" : " (trained or validated on)"}`);
 }
 

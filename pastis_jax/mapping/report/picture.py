@@ -76,15 +76,15 @@ class Totals:
         return float(self.confidence[value] / count / 100) if count else float("nan")
 
 
-def picture_of(made: Made, longest: int = LONGEST) -> tuple[Picture, Totals]:
+def picture_of(made: Made, longest: int | None = None) -> tuple[Picture, Totals]:
     """Reads a map block by block: keeps some of its pixels, and counts all.
 
     Args:
       made: The map.
-      longest: Pixels that the longer side may have.
+      longest: Pixels that the longer side may have; None for `LONGEST`.
     """
     grid, m = made.region.grid, len(made.run.modalities)
-    step = -(-max(grid.height, grid.width) // longest)
+    step = -(-max(grid.height, grid.width) // (longest or LONGEST))
     rows, columns = (np.arange(step // 2, n, step) for n in (grid.height, grid.width))
     shape = (len(rows), len(columns))
     picture = Picture(

@@ -38,10 +38,10 @@ def header(made: Made) -> Html:
     for name in made.run.modalities:
         one = season.acquired.get(name)
         if one is None or not len(one.days):
-            rows.append((name, "0", "none: masked everywhere"))
+            rows.append((name, "none: masked everywhere", "0"))
             continue
         first, last = season.date(one.days.min()), season.date(one.days.max())
-        rows.append((name, f"{len(one.days):,}", f"{first} to {last}"))
+        rows.append((name, f"{first} to {last}", f"{len(one.days):,}"))
     pairs = [
         ("Region", f"{made.region.root.name}, {made.region.dataset.name}"),
         ("Run", f"{made.run.folder.name}: {_title(made)}"),
@@ -51,7 +51,7 @@ def header(made: Made) -> Html:
     if options.reject:
         pairs.append(("Unclassified", f"below a confidence of {options.reject:g}"))
     listed = "".join(f"<dt>{escape(k)}</dt><dd>{escape(v)}</dd>" for k, v in pairs)
-    dates = table(("Modality", "Acquisitions", "Dates"), rows, texts=1)
+    dates = table(("Modality", "Dates", "Acquisitions"), rows, texts=2, label="Dates")
     notes = items(made.mapper.notes)
     told = f'<section class="notes"><h2>Notes</h2>{notes}</section>' if notes else ""
     return Html(f"<dl>{listed}</dl>{dates}{told}")
@@ -91,7 +91,7 @@ def areas(made: Made, totals: Totals, adjusted: Accuracy | None) -> Html:
             row += _adjusted(adjusted, value) if of_parcels else ["-", "-"]
         rows.append(row)
     nodata = totals.pixels[NODATA] * pixel
-    shown = table(head, rows, caption="Areas by class")
+    shown = table(head, rows, label="Areas by class")
     told = f"{hectares(counted * pixel)} ha are mapped"
     told += f"; of {hectares(nodata)} ha nothing is known." if nodata else "."
     return Html(f"{shown}<p>{told}</p>")
@@ -121,7 +121,7 @@ def accuracies(made: Made, results: ParcelResults | None, told: Accuracy | None)
         for i in known
     ]
     head = ("Class", "Parcels tested", "User's accuracy", "Producer's accuracy", "Mapped, ha")
-    by_class = table((*head, "Estimated, ha"), rows, caption="Accuracy by class")
+    by_class = table((*head, "Estimated, ha"), rows, label="Accuracy by class")
     return Html(
         f'<p class="large">Overall accuracy {escape(within(overall, WIDTH * error))}, by area, of '
         f"{told.samples:,} parcels.</p>{_what_it_is(made, results, told)}{by_class}"
@@ -216,7 +216,7 @@ def making(made: Made) -> Html:
     place = f"{grid.height:,} x {grid.width:,} pixels of {grid.pixel_size:g} m, "
     place += f"upper left corner at {grid.left:.10g}, {grid.top:.10g}"
     rows += [("Grid", place), ("Coordinate system", grid.crs)]
-    return table(("What", "Value"), rows, texts=2)
+    return table(("What", "Value"), rows, texts=2, label="How it was made")
 
 
 def _is_number(value: object) -> bool:

@@ -43,7 +43,8 @@ def blocks_of(grid, size):
 
 
 def made_of(mapper, folder, blocks):
-    """Predicts all blocks."""
+    """Predicts all blocks, which must have names of their own."""
+    assert len({block.name for block in blocks}) == len(blocks)
     for block in blocks:
         write_block(folder, block, mapper(block))
     return Made(mapper, blocks, folder, {})
