@@ -173,7 +173,9 @@ class Pieces:
         return masks
 
 
-def within(box: np.ndarray, rows: slice, columns: slice) -> tuple[slice, slice] | None:
+def within(
+    box: Sequence[int] | np.ndarray, rows: slice, columns: slice
+) -> tuple[slice, slice] | None:
     """Rows and columns of what of a box lies in a rectangle; None where nothing does."""
     top, bottom = max(int(box[0]), rows.start), min(int(box[2]), rows.stop)
     left, right = max(int(box[1]), columns.start), min(int(box[3]), columns.stop)
@@ -189,6 +191,11 @@ def seen(box: np.ndarray, mask: np.ndarray, rows: slice, columns: slice) -> np.n
             _from(down, int(box[0])), _from(right, int(box[1]))
         ]
     return pixels
+
+
+def box_of(rows: slice, columns: slice) -> np.ndarray:
+    """The box of a rectangle, (4,) int64."""
+    return np.array([rows.start, columns.start, rows.stop, columns.stop])
 
 
 def _from(pixels: slice, origin: int) -> slice:
