@@ -173,9 +173,7 @@ class Pieces:
         return masks
 
 
-def within(
-    box: Sequence[int] | np.ndarray, rows: slice, columns: slice
-) -> tuple[slice, slice] | None:
+def within(box: np.ndarray, rows: slice, columns: slice) -> tuple[slice, slice] | None:
     """Rows and columns of what of a box lies in a rectangle; None where nothing does."""
     top, bottom = max(int(box[0]), rows.start), min(int(box[2]), rows.stop)
     left, right = max(int(box[1]), columns.start), min(int(box[3]), columns.stop)
