@@ -92,7 +92,7 @@ def pieces_of(
         rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
         box = np.array([rows[0], columns[0], rows[-1] + 1, columns[-1] + 1])
         cut = (box == borders) & inner
-        own = bool(mask[own_cell].any()) if cut.any() else _centred(box, own_cell, (0, 0))
+        own = _centred(box, own_cell, (0, 0)) or bool(cut.any() and mask[own_cell].any())
         if not own and not _centred(box, own_cell, [side // MARGIN for side in grid.size]):
             continue
         yield Piece(
