@@ -11,6 +11,7 @@ from pastis_jax.mapping import parcel_summary
 from pastis_jax.mapping.files import qml, rasters, stac, vectors
 from pastis_jax.mapping.files.summary import files_of, summary_of
 from pastis_jax.mapping.made import Made
+from pastis_jax.mapping.report import write_report
 from pastis_jax.mapping.results import results_of
 
 FILE = "map.json"
@@ -37,6 +38,7 @@ def finish(made: Made, out: pathlib.Path) -> dict[str, Any]:
         vectors.write_vectors(made, results, out)
     notes = (*made.mapper.notes, *parcel_summary.notes(made))
     summary = summary_of(made, tally, notes, results)
+    write_report(made, results, out, notes)
     stac.write_item(made, out)  # names all files but itself and map.json
     summary["files"] = files_of(out)
     write_whole(out / FILE, json.dumps(summary, indent=1, ensure_ascii=False) + "\n")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.resources
 import pathlib
 import string
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -28,13 +29,16 @@ _NODES = 33
 """Most points on a side at which longitudes and latitudes are known; the page interpolates."""
 
 
-def write_report(made: Made, results: ParcelResults | None, out: pathlib.Path) -> None:
+def write_report(
+    made: Made, results: ParcelResults | None, out: pathlib.Path, notes: Sequence[str] = ()
+) -> None:
     """Writes the page of a map; the same blocks give the same bytes.
 
     Args:
       made: The map.
       results: Its parcels; None where it has none.
       out: Folder of the map.
+      notes: What a reader should know, a line each.
 
     Raises:
       OSError: If it cannot be written.
@@ -54,7 +58,7 @@ def write_report(made: Made, results: ParcelResults | None, out: pathlib.Path) -
         title=escape(title),
         nodes=_NODES,
         style=_read("page.css"),
-        header=sections.header(made),
+        header=sections.header(made, notes),
         shown=_shown(picture, results, why),
         areas=sections.areas(made, totals, adjusted),
         accuracy=sections.accuracies(made, results, adjusted),

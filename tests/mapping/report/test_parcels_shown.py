@@ -13,7 +13,6 @@ import pytest
 import report_maps
 import shapely
 
-from pastis_jax.mapping.accuracy import Reliability
 from pastis_jax.mapping.made import Made
 from pastis_jax.mapping.report import outlines as packing
 from pastis_jax.mapping.report.attention import Attention
@@ -143,7 +142,7 @@ def test_attention_is_drawn_beneath():
 
 def test_only_bins_with_parcels_are_drawn():
     nan = float("nan")
-    told = Reliability(np.array([0, 5]), np.array([nan, 0.8]), np.array([nan, 0.6]), 0.2)
+    told = {"count": [0, 5], "confidence": [nan, 0.8], "accuracy": [nan, 0.6]}
     assert reliability_svg(told).count("<rect") == 1
 
 
