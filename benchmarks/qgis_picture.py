@@ -1,7 +1,7 @@
 """What QGIS shows of a map: its layers opened without a word about styles, drawn with a legend.
 
-Run by a Python that has QGIS, the system's:  python3 qgis_picture.py MAP PICTURE
-`benchmarks.map_picture` does so. Prints what QGIS has read, as JSON.
+Run by a Python that has QGIS, the system's:  python3 qgis_picture.py MAP PICTURE RASTER
+`benchmarks.map_picture` does so. Prints what QGIS has read of the raster, as JSON.
 """
 
 from __future__ import annotations
@@ -31,14 +31,16 @@ from qgis.core import (
     QgsVectorLayer,
 )
 
-WIDTH, HEIGHT, MAP = 190, 130, 128
+WIDTH, HEIGHT, MAP = 180, 126, 126
 """Of the page, and the map's width, millimetres."""
-_MARGIN, _DPI = 3, 120
+_MARGIN, _DPI = 2, 120
 _SIZES = {
     **{QgsLegendStyle.Title: 10, QgsLegendStyle.Group: 8, QgsLegendStyle.Subgroup: 8},
     QgsLegendStyle.SymbolLabel: 7,
 }
 """Of the legend's letters, points."""
+_BARS = [0, *(digit * 10.0**power for power in range(-2, 4) for digit in (1, 2, 5))]
+"""Lengths of a scale, kilometres."""
 _MILLIMETRES = QgsUnitTypes.LayoutMillimeters
 
 
@@ -65,7 +67,7 @@ def shown(layer) -> dict:
 
 def outlined(layer) -> None:
     """Draws parcels by their outlines, so that the raster below them is seen."""
-    outline = {"style": "no", "outline_color": "#202020", "outline_width": "0.12"}
+    outline = {"style": "no", "outline_color": "#202020", "outline_width": "0.08"}
     layer.setRenderer(QgsSingleSymbolRenderer(QgsFillSymbol.createSimple(outline)))
 
 
@@ -97,8 +99,10 @@ def draw(opened: list, picture: pathlib.Path, title: str) -> None:
         font.setPointSizeF(size)
         legend.setStyleFont(style, font)
     legend.setSymbolHeight(3)
+    legend.setSymbolWidth(5)
+    legend.rstyle(QgsLegendStyle.Symbol).setMargin(QgsLegendStyle.Top, 1.4)
     layout.addLayoutItem(legend)
-    bar = QgsLayoutItemScaleBar(layout)
+    bar, wide = QgsLayoutItemScaleBar(layout), opened[0].extent().width() / 1000
     layout.addLayoutItem(bar)
     bar.setStyle("Line Ticks Up")
     bar.setLinkedMap(drawn)
@@ -106,8 +110,13 @@ def draw(opened: list, picture: pathlib.Path, title: str) -> None:
     bar.setUnitLabel("km")
     bar.setNumberOfSegments(1)
     bar.setNumberOfSegmentsLeft(0)
-    bar.setUnitsPerSegment(round(opened[0].extent().width() / 5000, 1) or 0.1)
-    bar.attemptMove(QgsLayoutPoint(MAP, HEIGHT - 15, _MILLIMETRES))
+    bar.setUnitsPerSegment(max(kilometres for kilometres in _BARS if kilometres <= wide / 4))
+    written = bar.textFormat()
+    written.setSize(8)
+    bar.setTextFormat(written)
+    bar.setHeight(1.5)
+    bar.setBackgroundEnabled(True)
+    bar.attemptMove(QgsLayoutPoint(2 * _MARGIN, HEIGHT - 12, _MILLIMETRES))
     settings = QgsLayoutExporter.ImageExportSettings()
     settings.dpi = _DPI
     settings.generateWorldFile = False

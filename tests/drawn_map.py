@@ -17,7 +17,7 @@ from pastis_jax.mapping.options import MapOptions
 from pastis_jax.mapping.season import Acquired, Season
 
 START = datetime.date(2023, 9, 1)
-GRID = Grid("EPSG:32631", left=600000.0, top=5200000.0, pixel_size=10.0, height=1100, width=300)
+GRID = Grid("EPSG:32631", left=600000.0, top=5200000.0, pixel_size=10.0, height=1100, width=120)
 KEY = {"run": "1" * 32, "Region": "2" * 32, "options": "3" * 32}
 DAYS = {"S2": (10, 40, 200), "S1A": (5, 100)}
 
@@ -34,8 +34,8 @@ def make_map(
     dataset = dataset_of()
     classes = ClassMapping.of(dataset.nomenclature)
     h, w, k = grid.height, grid.width, len(classes.names)
-    fields = rng.integers(0, k, (-(-h // 50), -(-w // 50)), np.uint8)
-    crop = np.kron(fields, np.ones((50, 50), np.uint8))[:h, :w]
+    fields = rng.integers(0, k, (h // 50 + 1, w // 50 + 1), np.uint8)
+    crop = fields.repeat(50, 0).repeat(50, 1)[:h, :w].copy()
     confidence = rng.integers(20, 101, (h, w), np.uint8)
     crop[confidence < 30] = UNCLASSIFIED
     margin = confidence // 2
@@ -44,7 +44,8 @@ def make_map(
     layers = {"crop": crop, "confidence": confidence, "margin": margin}
     layers["dates"] = rng.integers(0, 4, (len(DAYS), h, w)).astype(np.uint16)
     if probabilities:
-        layers["probabilities"] = rng.integers(0, 101, (k, h, w)).astype(np.uint8)
+        shares = rng.integers(0, 101, (k, h // 50 + 1, w // 50 + 1), np.uint8)
+        layers["probabilities"] = shares.repeat(50, 1).repeat(50, 2)[:, :h, :w]
     blocks = tuple(blocks_of(grid))
     folder.mkdir(parents=True)
     for block in blocks:

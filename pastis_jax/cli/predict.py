@@ -10,7 +10,7 @@ from typing import Annotated
 
 import tyro
 
-from pastis_jax.cli import console, flags
+from pastis_jax.cli import console, flags, mapped
 from pastis_jax.errors import UserError
 from pastis_jax.mapping.options import MapOptions
 from pastis_jax.mapping.predict import predict_region
@@ -96,7 +96,7 @@ def run(given: Arguments) -> None:
         probabilities=given.probabilities,
         batch_size=given.batch_size,
     )
-    predict_region(
+    summary = predict_region(
         given.run,
         given.data,
         given.out,
@@ -107,4 +107,4 @@ def run(given: Arguments) -> None:
         progress=sys.stderr.isatty(),
         say=lambda text: console.say(console.as_flags(text)),
     )
-    console.say(f"Wrote {given.out}")
+    mapped.show(summary, given.out)

@@ -26,8 +26,8 @@ from pastis_jax.mapping.files.summary import Tally, title_of
 from pastis_jax.mapping.layers import layers_of
 from pastis_jax.mapping.made import Made
 
-GREY = (128, 128, 128)
-"""Colour of what is unclassified."""
+GREY = (235, 235, 235)
+"""Colour of what is unclassified: lighter than the greys that classes may have."""
 UNKNOWN = "Unclassified"
 """Its name."""
 _TILE = 512

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import pathlib
 import re
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -51,9 +50,9 @@ _TITLES = {
 }
 _SHA256 = "1220"
 """What a multihash begins with: SHA-256, 32 bytes."""
-_ALONG_EDGE = 21
-"""Points of an edge of the footprint: straight lines of the Region are none in degrees."""
-_PLACES = 7
+_ALONG_EDGE = 20
+"""Parts of an edge of the footprint: straight lines of the Region are none in degrees."""
+_PRECISION = 1e-7
 """Of degrees: a centimetre."""
 
 
@@ -111,7 +110,7 @@ def _properties(made: Made) -> dict[str, Any]:
         "start_datetime": f"{season.date(min(days))}T00:00:00Z",
         "end_datetime": f"{made.last_day}T23:59:59Z",
         "gsd": made.region.grid.pixel_size,
-        **_projection(made.region.grid),
+        **projection(made.region.grid),
         "processing:software": {"pastis-jax": pastis_jax.__version__},
         "processing:level": "L4",
         "processing:lineage": f"Predicted by a {run.task.spec.fusion} fusion model for the task "
@@ -121,7 +120,7 @@ def _properties(made: Made) -> dict[str, Any]:
     }
 
 
-def _projection(grid: Grid) -> dict[str, Any]:
+def projection(grid: Grid) -> dict[str, Any]:
     """What the projection extension says of a grid."""
     left, bottom, right, top = grid.bounds
     crs = _geo.need("rasterio.crs").CRS.from_user_input(grid.crs)
@@ -141,34 +140,29 @@ def footprint(grid: Grid) -> tuple[dict[str, Any], list[float]]:
 
     A grid across the antimeridian is cut there, and its west is greater than its east.
     """
-    left, bottom, right, top = grid.bounds
-    across = np.linspace(left, right, _ALONG_EDGE)
-    up = np.linspace(bottom, top, _ALONG_EDGE)
-    ring = [(x, bottom) for x in across] + [(right, y) for y in up[1:]]
-    ring += [(x, top) for x in across[-2::-1]] + [(left, y) for y in up[-2::-1]]
-    outline = {"type": "Polygon", "coordinates": [ring]}
-    geometry = _geo.need("rasterio.warp").transform_geom(
-        grid.crs, "OGC:CRS84", outline, antimeridian_cutting=True
-    )
-    parts = geometry["coordinates"]
-    parts = [parts] if geometry["type"] == "Polygon" else parts
-    parts = [[_rounded(ring) for ring in part] for part in parts]
-    whole = parts[0] if len(parts) == 1 else parts
-    corners = np.array([point for part in parts for point in part[0]])
-    (west, south), (east, north) = corners.min(0).tolist(), corners.max(0).tolist()
-    if east - west > 180:
-        west, east = corners[corners[:, 0] > 0, 0].min(), corners[corners[:, 0] < 0, 0].max()
-    kind = "Polygon" if len(parts) == 1 else "MultiPolygon"
-    return {"type": kind, "coordinates": whole}, [float(west), south, float(east), north]
+    shapely = _geo.need("shapely")
+    outline = shapely.box(*grid.bounds)
+    longest = max(grid.height, grid.width) * grid.pixel_size / _ALONG_EDGE
+    x, y = shapely.get_coordinates(shapely.segmentize(outline, longest)).T
+    degrees = _geo.need("rasterio.warp").transform(grid.crs, "OGC:CRS84", x, y)
+    longitude, latitude = np.unwrap(degrees[0], period=360), np.array(degrees[1])
+    whole = shapely.polygons(np.stack([longitude, latitude], -1))
+    parts = []
+    for turn in (-1, 0, 1):
+        if shapely.area(part := _within(whole, turn)):
+            part = shapely.transform(part, lambda xy, turn=turn: xy - [360 * turn, 0])
+            parts.append(shapely.orient_polygons(shapely.set_precision(part, _PRECISION)))
+    bounds = np.array([shapely.bounds(part) for part in parts])
+    west, east = float(bounds[0, 0]), float(bounds[-1, 2])
+    bbox = [west, float(bounds[:, 1].min()), east, float(bounds[:, 3].max())]
+    geometry = parts[0] if len(parts) == 1 else shapely.multipolygons(parts)
+    return json.loads(shapely.to_geojson(geometry)), bbox
 
 
-def _rounded(ring: Sequence[Sequence[float]]) -> list[list[float]]:
-    """A ring anticlockwise."""
-    points = np.round(np.array(ring)[:, :2], _PLACES)
-    x, y = points.T
-    if np.sum(x[:-1] * y[1:] - x[1:] * y[:-1]) < 0:
-        points = points[::-1]
-    return points.tolist()
+def _within(polygon: Any, turn: int) -> Any:
+    """What of a polygon lies between -180 and 180 degrees, whole turns further east."""
+    shapely = _geo.need("shapely")
+    return shapely.intersection(polygon, shapely.box(360 * turn - 180, -90, 360 * turn + 180, 90))
 
 
 def _assets(made: Made, out: pathlib.Path) -> dict[str, Any]:
@@ -201,14 +195,14 @@ def _bands(made: Made, raster: Raster) -> dict[str, Any]:
         "raster:spatial_resolution": made.region.grid.pixel_size,
     }
     if raster.colours:
-        same["classification:classes"] = _classes(raster)
+        same["classification:classes"] = classes(raster)
     return {**same, "bands": [{"name": band} for band in raster.bands]}
 
 
-def _classes(raster: Raster) -> list[dict[str, Any]]:
+def classes(raster: Raster) -> list[dict[str, Any]]:
     """The values of a raster of classes; names for machines are told apart by their value."""
     names = [slug(name) for name in raster.names.values()]
-    classes = [
+    told = [
         {
             "value": value,
             "name": name if names.count(name) == 1 else f"{name}-{value}",
@@ -219,4 +213,4 @@ def _classes(raster: Raster) -> list[dict[str, Any]]:
         for value, name in zip(raster.names, names, strict=True)
     ]
     known = {"value": raster.nodata, "name": "nodata", "title": "Nothing known"}
-    return [*classes, {**known, "description": "No valid date", "nodata": True}]
+    return [*told, {**known, "description": "No valid date", "nodata": True}]
