@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import pathlib
 from collections.abc import Sequence
 
 import jax
@@ -225,19 +227,17 @@ def _is_number(value: object) -> bool:
 
 
 def command(made: Made) -> str:
-    """The command that makes such a map; folders by their names, wherever they lie."""
-    options = made.options
+    """The command that makes such a map; folders and files by their names, wherever they lie."""
     words = ["pastis-jax predict", f"--run {made.run.folder.name}"]
     words += [f"--data {made.region.root.name}", "--out MAP"]
-    for name in ("until", "season", "max_cloud", "stride", "parcel_id", "batch_size"):
-        if (value := getattr(options, name)) is not None:
-            words.append(f"--{name.replace('_', '-')} {value}")
-    if options.parcels is not None:
-        words.append(f"--parcels {options.parcels.name}")
-    if options.allow:
-        words.append(f"--allow {' '.join(options.allow)}")
-    if options.reject:
-        words.append(f"--reject {options.reject:g}")
-    if options.probabilities:
-        words.append("--probabilities")
+    for field in dataclasses.fields(made.options):
+        value = getattr(made.options, field.name)
+        if value == field.default:
+            continue
+        flag = f"--{field.name.replace('_', '-')}"
+        if isinstance(value, pathlib.Path):
+            value = value.name
+        elif isinstance(value, tuple):
+            value = " ".join(value)
+        words.append(flag if value is True else f"{flag} {value}")
     return " ".join(words)

@@ -172,7 +172,7 @@ def test_outlines_are_those_of_the_polygons():
 
 
 def test_parcels_are_packed(results):
-    packed, why = packing.packed_parcels(GRID, results)
+    packed, why = packing.packed_parcels(GRID, results, 100_000)
     assert not why
     told = unpacked(packed["told"])
     assert told["id"] == results.id.tolist()
@@ -186,9 +186,9 @@ def test_parcels_are_packed(results):
     assert len(unpacked(packed["rings"])) == len(results)
 
 
-@pytest.mark.parametrize("limit", ["MOST", "MOST_TEXT"])
-def test_too_many_parcels_are_refused_with_a_reason(results, monkeypatch, limit):
-    monkeypatch.setattr(packing, limit, 5)
-    packed, why = packing.packed_parcels(GRID, results)
+@pytest.mark.parametrize(("number", "text"), [(5, 100_000), (100, 50)])
+def test_too_many_parcels_are_refused_with_a_reason(results, monkeypatch, number, text):
+    monkeypatch.setattr(packing, "MOST", number)
+    packed, why = packing.packed_parcels(GRID, results, text)
     assert packed is None
     assert f"{len(results)} parcels" in why
