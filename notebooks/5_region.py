@@ -84,7 +84,7 @@ plt.show()
 # ## Train
 #
 # Late fusion of Sentinel-2 and both orbits of Sentinel-1 on the parcels of three folds; a fourth
-# selects the best epoch, the fifth is tested. In a terminal: `pastis-jax train parcel --data region`.
+# selects the best epoch, the fifth is tested. In a terminal: `pastis-jax train parcel`.
 
 # %%
 arguments = config.configure(

@@ -26,7 +26,7 @@ _PUBLIC = {
 }
 """Public names, and where they are defined."""
 _PACKAGES = (
-    *("calibration", "data", "fusion", "interop", "losses", "metrics", "models", "nn"),
+    *("calibration", "data", "fusion", "interop", "losses", "mapping", "metrics", "models", "nn"),
     *("panoptic", "runs", "schemes", "tasks", "training", "viz"),
 )
 

@@ -11,7 +11,9 @@ from typing import Annotated
 import tyro
 
 from pastis_jax.cli import console, flags, mapped
-from pastis_jax.errors import UserError
+from pastis_jax.data.regions.store import is_region
+from pastis_jax.errors import UserError, refuse
+from pastis_jax.mapping.folders import is_folder, predict_folder
 from pastis_jax.mapping.options import MapOptions
 from pastis_jax.mapping.predict import predict_region
 
@@ -29,7 +31,7 @@ class Arguments:
     run: pathlib.Path | None = None
     """Folder of a finished run."""
     data: pathlib.Path | None = None
-    """Region to map."""
+    """Region to map, or an official folder: of patches, or of pixel sets for a parcel run."""
     out: pathlib.Path | None = None
     """Folder to make. Refused if it is there and not empty."""
     parcels: pathlib.Path | None = None
@@ -40,6 +42,8 @@ class Arguments:
     """Layer of the file, where it has several."""
     parcels_crs: str | None = None
     """Their coordinate system, EPSG:2154 say. Default: what the file says."""
+    patches: tuple[str, ...] = ()
+    """Of an official folder, the patches to map, by ID_PATCH. Default: all."""
     until: str | None = None
     """Last day whose acquisitions are used, YYYY-MM-DD: what a season has shown so far."""
     season: str | None = None
@@ -96,15 +100,19 @@ def run(given: Arguments) -> None:
         probabilities=given.probabilities,
         batch_size=given.batch_size,
     )
-    summary = predict_region(
-        given.run,
-        given.data,
-        given.out,
-        options=options,
-        workers=given.workers,
-        scheduler=given.scheduler,
-        overwrite=given.overwrite,
-        progress=sys.stderr.isatty(),
-        say=lambda text: console.say(console.as_flags(text)),
-    )
+    how = {
+        "options": options,
+        "overwrite": given.overwrite,
+        "progress": sys.stderr.isatty(),
+        "say": lambda text: console.say(console.as_flags(text)),
+    }
+    where = {"workers": given.workers, "scheduler": given.scheduler}
+    if is_folder(given.data) and not is_region(given.data):
+        for name, value in where.items():
+            refuse(name, value is not None, "only a Region is cut into blocks", "leave it out")
+        predict_folder(given.run, given.data, given.out, patches=given.patches, **how)
+        console.say(f"Wrote {given.out}")
+        return
+    refuse("patches", given.patches, "a Region has none", "leave it out")
+    summary = predict_region(given.run, given.data, given.out, **where, **how)
     mapped.show(summary, given.out)

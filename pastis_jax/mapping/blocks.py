@@ -6,7 +6,8 @@ semantic     crop               (h, w) uint8       class; 254 unclassified, 255 
              probabilities      (k, h, w) uint8    percent, on request
              parcel, parcel_sum, parcel_weight     sums of probabilities over parcels' pixels
 parcel       parcel, parcel_probability, parcel_dates, parcel_pixels
-panoptic     instance_...       see `instances`
+panoptic     known              (h, w) bool        whether anything is known
+             instance_...       see `pieces`
 """
 
 from __future__ import annotations
@@ -95,8 +96,9 @@ def read_block(folder: str | os.PathLike[str], block: Block, *names: str) -> Con
     """
     file = file_of(pathlib.Path(folder), block)
     try:
-        with np.load(file, allow_pickle=False) as stored:
+        # NumPy leaves a damaged file open that it has opened itself.
+        with file.open("rb") as opened, np.load(opened, allow_pickle=False) as stored:
             return {name: stored[name] for name in names or stored.files}
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
         remedy = "remove this file: the same command makes it anew"
         raise DataError(f"cannot be read ({error})", where=file, remedy=remedy) from error

@@ -89,13 +89,19 @@ def on_scheduler(address: str, work: Work, blocks: Sequence[Block], tell: Tell, 
       OSError: If a block cannot be written.
     """
     with _quiet(), _connected(address) as client:
-        waited = False
+        said: set[str] = set()
 
         def look() -> None:
-            nonlocal waited
-            if not waited and not client.nthreads():
-                waited = True
-                say(f"Note: the cluster at {address} has no workers: waiting for them")
+            workers = client.scheduler_info(n_workers=-1)["workers"].values()
+            if not (states := {one["status"] for one in workers}):
+                text = "has no workers: waiting for them"
+            elif states == {"paused"}:
+                text = "pauses: its workers are at the limit of their memory, lift it"
+            else:
+                return
+            if text not in said:
+                said.add(text)
+                say(f"Note: the cluster at {address} {text}")
 
         look()
         most = max(_IN_FLIGHT, 2 * len(client.nthreads()))

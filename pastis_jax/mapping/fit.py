@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import datetime
+import pathlib
+from collections.abc import Sequence
 
+from pastis_jax.data.dataset import Dataset
 from pastis_jax.data.regions.store import Region
 from pastis_jax.errors import DataError
 from pastis_jax.mapping.options import MapOptions
@@ -29,21 +32,8 @@ def check_fit(run: Run, region: Region, options: MapOptions) -> tuple[str, ...]:
       DataError: Naming what differs: modalities that the scheme cannot do without, channels, unit,
         level, start of the season, size of pixels.
     """
-    notes, there = [], region.dataset.names
-    if lacking := [name for name in run.modalities if name not in there]:
-        missing, spec = ", ".join(lacking), run.task.spec
-        if not spec.scheme.masks or len(lacking) == len(run.modalities):
-            fault = f"has no {missing}, which the run needs: {spec.fusion} fusion of "
-            fault += ", ".join(run.modalities)
-            raise DataError(fault, where=region.root, remedy="ingest it too, or take another run")
-        notes.append(f"the Region has no {missing}: masked everywhere")
-    for name in (name for name in run.modalities if name in there):
-        own, other = run.dataset[name], region.dataset[name]
-        if (own.channels, own.unit) != (other.channels, other.unit):
-            fault = f"its {name} is {', '.join(other.channels)} in {other.unit}, the run takes "
-            fault += f"{', '.join(own.channels)} in {own.unit}"
-            remedy = "ingest the scenes so, or take a run that was trained on such"
-            raise DataError(fault, where=region.root, remedy=remedy)
+    notes = check_modalities(run, region.dataset, region.root, region.dataset.names)
+    for name in (name for name in run.modalities if name in region.dataset.names):
         notes += _check_level(run, region, name, options)
     _check_season(run, region, options)
     date = getattr(run.saved.record_options(), "date", None)
@@ -57,6 +47,41 @@ def check_fit(run: Run, region: Region, options: MapOptions) -> tuple[str, ...]:
         remedy = f"ingest with `pixel_size` {trained:g}, or allow it by `allow` pixel_size"
         raise DataError(fault, where=region.root, remedy=remedy)
     return tuple(notes)
+
+
+def check_modalities(
+    run: Run, dataset: Dataset, root: pathlib.Path, there: Sequence[str]
+) -> list[str]:
+    """Refuses data whose modalities are not those of a run.
+
+    Args:
+      run: The run.
+      dataset: What the data are.
+      root: Where they lie.
+      there: Names of the modalities that are there.
+
+    Returns:
+      What is odd, a line each.
+
+    Raises:
+      DataError: Naming modalities that the scheme cannot do without, channels or unit.
+    """
+    notes = []
+    if lacking := [name for name in run.modalities if name not in there]:
+        missing, spec = ", ".join(lacking), run.task.spec
+        if not spec.scheme.masks or len(lacking) == len(run.modalities):
+            fault = f"has no {missing}, which the run needs: {spec.fusion} fusion of "
+            fault += ", ".join(run.modalities)
+            raise DataError(fault, where=root, remedy="add it, or take another run")
+        notes.append(f"{missing} is missing: masked everywhere")
+    for name in (name for name in run.modalities if name in there):
+        own, other = run.dataset[name], dataset[name]
+        if (own.channels, own.unit) != (other.channels, other.unit):
+            fault = f"its {name} is {', '.join(other.channels)} in {other.unit}, the run takes "
+            fault += f"{', '.join(own.channels)} in {own.unit}"
+            remedy = "give scenes that are so, or take a run that was trained on such"
+            raise DataError(fault, where=root, remedy=remedy)
+    return notes
 
 
 def _check_level(run: Run, region: Region, name: str, options: MapOptions) -> list[str]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import functools
 from collections.abc import Mapping, Sequence
 
 import jax
 import numpy as np
 
+from pastis_jax.data.dataset import Dataset
 from pastis_jax.data.modality import Modality
 from pastis_jax.data.patches.encoding import PatchEncoding, encode_frames
 from pastis_jax.data.regions.grid import touched
@@ -22,45 +24,38 @@ from pastis_jax.types import Series
 _STEP = 8
 """Dates by which series are padded: one program serves windows of about as many."""
 
-Frames = Mapping[str, tuple[np.ndarray, np.ndarray]]
-"""Acquisitions of a window by modality: values as they are stored, (t, c, h, w), and days (t,)."""
+Acquisitions = tuple[np.ndarray, np.ndarray]
+"""Values as they are stored, (t, c, h, w), and days (t,)."""
+Frames = Mapping[str, Acquisitions]
+"""Acquisitions of a window by modality."""
 
 
-class Inputs:
-    """Reads what a run takes of a Region. Reading may run in any thread.
+class Stacker:
+    """Makes what a run takes of the acquisitions of windows or patches.
 
     Args:
       run: The run.
-      region: The Region.
-      season: The acquisitions that count.
-      max_cloud: Largest clouded share of the observed pixels of a window; None takes all.
+      dataset: What the acquisitions are of; modalities of the run may be missing.
+      start: Day 0 of the days.
     """
 
-    def __init__(self, run: Run, region: Region, season: Season, max_cloud: float | None):
-        self._run, self._region, self._season, self._max_cloud = run, region, season, max_cloud
+    def __init__(self, run: Run, dataset: Dataset, start: datetime.date):
+        self._run, self._dataset, self._start = run, dataset, start
         self.modalities = run.modalities
 
-    def read(self, rows: slice, columns: slice) -> Frames:
-        """Reads the acquisitions that observed any chunk that a window touches."""
-        frames = {}
-        for name, acquired in self._season.acquired.items():
-            seen = self._region.observed(name)[:, touched(rows), touched(columns)].any((1, 2))
-            of = acquired.among(np.flatnonzero(seen))
-            window = (self._region, name, rows, columns, of.numbers, self._max_cloud)
-            values, days = np.asarray(WindowSeries(*window)), of.days
-            if self._single is not None:
-                chosen = list(self._single.acquisitions(name, values, days, "of the Region"))
-                values, days = values[chosen], days[chosen]
-            frames[name] = values, days
-        return frames
+    def taken(self, name: str, values: np.ndarray, days: np.ndarray) -> Acquisitions:
+        """Of the acquisitions of one modality, those that the run takes: all, or a single one."""
+        if self._single is None:
+            return values, days
+        chosen = list(self._single.acquisitions(name, values, days, "here"))
+        return values[chosen], days[chosen]
 
     @functools.cached_property
     def _single(self) -> PatchEncoding | None:
-        """Chooses the one acquisition that the run takes of a series; None where it takes all."""
         date = getattr(self._run.saved.record_options(), "date", None)
         if date is None:
             return None
-        dataset = dataclasses.replace(self._region.dataset, season_start=self._season.start)
+        dataset = dataclasses.replace(self._dataset, season_start=self._start)
         return PatchEncoding(dataset, {}, {}, self._run.classes, size=(1, 1), date=date)
 
     def counts(self, frames: Frames, shape: tuple[int, int]) -> np.ndarray:
@@ -68,7 +63,7 @@ class Inputs:
         counts = np.zeros((len(self.modalities), *shape), np.uint16)
         for place, name in enumerate(self.modalities):
             if name in frames:
-                counts[place] = observed(frames[name][0], self._region.dataset[name]).sum(0)
+                counts[place] = observed(frames[name][0], self._dataset[name]).sum(0)
         return counts
 
     def stack(self, several: Sequence[Frames], size: int, shape: tuple[int, int]) -> dict:
@@ -98,9 +93,33 @@ class Inputs:
 
     def _encode(self, name: str, frames: Frames, length: int, shape: tuple[int, int]) -> Series:
         values, days = frames[name]
-        modality = self._region.dataset[name]
         moments = self._run.saved.learned.statistics[name]
-        return encode_frames(values, days, modality, moments, length=length, size=shape)
+        return encode_frames(values, days, self._dataset[name], moments, length=length, size=shape)
+
+
+class Inputs(Stacker):
+    """Reads what a run takes of a Region. Reading may run in any thread.
+
+    Args:
+      run: The run.
+      region: The Region.
+      season: The acquisitions that count.
+      max_cloud: Largest clouded share of the observed pixels of a window; None takes all.
+    """
+
+    def __init__(self, run: Run, region: Region, season: Season, max_cloud: float | None):
+        super().__init__(run, region.dataset, season.start)
+        self._region, self._season, self._max_cloud = region, season, max_cloud
+
+    def read(self, rows: slice, columns: slice) -> Frames:
+        """Reads the acquisitions that observed any chunk that a window touches."""
+        frames = {}
+        for name, acquired in self._season.acquired.items():
+            seen = self._region.observed(name)[:, touched(rows), touched(columns)].any((1, 2))
+            of = acquired.among(np.flatnonzero(seen))
+            window = (self._region, name, rows, columns, of.numbers, self._max_cloud)
+            frames[name] = self.taken(name, np.asarray(WindowSeries(*window)), of.days)
+        return frames
 
 
 def observed(values: np.ndarray, modality: Modality) -> np.ndarray:

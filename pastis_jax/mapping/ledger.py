@@ -17,7 +17,7 @@ from typing import Any
 
 import filelock
 
-from pastis_jax.errors import ArgumentError
+from pastis_jax.errors import ArgumentError, UserError
 from pastis_jax.files import LEFT, write_whole
 from pastis_jax.json_files import read_object
 from pastis_jax.mapping.blocks import Block, file_of
@@ -94,10 +94,15 @@ class Ledger:
 
         Raises:
           ArgumentError: If another command left something, and it is not to be removed.
+          UserError: If it cannot be told which one.
         """
         try:
             before = read_object(self.folder / _KEY, remedy=_REMEDY, any_text=True)
         except FileNotFoundError:
+            before = None
+        except UserError:
+            if not overwrite:
+                raise
             before = None
         if before == key:
             return True

@@ -98,7 +98,7 @@ class ParcelBlocks:
     def _read(self, columns: Columns, parcel: ParcelPixels) -> _Drawn:
         mapper = self._mapper
         drawn, real = draw_pixels(
-            len(parcel), self._pixels, _generator(str(self._polygons.id[parcel.row]))
+            len(parcel), self._pixels, generator_of(str(self._polygons.id[parcel.row]))
         )
         outline = np.log1p(parcel.features()) if mapper.run.task.spec.geometric else None
         if mapper.max_cloud is None:  # else all its pixels tell how much of it is clouded
@@ -185,7 +185,7 @@ class _Counts:
         return self._counts
 
 
-def _generator(identifier: str) -> np.random.Generator:
+def generator_of(identifier: str) -> np.random.Generator:
     """Draws the same for a parcel wherever it is met."""
     digest = hashlib.sha256(identifier.encode()).digest()
     return np.random.default_rng(int.from_bytes(digest[:8], "little"))

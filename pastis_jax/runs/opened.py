@@ -21,13 +21,13 @@ from pastis_jax.data.calendar import YEAR, Days, not_trained_on
 from pastis_jax.data.class_mapping import ClassMapping
 from pastis_jax.data.dataset import SPLITS, Dataset
 from pastis_jax.data.normalisation import SEASON, normalise
-from pastis_jax.data.pastis_r import describe
 from pastis_jax.data.splits import BatchPlan
 from pastis_jax.errors import DataWarning, DaysWarning, UserError, refuse
 from pastis_jax.runs import memory, results, saved, weights
 from pastis_jax.runs.opened_data import OpenedData
+from pastis_jax.runs.records import records_of
 from pastis_jax.runs.until import Until, as_date
-from pastis_jax.tasks import TASKS, RecordOptions, Task
+from pastis_jax.tasks import TASKS, Task
 from pastis_jax.text import named, plain
 from pastis_jax.types import Series
 
@@ -296,7 +296,7 @@ class Run:
         refuse("fold", fold is not None and fold < 1, f"got {fold}", least)
         refuse("batch_size", batch_size is not None and batch_size < 1, f"got {batch_size}", least)
         declared = {"nodata": nodata, "offset": offset}
-        records = self._records(data, fold, cache_dir, declared)
+        records = records_of(self, data, fold, cache_dir, declared)
         if skip_implausible is not None:
             fault = "the run's own data are what it was trained beside"
             refuse("skip_implausible", data is None, fault, "leave it out, or name the folder")
@@ -325,43 +325,6 @@ class Run:
             every = itertools.chain(*(splits.observed(split) for split in splits.sources))
             self._warn_of([*every], str(records.data))
         return OpenedData(self, task, splits, placement)
-
-    def _records(self, data, fold, cache_dir, declared) -> RecordOptions:
-        """How records are made: as in the run, of its own data or of others."""
-        cache = None if cache_dir is None else pathlib.Path(cache_dir)
-        own = dataclasses.replace(self.saved.record_options(), cache_dir=cache)
-        if (carried := saved.carried_lists(self.folder, self.saved)) is not None:
-            own = dataclasses.replace(own, split_lists=carried)
-        if fold is not None:
-            own = dataclasses.replace(own, fold=fold)
-        for name, given in declared.items():
-            if data is None:
-                refuse(name, given is not None, "the run has that of its own data", "leave it out")
-                continue
-            had = " ".join(getattr(own, name))
-            unsaid = given is None and had
-            remedy = "give what these data need, or () for nothing"
-            refuse(name, unsaid, f"the run had {had}, which may not be that of {data}", remedy)
-            own = dataclasses.replace(own, **{name: tuple(given or ())})
-        if data is None:
-            if own.data is None or not own.data.exists():
-                fault, remedy = f"the data of this run, {own.data}, are not here", "name a folder"
-                raise UserError(fault, where=self.folder, remedy=remedy)
-            lists = own.split_lists
-            if lists is not None and lists.exists() and not lists.is_file():
-                raise UserError("not a file", where=lists, remedy="bring it back")
-            return own
-        described = describe(pathlib.Path(data))
-        own = dataclasses.replace(own.fitting(data), data=pathlib.Path(data))
-        if own.split_lists is not None:
-            same = described.name == self.dataset.name
-        else:
-            same = all(
-                getattr(described, x) == getattr(self.dataset, x) for x in ("folds", "splits")
-            )
-        if same:
-            return own
-        return dataclasses.replace(own, fold=1 if fold is None else fold, split_lists=None)
 
     def evaluate(
         self,
@@ -404,6 +367,46 @@ class Run:
     def _opened(self, data: Any, split: str, options: Mapping[str, Any]) -> OpenedData:
         refuse("split", split not in SPLITS, f"got {split!r}", f"give {', '.join(SPLITS)}")
         return self.open_data(data, needed=(split,), **options)
+
+    def predict_region(
+        self,
+        data: str | os.PathLike[str],
+        out: str | os.PathLike[str],
+        *,
+        workers: int | None = None,
+        scheduler: str | None = None,
+        overwrite: bool = False,
+        progress: bool = False,
+        **options: Any,
+    ) -> dict[str, Any]:
+        """Maps a Region: rasters, parcels and a report for QGIS; see docs/maps.md::
+
+            run = pastis_jax.open_run("run")
+            run.predict_region("region", "map", until="2024-05-31", reject=0.5)
+
+        Stopped at any moment, the same call goes on where it was left. Needs the extra `geo`.
+
+        Args:
+          data: The Region.
+          out: Folder to make.
+          workers: Processes of this machine that predict blocks; None for this one alone.
+          scheduler: Address of the scheduler of a Dask cluster that predicts them.
+          overwrite: Whether what another call left on the way to the same folder is removed.
+          progress: Whether a bar with the time left is shown.
+          **options: Those of `pastis_jax.mapping.MapOptions`.
+
+        Returns:
+          What map.json holds.
+
+        Raises:
+          UserError: For a mistake in the arguments, or if the Region does not fit the run.
+        """
+        from pastis_jax import mapping  # which is made of runs
+
+        given = mapping.MapOptions(**options)
+        where = {"workers": workers, "scheduler": scheduler}
+        how = {"overwrite": overwrite, "progress": progress}
+        return mapping.predict_region(self, data, out, options=given, **where, **how)
 
 
 def _variables(task: Task, series: Mapping[str, Series]) -> PyTree[Array]:

@@ -1,6 +1,6 @@
 """Pictures (matplotlib, without pyplot: no display and no global state)."""
 
-from pastis_jax.viz.by_date import by_date
+from pastis_jax.viz.confidence import reliability
 from pastis_jax.viz.curves import confusion_matrix, iou_per_class, learning_curves, pq_per_class
 from pastis_jax.viz.instances import PanopticRow, outlines, panoptic_panel
 from pastis_jax.viz.maps import (
@@ -10,7 +10,7 @@ from pastis_jax.viz.maps import (
     picture,
     segmentation_panel,
 )
-from pastis_jax.viz.reliability import reliability
+from pastis_jax.viz.season import by_date
 
 __all__ = [
     "PanelRow",

@@ -216,6 +216,29 @@ def test_no_scheduler_there(address, tmp_path, monkeypatch):
     )
 
 
+def test_the_scheduler_dies(there, tmp_path):
+    work = dying.make(tmp_path, seconds=0.2)
+    refused_in_a_line(
+        lambda: cluster.on_scheduler(
+            there.scheduler_address, work, BLOCKS, lambda _: there.close(), silent
+        ),
+        "the scheduler is gone",
+        "repeat the command",
+    )
+    assert len(names(work.out)) < len(BLOCKS)
+
+
+@pytest.mark.parametrize("state", ["has no workers: waiting", "pauses: its workers are at the lim"])
+def test_a_cluster_that_does_nothing_is_told_of(state, there, tmp_path, monkeypatch):
+    workers = {"tcp://w:1": {"status": "paused"}} if "paus" in state else {}
+    monkeypatch.setattr(distributed.Client, "scheduler_info", lambda *_, **__: {"workers": workers})
+    monkeypatch.setattr(cluster, "_LOOK_SECONDS", 0.01)
+    said, work = [], dying.make(tmp_path, seconds=0.1)
+    cluster.on_scheduler(there.scheduler_address, work, BLOCKS, lambda _: None, said.append)
+    (line,) = said
+    assert line.startswith(f"Note: the cluster at {there.scheduler_address} {state}")
+
+
 # Processes of this machine
 
 

@@ -101,7 +101,7 @@ def test_stride(size, stride, got):
     assert WindowGrid.over((100, 100), (size, size), stride).rows.stride == got
 
 
-@pytest.mark.parametrize("whole", itertools.product([32, 64, 70, 97], [33, 128]))
+@pytest.mark.parametrize("whole", [*itertools.product([32, 64, 70, 97], [33, 128])])
 def test_a_stride_of_a_window_lays_them_as_those_that_are_tested_on(whole):
     grid = WindowGrid.over(whole, (32, 32), 32)
     assert [grid.window(place) for place in places(grid)] == [

@@ -111,39 +111,43 @@ class RawArray:
     ) -> Iterator[np.ndarray]:
         """Gives acquisitions of a window, (c, h, w), when they are read into arrays."""
         buffer = np.empty((self._shape[1], *self._sides), self._dtype)
-        through = memoryview(buffer).cast("B")
         files = [*self._pieces(rows, columns).items()]
         for date, out in zip(dates, outs, strict=False):
-            window = memoryview(out).cast("B")
             for name, pieces in files:
-                # In one function, and without objects that can be spared: it counts at each date.
-                file, descriptor = f"{self._folder}/c/{date}/0/{name}", None
-                try:
-                    descriptor, state = regular_descriptor(file)
-                    known, offsets = self._indices.get(file, _UNKNOWN)
-                    if known != (state.st_mtime_ns, state.st_size, state.st_ino):
-                        offsets = self._offsets(file, descriptor, state)
-                    for piece in pieces:
-                        if (offset := offsets[piece.number]) == ABSENT:
-                            out[piece.there] = self._fill
-                            continue
-                        into = window if piece.inside is None else through
-                        for start, place in piece.ranges:
-                            view = into[place]
-                            count = os.preadv(descriptor, [view], offset + start)
-                            if count != len(view):
-                                _read_on(descriptor, view[count:], offset + start + count)
-                        if piece.inside is not None:
-                            out[piece.there] = buffer[piece.inside]
-                except FileNotFoundError:
-                    for piece in pieces:
-                        out[piece.there] = self._fill
-                except (OSError, ValueError) as error:
-                    raise _refused(error, file) from error
-                finally:
-                    if descriptor is not None:
-                        os.close(descriptor)
+                self._read(f"{self._folder}/c/{date}/0/{name}", pieces, out, buffer)
             yield out
+
+    def _read(
+        self, file: str, pieces: Sequence[_Piece], out: np.ndarray, buffer: np.ndarray
+    ) -> None:
+        """Reads what one acquisition of a window, (c, h, w), has of one file."""
+        descriptor = None
+        try:
+            descriptor, state = regular_descriptor(file)
+            known, offsets = self._indices.get(file, _UNKNOWN)
+            if known != (state.st_mtime_ns, state.st_size, state.st_ino):
+                offsets = self._offsets(file, descriptor, state)
+            for piece in pieces:
+                if (offset := offsets[piece.number]) == ABSENT:
+                    out[piece.there] = self._fill
+                    continue
+                into = memoryview(out if piece.inside is None else buffer).cast("B")
+                for start, place in piece.ranges:
+                    _read_whole(descriptor, into[place], offset + start)
+                if piece.inside is not None:
+                    out[piece.there] = buffer[piece.inside]
+        except FileNotFoundError:
+            for piece in pieces:
+                out[piece.there] = self._fill
+        except OSError as error:
+            fault = f"cannot be read ({error.strerror or error})"
+            raise DataError(fault, where=file, remedy=REMEDY) from error
+        except ValueError as error:
+            fault = f"is damaged, truncated perhaps ({error})"
+            raise DataError(fault, where=file, remedy=REMEDY) from error
+        finally:
+            if descriptor is not None:
+                os.close(descriptor)
 
     def _offsets(self, file: str, descriptor: int, state: os.stat_result) -> tuple[int, ...]:
         """Reads where the chunks of a file begin (B), which holds until it changes.
@@ -253,23 +257,16 @@ def of(array: tensorstore.TensorStore, folder: pathlib.Path) -> RawArray | None:
     )
 
 
-def _read_on(descriptor: int, view: memoryview, offset: int) -> None:
+def _read_whole(descriptor: int, view: memoryview, offset: int) -> None:
     """Reads as many bytes as a view has.
 
     Raises:
       ValueError: If the file ends before.
     """
-    while view:
-        if not (count := os.preadv(descriptor, [view], offset)):
+    while (count := os.preadv(descriptor, [view], offset)) != len(view):
+        if not count:
             raise ValueError("it ends within its values")
         offset, view = offset + count, view[count:]
-
-
-def _refused(error: Exception, file: str) -> DataError:
-    damaged = not isinstance(error, OSError)
-    text = str(error) if damaged else error.strerror or str(error)
-    fault = f"is damaged, truncated perhaps ({text})" if damaged else f"cannot be read ({text})"
-    return DataError(fault, where=file, remedy=REMEDY)
 
 
 def _length(part: slice) -> int:

@@ -7,12 +7,11 @@ import pathlib
 from typing import Any
 
 from pastis_jax.files import write_whole
-from pastis_jax.mapping import parcel_summary
 from pastis_jax.mapping.files import qml, rasters, stac, vectors
 from pastis_jax.mapping.files.summary import files_of, summary_of
 from pastis_jax.mapping.made import Made
 from pastis_jax.mapping.report import write_report
-from pastis_jax.mapping.results import results_of
+from pastis_jax.mapping.results import notes_of, results_of
 
 FILE = "map.json"
 """Of a map; the last one that is written."""
@@ -36,7 +35,7 @@ def finish(made: Made, out: pathlib.Path) -> dict[str, Any]:
     results = results_of(made)
     if results is not None:
         vectors.write_vectors(made, results, out)
-    notes = (*made.mapper.notes, *parcel_summary.notes(made))
+    notes = (*made.mapper.notes, *notes_of(made))
     summary = summary_of(made, tally, notes, results)
     write_report(made, results, out, notes)
     stac.write_item(made, out)  # names all files but itself and map.json

@@ -21,6 +21,7 @@ import numpy as np
 import pastis_jax
 from pastis_jax.data.regions import _geo
 from pastis_jax.files import write_whole
+from pastis_jax.mapping import instances
 from pastis_jax.mapping.blocks import NODATA, UNCLASSIFIED, Block, Content
 from pastis_jax.mapping.files.summary import Tally, title_of
 from pastis_jax.mapping.layers import layers_of
@@ -47,6 +48,7 @@ class Raster:
       unit: Of its values; nothing where they have none.
       colours: Of the values of classes; none of other rasters.
       names: The same, their names.
+      overviews: How smaller ones are made of it; classes by the one that most pixels have.
     """
 
     name: str
@@ -56,6 +58,7 @@ class Raster:
     unit: str = ""
     colours: Mapping[int, tuple[int, int, int]] = dataclasses.field(default_factory=dict)
     names: Mapping[int, str] = dataclasses.field(default_factory=dict)
+    overviews: str = "average"
 
     @property
     def file(self) -> str:
@@ -64,8 +67,8 @@ class Raster:
 
 
 def rasters_of(made: Made) -> tuple[Raster, ...]:
-    """The rasters of a map: `crop`, `confidence`, `margin`, `dates`, and `probabilities` at last,
-    if they are wanted and pixels have them."""
+    """The rasters of a map: `crop`, `confidence`, `margin`, `dates`, and at last `instances` of a
+    panoptic map, `probabilities` if they are wanted and pixels have them."""
     classes = made.classes
     colours, names = dict(enumerate(classes.colours)), dict(enumerate(classes.names))
     colours[UNCLASSIFIED], names[UNCLASSIFIED] = GREY, UNKNOWN
@@ -75,6 +78,10 @@ def rasters_of(made: Made) -> tuple[Raster, ...]:
         Raster("margin", ("margin",), unit="percent"),
         Raster("dates", made.run.modalities, dtype="uint16", nodata=None, unit="dates"),
     ]
+    if made.run.task.name == "panoptic":
+        rasters.append(
+            Raster("instances", ("instance",), dtype="uint32", nodata=0, overviews="mode")
+        )
     if made.options.probabilities and made.run.task.name == "semantic":
         rasters.append(Raster("probabilities", classes.names, unit="percent"))
     return tuple(rasters)
@@ -96,7 +103,9 @@ def write_rasters(made: Made, out: pathlib.Path) -> Tally:
     rasters, tally = rasters_of(made), Tally.empty()
     write_together(made, out, rasters[:3], tally.counting(layers_of(made)))
     for raster in rasters[3:]:
-        write_together(made, out, (raster,), made.read(raster.name))
+        numbered = raster.name == "instances"
+        parts = instances.numbered(made) if numbered else made.read(raster.name)
+        write_together(made, out, (raster,), parts)
     return tally
 
 
@@ -240,7 +249,7 @@ def _optimise(draft: pathlib.Path, file: pathlib.Path, raster: Raster) -> None:
         driver="COG",
         compress="deflate",
         blocksize=_TILE,
-        overview_resampling="mode" if raster.colours else "average",
+        overview_resampling="mode" if raster.colours else raster.overviews,
         num_threads="ALL_CPUS",
         bigtiff="if_safer",
     )

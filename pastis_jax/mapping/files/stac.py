@@ -44,6 +44,7 @@ _TITLES = {
     "confidence": "Probability of the most probable crop",
     "margin": "How far the next crop lies below it",
     "dates": "Valid dates of each pixel, by modality",
+    "instances": "Number of the parcel of each pixel, as in parcels.gpkg",
     "probabilities": "Probability of each crop",
     "parcels": "Parcels",
     "report": "Report to be read in a browser",

@@ -9,11 +9,12 @@ from __future__ import annotations
 import contextlib
 import datetime
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
+from pastis_jax.data.class_mapping import ClassMapping
 from pastis_jax.data.regions import _geo
 from pastis_jax.files import whole
 from pastis_jax.mapping.blocks import NODATA, UNCLASSIFIED
@@ -66,33 +67,16 @@ def write_vectors(made: Made, results: ParcelResults, out: pathlib.Path) -> None
 
 def frame_of(made: Made, results: ParcelResults) -> Any:
     """The parcels of a map with all columns, as geopandas' `GeoDataFrame`."""
-    classes, label = made.classes, results.label.astype(np.int64)
-    known = np.isfinite(results.probability).all(1)
-    classified = label < UNCLASSIFIED
-    names = [*classes.names, *(name for name in NAMED.values())]
-    codes = [*("" if code is None else str(code) for code in classes.codes), "", ""]
-    # Positions of classes, then of what is no class.
-    place = np.where(classified, label, len(classes.names) + (label == NODATA))
-    columns: dict[str, Any] = {
-        "id": results.id.astype(object),
-        "class": _integers(label, classified),
-        "code": np.array(codes, object)[place],
-        "name": np.array(names, object)[place],
-    }
-    shares = np.where(known[:, None], results.probability, 0).astype(np.float64)
-    order = np.argsort(-shares, axis=1, kind="stable")
-    ranked = np.take_along_axis(shares, order, 1)
-    columns["confidence"] = _shares(ranked[:, 0], known)
-    for rank, word in ((1, "second"), (2, "third")):
-        if rank < len(classes.names):
-            named = np.array(classes.names, object)[order[:, rank]]
-            columns[word] = np.where(known, named, None)
-            columns[f"{word}_confidence"] = _shares(ranked[:, rank], known)
-    second = ranked[:, 1] if len(classes.names) > 1 else 0
-    columns["margin"] = _shares(ranked[:, 0] - second, known)
-    columns["pixels"] = results.pixels.round(2)
-    for number, name in enumerate(made.run.modalities):
-        columns[f"dates_{name}"] = results.dates[:, number].astype(np.int32)
+    classes = made.classes
+    columns = columns_of(
+        classes,
+        made.run.modalities,
+        id=results.id,
+        label=results.label,
+        probability=results.probability,
+        pixels=results.pixels,
+        dates=results.dates,
+    )
     size = made.region.grid.pixel_size
     columns["hectares"] = results.hectares.round(_DIGITS)
     columns["mapped_hectares"] = (results.pixels * size**2 / 1e4).round(_DIGITS)
@@ -104,6 +88,47 @@ def frame_of(made: Made, results: ParcelResults) -> Any:
     return _geo.need("geopandas").GeoDataFrame(
         columns, geometry=results.geometry, crs=made.region.grid.crs
     )
+
+
+def columns_of(
+    classes: ClassMapping,
+    modalities: Sequence[str],
+    *,
+    id: np.ndarray,
+    label: np.ndarray,
+    probability: np.ndarray,
+    pixels: np.ndarray,
+    dates: np.ndarray,
+) -> dict[str, Any]:
+    """Columns of parcels, but for where they lie; arguments are as in `ParcelResults`."""
+    label = label.astype(np.int64)
+    known = np.isfinite(probability).all(1)
+    classified = label < UNCLASSIFIED
+    names = [*classes.names, *(name for name in NAMED.values())]
+    codes = [*("" if code is None else str(code) for code in classes.codes), "", ""]
+    # Positions of classes, then of what is no class.
+    place = np.where(classified, label, len(classes.names) + (label == NODATA))
+    columns: dict[str, Any] = {
+        "id": id.astype(object),
+        "class": _integers(label, classified),
+        "code": np.array(codes, object)[place],
+        "name": np.array(names, object)[place],
+    }
+    shares = np.where(known[:, None], probability, 0).astype(np.float64)
+    order = np.argsort(-shares, axis=1, kind="stable")
+    ranked = np.take_along_axis(shares, order, 1)
+    columns["confidence"] = _shares(ranked[:, 0], known)
+    for rank, word in ((1, "second"), (2, "third")):
+        if rank < len(classes.names):
+            named = np.array(classes.names, object)[order[:, rank]]
+            columns[word] = np.where(known, named, None)
+            columns[f"{word}_confidence"] = _shares(ranked[:, rank], known)
+    second = ranked[:, 1] if len(classes.names) > 1 else 0
+    columns["margin"] = _shares(ranked[:, 0] - second, known)
+    columns["pixels"] = pixels.round(2)
+    for number, name in enumerate(modalities):
+        columns[f"dates_{name}"] = dates[:, number].astype(np.int32)
+    return columns
 
 
 def _integers(values: np.ndarray, known: np.ndarray) -> Any:
