@@ -14,8 +14,10 @@ from pastis_jax.mapping.report.packed import pack
 
 LONGEST = 2048
 """Pixels on the longer side of what a page shows."""
-MOST_TEXT = 6_000_000
+MOST_TEXT = 5_000_000
 """Characters of all its layers."""
+_ROUNDED = 5
+"""Percents that confidence and margin are rounded to where they are too much for a page."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -28,6 +30,7 @@ class Picture:
       columns: Which columns, (w,).
       layers: `crop`, `confidence` and `margin`, (h, w) uint8 as in `blocks`.
       dates: Valid dates by modality, (m, h, w) uint16.
+      percent: What confidence and margin are rounded to.
     """
 
     step: int
@@ -35,6 +38,7 @@ class Picture:
     columns: np.ndarray
     layers: dict[str, np.ndarray]
     dates: np.ndarray
+    percent: int = 1
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -49,7 +53,17 @@ class Picture:
             self.columns[::2],
             {name: values[::2, ::2] for name, values in self.layers.items()},
             self.dates[:, ::2, ::2],
+            self.percent,
         )
+
+    def rounded(self) -> Picture:
+        """The same with confidence and margin to five percent: far less to be packed."""
+        layers = dict(self.layers)
+        for name in ("confidence", "margin"):
+            values = layers[name]
+            fifths = (values.astype(np.uint16) + _ROUNDED // 2) // _ROUNDED * _ROUNDED
+            layers[name] = np.where(values == NODATA, NODATA, fifths).astype(np.uint8)
+        return dataclasses.replace(self, layers=layers, percent=_ROUNDED)
 
     def packed(self) -> dict[str, dict[str, Any]]:
         """Its layers as a page holds them."""
@@ -110,7 +124,7 @@ def picture_of(made: Made, longest: int | None = None) -> tuple[Picture, Totals]
 
 
 def small_enough(picture: Picture, most: int = MOST_TEXT) -> tuple[Picture, dict[str, Any]]:
-    """Makes a picture coarser until a page can hold it.
+    """Rounds the shares of a picture, then makes it coarser, until a page can hold it.
 
     Returns:
       The picture, and its layers as a page holds them.
@@ -119,7 +133,7 @@ def small_enough(picture: Picture, most: int = MOST_TEXT) -> tuple[Picture, dict
         packed = picture.packed()
         if sum(len(layer["data"]) for layer in packed.values()) <= most or max(picture.shape) < 2:
             return picture, packed
-        picture = picture.coarser()
+        picture = picture.rounded() if picture.percent == 1 else picture.coarser()
 
 
 def _shown(picture: Picture, block: Block) -> tuple[tuple[slice, slice], tuple[np.ndarray, ...]]:
