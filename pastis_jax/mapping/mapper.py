@@ -32,7 +32,8 @@ class Mapper:
       options: Of the map.
 
     Attributes:
-      run, region, options: As given.
+      run: The run, as it takes least memory.
+      region, options: As given.
       season: The acquisitions that the map is made of.
       max_cloud: Largest clouded share, of the options or the run; None where all are taken.
       inputs: Reads windows.
@@ -44,7 +45,7 @@ class Mapper:
     """
 
     def __init__(self, run: Run, region: Region, options: MapOptions):
-        self.run, self.region, self.options = run, region, options
+        self.run, self.region, self.options = run.sparing(), region, options
         notes = check_fit(run, region, options)
         there = tuple(name for name in run.modalities if name in region.dataset.names)
         self.season: Season = season_of(region, there, run.saved.days, options)
