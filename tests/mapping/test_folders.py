@@ -114,8 +114,8 @@ def test_until(place, tmp_path):
     with rasterio.open(tmp_path / "M/patches/10001/dates.tif") as file:
         assert (file.read() == 2).all()
     words = ("no acquisition of S2 until 2023-09-02", "`until`")
+    out = tmp_path / "N"
     for task in ("semantic", "parcel"):
-        out = tmp_path / "N"
         refused_in_a_line(lambda t=task: predict(place, t, out, until="2023-09-02"), *words)
         assert not Ledger(out).folder.exists()
 
@@ -145,9 +145,9 @@ def test_without_a_polygon_it_lies_nowhere(place, tmp_path):
     (note,) = made["notes"]
     assert "1 of 2 patches have no polygon" in note
     assert "10001" in note
-    with pytest.warns(rasterio.errors.NotGeoreferencedWarning):
-        with rasterio.open(tmp_path / "M/patches/10001/crop.tif") as file:
-            assert file.crs is None
+    crop, warned = tmp_path / "M/patches/10001/crop.tif", rasterio.errors.NotGeoreferencedWarning
+    with pytest.warns(warned), rasterio.open(crop) as file:
+        assert file.crs is None
 
 
 def test_a_patch_that_was_never_observed_is_left_out(place, tmp_path):
