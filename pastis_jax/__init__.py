@@ -26,8 +26,8 @@ _PUBLIC = {
 }
 """Public names, and where they are defined."""
 _PACKAGES = (
-    *("data", "fusion", "interop", "losses", "mapping", "metrics", "models", "nn", "panoptic"),
-    *("runs", "schemes", "tasks", "training", "viz"),
+    *("calibration", "data", "fusion", "interop", "losses", "mapping", "metrics", "models", "nn"),
+    *("panoptic", "runs", "schemes", "tasks", "training", "viz"),
 )
 
 __all__ = [*_PACKAGES, *_PUBLIC]

@@ -24,6 +24,9 @@ class UserError(Exception):
         where, fault, remedy = (" ".join(part.split()) for part in (self.where, fault, remedy))
         super().__init__(f"{plain(where)}: {plain(fault, _LONGEST)}; {plain(remedy, _LONGEST)}")
 
+    def __reduce__(self):
+        return _again, (type(self), self.fault, self.where, self.remedy), vars(self)
+
 
 class DataError(UserError):
     """A dataset folder or file that cannot be used as it is."""
@@ -50,6 +53,13 @@ class DataWarning(UserWarning):
 
 class DaysWarning(DataWarning):
     """Days that a run was not made for."""
+
+
+def _again(kind: type[UserError], fault: str, where: str, remedy: str) -> UserError:
+    """An error that another process raised."""
+    error = kind.__new__(kind)
+    UserError.__init__(error, fault, where=where, remedy=remedy)
+    return error
 
 
 def refuse(argument: str, wrong: object, fault: str, remedy: str) -> None:

@@ -18,6 +18,7 @@ from pastis_jax.errors import UserError
 
 LEFT = f"*.{'[0-9a-f]' * 8}.partial"
 """Names of what a process leaves behind that is killed while it writes, as a pattern."""
+_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 
 
 def open_regular(file: str | os.PathLike[str]) -> io.FileIO:
@@ -26,14 +27,18 @@ def open_regular(file: str | os.PathLike[str]) -> io.FileIO:
     Raises:
       OSError: If it cannot be opened or is no regular file.
     """
-    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-    descriptor = os.open(file, flags)
-    mode = os.fstat(descriptor).st_mode
-    if not stat.S_ISREG(mode):
+    return io.FileIO(regular_descriptor(file)[0], "rb")
+
+
+def regular_descriptor(file: str | os.PathLike[str]) -> tuple[int, os.stat_result]:
+    """Opens a file as `open_regular` does: its descriptor, to be closed, and its state."""
+    descriptor = os.open(file, _FLAGS)
+    state = os.fstat(descriptor)
+    if not stat.S_ISREG(state.st_mode):
         os.close(descriptor)
-        kind = "a directory, " if stat.S_ISDIR(mode) else ""
+        kind = "a directory, " if stat.S_ISDIR(state.st_mode) else ""
         raise OSError(None, f"{kind}not a regular file", os.fspath(file))
-    return io.FileIO(descriptor, "rb")
+    return descriptor, state
 
 
 def read_regular(file: str | os.PathLike[str], most: int) -> bytes:

@@ -165,6 +165,7 @@ class PanopticMap:
       box: ``b i 4``, int32, top, left, bottom, right; half open.
       kept: ``b i``, slots that have pixels on the map.
       dropped: ``b``, int32, number of centres beyond the slots.
+      probability: ``b i k``, of each class, of what a run predicts; None elsewhere.
     """
 
     instances: Int[Array, "b h w"]
@@ -174,6 +175,7 @@ class PanopticMap:
     box: Int[Array, "b i 4"]
     kept: Bool[Array, "b i"]
     dropped: Int[Array, " b"]
+    probability: Float[Array, "b i k"] | None = None
 
 
 @struct.dataclass

@@ -37,6 +37,12 @@ ODD = (
 )
 FEW = (None, True, "\x1b[2J", -1, 10**9, float("nan"), [None], {"x": 1}, NESTED)
 MOST_MEMORY = 256 << 20
+BINS = {"count": [3, *[0] * 14], "confidence": [0.5, *[None] * 14], "accuracy": [1, *[None] * 14]}
+SCORES = {"ECE": 0.1, "NLL": None, "Brier": 0.2}
+CALIBRATION = {
+    **{"temperature": 1.5, "of": "pixels", "fitted_on": 300},
+    **{"before": {**SCORES, **BINS}, "after": {**SCORES, **BINS}},
+}
 
 
 def places(content, path=()):
@@ -117,6 +123,7 @@ def little_memory():
 def test_whatever_stands_in_a_description_is_refused_or_harmless(folder, task, odd):
     """Every field of run.json replaced by anything; what is read is within bounds."""
     content = read_json(RUN / "run.json") if task == "semantic" else panoptic()
+    content["temperature"] = 1.5
     (folder / "run.json").write_text(json.dumps(content))
     before, specs = saved.read(folder), set()
     with little_memory():
@@ -128,6 +135,7 @@ def test_whatever_stands_in_a_description_is_refused_or_harmless(folder, task, o
             specs.add(run.spec)
             assert 1 <= run.batch_size <= 65536
             assert all(0 <= share <= 1 for share in run.context.values()), place
+            assert 0.05 <= run.temperature <= 20
             for mean, std in run.learned.statistics.values():
                 assert np.isfinite(mean).all()
                 assert (std > 0).all()
@@ -238,7 +246,7 @@ def test_this_machine_has_memory():
 
 def test_whatever_stands_in_a_result_is_refused_or_shown(folder, capsys):
     """By whoever reads it: open_run, the report, and train, which shows it."""
-    content = read_json(RUN / "result.json")
+    content = {**read_json(RUN / "result.json"), "calibration": CALIBRATION}
     (folder / "config.json").write_text("{}")
     run, shown = pastis_jax.open_run(folder), 0
     for _, other in changed(content, FEW):

@@ -10,11 +10,12 @@ import sys
 import pytest
 
 PACKAGE = pathlib.Path(__file__).parent.parent / "pastis_jax"
-EVERYWHERE = {"types", "errors", "files", "json_files", "text", "rng", "_lazy"}
+EVERYWHERE = {"types", "errors", "extras", "files", "json_files", "text", "rng", "_lazy"}
 MAY_IMPORT = {
     "_lazy": set(),
     "types": set(),
     "errors": set(),
+    "extras": set(),
     "files": set(),
     "json_files": set(),
     "text": set(),
@@ -24,6 +25,7 @@ MAY_IMPORT = {
     "nn": set(),
     "losses": {"nn"},
     "metrics": {"nn"},
+    "calibration": set(),
     "interpolation": {"nn"},
     "temporal_dropout": {"nn"},
     "panoptic": {"nn", "losses", "metrics"},
@@ -35,10 +37,12 @@ MAY_IMPORT = {
     "interop": {"nn", "models", "fusion"},
     "viz": {"data"},
     "tasks": {
-        *("data", "losses", "metrics", "models", "panoptic", "schemes", "training", "viz"),
+        *("calibration", "data", "losses", "metrics", "models", "panoptic", "schemes"),
+        *("training", "viz"),
     },
     "runs": {
-        *("data", "machine", "nn", "schemes", "tasks", "temporal_dropout", "training", "viz"),
+        *("calibration", "data", "machine", "metrics", "nn", "schemes", "tasks"),
+        *("temporal_dropout", "training", "viz"),
     },
     "mapping": {"data", "machine", "panoptic", "runs", "tasks", "training", "viz"},
     "cli": {"data", "interop", "machine", "mapping", "runs", "tasks", "training", "viz"},

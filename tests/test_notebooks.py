@@ -32,9 +32,10 @@ SMALL = {
         "PANOPTIC": {**NARROW, "mask_conv": False, "shape_size": 4, "max_instances": 8},
     },
     "4_own_parts": {"EPOCHS": 1, "REMOVED": (0.0, 1.0)},
+    "5_region": {"SIZE": 256, "DATES": 8, "EPOCHS": 1},
 }
 """What the tests put in place of the parameters of each notebook."""
-PICTURES = {"1_parcels": 5, "2_fusion": 3, "3_maps": 6, "4_own_parts": 1}
+PICTURES = {"1_parcels": 5, "2_fusion": 3, "3_maps": 6, "4_own_parts": 1, "5_region": 2}
 """Number of pictures in each."""
 
 each = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)

@@ -65,6 +65,10 @@ class Trained:
         places = {"data": self.data, "cache_dir": self.folder / "cache", "out": self.out}
         return configure(self.task, epochs=1, **{**OPTIONS[self.task], **places, **changes})
 
+    @property
+    def result(self):
+        return json.loads((self.out / "result.json").read_text())
+
     def copy(self, to, *without):
         """Copies the run, but for files of these names."""
         shutil.copytree(self.out, to, ignore=shutil.ignore_patterns(*without))
@@ -149,7 +153,7 @@ def test_a_run_predicts_anywhere_what_its_test_did(trained, tmp_path, task):
     batch = next(opened.splits.alone("test", 2))
     assert batch.number.tolist() == [0, 1]
     found = jax.device_get(opened.predict(batch))
-    context = opened.run.saved.context
+    context = {**opened.run.saved.context, "temperature": opened.run.saved.temperature}
     model, task_of = opened.task.model(), opened.task
     expected = jax.jit(lambda v, s: task_of.answer(model.apply(v, s), **context))(
         opened.run.variables, batch.series
@@ -182,6 +186,28 @@ def test_a_run_predicts_anywhere_what_its_test_did(trained, tmp_path, task):
             assert isinstance(answer, np.ndarray)
             np.testing.assert_allclose(answer.sum(-1), 1, rtol=1e-5)
             np.testing.assert_array_equal(answer.argmax(-1), found)
+
+
+@pytest.mark.parametrize("task", OPTIONS)
+def test_what_confidences_are_worth_is_found_again(trained, task, capsys):
+    """As result.json has it; the temperature is that of the run, and told of."""
+    given = trained(task)
+    run, written = pastis_jax.open_run(given.out), given.result["calibration"]
+    outcome = run.evaluate()
+    found = outcome.metrics.task.reliability()
+    for name in ("before", "after"):
+        for score, value in written[name].items():
+            value = np.array(value, float)
+            np.testing.assert_allclose(found[name][score], value, rtol=1e-5, err_msg=score)
+    assert run.saved.temperature == written["temperature"]
+    counted = sum(written["after"]["count"])
+    if task == "parcel":
+        assert counted == outcome.samples - outcome.unobserved
+    if task == "semantic":
+        assert counted == np.sum(given.result["confusion"])
+    assert (given.out / "reliability.png").exists()
+    main(["inspect", str(given.out)])
+    assert f"at temperature {run.saved.temperature:.2f}" in capsys.readouterr().out
 
 
 def test_what_a_run_cannot_predict_from_is_named(trained):
@@ -546,9 +572,10 @@ def test_a_damaged_description_is_refused(trained, tmp_path):
         if run is not None:
             assert run.task == "panoptic"
             harmless.append({k for k in content if json.loads(one).get(k) != content[k]})
-    # What other parts need is checked where it is used; runs that came before them lack days.
+    # What other parts need is checked where it is used; runs that came before them lack days and
+    # temperatures.
     used = {"options", "records", "code", "plugins", "fingerprint", "batch_size", "checksums"}
-    assert all(parts <= {*used, "days"} for parts in harmless)
+    assert all(parts <= {*used, "days", "temperature"} for parts in harmless)
     (out / "run.json").unlink()
     refused_in_a_line(lambda: pastis_jax.open_run(out), "no finished run here")
 

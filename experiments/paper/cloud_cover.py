@@ -198,7 +198,7 @@ def test(
         for removal, left in without_dates(
             batch, identifiers, removals, optical=optical, seed=seed
         ):
-            metric = opened.evaluate([left]).metrics.task
+            metric = opened.evaluate([left]).metrics.task.metric
             totals[removal] = totals[removal].merge(metric) if removal in totals else metric
     return jax.device_get(totals)
 

@@ -10,7 +10,7 @@ import re
 import shlex
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NoReturn
 
 import jax
@@ -200,6 +200,8 @@ def show_result(result: dict[str, Any], *, scores: Sequence[str], per_class: str
         )
     if (memory := result["peak_memory_gb"]) is not None:
         summary.add_row("peak memory", f"{memory:.1f} GB")
+    if calibration := result.get("calibration"):
+        summary.add_row("test ECE", cell(calibrated(calibration)))
     for share, removed in result.get("test_removed_optical", {}).items():
         summary.add_row(
             f"test mIoU, {float(share):.0%} of optical dates removed", score(removed["mIoU"])
@@ -213,17 +215,34 @@ def show_result(result: dict[str, Any], *, scores: Sequence[str], per_class: str
             f"{score(parts['PQ'])} (of at least {parts['least_area']} pixels)",
         )
     console.print(summary)
-    classes = table(f"{per_class} per class (test)")
+    values = test.get("iou") or {name: row[per_class] for name, row in test["per_class"].items()}
+    console.print(classes_table(values, f"{per_class} per class (test)", per_class))
+
+
+def calibrated(calibration: Mapping[str, Any]) -> str:
+    """The expected calibration error of a result's `calibration`, as readers are shown it."""
+    before, after = (score(calibration[name]["ECE"]) for name in ("before", "after"))
+    return f"{after} at temperature {calibration['temperature']:.2f} ({before} without)"
+
+
+def classes_table(values: Mapping[str, float | None], title: str, per_class: str) -> Table:
+    """A table of the score of each class.
+
+    Args:
+      values: By class.
+      title: Above it.
+      per_class: Name of the score.
+    """
+    classes = table(title)
     for _ in range(3):
         classes.add_column("class")
         classes.add_column(per_class, justify="right")
-    values = test.get("iou") or {name: row[per_class] for name, row in test["per_class"].items()}
     cells = [(cell(name), score(value, without="absent")) for name, value in values.items()]
     rows = -(-len(cells) // 3)
     cells += [("", "")] * (3 * rows - len(cells))
     for i in range(rows):
         classes.add_row(*(text for column in range(3) for text in cells[i + column * rows]))
-    console.print(classes)
+    return classes
 
 
 def score(value: float | None, *, without: str = "undefined") -> str:

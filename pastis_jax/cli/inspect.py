@@ -243,6 +243,8 @@ def _run(run: Run) -> Table:
     test = {name: result["test"][name] for name in run.task.scores}
     scores = ", ".join(f"{k} {'undefined' if x is None else f'{x:.3f}'}" for k, x in test.items())
     number = sum(x.size for _, x in _leaves(run.variables["params"]))
+    calibration = result.get("calibration")
+    rows = [("test ECE", console.calibrated(calibration))] if calibration else []
     for name, text in (
         ("task", run.task.title),
         ("model", f"{spec.fusion} fusion of {', '.join(spec.modalities)}, {spec.encoder}"),
@@ -250,6 +252,7 @@ def _run(run: Run) -> Table:
         ("dataset", run.dataset.name),
         ("classes", ", ".join(run.classes.names)),
         ("test", f"{scores} (fold {result['fold']}, seed {result['seed']})"),
+        *rows,
         ("trained by", run.saved.code),
     ):
         table.add_row(name, console.cell(text))

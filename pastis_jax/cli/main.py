@@ -14,6 +14,7 @@ Crop mapping from satellite image time series, optical and radar together.
   train parcel|semantic|panoptic   train and test a model, on your data or simulated ones
   simulate --out FOLDER            simulate a PASTIS-R folder; --region: scenes and parcels
   ingest SOURCES --out REGION      make a Region of your scenes and parcels; --samples: of a table
+  evaluate RUN                     score a run, on its data or others, also by date of the season
   inspect FOLDER                   look at data, a Region or a run: what is there, what is wrong
   predict --run RUN --data REGION --out MAP   map a Region by a run
   export REGION OUT                write a Region as a folder in the layout of PASTIS-R
@@ -74,6 +75,12 @@ def _ingest(arguments: Sequence[str]) -> None:
     ingest.main(arguments)
 
 
+def _evaluate(arguments: Sequence[str]) -> None:
+    from pastis_jax.cli import evaluate
+
+    evaluate.main(arguments)
+
+
 def _inspect(arguments: Sequence[str]) -> None:
     from pastis_jax.cli import inspect
 
@@ -107,6 +114,7 @@ def _upgrade(arguments: Sequence[str]) -> None:
 COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     "ingest": _ingest,
     "simulate": _simulate,
+    "evaluate": _evaluate,
     "inspect": _inspect,
     "predict": _predict,
     "export": _export,

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import tyro
 
-from pastis_jax.cli import console, flags
+from pastis_jax.cli import console, flags, mapped
 from pastis_jax.data.regions.store import is_region
 from pastis_jax.errors import UserError, refuse
 from pastis_jax.mapping.folders import is_folder, predict_folder
@@ -62,6 +62,11 @@ class Arguments:
     """Also write the probabilities of all classes."""
     batch_size: int | None = None
     """Windows or parcels that are predicted together. Default: what suits the device."""
+    workers: int | None = None
+    """Processes of this machine that predict, each with a device of its own. Default: this one."""
+    scheduler: str | None = None
+    """Address of the scheduler of a Dask cluster that predicts, tcp://HOST:8786 say: see
+    docs/cluster.md."""
     overwrite: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Begin anew where another command was stopped on the way to the same folder."""
 
@@ -101,9 +106,13 @@ def run(given: Arguments) -> None:
         "progress": sys.stderr.isatty(),
         "say": lambda text: console.say(console.as_flags(text)),
     }
+    where = {"workers": given.workers, "scheduler": given.scheduler}
     if is_folder(given.data) and not is_region(given.data):
+        for name, value in where.items():
+            refuse(name, value is not None, "only a Region is cut into blocks", "leave it out")
         predict_folder(given.run, given.data, given.out, patches=given.patches, **how)
-    else:
-        refuse("patches", given.patches, "a Region has none", "leave it out")
-        predict_region(given.run, given.data, given.out, **how)
-    console.say(f"Wrote {given.out}")
+        console.say(f"Wrote {given.out}")
+        return
+    refuse("patches", given.patches, "a Region has none", "leave it out")
+    summary = predict_region(given.run, given.data, given.out, **where, **how)
+    mapped.show(summary, given.out)

@@ -6,7 +6,8 @@ semantic     crop               (h, w) uint8       class; 254 unclassified, 255 
              probabilities      (k, h, w) uint8    percent, on request
              parcel, parcel_sum, parcel_weight     sums of probabilities over parcels' pixels
 parcel       parcel, parcel_probability, parcel_dates, parcel_pixels
-panoptic     instance_...       see `instances`
+panoptic     known              (h, w) bool        whether anything is known
+             instance_...       see `pieces`
 """
 
 from __future__ import annotations

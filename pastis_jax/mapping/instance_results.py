@@ -13,7 +13,7 @@ from pastis_jax.data.regions import _geo, table
 from pastis_jax.mapping.blocks import read_block
 from pastis_jax.mapping.joining import Joined
 from pastis_jax.mapping.parcel_results import ParcelResults
-from pastis_jax.mapping.truth import NOT_KNOWN, truth_of
+from pastis_jax.mapping.truth import NOT_KNOWN, held_out, truth_of
 
 if TYPE_CHECKING:
     from pastis_jax.mapping.made import Made
@@ -50,18 +50,22 @@ class Part:
         return cls(parts[0].number, *ordered)
 
 
+def has_parcels(made: Made) -> bool:
+    """Whether the Region knows parcels."""
+    return (made.region.root / table.FILE).exists()
+
+
 def whole(made: Made, joined: Joined) -> Iterator[Part]:
     """Gives each instance once all blocks that have pixels of it were read.
 
     Those that reach over blocks wait; all others of a block are given at once.
     """
     waiting: dict[int, list[Part]] = collections.defaultdict(list)
-    has_parcels = (made.region.root / table.FILE).exists()
     for block in made.blocks:
         numbers = joined.numbers(block)
         dates = read_block(made.folder, block, "dates")["dates"]
         parcels = np.zeros(block.shape, np.int32)
-        if has_parcels:
+        if has_parcels(made):
             parcels = made.region.numbers(block.rows, block.columns)
         rows, columns = np.nonzero(numbers)
         found = numbers[rows, columns]
@@ -113,8 +117,7 @@ def results_of(made: Made, joined: Joined, label: np.ndarray) -> ParcelResults:
     n, grid = len(joined), made.region.grid
     dates = np.zeros((n, len(made.run.modalities)), np.uint16)
     geometry, parcel = np.full(n, None, object), np.full(n, -1)
-    classes, learnt = truth_of(made.run, made.region)
-    area = made.region.parcels.pixels if len(classes) else np.zeros(0, np.int32)
+    area = made.region.parcels.pixels if has_parcels(made) else np.zeros(0, np.int32)
     for part in whole(made, joined):
         place = part.number - 1
         middle = (part.dates.shape[1] - 1) // 2
@@ -122,8 +125,10 @@ def results_of(made: Made, joined: Joined, label: np.ndarray) -> ParcelResults:
         geometry[place] = outline(part, grid.transform)
         parcel[place] = matching(part.parcels, area)
     known = parcel >= 0
-    truth, held_out = np.full(n, NOT_KNOWN, np.int32), np.zeros(n, bool)
-    truth[known], held_out[known] = classes[parcel[known]], learnt[parcel[known]]
+    truth, tested = np.full(n, NOT_KNOWN, np.int32), np.zeros(n, bool)
+    if known.any():
+        truth[known] = truth_of(made)[parcel[known]]
+        tested[known] = held_out(made)[parcel[known]]
     pixels = joined.pixels.astype(np.float64)
     return ParcelResults(
         id=np.array([str(number) for number in range(1, n + 1)], np.str_),
@@ -133,7 +138,7 @@ def results_of(made: Made, joined: Joined, label: np.ndarray) -> ParcelResults:
         dates=dates,
         hectares=pixels * grid.pixel_size**2 / 1e4,
         truth=truth,
-        held_out=held_out,
+        held_out=tested,
         geometry=geometry,
     )
 

@@ -154,6 +154,16 @@ def results(made: Made) -> ParcelResults:
     return results_of(made, whole, labels(made, whole))
 
 
-def summary(made: Made) -> dict[str, int]:
-    """What map.json says of the instances, counted."""
-    return joined(made).counts
+def notes(made: Made) -> Iterator[str]:
+    """What became of what the windows found, a line each."""
+    counts = joined(made).counts
+    yield (
+        f"{counts['instances']:,} instances, of {counts['found']:,} that windows found; "
+        f"{counts['joined']:,} of these are parts of others, or others found again"
+    )
+    for name, fault in (
+        ("covered", "lie under more confident ones, and are left out"),
+        ("background", "are background, and are left out"),
+    ):
+        if counts[name]:
+            yield f"{counts[name]:,} instances {fault}"

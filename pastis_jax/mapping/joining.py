@@ -78,10 +78,10 @@ class Joined:
         self.pixels = self._laid.pixels
         self.counts = {
             "instances": int(kept.sum()),
-            "found_by_windows": len(found),
+            "found": len(found),
             "joined": len(found) - number,
             "background": int((~is_parcel).sum()),
-            "covered_by_others": int((is_parcel & ~kept).sum()),
+            "covered": int((is_parcel & ~kept).sum()),
         }
         self._number = {block: i for i, block in enumerate(map(_corner, found.blocks))}
 

@@ -39,7 +39,6 @@ class Mapper:
       inputs: Reads windows.
       grid: The windows; None for parcels.
       polygons: The parcels that are told of; None where there are none, or they are found.
-      batch_size: Windows or parcels that are predicted together.
       notes: What is odd, or left out, a line each.
 
     Raises:
@@ -70,7 +69,6 @@ class Mapper:
         self.polygons = polygons_of(run.task.name, region, options)
         self.notes += () if self.polygons is None else self.polygons.notes
         self.grid = None if run.task.name == "parcel" else self._windows()
-        self.batch_size = options.batch_size or _suits(run)
 
     def _windows(self) -> WindowGrid:
         """Windows of the size that the run was tested on: an image's norm sees all its pixels."""
@@ -90,6 +88,14 @@ class Mapper:
                 f"the Region is smaller than the run's windows of {size[0]} x {size[1]}",
             )
         return WindowGrid.over(shape, size, self.options.stride)
+
+    @functools.cached_property
+    def batch_size(self) -> int:
+        """Windows or parcels that are predicted together.
+
+        Only who predicts asks for the device, which may serve a single process.
+        """
+        return self.options.batch_size or _suits(self.run)
 
     @functools.cached_property
     def _predict(self) -> Callable[[Block], Content]:

@@ -6,18 +6,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from pastis_jax.data.assignment import Assignment
-from pastis_jax.data.dataset import SPLITS
-from pastis_jax.data.regions import table
-from pastis_jax.data.regions.records.index import identifiers
-from pastis_jax.data.regions.table import NO_FOLD
-from pastis_jax.errors import DataError
 from pastis_jax.mapping.blocks import NODATA, Block, Content
 from pastis_jax.mapping.made import Made
 from pastis_jax.mapping.parcel_results import ParcelResults
 from pastis_jax.mapping.semantic import classes_of
-from pastis_jax.runs.saved import carried_lists
-from pastis_jax.tasks import folds_of
+from pastis_jax.mapping.truth import NOT_KNOWN, held_out, learnt_from, truth_of
 from pastis_jax.text import named
 
 
@@ -27,7 +20,6 @@ def results(made: Made) -> ParcelResults | None:
     if polygons is None:
         return None
     probability, pixels, dates = _put_together(made)
-    truth, held_out = _truth(made), _held_out(made)
     return ParcelResults(
         id=polygons.id,
         label=_layers(made, probability)["crop"],
@@ -35,8 +27,8 @@ def results(made: Made) -> ParcelResults | None:
         pixels=pixels,
         dates=dates,
         hectares=polygons.hectares,
-        truth=truth,
-        held_out=held_out,
+        truth=_truth(made),
+        held_out=_held_out(made),
         geometry=polygons.geometry,
     )
 
@@ -105,39 +97,13 @@ def _layers(made: Made, probability: np.ndarray) -> Content:
 
 def _truth(made: Made) -> np.ndarray:
     """Class of each parcel in the Region, -1 where it is void or not known, (n,) int32."""
-    polygons, region, classes = made.mapper.polygons, made.region, made.classes
+    polygons = made.mapper.polygons
     assert polygons is not None
-    if not polygons.own:
-        return np.full(len(polygons), -1, np.int32)
-    try:
-        other = classes.of_other(made.run.dataset.nomenclature, region.dataset.nomenclature)
-    except ValueError:
-        return np.full(len(polygons), -1, np.int32)
-    truth = other.lookup[region.parcels.label]
-    return np.where(truth == classes.void, -1, truth).astype(np.int32)
+    return truth_of(made) if polygons.own else np.full(len(polygons), NOT_KNOWN, np.int32)
 
 
 def _held_out(made: Made) -> np.ndarray:
-    """Parcels that the run was neither trained nor validated on, (n,) bool.
-
-    All where the Region's parcels are not those that it saw; of these, the ones of its test. Of
-    lists of windows in place of folds it is not known which parcels they hold: none.
-    """
-    polygons, region, run = made.mapper.polygons, made.region, made.run
+    """Parcels that the run was neither trained nor validated on, (n,) bool; see `truth`."""
+    polygons = made.mapper.polygons
     assert polygons is not None
-    n, test = len(polygons), SPLITS[-1]
-    if run.saved.fingerprint.get(table.FILE) != region.fingerprint(()).parts[table.FILE]:
-        return np.ones(n, bool)
-    records = run.saved.record_options()
-    if not polygons.own or (records.split_lists is not None and run.task.name != "parcel"):
-        return np.zeros(n, bool)
-    if records.split_lists is not None:
-        file = carried_lists(run.folder, run.saved) or records.split_lists
-        try:
-            split = Assignment.read(file).split
-        except DataError:  # of an older run that carries none
-            return np.zeros(n, bool)
-        return np.array([split.get(name) == test for name in identifiers(region)])
-    tested = folds_of(region.dataset, records.fold)[test]
-    positions = [place for place, fold in enumerate(region.dataset.folds) if fold in tested]
-    return np.isin(region.parcels.fold, positions) & (region.parcels.fold != NO_FOLD)
+    return held_out(made) if polygons.own else np.full(len(polygons), not learnt_from(made))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import functools
+import hashlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -63,6 +64,14 @@ class Polygons:
 
     def __len__(self) -> int:
         return len(self.id)
+
+    @property
+    def digest(self) -> str:
+        """Changes with identifiers and outlines."""
+        digest = hashlib.sha256("\n".join(self.id.tolist()).encode())
+        for outline in _geo.need("shapely").to_wkb(self.geometry):
+            digest.update(outline)
+        return digest.hexdigest()
 
     @functools.cached_property
     def hectares(self) -> np.ndarray:

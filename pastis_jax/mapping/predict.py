@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import hashlib
 import os
 import pathlib
@@ -9,9 +11,11 @@ from collections.abc import Callable, Sequence
 
 import tqdm
 
+from pastis_jax import extras
 from pastis_jax.data.regions import _geo
 from pastis_jax.data.regions.store import Region
-from pastis_jax.errors import UserError
+from pastis_jax.errors import UserError, refuse
+from pastis_jax.mapping import cluster
 from pastis_jax.mapping.blocks import Block, blocks_of
 from pastis_jax.mapping.files.finish import finish
 from pastis_jax.mapping.ledger import AGAIN, Ledger, check_out, digest
@@ -23,15 +27,37 @@ from pastis_jax.runs import Run
 FORMAT = 1
 """Changes with what blocks hold, or how they are predicted."""
 
-Execute = Callable[[Work, Sequence[Block], Callable[[Block], None]], None]
-"""Does the work for each block, in any order, and tells of each that is done."""
+Execute = Callable[[Work, Sequence[Block], Callable[[Block], None], Callable[[str], None]], None]
+"""Does the work for each block, in any order; tells of each that is done, and says lines."""
 
 
-def one_by_one(work: Work, blocks: Sequence[Block], tell: Callable[[Block], None]) -> None:
+def one_by_one(
+    work: Work,
+    blocks: Sequence[Block],
+    tell: Callable[[Block], None],
+    say: Callable[[str], None],
+) -> None:
     """Predicts blocks in this process."""
     for block in blocks:
         work(block)
         tell(block)
+
+
+def executor(workers: int | None, scheduler: str | None) -> Execute:
+    """Who predicts blocks.
+
+    Raises:
+      UserError: If both are given, there is no worker, or what they need is not installed.
+    """
+    refuse("workers", workers is not None and workers < 1, f"got {workers}", "give 1 or more")
+    both = workers is not None and scheduler is not None
+    refuse("scheduler", both, "it has workers of its own", "leave `workers` out")
+    if scheduler is None and (workers or 1) == 1:
+        return one_by_one
+    extras.need("distributed", cluster.EXTRA)  # before hours of work, not after
+    if scheduler is not None:
+        return functools.partial(cluster.on_scheduler, scheduler)
+    return functools.partial(cluster.on_workers, workers)
 
 
 def predict_region(
@@ -40,7 +66,8 @@ def predict_region(
     out: str | os.PathLike[str],
     *,
     options: MapOptions | None = None,
-    execute: Execute = one_by_one,
+    workers: int | None = None,
+    scheduler: str | None = None,
     overwrite: bool = False,
     progress: bool = False,
     say: Callable[[str], None] = print,
@@ -55,7 +82,10 @@ def predict_region(
       data: The Region.
       out: Folder to make; see docs/maps.md for its files.
       options: What else the map is made by.
-      execute: Predicts blocks; by default this process does, one by one.
+      workers: Processes of this machine that predict blocks, each with a device of its own; None
+        for this process alone. A script calls it under ``if __name__ == "__main__":`` then.
+      scheduler: Address of the scheduler of a Dask cluster that predicts blocks; its workers see
+        run, Region and map at the same paths. See docs/cluster.md.
       overwrite: Whether what another call left on the way to the same folder is removed.
       progress: Whether a bar with the time left is shown.
       say: Tells the reader a line.
@@ -67,8 +97,12 @@ def predict_region(
       UserError: For a mistake in the arguments, or if the Region does not fit the run.
       OSError: If something cannot be written.
     """
+    execute = executor(workers, scheduler)
     _geo.need("rasterio")  # before hours of work, not after
     options = options or MapOptions()
+    if options.parcels is not None:
+        parcels = pathlib.Path(os.path.abspath(os.path.expanduser(options.parcels)))
+        options = dataclasses.replace(options, parcels=parcels)  # in every process
     run = run if isinstance(run, Run) else Run(run)
     out = pathlib.Path(os.path.abspath(os.path.expanduser(out)))
     check_out(out)
@@ -91,7 +125,8 @@ def predict_region(
         )
         try:
             with bar:
-                execute(work, left, lambda _: bar.update())
+                if left:
+                    execute(work, left, lambda _: bar.update(), say)
             with ledger.files() as folder:
                 return finish(Made(mapper, blocks, ledger.blocks, key), folder)
         except (KeyboardInterrupt, UserError, OSError) as error:
@@ -105,9 +140,8 @@ def key_of(mapper: Mapper) -> dict[str, str]:
     files = ("run.json", "dataset.json", "weights.npz")
     parts = [hashlib.sha256((run.folder / name).read_bytes()).hexdigest() for name in files]
     season = {name: one.numbers.tolist() for name, one in mapper.season.acquired.items()}
-    parcels = None
-    if options.parcels is not None:
-        parcels = hashlib.sha256(pathlib.Path(options.parcels).read_bytes()).hexdigest()
+    of_file = options.parcels is not None and mapper.polygons is not None
+    parcels = mapper.polygons.digest if of_file else None
     return {
         "run": digest(parts),
         "Region": digest(dict(region.fingerprint([*season]).parts)),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from pastis_jax.mapping import instances, parcel_summary
 from pastis_jax.mapping.made import Made
 from pastis_jax.mapping.parcel_results import ParcelResults
@@ -12,3 +14,10 @@ def results_of(made: Made) -> ParcelResults | None:
     if made.run.task.name == "panoptic":
         return instances.results(made)
     return parcel_summary.results(made)
+
+
+def notes_of(made: Made) -> Iterator[str]:
+    """What a reader should know of them, a line each."""
+    if made.run.task.name == "panoptic":
+        return instances.notes(made)
+    return parcel_summary.notes(made)

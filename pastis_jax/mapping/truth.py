@@ -1,61 +1,63 @@
-"""What is known of the parcels of a Region that a run maps."""
+"""What a Region knows of its own parcels, and what of it a run has learnt from."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
+from pastis_jax.data.assignment import Assignment
 from pastis_jax.data.dataset import SPLITS
 from pastis_jax.data.regions import table
-from pastis_jax.data.regions.store import Region
+from pastis_jax.data.regions.records.index import identifiers
 from pastis_jax.data.regions.table import NO_FOLD
-from pastis_jax.runs import Run
+from pastis_jax.errors import DataError
+from pastis_jax.runs.saved import carried_lists
 from pastis_jax.tasks import folds_of
+
+if TYPE_CHECKING:
+    from pastis_jax.mapping.made import Made
 
 NOT_KNOWN = -1
 
 
-def truth_of(run: Run, region: Region) -> tuple[np.ndarray, np.ndarray]:
-    """Classes of a Region's own parcels, and which of them the run has not learnt from.
+def truth_of(made: Made) -> np.ndarray:
+    """Class of each parcel of the Region, -1 where it is void or not known, (n,) int32."""
+    region, classes = made.region, made.classes
+    try:
+        other = classes.of_other(made.run.dataset.nomenclature, region.dataset.nomenclature)
+    except ValueError:
+        return np.full(len(region.parcels), NOT_KNOWN, np.int32)
+    truth = other.lookup[region.parcels.label]
+    return np.where(truth == classes.void, NOT_KNOWN, truth).astype(np.int32)
 
-    Args:
-      run: The run.
-      region: The Region.
 
-    Returns:
-      Class of each parcel among those of the run, -1 where it is void or none of them, (n,) int32;
-      and whether the run was neither trained nor validated on it, (n,) bool: those of its test
-      folds, or all of a Region that it was not trained on. Of a run on lists of samples none is.
+def learnt_from(made: Made) -> bool:
+    """Whether the run was made of this Region's own parcels."""
+    then = made.run.saved.fingerprint.get(table.FILE)
+    return then == made.region.fingerprint(()).parts[table.FILE]
+
+
+def held_out(made: Made) -> np.ndarray:
+    """Parcels of the Region that the run was neither trained nor validated on, (n,) bool.
+
+    All where they are not those that it saw; of these, the ones of its test. Of lists of windows in
+    place of folds it is not known which parcels they hold: none.
     """
-    if not (region.root / table.FILE).exists():
-        return np.zeros(0, np.int32), np.zeros(0, bool)
-    parcels, classes = region.parcels, run.classes
-    numbers = {
-        (str(entry.code), entry.name.casefold()): number
-        for number, entry in enumerate(run.dataset.nomenclature.classes)
-    }
-    known = [
-        numbers.get((str(entry.code), entry.name.casefold()))
-        for entry in region.dataset.nomenclature.classes
-    ]
-    lookup = [classes.void if number is None else int(classes.lookup[number]) for number in known]
-    label = np.array(lookup, np.int32)[parcels.label]
-    label[label == classes.void] = NOT_KNOWN
-    return label, _held_out(run, region)
-
-
-def _held_out(run: Run, region: Region) -> np.ndarray:
-    parcels, records = region.parcels, run.saved.record_options()
-    here = region.fingerprint(run.modalities).parts if _all_there(run, region) else {}
-    then = run.saved.fingerprint
-    if not here or any(then.get(name) != part for name, part in here.items()):
-        return np.ones(len(parcels), bool)
+    region, run = made.region, made.run
+    n, test = len(region.parcels), SPLITS[-1]
+    if not learnt_from(made):
+        return np.ones(n, bool)
+    records = run.saved.record_options()
+    if records.split_lists is not None and run.task.name != "parcel":
+        return np.zeros(n, bool)
     if records.split_lists is not None:
-        return np.zeros(len(parcels), bool)
-    folds = folds_of(region.dataset, records.fold)
-    seen = {fold for split in SPLITS if split != "test" for fold in folds[split]}
-    places = [place for place, fold in enumerate(region.dataset.folds) if fold not in seen]
-    return np.isin(parcels.fold, places) & (parcels.fold != NO_FOLD)
-
-
-def _all_there(run: Run, region: Region) -> bool:
-    return all(name in region.dataset.names for name in run.modalities)
+        file = carried_lists(run.folder, run.saved) or records.split_lists
+        try:
+            split = Assignment.read(file).split
+        except DataError:  # of an older run that carries none
+            return np.zeros(n, bool)
+        return np.array([split.get(name) == test for name in identifiers(region)])
+    tested = folds_of(region.dataset, records.fold)[test]
+    positions = [place for place, fold in enumerate(region.dataset.folds) if fold in tested]
+    return np.isin(region.parcels.fold, positions) & (region.parcels.fold != NO_FOLD)

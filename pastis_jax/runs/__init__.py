@@ -5,12 +5,14 @@ from pastis_jax.runs.opened import Run, open_run
 from pastis_jax.runs.opened_data import OpenedData
 from pastis_jax.runs.scoring import Scorer, plan_of
 from pastis_jax.runs.training import Start, Watching, train
+from pastis_jax.runs.until import Until
 
 __all__ = [
     "OpenedData",
     "Run",
     "Scorer",
     "Start",
+    "Until",
     "Watching",
     "make_predict",
     "open_run",

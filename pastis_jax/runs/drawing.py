@@ -36,6 +36,7 @@ def draw(task, splits, recipe, folder, state, context, test, result, more) -> No
         log, picture = folder.path / "metrics.jsonl", folder.path / "learning_curves.png"
         viz.learning_curves(log, picture, score=task.scores[0])
     task.draw(test, folder.path)
+    viz.reliability(result["calibration"], folder.path / "reliability.png")
     predict = make_predict(task, state.variables, context)
     if more is not None:
         result.update(more(predict))

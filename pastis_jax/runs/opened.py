@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import functools
 import itertools
 import os
@@ -25,6 +26,7 @@ from pastis_jax.errors import DataWarning, DaysWarning, UserError, refuse
 from pastis_jax.runs import memory, results, saved, weights
 from pastis_jax.runs.opened_data import OpenedData
 from pastis_jax.runs.records import records_of
+from pastis_jax.runs.until import Until, as_date
 from pastis_jax.tasks import TASKS, Task
 from pastis_jax.text import named, plain
 from pastis_jax.types import Series
@@ -128,8 +130,8 @@ class Run:
             resampling beyond the observed dates.
 
         Returns:
-          Class probabilities ``b k`` or ``b h w k`` in the order of `classes`, or a `PanopticMap`;
-          NumPy arrays.
+          Class probabilities ``b k`` or ``b h w k`` in the order of `classes`, or a `PanopticMap`
+          with those of each parcel, at the temperature of the run; NumPy arrays.
 
         Raises:
           ValueError: If a modality is missing, arrays have shapes that do not go together, values
@@ -240,10 +242,12 @@ class Run:
     @functools.cached_property
     def _answer(self) -> Any:
         model, context = self.task.model(), self.saved.context
+        temperature = self.saved.temperature
 
         @jax.jit
         def answer(variables, series):
-            return self.task.answer(model.apply(variables, series), **context)
+            prediction = model.apply(variables, series)
+            return self.task.answer(prediction, temperature=temperature, **context)
 
         return answer
 
@@ -323,9 +327,32 @@ class Run:
         return OpenedData(self, task, splits, placement)
 
     def evaluate(
-        self, data: str | os.PathLike[str] | None = None, *, split: str = "test", **options: Any
+        self,
+        data: str | os.PathLike[str] | None = None,
+        *,
+        split: str = "test",
+        until: datetime.date | str | None = None,
+        **options: Any,
     ) -> training.Outcome:
         """Scores data, by default the test samples of the run.
+
+        Args:
+          data: See `open_data`.
+          split: `train`, `val` or `test`.
+          until: The last day that counts, a date or YYYY-MM-DD; see `OpenedData.evaluate`.
+          **options: Those of `open_data`.
+
+        Raises:
+          UserError: As `open_data`; ArgumentError if there is no such split, or nothing had been
+            observed up to `until`.
+        """
+        day = None if until is None else as_date(until)
+        return self._opened(data, split, options).evaluate(split=split, until=day)
+
+    def evaluate_by_date(
+        self, data: str | os.PathLike[str] | None = None, *, split: str = "test", **options: Any
+    ) -> list[Until]:
+        """Scores data by what had been observed up to the end of each month of the season.
 
         Args:
           data: See `open_data`.
@@ -335,14 +362,19 @@ class Run:
         Raises:
           UserError: As `open_data`; ArgumentError if there is no such split.
         """
+        return self._opened(data, split, options).evaluate_by_date(split=split)
+
+    def _opened(self, data: Any, split: str, options: Mapping[str, Any]) -> OpenedData:
         refuse("split", split not in SPLITS, f"got {split!r}", f"give {', '.join(SPLITS)}")
-        return self.open_data(data, needed=(split,), **options).evaluate(split=split)
+        return self.open_data(data, needed=(split,), **options)
 
     def predict_region(
         self,
         data: str | os.PathLike[str],
         out: str | os.PathLike[str],
         *,
+        workers: int | None = None,
+        scheduler: str | None = None,
         overwrite: bool = False,
         progress: bool = False,
         **options: Any,
@@ -357,6 +389,8 @@ class Run:
         Args:
           data: The Region.
           out: Folder to make.
+          workers: Processes of this machine that predict blocks; None for this one alone.
+          scheduler: Address of the scheduler of a Dask cluster that predicts them.
           overwrite: Whether what another call left on the way to the same folder is removed.
           progress: Whether a bar with the time left is shown.
           **options: Those of `pastis_jax.mapping.MapOptions`.
@@ -370,8 +404,9 @@ class Run:
         from pastis_jax import mapping  # which is made of runs
 
         given = mapping.MapOptions(**options)
+        where = {"workers": workers, "scheduler": scheduler}
         how = {"overwrite": overwrite, "progress": progress}
-        return mapping.predict_region(self, data, out, options=given, **how)
+        return mapping.predict_region(self, data, out, options=given, **where, **how)
 
 
 def _variables(task: Task, series: Mapping[str, Series]) -> PyTree[Array]:

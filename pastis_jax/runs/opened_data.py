@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import functools
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ from pastis_jax import training
 from pastis_jax.data.splits import Splits
 from pastis_jax.errors import refuse
 from pastis_jax.runs.scoring import Scorer, for_evaluation, model_for
+from pastis_jax.runs.until import Until, as_date, check_observed, month_ends
 from pastis_jax.schemes import Model
 from pastis_jax.tasks import Task
 from pastis_jax.types import Batch
@@ -81,12 +83,24 @@ class OpenedData:
         return Scorer(self.task, self.splits, self.placement, self._trained[0])
 
     def evaluate(
-        self, batches: Iterable[Batch] | None = None, *, split: str = "test"
+        self,
+        batches: Iterable[Batch] | None = None,
+        *,
+        split: str = "test",
+        until: datetime.date | str | None = None,
     ) -> training.Outcome:
         """Scores `batches` of a split, by default all of it, as the run's own test did.
 
+        Args:
+          batches: Batches of the split.
+          split: `train`, `val` or `test`.
+          until: The last day that counts, a date or YYYY-MM-DD; None for all. Acquisitions after it
+            are masked. With early fusion, a sample that has none of a modality up to then is taken
+            for not observed.
+
         Raises:
-          ArgumentError: If one of `batches` has more dates than any of the split can have.
+          ArgumentError: If one of `batches` has more dates than any of the split can have, or
+            nothing had been observed up to `until`.
         """
         scorer, (_, most) = self._scorer, self._tested
         if split == "train":
@@ -94,7 +108,41 @@ class OpenedData:
         if batches is not None:
             batches = self._with_room(batches, most)
         score = scorer.of(self.state, split, batches=batches)
-        return self.task.test(score, self.run.saved.context)
+        if until is not None:
+            score = functools.partial(self._until, scorer, split, as_date(until), batches)
+        return self._test(score)
+
+    def _test(self, score: Any) -> Any:
+        run = self.run.saved
+        return self.task.test(score, run.context, temperature=run.temperature)
+
+    def _until(self, scorer, split, day, batches, metric: str, **context: float) -> Any:
+        """A score of what had been observed up to a day."""
+        if batches is None:
+            read, observed = self.task.spec.read, self.splits.observed(split)
+            check_observed(day, self.splits.dataset, observed, read)
+        (known,) = scorer.until(self.state, split, metric, [day], batches=batches, **context)
+        fault = f"up to {day}, no sample that counts had been observed"
+        refuse("until", known.outcome is None, fault, "give a later day")
+        return known.outcome
+
+    def evaluate_by_date(self, *, split: str = "test") -> list[Until]:
+        """Scores a split by what had been observed up to the end of each month of the season.
+
+        Each batch is made once, and one program serves all months. The last one has it all.
+
+        Args:
+          split: `train`, `val` or `test`.
+        """
+        scorer = self._train_scorer if split == "train" else self._scorer
+        names = self.task.spec.modalities
+        observed = [{name: days[name] for name in names} for days in self.splits.observed(split)]
+        days = month_ends(self.splits.dataset, observed)
+
+        def score(metric: str, **context: float) -> Any:
+            return scorer.until(self.state, split, metric, days, **context)
+
+        return self._test(score)
 
     def _with_room(self, batches: Iterable[Batch], most: Mapping[str, int]) -> Iterator[Batch]:
         for batch in batches:

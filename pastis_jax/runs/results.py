@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
+from pastis_jax.calibration import BINS
 from pastis_jax.errors import UserError
 from pastis_jax.json_files import read_object
 from pastis_jax.runs.fields import is_integer, is_number, shown
@@ -126,6 +127,28 @@ def _is_removed(value: Any) -> bool:
     return shares and all(_is_test(test) and "mIoU" in test for test in value.values())
 
 
+def _is_calibration(value: Any) -> bool:
+    """What confidences are worth, before and after the temperature."""
+    return (
+        isinstance(value, dict)
+        and is_number(value.get("temperature"))
+        and value["temperature"] > 0
+        and _is_text(value.get("of"))
+        and _is_count(value.get("fitted_on"))
+        and all(_is_reliability(value.get(name)) for name in ("before", "after"))
+    )
+
+
+def _is_reliability(value: Any) -> bool:
+    """Scores, and a count, mean confidence and accuracy of each bin, these None where it is 0."""
+    return (
+        isinstance(value, dict)
+        and all(_is_score(value.get(name, "")) for name in ("ECE", "NLL", "Brier"))
+        and _is_list(value.get("count"), BINS, _is_count)
+        and all(_is_list(value.get(x), BINS, _is_score) for x in ("confidence", "accuracy"))
+    )
+
+
 def _of_components(value: Any) -> bool:
     return isinstance(value, dict) and all(_is_score(value.get(x)) for x in ("PQ", "least_area"))
 
@@ -146,6 +169,7 @@ _FIELDS: dict[str, Callable[[Any], bool]] = {
     "parameters_by_module": _by_name(_is_count),
     "peak_memory_gb": _is_score,
     "min_confidence": lambda value: is_number(value) and 0 <= value <= 1,
+    "calibration": _is_calibration,
     "test_removed_optical": _is_removed,
     "test_components": _of_components,
 }

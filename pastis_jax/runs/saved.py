@@ -22,6 +22,7 @@ import numpy as np
 from jaxtyping import Array, PyTree
 
 from pastis_jax import machine
+from pastis_jax.calibration import COOLEST, HOTTEST
 from pastis_jax.data import dataset_file
 from pastis_jax.data.assignment import Assignment
 from pastis_jax.data.calendar import Span
@@ -60,6 +61,8 @@ class Saved:
       code: Version of the code that trained it.
       checksums: SHA-256 of the files beside run.json, by name; empty in runs of versions that wrote
         none down.
+      temperature: By which logits are divided, so that probabilities mean what they say; 1 in runs
+        of versions that fitted none.
     """
 
     task: str
@@ -76,6 +79,7 @@ class Saved:
     window: tuple[int, int] | None = None
     code: str = dataclasses.field(default_factory=machine.code_version)
     checksums: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    temperature: float = 1.0
 
     def record_options(self) -> RecordOptions:
         """How its records were made.
@@ -150,6 +154,7 @@ def write(
                 "background": classes.background,
             },
             "context": saved.context,
+            "temperature": saved.temperature,
             "fingerprint": saved.fingerprint,
             "records": saved.records,
             "batch_size": saved.batch_size,
@@ -216,6 +221,7 @@ def read(folder: pathlib.Path) -> Saved:
             levels=_texts_by_name(content.get("levels", {}), "levels"),
             window=_window(content.get("window")),
             checksums=checksums,
+            temperature=_temperature(content.get("temperature", 1.0)),
         )
         saved.record_options()
         return saved
@@ -276,6 +282,14 @@ def _texts_by_name(value: Any, name: str) -> dict[str, str]:
     if not isinstance(value, dict) or not all(isinstance(text, str) for text in value.values()):
         raise ValueError(f"its {name} is {fields.shown(value)}, no texts by name")
     return value
+
+
+def _temperature(value: Any) -> float:
+    if not fields.is_number(value) or not COOLEST <= value <= HOTTEST:
+        raise ValueError(
+            f"its temperature is {fields.shown(value)}, not {COOLEST:g} to {HOTTEST:g}"
+        )
+    return float(value)
 
 
 def _context(task: type[Task], content: Any) -> dict[str, float]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import functools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -12,6 +13,8 @@ import jax.numpy as jnp
 
 from pastis_jax import training
 from pastis_jax.data.splits import BatchPlan, Splits
+from pastis_jax.runs import until
+from pastis_jax.runs.until import Until
 from pastis_jax.schemes import Model
 from pastis_jax.tasks import Task
 from pastis_jax.training import EpochMetrics, Outcome, Placement, Recipe, TrainState
@@ -70,7 +73,7 @@ class Scorer:
     def __init__(self, task: Task, splits: Splits, placement: Placement, model: Model):
         self._task, self._splits, self._placement = task, splits, placement
         self.model = model
-        self._metrics, self._steps = task.metrics(splits), {}
+        self._metrics, self._steps, self._cut_steps = task.metrics(splits), {}, {}
 
     def __call__(
         self,
@@ -117,6 +120,56 @@ class Scorer:
             training.check_counted(outcome.metrics, split)
         return outcome
 
+    def until(
+        self,
+        state: TrainState,
+        split: str,
+        metric: str,
+        days: Sequence[datetime.date],
+        *,
+        batches: Iterable[Batch] | None = None,
+        **context: float,
+    ) -> list[Until]:
+        """Scores `state` by what had been observed up to each of some days.
+
+        Each batch is made once, and one program serves all days.
+
+        Raises:
+          NonFiniteLossError: Naming the samples of the batch.
+        """
+        spec, splits = self._task.spec, self._splits
+        count, empty = until.dated(*self._metrics[metric], spec.modalities)
+        if (step := self._cut_steps.get(metric)) is None:
+            needed = () if spec.scheme.masks else spec.modalities
+            step = self._cut_steps[metric] = training.make_evaluation_step(
+                model=self.model,
+                loss=self._task.loss,
+                metric=count,
+                placement=self._placement,
+                cut=functools.partial(until.cut, needed=needed),
+            )
+        context = {name: jnp.float32(value) for name, value in context.items()}
+        outcomes = training.evaluate_each(
+            state.tested,
+            splits.evaluation(split) if batches is None else batches,
+            step=step,
+            empty=lambda: EpochMetrics.empty(empty(), splits.plan.evaluation_size),
+            placement=self._placement,
+            contexts=[{**context, "until": jnp.int32(splits.dataset.day(d))} for d in days],
+            identify=splits.sources[split].identifier,
+        )
+        names = spec.modalities
+        return [_known(day, outcome, names) for day, outcome in zip(days, outcomes, strict=True)]
+
     def of(self, state: TrainState, split: str, **options: Any) -> Callable[..., Outcome]:
         """A task's `Score` for this state and split."""
         return functools.partial(self, state, split, **options)
+
+
+def _known(day: datetime.date, outcome: Outcome, names: Sequence[str]) -> Until:
+    """An outcome without what counted its dates; none where nothing else counted."""
+    counted = outcome.metrics
+    metrics = counted.replace(task=counted.task.metric)
+    dates = {name: float(counted.task.dates[name].compute()) for name in names}
+    known = dataclasses.replace(outcome, metrics=metrics) if counted.loss.count else None
+    return Until(day, dates, known)

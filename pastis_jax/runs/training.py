@@ -180,7 +180,11 @@ def train(
         identify=splits.sources["train"].identifier,
     )
     context = task.context(fit.best)
-    test = task.test(scorer.of(fit.state, "test"), context)
+    validated = task.calibrate(scorer.of(fit.state, "val"), context).metrics.task.fit
+    temperature, kept = validated.temperature(task.told)
+    if kept is not None:
+        say(f"Note: probabilities are as the model gives them, at a temperature of 1: {kept}.")
+    test = task.test(scorer.of(fit.state, "test"), context, temperature=temperature)
     splits.unchanged()
     result = {
         **facts(task, splits, recipe, fold, fit, table, simulated),
@@ -200,6 +204,12 @@ def train(
         "skipped": {str(name): fault for name, fault in splits.gaps.skipped.items()},
         **task.counts(test),
         **context,
+        "calibration": {
+            "temperature": temperature,
+            "of": task.told,
+            "fitted_on": int(validated.count),
+            **test.metrics.task.reliability(),
+        },
     }
     if recipe.removed_optical:
         result["test_removed_optical"] = _removed(task, recipe, scorer, fit.state, key, context)
@@ -219,6 +229,7 @@ def train(
         days=days,
         levels=_levels(splits, task),
         window=getattr(splits, "size", None),
+        temperature=temperature,
     )
     if training.is_main():
         saved.write(folder.path, run, fit.state.variables, lists)

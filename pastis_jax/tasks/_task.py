@@ -11,9 +11,11 @@ from typing import Any, ClassVar, Protocol
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 from jaxtyping import Array, Float, PyTree
 
 from pastis_jax import viz
+from pastis_jax.calibration import Scored
 from pastis_jax.data.class_mapping import ClassMapping
 from pastis_jax.data.dataset import SPLITS, Dataset
 from pastis_jax.data.splits import BatchPlan, Splits
@@ -98,6 +100,10 @@ class Task(abc.ABC):
     """What to change where a device has not enough memory."""
     context_names: ClassVar[tuple[str, ...]] = ()
     """Names of what `context` gives, shares of 1."""
+    tested: ClassVar[str]
+    """Name of the metric of a test."""
+    told: ClassVar[str]
+    """What confidences are of, in plural."""
 
     # The model
 
@@ -138,16 +144,23 @@ class Task(abc.ABC):
     def metrics(self, splits: Splits) -> Metrics:
         """Metrics of validation and test.
 
-        That of a batch takes prediction, batch, and what else `validate` gives it by keyword.
+        That of a batch takes prediction, batch, and what else `validate` gives it by keyword. That
+        of a test is a `Scored`.
         """
 
     @abc.abstractmethod
     def validate(self, score: Score) -> Outcome:
         """Scores a state on the validation samples."""
 
-    @abc.abstractmethod
-    def test(self, score: Score, context: Mapping[str, float]) -> Outcome:
-        """Scores a state on the test samples."""
+    def calibrate(self, score: Score, context: Mapping[str, float]) -> Outcome:
+        """Counts what tells the temperature of a state, on the validation samples."""
+        return score(self.tested, **context, temperature=0.0, fit=1.0)
+
+    def test(
+        self, score: Score, context: Mapping[str, float], *, temperature: float = 1.0
+    ) -> Outcome:
+        """Scores a state on the test samples, and what its confidences are worth."""
+        return score(self.tested, **context, temperature=temperature, fit=0.0)
 
     def context(self, validated: Outcome) -> dict[str, float]:
         """What validation has found that predictions need beside the weights."""
@@ -161,8 +174,16 @@ class Task(abc.ABC):
         """What the model is asked for, ``b ...``: classes, or a panoptic map."""
 
     @abc.abstractmethod
-    def answer(self, prediction: Prediction, **context: Array) -> PyTree[Array]:
-        """What a user gets for new series: class probabilities, or a panoptic map."""
+    def answer(
+        self, prediction: Prediction, *, temperature: ArrayLike = 1.0, **context: Array
+    ) -> PyTree[Array]:
+        """What a user gets for new series: class probabilities, or a panoptic map.
+
+        Args:
+          prediction: Of the model.
+          temperature: That of the run, by which logits are divided.
+          **context: See `context`.
+        """
 
     # Result
 
@@ -256,6 +277,8 @@ def blank_series(shape: tuple[int, ...], *, pixels: bool = False, geometric: int
 class Classifier(Task):
     """A task whose model gives class probabilities, counted in one confusion matrix."""
 
+    tested = "confusion"
+
     @abc.abstractmethod
     def predicted(self, prediction: Prediction) -> Array:
         """Most probable class, ``b`` or ``b h w``."""
@@ -266,40 +289,51 @@ class Classifier(Task):
 
     def metric(self, prediction: Prediction, batch: Batch) -> ConfusionMatrix:
         """Confusion matrix of a batch; as in the loss, no sample counts without a valid date."""
-        predicted, where = self.predicted(prediction), self.counted(batch)
-        where &= prediction.valid.reshape(-1, *(1,) * (where.ndim - 1))
+        predicted, where = self.predicted(prediction), self._where(prediction, batch)
         number = len(self.classes.names)
         return ConfusionMatrix.from_batch(batch.label, predicted, where, classes=number)
+
+    def _where(self, prediction: Prediction, batch: Batch) -> Array:
+        """Which parcels or pixels count, and were observed."""
+        where = self.counted(batch)
+        return where & prediction.valid.reshape(-1, *(1,) * (where.ndim - 1))
+
+    def _logits(self, prediction: Prediction) -> Float[Array, "b ... k"]:
+        """Those of the classes; patches have one of void too."""
+        return prediction.output[..., : len(self.classes.names)].astype(jnp.float32)
 
     def empty(self) -> ConfusionMatrix:
         """Confusion matrix of no batch."""
         return ConfusionMatrix.empty(len(self.classes.names))
 
     def metrics(self, splits: Splits) -> Metrics:
-        """The confusion matrix."""
+        """The confusion matrix, and what confidences are worth."""
         del splits
-        return {"confusion": (self.metric, self.empty)}
+
+        def confusion(prediction: Prediction, batch: Batch, **asked: Array) -> Scored:
+            where = self._where(prediction, batch)
+            metric, logits = self.metric(prediction, batch), self._logits(prediction)
+            return Scored.from_batch(metric, logits, batch.label, where, **asked)
+
+        return {self.tested: (confusion, lambda: Scored.empty(self.empty()))}
 
     def validate(self, score: Score) -> Outcome:
         """Scores by the confusion matrix."""
-        return score("confusion")
-
-    def test(self, score: Score, context: Mapping[str, float]) -> Outcome:
-        """Scores by the confusion matrix."""
-        del context
-        return score("confusion")
+        return score(self.tested, temperature=0.0, fit=0.0)
 
     def output(self, prediction: Prediction, **context: Array) -> Array:
         """Most probable class."""
         del context
         return self.predicted(prediction)
 
-    def answer(self, prediction: Prediction, **context: Array) -> Float[Array, "b ... k"]:
+    def answer(
+        self, prediction: Prediction, *, temperature: ArrayLike = 1.0, **context: Array
+    ) -> Float[Array, "b ... k"]:
         """Probability of each class, NaN of samples without a valid date."""
         del context
-        logits = prediction.output[..., : len(self.classes.names)].astype(jnp.float32)
+        logits = self._logits(prediction)
         valid = prediction.valid.reshape(-1, *(1,) * (logits.ndim - 1))
-        return jnp.where(valid, jax.nn.softmax(logits), jnp.nan)
+        return jnp.where(valid, jax.nn.softmax(logits / temperature), jnp.nan)
 
     def summary(self, outcome: Outcome) -> dict[str, Any]:
         """OA, mIoU, loss and IoU by class."""
@@ -313,11 +347,11 @@ class Classifier(Task):
 
     def counts(self, outcome: Outcome) -> dict[str, Any]:
         """The confusion matrix."""
-        return {"confusion": outcome.metrics.task.counts}
+        return {"confusion": outcome.metrics.task.metric.counts}
 
     def draw(self, outcome: Outcome, folder: pathlib.Path) -> None:
         """Draws the confusion matrix and the IoU of each class."""
         names, colours = self.classes.names, self.classes.colours
-        counts = np.asarray(outcome.metrics.task.counts)
+        counts = np.asarray(outcome.metrics.task.metric.counts)
         viz.confusion_matrix(counts, names, folder / "confusion_matrix.png")
         viz.iou_per_class(outcome.scores["IoU"], names, colours, folder / "iou_per_class.png")

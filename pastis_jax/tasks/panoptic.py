@@ -8,11 +8,14 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from pastis_jax import viz
+from pastis_jax.calibration import Scored
 from pastis_jax.data.splits import PatchSplits
 from pastis_jax.errors import refuse
 from pastis_jax.models import PaPs
@@ -80,10 +83,10 @@ class PanopticTask(ImageTask):
     min_confidence: float | None = None
     legacy_void: bool = False
 
-    name, title = "panoptic", "Panoptic segmentation"
+    name, title, told = "panoptic", "Panoptic segmentation", "parcels found"
     less_memory = "lower `batch_size`, add `remat`, or give a smaller `crop`"
     scores, per_class = ("PQ", "SQ", "RQ"), "PQ"
-    targets, context_names = True, ("min_confidence",)
+    targets, context_names, tested = True, ("min_confidence",), "quality"
 
     def model(
         self, capacity: Mapping[str, int | None] | None = None, *, warmup: bool = False
@@ -126,15 +129,22 @@ class PanopticTask(ImageTask):
         return PanopticLoss.empty()
 
     def metrics(self, splits: PatchSplits) -> Metrics:
-        """`tuning`: how well masks fit, by confidence; `quality` at a least confidence."""
+        """`tuning`: how well masks fit, by confidence; `quality` at a least confidence.
+
+        Probabilities of classes are looked at where a true parcel tells what is right: at instances
+        of at least that confidence whose mask overlaps the parcel they were matched with by an IoU
+        above 1/2, void parcels left out.
+        """
         number = len(self.classes.names)
 
         def tuning(prediction: Prediction, batch: Batch) -> ConfidenceTuning:
             return ConfidenceTuning.from_batch(prediction.output, batch.real & prediction.valid)
 
-        def quality(prediction: Prediction, batch: Batch, **context: Array) -> VoidRules:
-            output = self.output(prediction, **context)
-            return VoidRules.from_batch(
+        def quality(
+            prediction: Prediction, batch: Batch, *, min_confidence: Array, **asked: Array
+        ) -> Scored:
+            output = self.output(prediction, min_confidence=min_confidence)
+            rules = VoidRules.from_batch(
                 output.instances,
                 output.semantic,
                 batch.panoptic.instances,
@@ -145,13 +155,20 @@ class PanopticTask(ImageTask):
                 most_true=splits.most_instances,
                 legacy_void=self.legacy_void,
             )
+            found, fit = prediction.output.instances, prediction.output.instances.fit
+            slot = jnp.maximum(fit.instance - 1, 0)
+            label = jnp.take_along_axis(batch.panoptic.label, slot, 1)
+            where = found.found & (fit.instance > 0) & (fit.iou > 0.5)
+            where &= (found.confidence >= min_confidence) & (label != self.classes.void)
+            where &= (batch.real & prediction.valid)[:, None]
+            return Scored.from_batch(rules, found.logits[..., :number], label, where, **asked)
+
+        def nothing() -> Scored:
+            return Scored.empty(VoidRules.empty(number, legacy_void=self.legacy_void))
 
         return {
             "tuning": (tuning, ConfidenceTuning.empty),
-            "quality": (
-                quality,
-                functools.partial(VoidRules.empty, number, legacy_void=self.legacy_void),
-            ),
+            self.tested: (quality, nothing),
         }
 
     def validate(self, score: Score) -> Outcome:
@@ -159,13 +176,9 @@ class PanopticTask(ImageTask):
         least = self.min_confidence
         if least is None:
             least = score("tuning").scores["min_confidence"]
-        outcome = score("quality", min_confidence=least)
+        outcome = score(self.tested, min_confidence=least, temperature=0.0, fit=0.0)
         outcome.scores["min_confidence"] = least
         return outcome
-
-    def test(self, score: Score, context: Mapping[str, float]) -> Outcome:
-        """Scores the quality at the confidence that was best in validation."""
-        return score("quality", **context)
 
     def context(self, validated: Outcome) -> dict[str, float]:
         """The confidence."""
@@ -179,11 +192,17 @@ class PanopticTask(ImageTask):
             min_remain=self.spec.min_remain,
         )
 
-    def answer(self, prediction: Prediction, **context: Array) -> PanopticMap:
+    def answer(
+        self, prediction: Prediction, *, temperature: ArrayLike = 1.0, **context: Array
+    ) -> PanopticMap:
         """The map; without a parcel, confidences NaN, of samples without a valid date."""
         parcels = self.output(prediction, **context)
+        logits = prediction.output.instances.logits[..., : len(self.classes.names)]
+        shares = jax.nn.softmax(logits.astype(jnp.float32) / temperature)
+        valid = prediction.valid[:, None]
         return parcels.replace(
-            confidence=jnp.where(prediction.valid[:, None], parcels.confidence, jnp.nan)
+            confidence=jnp.where(valid, parcels.confidence, jnp.nan),
+            probability=jnp.where(valid[..., None], shares, jnp.nan),
         )
 
     def summary(self, outcome: Outcome) -> dict[str, Any]:
@@ -202,7 +221,7 @@ class PanopticTask(ImageTask):
 
     def counts(self, outcome: Outcome) -> dict[str, Any]:
         """Segments found, wrongly found and missed, by class; also by each rule for void."""
-        rules = outcome.metrics.task
+        rules = outcome.metrics.task.metric
         by_rule = {rule: _counts(quality) for rule, quality in rules.by_rule().items()}
         return {"counts": _counts(rules.scored), "counts_by_void_rule": by_rule}
 

@@ -56,7 +56,7 @@ class ParcelRecords(RecordOptions):
 class ParcelTask(Classifier):
     """Tells which crop each parcel grows."""
 
-    name, title, samples = "parcel", "Parcels", "parcels"
+    name, title, samples, told = "parcel", "Parcels", "parcels", "parcels"
     less_memory = "lower `batch_size` or add `accumulate`"
     spec: ParcelModel
 

@@ -45,7 +45,7 @@ class SemanticModel(ImageModel):
 class SemanticTask(ImageTask, Classifier):
     """Tells which crop grows at each pixel."""
 
-    name, title = "semantic", "Semantic segmentation"
+    name, title, told = "semantic", "Semantic segmentation", "pixels"
     less_memory = "lower `batch_size`, add `accumulate` or `remat`, or give a smaller `crop`"
     spec: SemanticModel
 

@@ -7,6 +7,7 @@ from pastis_jax.training.evaluation import (
     check_counted,
     check_finite,
     evaluate,
+    evaluate_each,
 )
 from pastis_jax.training.logging import DELETE_RESULT, RunFolder, jsonable, write_arrays, write_json
 from pastis_jax.training.loop import Batches, Fit, fit, stopped_at
@@ -60,6 +61,7 @@ __all__ = [
     "create_state",
     "data_mesh",
     "evaluate",
+    "evaluate_each",
     "fit",
     "from_main",
     "is_main",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -71,16 +71,55 @@ def evaluate(
     Raises:
       NonFiniteLossError: Naming the samples of the batch.
     """
-    metrics = EvaluationMetrics.of(empty())
-    metrics, context = placement.whole(metrics), placement.whole(context or {})
+    options = {"step": step, "empty": empty, "placement": placement, "identify": identify}
+    (outcome,) = evaluate_each(state, batches, contexts=[context or {}], **options)
+    return outcome
+
+
+def evaluate_each(
+    state: TrainState,
+    batches: Iterable[Batch],
+    *,
+    step: EvaluationStep,
+    empty: Callable[[], EpochMetrics],
+    placement: Placement,
+    contexts: Sequence[Mapping[str, Any]],
+    identify: Identify = int,
+) -> list[Outcome]:
+    """Does what `evaluate` does under several contexts; each batch is made once.
+
+    Args:
+      state: As for `evaluate`, and so are the others.
+      batches: Each once.
+      step: Evaluation step.
+      empty: Makes the empty metrics.
+      placement: Devices.
+      contexts: What the metric takes beside prediction and batch, by keyword.
+      identify: Names the samples of a batch that fails.
+
+    Returns:
+      An outcome for each context; the seconds are shared evenly among them.
+
+    Raises:
+      NonFiniteLossError: Naming the samples of the batch.
+    """
+    every = [placement.whole(EvaluationMetrics.of(empty())) for _ in contexts]
+    contexts = [placement.whole(context) for context in contexts]
     start = time.perf_counter()
     for batch in batches:
-        metrics = step(state, metrics, placement.batch(batch), context)
-    metrics = jax.device_get(metrics)
-    seconds = time.perf_counter() - start
-    check_finite(metrics, identify)
-    samples, unobserved = int(metrics.samples), int(metrics.unobserved)
-    return Outcome(scores_of(metrics), metrics, samples, seconds, unobserved)
+        placed = placement.batch(batch)
+        every = [
+            step(state, metrics, placed, context)
+            for metrics, context in zip(every, contexts, strict=True)
+        ]
+    every = jax.device_get(every)
+    seconds = (time.perf_counter() - start) / max(len(contexts), 1)
+    outcomes = []
+    for metrics in every:
+        check_finite(metrics, identify)
+        samples, unobserved = int(metrics.samples), int(metrics.unobserved)
+        outcomes.append(Outcome(scores_of(metrics), metrics, samples, seconds, unobserved))
+    return outcomes
 
 
 def check_finite(metrics: EpochMetrics, identify: Identify = int) -> None:

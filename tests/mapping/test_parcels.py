@@ -195,11 +195,13 @@ def test_another_batch_draws_the_same_pixels(made, run, monkeypatch):
 
 
 def test_layers_are_painted_from_the_table(made, run, tmp_path, monkeypatch):
-    mapper = mapper_of(run, made[0], monkeypatch, reject=0.5)
+    every = mapper_of(run, made[0], monkeypatch)(WHOLE)["parcel_probability"].max(1)
+    mapper = mapper_of(run, made[0], monkeypatch, reject=float(np.median(every)))
     made_map = made_of(mapper, tmp_path, blocks_of(GRID, 1024))
     table, truth = results(made_map), made[1]
     ((_, content),) = painted(made_map)
-    assert {UNCLASSIFIED} < {*table.label.tolist()}
+    assert 0 < (table.label == UNCLASSIFIED).sum() < len(table)
+    assert (np.isfinite(table.probability)).all()
     assert np.array_equal(content["crop"], np.append(NODATA, table.label)[truth["numbers"]])
     best = np.rint(100 * table.probability.max(1)).astype(np.uint8)
     assert np.array_equal(content["confidence"], np.append(NODATA, best)[truth["numbers"]])

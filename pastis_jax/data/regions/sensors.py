@@ -119,6 +119,12 @@ def meaning(name: str) -> Meaning | None:
     return Meaning(STATIC, name) if short in _STATIC else None
 
 
+def vegetation_bands(channels: Collection[str]) -> tuple[str, str] | None:
+    """Near infrared and red among channels, which tell of green leaves; None without both."""
+    pair = NEAR_INFRARED, _WORDS["red"]
+    return pair if set(pair) <= set(channels) else None
+
+
 def fault_of_channel(modality: str, channel: str) -> str | None:
     """What is wrong with a channel of a modality; None if nothing is, or nothing is known of it.
 

@@ -19,16 +19,17 @@ import functools
 import hashlib
 import os
 import pathlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
+import tensorstore
 
 from pastis_jax.data import dataset_file, layout
 from pastis_jax.data.cache import SAMPLED, Fingerprint
 from pastis_jax.data.dataset import Dataset
 from pastis_jax.data.reading import read_json
-from pastis_jax.data.regions import cube, table
+from pastis_jax.data.regions import cube, raw, table
 from pastis_jax.data.regions.cube import FOLDER, REMEDY
 from pastis_jax.data.regions.grid import CHUNK, Grid
 from pastis_jax.data.regions.table import ParcelTable
@@ -37,6 +38,8 @@ from pastis_jax.errors import DataError
 from pastis_jax.text import named
 
 _EDGE = 1 << 16
+_AT_ONCE = 16
+"""Acquisitions that TensorStore reads together: each with threads of its own."""
 
 
 def is_region(root: str | os.PathLike[str]) -> bool:
@@ -106,8 +109,17 @@ class Region:
 
     def _get(self, modality: str, name: str, where: Any) -> np.ndarray:
         folder = self.root / FOLDER / modality / name
-        array = self._once((modality, name), lambda: cube.open_array(folder))
-        return cube.get(array, where, folder)
+        return cube.get(self._array(modality, name), where, folder)
+
+    def _array(self, modality: str, name: str) -> tensorstore.TensorStore:
+        folder = self.root / FOLDER / modality / name
+        return self._once((modality, name), lambda: cube.open_array(folder))
+
+    def _raw(self, modality: str) -> raw.RawArray | None:
+        """The values of a modality as they lie in files; None where they are compressed."""
+        folder = self.root / FOLDER / modality / "values"
+        values = self._array(modality, "values")
+        return self._once((modality, "raw"), lambda: raw.of(values, folder))
 
     def days(self, modality: str) -> np.ndarray:
         """Days of a modality's acquisitions since the start of the season, rising, (t,) int32."""
@@ -157,9 +169,26 @@ class Region:
           rows: Within the grid.
           columns: The same.
           dates: Numbers of the acquisitions to read; None for all.
+
+        Raises:
+          DataError: If a file is damaged, or cannot be read.
         """
+        stored = self._raw(modality)
+        if stored is not None and stored.holds(rows, columns, dates):
+            return stored.read(rows, columns, dates)
         which = slice(None) if dates is None else np.asarray(dates, np.int64)
         return self._get(modality, "values", (which, slice(None), rows, columns))
+
+    def each(
+        self, modality: str, rows: slice, columns: slice, dates: Sequence[int]
+    ) -> Iterator[np.ndarray]:
+        """Reads as `read` does, one acquisition after the other, (c, h, w) each."""
+        stored = self._raw(modality)
+        if stored is not None and stored.holds(rows, columns, dates):
+            yield from stored.each(rows, columns, dates)
+            return
+        for start in range(0, len(dates), _AT_ONCE):
+            yield from self.read(modality, rows, columns, dates[start : start + _AT_ONCE])
 
     def mask(
         self, modality: str, rows: slice, columns: slice, dates: Sequence[int] | None = None

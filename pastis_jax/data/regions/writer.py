@@ -76,8 +76,8 @@ def create(
       dataset: What it holds.
       acquisitions: Of each modality of `dataset`.
       shards: Whether 64 chunks are one file, which GDAL reads from version 3.13.
-      compress: Whether values are compressed, by a quarter or more; training reads them up to
-        twice as fast where they are not.
+      compress: Whether values are compressed, by a quarter or more; training reads them
+        several times as fast where they are not.
 
     Raises:
       OSError: If it cannot be written.

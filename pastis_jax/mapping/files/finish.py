@@ -7,10 +7,13 @@ import pathlib
 from typing import Any
 
 from pastis_jax.files import write_whole
-from pastis_jax.mapping import parcel_summary
-from pastis_jax.mapping.files import rasters, vectors
+from pastis_jax.mapping.files import qml, rasters, stac, vectors
+from pastis_jax.mapping.files.summary import files_of, summary_of
 from pastis_jax.mapping.made import Made
-from pastis_jax.mapping.results import results_of
+from pastis_jax.mapping.results import notes_of, results_of
+
+FILE = "map.json"
+"""Of a map; the last one that is written."""
 
 
 def finish(made: Made, out: pathlib.Path) -> dict[str, Any]:
@@ -22,11 +25,18 @@ def finish(made: Made, out: pathlib.Path) -> dict[str, Any]:
 
     Returns:
       What map.json holds.
+
+    Raises:
+      OSError: If one cannot be written.
     """
-    rasters.write_rasters(made, out)
+    tally = rasters.write_rasters(made, out)
+    qml.write_styles(made, out)
     results = results_of(made)
     if results is not None:
         vectors.write_vectors(made, results, out)
-    summary: dict[str, Any] = {"notes": [*made.mapper.notes, *parcel_summary.notes(made)]}
-    write_whole(out / "map.json", json.dumps(summary, indent=1))
+    notes = (*made.mapper.notes, *notes_of(made))
+    summary = summary_of(made, tally, notes, results)
+    stac.write_item(made, out)  # names all files but itself and map.json
+    summary["files"] = files_of(out)
+    write_whole(out / FILE, json.dumps(summary, indent=1, ensure_ascii=False) + "\n")
     return summary

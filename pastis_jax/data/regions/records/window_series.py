@@ -13,9 +13,6 @@ from pastis_jax.data.regions.records.clouds import hide_clouded
 from pastis_jax.data.regions.store import Region
 from pastis_jax.data.regions.writer import FILE
 
-_AT_ONCE = 16
-"""Acquisitions that are read together."""
-
 
 class WindowSeries:
     """Acquisitions of one modality in a window, as `StoredArray` has those of a file.
@@ -74,12 +71,18 @@ class WindowSeries:
 
     def parts(self, numbers: Iterable[int]) -> Iterator[np.ndarray]:
         """Reads the acquisitions of these numbers here, one after the other, (c, h, w) each."""
-        every = self._dates[np.fromiter(numbers, np.int64)]
-        for start in range(0, len(every), _AT_ONCE):
-            yield from self._read(every[start : start + _AT_ONCE])
+        dates = self._dates[np.fromiter(numbers, np.int64)].tolist()
+        where = (self._modality.name, self._rows, self._columns, dates)
+        each = self._region.each(*where)
+        masks = None if self._max_cloud is None else self._region.mask(*where)
+        if masks is None:
+            yield from each
+            return
+        for values, mask in zip(each, masks[:, None], strict=True):
+            yield hide_clouded(values[None], mask, self._modality, self._max_cloud)[0]
 
     def _read(self, dates: np.ndarray) -> np.ndarray:
-        where = (self._modality.name, self._rows, self._columns, dates)
+        where = (self._modality.name, self._rows, self._columns, dates.tolist())
         values = self._region.read(*where)
         mask = None if self._max_cloud is None else self._region.mask(*where)
         return hide_clouded(values, mask, self._modality, self._max_cloud)

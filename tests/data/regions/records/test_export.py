@@ -26,7 +26,7 @@ from pastis_jax.errors import UserError
 def folders(tmp_path_factory):
     """A Region, its export, and a cache."""
     place = tmp_path_factory.mktemp("export")
-    factory.make_region(place / "R")
+    factory.make_region(place / "R", fields=30)
     notes = export(place / "R", place / "E", progress=False)
     left_out, doubled = notes
     assert "left out" in left_out

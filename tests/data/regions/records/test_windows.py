@@ -111,9 +111,11 @@ def test_series_are_read_date_by_date(made):
 def test_clouded_acquisitions_are_missing(made):
     root, truth = made
     folder = RegionWindows(root, ["S2"], max_cloud=0.5)
-    values = np.asarray(folder.series(folder.patches["r0000c0000"])["S2"][0])
+    stored = folder.series(folder.patches["r0000c0000"])["S2"][0]
+    values = np.asarray(stored)
     assert (values[0] == -10000).all()
     assert np.array_equal(values[1:], truth["S2"][1:, :, :128, :128])
+    assert np.array_equal([*stored.parts([2, 0])], values[[2, 0]])
     assert folder.identity().differing(RegionWindows(root, ["S2"]).identity().parts)
 
 

@@ -204,7 +204,7 @@ def with_x(x):
         (cube().drop_vars("y"), ("y has no coordinates",)),
         (cube().isel(x=slice(0, 1)), ("x are no list",)),
         (cube().expand_dims(level=2), ("dimension level",)),
-        (cube().assign_coords(time=[DAYS[0], DAYS[1], np.datetime64("NaT")]), ("missing",)),
+        (cube().assign_coords(time=[DAYS[0], DAYS[1], np.datetime64("NaT", "ns")]), ("missing",)),
     ],
 )
 def test_axes_that_are_none_are_refused(dataset, words):

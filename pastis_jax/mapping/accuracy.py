@@ -1,0 +1,168 @@
+"""Accuracy of a map and areas corrected for its errors, after Olofsson et al. 2014.
+
+P. Olofsson, G. M. Foody, M. Herold, S. V. Stehman, C. E. Woodcock and M. A. Wulder, Good practices
+for estimating area and assessing accuracy of land change, Remote Sensing of Environment 148, 42-57.
+Equation numbers are theirs. The classes of the map are the strata: each counts by its share of the
+mapped area, however many samples it has.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from pastis_jax.mapping.parcel_results import ParcelResults
+
+LEAST = 2
+"""Samples of a class of the map below which nothing can be said of it: no variance is known."""
+WIDTH = 1.96
+"""Standard errors on either side of an estimate in its 95 % interval."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Accuracy:
+    """What a sample tells of a map. NaN where nothing is known.
+
+    Attributes:
+      counts: Samples by class of the map (rows) and true class (columns), (k, k) int64.
+      mapped: Area of each class of the map, (k,) float64, in any unit.
+      used: Classes of the map that have samples enough to count, (k,) bool; all below is of the
+        area that these cover.
+      shares: Estimated shares of that area by class of the map and true class, (k, k) float64;
+        they add up to 1.
+      overall: Share of the area that is mapped right, and its standard error.
+      users: Of what is mapped as a class, the share that is; and standard errors, (2, k).
+      producers: Of what is a class, the share that is mapped so; and standard errors, (2, k).
+      areas: Of each true class, estimated, in the unit of `mapped`; and standard errors, (2, k).
+    """
+
+    counts: np.ndarray
+    mapped: np.ndarray
+    used: np.ndarray
+    shares: np.ndarray
+    overall: tuple[float, float]
+    users: np.ndarray
+    producers: np.ndarray
+    areas: np.ndarray
+
+    @property
+    def samples(self) -> int:
+        """Number of samples that count."""
+        return int(self.counts[self.used].sum())
+
+
+def estimate(counts: np.ndarray, mapped: np.ndarray) -> Accuracy | None:
+    """Estimates accuracies and areas from a stratified sample.
+
+    Args:
+      counts: Samples by class of the map (rows) and true class (columns), (k, k).
+      mapped: Area of each class of the map, (k,), in any unit.
+
+    Returns:
+      The estimates; None where no class of the map has `LEAST` samples and an area.
+    """
+    counts, mapped = np.asarray(counts, np.int64), np.asarray(mapped, np.float64)
+    number = counts.sum(1)
+    used = (number >= LEAST) & (mapped > 0)
+    if not used.any():
+        return None
+    n = np.where(used, number, 1)
+    area = np.where(used, mapped, 0)
+    weight = area / area.sum()
+    rate = np.where(used[:, None], counts / n[:, None], 0)  # n_ij / n_i
+    shares = weight[:, None] * rate  # eq. 4
+    spread = rate * (1 - rate) / np.where(used, n - 1, 1)[:, None]
+    true = shares.sum(0)  # eq. 9
+    right = rate.diagonal()
+    with np.errstate(invalid="ignore", divide="ignore"):
+        producer = shares.diagonal() / true  # eq. 3
+        # eq. 7, with areas as shares of the whole.
+        of_class = (weight * (1 - producer)) ** 2 * spread.diagonal()
+        among_others = weight[:, None] ** 2 * spread
+        np.fill_diagonal(among_others, 0)
+        error = np.sqrt(of_class + producer**2 * among_others.sum(0)) / true
+    none = np.where(used, 0, np.nan)
+    total_error = np.sqrt((weight**2 * spread.diagonal()).sum())  # eq. 5
+    area_error = np.sqrt((weight[:, None] ** 2 * spread).sum(0))  # eq. 10
+    return Accuracy(
+        counts=counts,
+        mapped=mapped,
+        used=used,
+        shares=shares,
+        overall=(float(shares.trace()), float(total_error)),
+        users=np.stack([right, np.sqrt(spread.diagonal())]) + none,  # eq. 2 and 6
+        producers=np.stack([producer, error]),
+        areas=np.stack([true, area_error]) * area.sum(),  # eq. 11
+    )
+
+
+def sampled(results: ParcelResults) -> np.ndarray:
+    """Which parcels tell of accuracy: classified, held out, of known class, (n,) bool."""
+    return classified(results) & results.held_out & (results.truth >= 0)
+
+
+def classified(results: ParcelResults) -> np.ndarray:
+    """Which parcels have a class in the map, (n,) bool."""
+    return results.label < results.probability.shape[1]
+
+
+def of_parcels(results: ParcelResults) -> Accuracy | None:
+    """Estimates accuracies of the parcels of a map, and areas of their classes in hectares.
+
+    The held-out parcels are the sample, all classified ones the whole that it speaks for: strata
+    weigh by the hectares of the parcels that are mapped as a class.
+
+    Args:
+      results: The parcels.
+
+    Returns:
+      The estimates; None where too few are known.
+    """
+    k = results.probability.shape[1]
+    whole, sample = classified(results), sampled(results)
+    counts = np.zeros((k, k), np.int64)
+    np.add.at(counts, (results.label[sample], results.truth[sample]), 1)
+    mapped = np.bincount(results.label[whole], weights=results.hectares[whole], minlength=k)
+    return estimate(counts, mapped)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Reliability:
+    """How often parcels are told right, by their confidence.
+
+    Attributes:
+      count: Parcels in each bin, (b,) int64; bins are of equal width, from 0 to 1.
+      confidence: Their mean confidence, NaN in empty bins, (b,).
+      accuracy: Share of them that is right, NaN in empty bins, (b,).
+      error: Expected calibration error: mean distance of the two, by parcel.
+    """
+
+    count: np.ndarray
+    confidence: np.ndarray
+    accuracy: np.ndarray
+    error: float
+
+
+def reliability_of(results: ParcelResults, bins: int = 15) -> Reliability | None:
+    """Compares confidences with how often they were right, of held-out parcels of known class.
+
+    Args:
+      results: The parcels.
+      bins: Number of bins; one is above i / bins, up to (i + 1) / bins.
+
+    Returns:
+      The comparison; None where no such parcel is known.
+    """
+    known = np.isfinite(results.probability).all(1) & results.held_out & (results.truth >= 0)
+    if not known.any():
+        return None
+    shares = results.probability[known].astype(np.float64)
+    confidence, right = shares.max(1), shares.argmax(1) == results.truth[known]
+    number = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
+    count = np.bincount(number, minlength=bins)
+    sums = [np.bincount(number, weights=x, minlength=bins) for x in (confidence, right)]
+    with np.errstate(invalid="ignore"):
+        means = [total / np.where(count, count, np.nan) for total in sums]
+    error = float(np.abs(sums[0] - sums[1]).sum() / count.sum())
+    return Reliability(count, *means, error)

@@ -1,0 +1,72 @@
+"""Truth of parcels, and which of them a run was tested on."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+
+import map_factory
+import numpy as np
+import pytest
+import region_factory as factory
+from parcel_maps import blocks_of, made_of, mapper_of
+
+from pastis_jax.data.dataset import SPLITS
+from pastis_jax.mapping.parcel_summary import notes, results
+from pastis_jax.runs import Run
+from pastis_jax.tasks import folds_of
+
+GRID = factory.Grid("EPSG:32631", 600000.0, 5200000.0, 10.0, height=60, width=384)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    root = tmp_path_factory.mktemp("summary") / "R"
+    truth = factory.make_region(root, grid=GRID, days={"S2": (10, 40, 200)})
+    run = map_factory.make_run(root.parent / "run", "parcel", root, modalities=("S2",))
+    return root, truth, run.folder
+
+
+def table_of(run, root, folder, monkeypatch, **options):
+    folder.mkdir()
+    made = made_of(mapper_of(run, root, monkeypatch, **options), folder, blocks_of(GRID, 1024))
+    return results(made), [*notes(made)]
+
+
+def test_truth_and_the_folds_of_the_test(made, tmp_path, monkeypatch):
+    root, truth, folder = made
+    run = Run(folder)
+    table, _ = table_of(run, root, tmp_path / "blocks", monkeypatch)
+    assert np.array_equal(table.truth, run.classes.lookup[truth["label"]])
+    tested = folds_of(factory.dataset_of(), 1)[SPLITS[-1]]
+    assert np.array_equal(table.held_out, np.isin(truth["fold"], [of - 1 for of in tested]))
+    assert 0 < table.held_out.sum() < len(table)
+
+
+def test_lists_take_the_place_of_folds(made, tmp_path, monkeypatch):
+    root, _, folder = made
+    lists = {"train": ["p1"], "val": ["p2"], "test": ["p3", "p5"]}
+    (tmp_path / "lists.json").write_text(json.dumps(lists))
+    run = Run(folder)
+    records = {**run.saved.records, "split_lists": str(tmp_path / "lists.json")}
+    run.saved = dataclasses.replace(run.saved, records=records)
+    table, _ = table_of(run, root, tmp_path / "blocks", monkeypatch)
+    assert table.id[table.held_out].tolist() == ["p3", "p5"]
+
+
+def test_parcels_of_another_region_are_held_out(made, tmp_path, monkeypatch):
+    factory.make_region(tmp_path / "R", grid=GRID, days={"S2": (10, 40, 200)}, seed=1)
+    table, _ = table_of(Run(made[2]), tmp_path / "R", tmp_path / "blocks", monkeypatch)
+    assert table.held_out.all()
+    assert (table.truth >= 0).all()
+
+
+def test_other_classes_are_no_truth(made, tmp_path, monkeypatch):
+    root = shutil.copytree(made[0], tmp_path / "R")
+    content = json.loads((root / "dataset.json").read_text())
+    content["nomenclature"]["classes"][3]["name"] = "Rice"
+    (root / "dataset.json").write_text(json.dumps(content))
+    table, told = table_of(Run(made[2]), root, tmp_path / "blocks", monkeypatch)
+    assert (table.truth == -1).all()
+    assert any("Rice, is none of the model's" in note for note in told)
