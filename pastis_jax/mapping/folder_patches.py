@@ -176,7 +176,7 @@ class PatchSamples:
             if placed is None:
                 nowhere.append(name)
             else:
-                facts[name] |= {"crs": outlines.crs, "transform": placed.transform}
+                facts[name] |= {"crs": outlines.crs, "transform": [*placed.transform]}
                 facts[name]["residual in pixels"] = round(placed.residual, 6)
         notes = []
         if nowhere:
