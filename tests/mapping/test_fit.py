@@ -23,7 +23,8 @@ def changed(region, out, change):
     out.mkdir()
     for file in ("dataset.json", "region.json"):
         shutil.copy(region / file, out)
-    (out / "cube.zarr").symlink_to(region / "cube.zarr")
+    for name in ("cube.zarr", "parcels.parquet"):
+        (out / name).symlink_to(region / name)
     dataset, content = (
         dataset_file.read(out / "dataset.json"),
         json.loads((out / "region.json").read_text()),

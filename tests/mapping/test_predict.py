@@ -12,6 +12,7 @@ from refusal import refused_in_a_line
 
 from pastis_jax.data.regions.store import Region
 from pastis_jax.mapping import MapOptions, blocks, predict_region
+from pastis_jax.mapping import predict as predicting
 from pastis_jax.mapping.ledger import Ledger
 
 rasterio = pytest.importorskip("rasterio")
@@ -33,10 +34,12 @@ def small_blocks(monkeypatch):
 
 
 def predict(place, out, run=None, region=None, **options):
-    told, how = [], {k: options.pop(k) for k in ("overwrite", "execute") if k in options}
-    given = MapOptions(**options)
+    told, how = [], {k: options.pop(k) for k in ("overwrite",) if k in options}
+    execute, given = options.pop("execute", predicting.one_by_one), MapOptions(**options)
     run, region = run or place / "run", region or place / "R"
-    made = predict_region(run, region, out, options=given, say=told.append, **how)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(predicting, "one_by_one", execute)
+        made = predict_region(run, region, out, options=given, say=told.append, **how)
     return made, told
 
 
@@ -76,7 +79,7 @@ class Killed(BaseException):
 
 
 def stopped_after(number):
-    def execute(work, left, tell):
+    def execute(work, left, tell, say):
         for block in left[:number]:
             work(block)
             tell(block)
@@ -105,7 +108,7 @@ def test_goes_on_to_the_same_bytes(place, made, tmp_path, number):
     # Copies are the same, wherever they lie; blocks that are there are not predicted again.
     moved, done = shutil.copytree(place / "run", tmp_path / "moved"), []
 
-    def execute(work, left, tell):
+    def execute(work, left, tell, say):
         done.extend(left)
         for block in reversed(left):
             work(block)

@@ -12,7 +12,7 @@ import numpy as np
 import pastis_jax
 from pastis_jax.mapping import accuracy
 from pastis_jax.mapping.accuracy import WIDTH, Accuracy
-from pastis_jax.mapping.blocks import NODATA, UNCLASSIFIED
+from pastis_jax.mapping.blocks import NODATA, UNCLASSIFIED, UNCLASSIFIED_COLOUR
 from pastis_jax.mapping.made import Made
 from pastis_jax.mapping.parcel_results import ParcelResults
 from pastis_jax.mapping.report.drawing import reliability_svg
@@ -29,8 +29,6 @@ from pastis_jax.mapping.report.html import (
 )
 from pastis_jax.mapping.report.picture import Totals
 
-GREY = (128, 128, 128)
-"""Colour of what is not classified."""
 _SQUARE_METRES = 10_000
 
 
@@ -69,7 +67,7 @@ def areas(made: Made, totals: Totals, adjusted: Accuracy | None) -> Html:
     classes, pixel = made.classes, made.region.grid.pixel_size**2 / _SQUARE_METRES
     counted = totals.pixels[:NODATA].sum()
     values = [*range(len(classes.names)), UNCLASSIFIED]
-    names, colours = [*classes.names, "Unclassified"], [*classes.colours, GREY]
+    names, colours = [*classes.names, "Unclassified"], [*classes.colours, UNCLASSIFIED_COLOUR]
     head = ["Class", "Hectares", "Share", "Mean confidence", "Share of the mapped area"]
     if adjusted is not None:
         head += ["Of parcels, mapped, ha", "Of parcels, estimated, ha"]
