@@ -78,15 +78,17 @@ class Totals:
 
     Attributes:
       pixels: Of each value of `crop`, (256,) int64.
+      sure: Those of them whose confidence is known, (256,) int64.
       confidence: Sum of the confidences of these, percent, (256,) float64.
     """
 
     pixels: np.ndarray
+    sure: np.ndarray
     confidence: np.ndarray
 
     def mean_confidence(self, value: int) -> float:
-        """Mean confidence of the pixels of a class, 0 to 1; NaN where there is none."""
-        count = self.pixels[value]
+        """Mean confidence of the pixels of a class, 0 to 1; NaN where none is known."""
+        count = self.sure[value]
         return float(self.confidence[value] / count / 100) if count else float("nan")
 
 
@@ -108,15 +110,16 @@ def picture_of(made: Made, longest: int | None = None) -> tuple[Picture, Totals]
         {name: np.full(shape, NODATA, np.uint8) for name in LAYERS},
         np.zeros((m, *shape), np.uint16),
     )
-    totals = Totals(np.zeros(256, np.int64), np.zeros(256))
+    totals = Totals(np.zeros(256, np.int64), np.zeros(256, np.int64), np.zeros(256))
     for block, content in layers_of(made):
         place, part = _shown(picture, block)
         for name in LAYERS:
             picture.layers[name][place] = content[name][part]
         crop, confidence = content["crop"].ravel(), content["confidence"].ravel()
-        known = np.where(confidence == NODATA, 0, confidence).astype(np.float64)
+        sure = confidence != NODATA
         totals.pixels[:] += np.bincount(crop, minlength=256)
-        totals.confidence[:] += np.bincount(crop, weights=known, minlength=256)
+        totals.sure[:] += np.bincount(crop[sure], minlength=256)
+        totals.confidence[:] += np.bincount(crop[sure], weights=confidence[sure], minlength=256)
     for block, content in made.read("dates"):
         place, part = _shown(picture, block)
         picture.dates[(slice(None), *place)] = content["dates"][(slice(None), *part)]
