@@ -153,7 +153,7 @@ def measure(run: Run, region: Region, *, size: int = 640, stride: int | None = N
     known = dates.any(0) & np.isfinite(shares).all(0) & np.isfinite(other).all(0)
     differ = np.where(known, shares.argmax(0) != other.argmax(0), np.nan)
     shares = np.where(known, shares, np.nan)
-    side = 2 * max(grid.size)
+    side = max(grid.size)
     rows, columns = (near(x) | near(y) for x, y in zip(axes, moved, strict=True))
     down, right = jumps(shares)
     starts = [np.isin(np.arange(x.length), borders(x)) for x in axes]
