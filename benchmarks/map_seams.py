@@ -8,7 +8,8 @@ Two statistics, of the upper left part of a Region, with bootstrap intervals ove
     quarter of a window further down and right, near the borders of either map's windows and
     elsewhere;
 (b) jumps: the mean absolute difference of probabilities of two pixels that lie side by side, where
-    a window ends between them and elsewhere.
+    a window ends between them and elsewhere. Fields end somewhere, too: the same pairs of pixels
+    are also compared between the two maps, where a window ends in one of them alone.
 
 Neither must be larger at borders. Differences are those at borders minus those elsewhere.
 """
@@ -114,6 +115,41 @@ def compared(values: np.ndarray, where: np.ndarray, side: int, seed: int = 0) ->
     }
 
 
+def paired(own: np.ndarray, other: np.ndarray, side: int, seed: int = 0) -> dict[str, float]:
+    """Mean difference of the same pixels in two maps, with its 95 % interval.
+
+    Args:
+      own: Where a window ends in this map alone, (h, w), NaN elsewhere.
+      other: The same pixels in the other map.
+      side: Of the blocks of pixels that are drawn anew.
+      seed: Of the bootstrap.
+    """
+    rng, sums, differences = np.random.default_rng(seed), [], own - other
+    for top in range(0, own.shape[0], side):
+        for left in range(0, own.shape[1], side):
+            part = differences[top : top + side, left : left + side]
+            sums.append((np.nansum(part), np.isfinite(part).sum()))
+    table = np.array(sums, np.float64)
+    drawn = table[rng.integers(len(table), size=(DRAWN, len(table)))].sum(1)
+    low, high = np.percentile(drawn[:, 0] / drawn[:, 1], (2.5, 97.5))
+    known = np.isfinite(differences)
+    return {
+        "at borders": float(own[known].mean()),
+        "inside": float(other[known].mean()),
+        "difference": float(differences[known].mean()),
+        "low": float(low),
+        "high": float(high),
+        "blocks": len(table),
+    }
+
+
+def one_border(own, other, ends, others) -> tuple[np.ndarray, np.ndarray]:
+    """Jumps where a window ends in one of two maps alone: in that one, and in the other."""
+    alone = ends != others
+    at = np.where(alone, np.where(ends, own, other), np.nan)
+    return at, np.where(alone, np.where(ends, other, own), np.nan)
+
+
 def jumps(shares: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Total absolute difference of the probabilities of neighbours, halved.
 
@@ -153,11 +189,12 @@ def measure(run: Run, region: Region, *, size: int = 640, stride: int | None = N
     known = dates.any(0) & np.isfinite(shares).all(0) & np.isfinite(other).all(0)
     differ = np.where(known, shares.argmax(0) != other.argmax(0), np.nan)
     shares = np.where(known, shares, np.nan)
-    side = 2 * max(grid.size)
+    side = max(grid.size)
     rows, columns = (near(x) | near(y) for x, y in zip(axes, moved, strict=True))
-    down, right = jumps(shares)
-    starts = [np.isin(np.arange(x.length), borders(x)) for x in axes]
-    ahead = [np.broadcast_to(s, (h, w)) for s in (starts[0][:, None], starts[1])]
+    of_map, of_other = jumps(shares), jumps(np.where(known, other, np.nan))
+    ends = [_ends(x, (h, w), i) for i, x in enumerate(axes)]
+    others = [_ends(x, (h, w), i) for i, x in enumerate(moved)]
+    same = [one_border(*of) for of in zip(of_map, of_other, ends, others, strict=True)]
     return {
         "window": list(grid.size),
         "stride": [x.stride for x in axes],
@@ -166,9 +203,17 @@ def measure(run: Run, region: Region, *, size: int = 640, stride: int | None = N
         "seconds": round(seconds, 1),
         "disagreement": compared(differ, rows[:, None] | columns, side),
         "mean probability of other classes": float(np.nanmean(1 - shares.max(0))),
-        "jumps between rows": compared(down, ahead[0], side),
-        "jumps between columns": compared(right, ahead[1], side),
+        "jumps between rows": compared(of_map[0], ends[0], side),
+        "jumps between columns": compared(of_map[1], ends[1], side),
+        "the same pixels, rows": paired(*same[0], side),
+        "the same pixels, columns": paired(*same[1], side),
     }
+
+
+def _ends(axis: Axis, shape: tuple[int, int], along: int) -> np.ndarray:
+    """Which pixels have a border before them, (h, w) bool."""
+    at = np.isin(np.arange(axis.length), borders(axis))
+    return np.broadcast_to(at[:, None] if along == 0 else at, shape)
 
 
 def main() -> None:

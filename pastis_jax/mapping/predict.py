@@ -14,7 +14,7 @@ import tqdm
 from pastis_jax import extras
 from pastis_jax.data.regions import _geo
 from pastis_jax.data.regions.store import Region
-from pastis_jax.errors import UserError, refuse
+from pastis_jax.errors import DataError, UserError, refuse
 from pastis_jax.mapping import cluster
 from pastis_jax.mapping.blocks import Block, blocks_of
 from pastis_jax.mapping.files.finish import finish
@@ -127,6 +127,10 @@ def predict_region(
             with bar:
                 if left:
                     execute(work, left, lambda _: bar.update(), say)
+            if changed := [name for name, of in key_of(mapper).items() if of != key[name]]:
+                fault = f"{' and '.join(changed)} changed while the map was made"
+                remedy = "bring back what it was, or begin anew by `overwrite`"
+                raise DataError(fault, where=mapper.region.root, remedy=remedy)
             with ledger.files() as folder:
                 return finish(Made(mapper, blocks, ledger.blocks, key), folder)
         except (KeyboardInterrupt, UserError, OSError) as error:

@@ -64,7 +64,8 @@ class SemanticBlocks:
         for window, counts, shares in predicted(mapper, places):
             inside, part = overlap(window, block)
             dates[:, *inside] = np.maximum(dates[:, *inside], counts[:, *part])
-            if shares is not None:
+            # NaN where resampling has masked every date.
+            if shares is not None and np.isfinite(shares[..., 0]).all():
                 weights = grid.weights[part]
                 total[:, *inside] += weights * np.moveaxis(shares[part], -1, 0)
                 weight[inside] += weights

@@ -88,17 +88,17 @@ def test_instances(place, tmp_path):
 
 
 def test_parcels(place, tmp_path):
-    made, _ = predict(place, "parcel", tmp_path / "M", probabilities=True, reject=0.3)
+    made, _ = predict(place, "parcel", tmp_path / "M", probabilities=True, reject=0.45)
     with open(tmp_path / "M/parcels.csv", newline="") as file:
         rows = [*csv.DictReader(file)]
     with open(place / "E/metadata_parcel.csv", newline="") as file:
         listed = [row["ID_PARCEL"] for row in csv.DictReader(file)]
     assert [row["id"] for row in rows] == listed
     assert made["parcels"] == len(rows)
-    rejected = [row for row in rows if float(row["confidence"]) < 0.3]
+    rejected = [row for row in rows if float(row["confidence"]) < 0.45]
     assert 0 < made["unclassified"] == len(rejected) < len(rows)
     assert {row["name"] for row in rejected} == {"Unclassified"}
-    kept = next(row for row in rows if float(row["confidence"]) >= 0.3)
+    kept = next(row for row in rows if float(row["confidence"]) >= 0.45)
     assert kept[f"p_{kept['name']}"] == kept["confidence"]
     assert kept["dates_S2"] == "3"
     import pandas
@@ -202,8 +202,8 @@ def test_refused(place, tmp_path, task, data, options, words):
 def test_other_channels(place, tmp_path):
     folder = shutil.copytree(place / "E/patches", tmp_path / "edited")
     text = (folder / "dataset.json").read_text()
-    (folder / "dataset.json").write_text(text.replace('"reflectance x 10000"', '"reflectance"'))
-    words = (str(folder), "in reflectance, the run takes", "reflectance x 10000")
+    (folder / "dataset.json").write_text(text.replace('"B12"', '"B10"'))
+    words = (str(folder), "B10 in reflectance x 10000, the run takes", "B12")
     refused_in_a_line(lambda: predict(place, "semantic", tmp_path / "M", folder), *words)
 
 

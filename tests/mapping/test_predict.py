@@ -150,6 +150,20 @@ def test_a_run_that_changed_meanwhile_is_opened_anew(place, tmp_path):
     assert first != second
 
 
+def test_a_region_that_changes_meanwhile(place, tmp_path):
+    """Blocks of two Regions are never put together."""
+    region = shutil.copytree(place / "R", tmp_path / "R")
+
+    def execute(work, left, tell, say):
+        predicting.one_by_one(work, left, tell, say)
+        (region / "region.json").write_text((region / "region.json").read_text() + " ")
+
+    words = (str(region), "Region changed while", "`overwrite`")
+    given = {"region": region, "execute": execute}
+    refused_in_a_line(lambda: predict(place, tmp_path / "M", **given), *words)
+    assert not (tmp_path / "M").exists()
+
+
 def test_the_map_is_there(place, made):
     before = content(made[1])
     refused_in_a_line(lambda: predict(place, made[1]), "`out`", str(made[1]), "there already")

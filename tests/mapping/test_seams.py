@@ -5,7 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from benchmarks.map_seams import NEAR, Shifted, borders, compared, jumps, measure, near
+from benchmarks.map_seams import (
+    NEAR,
+    Shifted,
+    borders,
+    compared,
+    jumps,
+    measure,
+    near,
+    one_border,
+    paired,
+)
 from pastis_jax.data.regions.store import Region
 from pastis_jax.mapping.windows import Axis
 
@@ -41,6 +51,19 @@ def test_what_is_larger_at_borders_is_found(more):
     assert found["difference"] == pytest.approx(more, abs=0.02)
     assert (found["low"] > 0) == (more > 0)
     assert found["low"] < found["difference"] < found["high"]
+
+
+@pytest.mark.parametrize("more", [0.0, 0.2])
+def test_the_same_pixels_with_and_without_a_border(more):
+    """Fields that end at borders do not count; what a border adds does."""
+    rng, ends, others = np.random.default_rng(0), *(np.zeros((128, 128), bool) for _ in range(2))
+    ends[::16], others[8::16] = True, True
+    fields = 5.0 * ends + rng.random((128, 128)) / 100
+    noise = rng.random((128, 128)) / 100
+    maps = fields + more * ends, fields + noise + more * others
+    found = paired(*one_border(*maps, ends, others), 32)
+    assert found["difference"] == pytest.approx(more, abs=0.01)
+    assert (found["low"] > 0) == (more > 0)
 
 
 def test_jumps():
