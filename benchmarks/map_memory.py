@@ -1,6 +1,6 @@
 """How much memory a map takes, by processes, and how fast it is made.
 
-    python -m benchmarks.map_memory RUN [--side 2560] [--dates 30] [--workers 4] [--every 1]
+    python -m benchmarks.map_memory RUN --workers 4
 
 Makes a Region of noise in a temporary folder, of the modalities that the run takes, and maps it by
 `pastis-jax predict`. Memory is the most that each process had resident, as the kernel counts it.
@@ -10,7 +10,7 @@ Region then takes as long as one of a small Region, and as much memory as if it 
 
 from __future__ import annotations
 
-import argparse
+import dataclasses
 import datetime
 import json
 import pathlib
@@ -21,6 +21,7 @@ import tempfile
 import time
 
 import numpy as np
+import tyro
 
 from pastis_jax.data.regions import writer
 from pastis_jax.data.regions.grid import CHUNK, SHARD, Grid
@@ -72,16 +73,27 @@ def peaks(pid: int) -> dict[int, tuple[float, str]]:
     return found
 
 
+@dataclasses.dataclass(frozen=True)
+class Arguments:
+    """How much memory a map takes, by processes, and how fast it is made."""
+
+    run: tyro.conf.Positional[pathlib.Path]
+    """Folder of a finished run of patches."""
+    side: int = 2560
+    """Rows and columns of the Region, pixels."""
+    dates: int = 30
+    """Of each modality."""
+    workers: int = 1
+    """Processes that predict."""
+    every: int = 1
+    """Of patches along each axis, one of so many is observed."""
+    stride: int | None = None
+    """Pixels from one window to the next."""
+
+
 def main() -> None:
     """Runs the benchmark."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("run", type=pathlib.Path)
-    parser.add_argument("--side", type=int, default=2560)
-    parser.add_argument("--dates", type=int, default=30)
-    parser.add_argument("--workers", type=int, default=1)
-    parser.add_argument("--every", type=int, default=1)
-    parser.add_argument("--stride", type=int)
-    given = parser.parse_args()
+    given = tyro.cli(Arguments, prog="python -m benchmarks.map_memory")
     with tempfile.TemporaryDirectory() as folder:
         region, out = pathlib.Path(folder, "region"), pathlib.Path(folder, "map")
         make(region, Run(given.run), given.side, given.dates, given.every)

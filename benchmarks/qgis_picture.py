@@ -115,8 +115,7 @@ def draw(opened: list, picture: pathlib.Path, title: str) -> None:
     written.setSize(8)
     bar.setTextFormat(written)
     bar.setHeight(1.5)
-    bar.setBackgroundEnabled(True)
-    bar.attemptMove(QgsLayoutPoint(2 * _MARGIN, HEIGHT - 12, _MILLIMETRES))
+    bar.attemptMove(QgsLayoutPoint(MAP, HEIGHT - 12, _MILLIMETRES))
     settings = QgsLayoutExporter.ImageExportSettings()
     settings.dpi = _DPI
     settings.generateWorldFile = False

@@ -55,7 +55,7 @@ geopandas.read_file(demo / "parcels.gpkg").head()
 # ## Ingest
 #
 # Scenes are brought to one grid, one unit and one calendar; parcels are numbered on it and dealt to
-# folds. What is odd is told. In a terminal: `pastis-jax ingest demo/scenes --out region ...`.
+# folds. What is odd is told. In a terminal, `pastis-jax ingest`.
 
 # %%
 if not (FOLDER / "region").exists():

@@ -83,9 +83,9 @@ def sees(truth, *, rng=None, jitter=0.0, bend=0):
         for slot, number in enumerate(numbers, 1):
             mask = seen == number
             if rng is not None and rng.uniform() < jitter:
-                change = ndimage.binary_erosion, ndimage.binary_dilation
-                border = rng.integers(2)
-                mask = change[rng.integers(2)](mask, border_value=border if border == 0 else 0)
+                wider = np.pad(mask, 1, mode="edge")
+                change = (ndimage.binary_erosion, ndimage.binary_dilation)[rng.integers(2)]
+                mask = change(wider)[1:-1, 1:-1]
             on_map[mask & (on_map == 0)] = slot
         n = len(numbers)
         confidence = np.full(n, 0.9) if rng is None else rng.uniform(0.3, 1, n)
@@ -97,30 +97,34 @@ def sees(truth, *, rng=None, jitter=0.0, bend=0):
 
 
 def found_in(shape, size, find, *, stride=None, block=1024, known=None):
-    """What all windows of a Region find, in blocks."""
+    """What all windows of a Region find, in blocks of a size, or of several."""
     grid = WindowGrid.over(shape, size, stride)
-    windows = {
-        (i, j): find(*grid.window((i, j)))
+    pieces = [
+        piece
         for i in range(len(grid.rows.starts))
         for j in range(len(grid.columns.starts))
-    }
+        for piece in pieces_of(grid, (i, j), *find(*grid.window((i, j))))
+    ]
+    if isinstance(block, int):
+        return found_of(pieces, grid, block, known=known)
+    return [found_of(pieces, grid, size, known=known) for size in block]
 
-    def cut(size):
-        contents, blocks = {}, blocks_of(shape, size)
-        for one in blocks:
-            own = grid.owned(one.rows, one.columns)
-            pieces = [p for place in own for p in pieces_of(grid, place, *windows[place])]
-            part = np.ones(one.shape, bool) if known is None else known[one.rows, one.columns]
-            content = packed(pieces, CLASSES) | {"known": part}
-            contents[one.rows.start, one.columns.start] = content
 
-        def read(one, *names):
-            content = contents[one.rows.start, one.columns.start]
-            return {name: content[name] for name in names}
+def found_of(pieces, grid, block, *, known=None):
+    """The same pieces, window by window, in blocks of a size."""
+    shape = grid.rows.length, grid.columns.length
+    contents, blocks = {}, blocks_of(shape, block)
+    for one in blocks:
+        own = {*grid.owned(one.rows, one.columns)}
+        part = np.ones(one.shape, bool) if known is None else known[one.rows, one.columns]
+        content = packed([piece for piece in pieces if piece.window in own], CLASSES)
+        contents[one.rows.start, one.columns.start] = content | {"known": part}
 
-        return Found(blocks, grid, read)
+    def read(one, *names):
+        content = contents[one.rows.start, one.columns.start]
+        return {name: content[name] for name in names}
 
-    return cut(block) if isinstance(block, int) else [cut(size) for size in block]
+    return Found(blocks, grid, read)
 
 
 def joined_map(found, *, min_remain=0.5):

@@ -53,6 +53,7 @@ def pixels_made(mapper, *, size=40, seed=0):
     nothing = slice(0, 10), slice(0, 20)
     for name in ("crop", "confidence", "margin"):
         whole[name][nothing] = 255
+    whole["confidence"][(whole["crop"] == 3) & (rng.random(shape) < 0.1)] = 255
     blocks = tuple(Block(*part) for part in grid.blocks(size))
     return Held(mapper, blocks, mapper.region.root, KEY, whole)
 

@@ -29,8 +29,8 @@ PAGES = [
     *NOTEBOOKS,
 ]
 PACKAGES = "pastis_jax|experiments|benchmarks"
-FOREIGN_FLAGS = {"--gpus-per-task"}
-"""Of srun."""
+FOREIGN_FLAGS = {"--gpus-per-task", "--nthreads", "--memory-limit"}
+"""Of srun, and of Dask's workers."""
 
 
 def prose(page):

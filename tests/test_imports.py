@@ -44,7 +44,9 @@ MAY_IMPORT = {
         *("calibration", "data", "machine", "metrics", "nn", "schemes", "tasks"),
         *("temporal_dropout", "training", "viz"),
     },
-    "mapping": {"data", "machine", "panoptic", "runs", "tasks", "training", "viz"},
+    "mapping": {
+        *("calibration", "data", "machine", "panoptic", "runs", "tasks", "training", "viz"),
+    },
     "cli": {"data", "interop", "machine", "mapping", "runs", "tasks", "training", "viz"},
 }
 """Beside EVERYWHERE and the part itself."""

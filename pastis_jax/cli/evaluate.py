@@ -17,6 +17,7 @@ from rich.table import Table
 from pastis_jax import viz
 from pastis_jax.cli import console, flags
 from pastis_jax.cli.config import import_plugins
+from pastis_jax.data import simulate
 from pastis_jax.errors import UserError, refuse
 from pastis_jax.files import write_whole
 from pastis_jax.runs import OpenedData, Run, Until, open_run
@@ -125,7 +126,9 @@ def scores(run: Run, opened: OpenedData, outcome: Outcome, given: Arguments) -> 
       given: What was asked for.
     """
     task, splits = run.task, opened.splits
-    what = f"{given.split} of {splits.root.name}" + (f" up to {given.until}" if given.until else "")
+    simulated = simulate.is_simulated(splits.root)
+    what = f"{given.split} of {'simulated data' if simulated else splits.root.name}"
+    what += f" up to {given.until}" if given.until else ""
     return {
         "title": f"{task.title}, {task.spec.fusion} fusion of {' + '.join(task.spec.modalities)}, "
         f"{what}",

@@ -59,7 +59,8 @@ class Arguments:
     stride: int | None = None
     """Pixels from one window to the next. Default: half a window."""
     probabilities: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
-    """Also write the probabilities of all classes."""
+    """Also write the probabilities of all classes: a raster of maps of pixels, columns
+    of parcels."""
     batch_size: int | None = None
     """Windows or parcels that are predicted together. Default: what suits the device."""
     workers: int | None = None

@@ -9,9 +9,11 @@ mapped area, however many samples it has.
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 
+from pastis_jax.calibration import Reliability
 from pastis_jax.mapping.parcel_results import ParcelResults
 
 LEAST = 2
@@ -127,42 +129,18 @@ def of_parcels(results: ParcelResults) -> Accuracy | None:
     return estimate(counts, mapped)
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Reliability:
-    """How often parcels are told right, by their confidence.
-
-    Attributes:
-      count: Parcels in each bin, (b,) int64; bins are of equal width, from 0 to 1.
-      confidence: Their mean confidence, NaN in empty bins, (b,).
-      accuracy: Share of them that is right, NaN in empty bins, (b,).
-      error: Expected calibration error: mean distance of the two, by parcel.
-    """
-
-    count: np.ndarray
-    confidence: np.ndarray
-    accuracy: np.ndarray
-    error: float
-
-
-def reliability_of(results: ParcelResults, bins: int = 15) -> Reliability | None:
+def reliability_of(results: ParcelResults) -> dict[str, Any] | None:
     """Compares confidences with how often they were right, of held-out parcels of known class.
 
     Args:
       results: The parcels.
-      bins: Number of bins; one is above i / bins, up to (i + 1) / bins.
 
     Returns:
-      The comparison; None where no such parcel is known.
+      What `calibration.Reliability.compute` does; None where no such parcel is known.
     """
     known = np.isfinite(results.probability).all(1) & results.held_out & (results.truth >= 0)
     if not known.any():
         return None
-    shares = results.probability[known].astype(np.float64)
-    confidence, right = shares.max(1), shares.argmax(1) == results.truth[known]
-    number = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
-    count = np.bincount(number, minlength=bins)
-    sums = [np.bincount(number, weights=x, minlength=bins) for x in (confidence, right)]
-    with np.errstate(invalid="ignore"):
-        means = [total / np.where(count, count, np.nan) for total in sums]
-    error = float(np.abs(sums[0] - sums[1]).sum() / count.sum())
-    return Reliability(count, *means, error)
+    shares = np.maximum(results.probability[known], np.finfo(np.float32).tiny)
+    where = np.ones(len(shares), bool)
+    return Reliability.from_batch(np.log(shares), results.truth[known], where).compute()

@@ -30,6 +30,8 @@ Content = dict[str, np.ndarray]
 UNCLASSIFIED, NODATA = 254, 255
 """Of a raster of classes: too little confidence; nothing known."""
 MOST_CLASSES = UNCLASSIFIED
+UNCLASSIFIED_COLOUR = (235, 235, 235)
+"""How it is drawn: lighter than the greys that classes may have."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -20,7 +20,7 @@ from pastis_jax.data.patches.folder import PatchFolder
 from pastis_jax.data.regions import _geo
 from pastis_jax.files import whole, write_whole
 from pastis_jax.mapping import georeference
-from pastis_jax.mapping.blocks import NODATA, UNCLASSIFIED, Content, percent
+from pastis_jax.mapping.blocks import NODATA, UNCLASSIFIED, UNCLASSIFIED_COLOUR, Content, percent
 from pastis_jax.mapping.georeference import Placed
 from pastis_jax.mapping.inputs import Frames, Stacker
 from pastis_jax.mapping.instances import answer_of, certainty
@@ -30,7 +30,6 @@ from pastis_jax.runs import Run
 from pastis_jax.text import named
 
 FOLDER = "patches"
-_GREY = (128, 128, 128)
 
 
 class _Unlabelled(PatchFolder):
@@ -192,7 +191,7 @@ class PatchSamples:
         for name, values, bands in self._rasters(content):
             colours = None
             if name == "crop":
-                colours = {**dict(enumerate(classes.colours)), UNCLASSIFIED: _GREY}
+                colours = {**dict(enumerate(classes.colours)), UNCLASSIFIED: UNCLASSIFIED_COLOUR}
             nodata = NODATA if values.dtype == np.uint8 else None
             write_raster(
                 folder / f"{name}.tif",

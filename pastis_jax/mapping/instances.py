@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from pastis_jax.mapping.blocks import NODATA, UNCLASSIFIED, Block, Content, percent
@@ -15,6 +13,7 @@ from pastis_jax.mapping.joining import Joined, joined
 from pastis_jax.mapping.parcel_results import ParcelResults
 from pastis_jax.mapping.pieces import packed, pieces_of
 from pastis_jax.mapping.semantic import overlap, predicted
+from pastis_jax.types import Series
 
 if TYPE_CHECKING:
     from pastis_jax.mapping.made import Made
@@ -80,25 +79,19 @@ def _sides(window, block):
     return zip(window, (block.rows, block.columns), strict=True)
 
 
-def answer_of(mapper: Mapper) -> Any:
+def answer_of(mapper: Mapper) -> Callable[[Mapping[str, Series]], tuple[np.ndarray, ...]]:
     """What predicts a batch of windows.
 
     Returns:
       A function of the series: slot + 1 of each pixel's instance, (b, h, w) int32, the confidence
       of each slot, (b, i), and the probabilities of its classes, (b, i, k).
     """
-    run = mapper.run
-    model, context, number = run.task.model(), run.saved.context, len(run.classes.names)
-    temperature = getattr(run.saved, "temperature", 1.0)
 
-    @jax.jit
-    def answer(variables, series):
-        prediction = model.apply(variables, series)
-        found = run.task.output(prediction, **context)
-        logits = prediction.output.instances.logits[..., :number].astype(jnp.float32)
-        return found.instances, found.confidence, jax.nn.softmax(logits / temperature)
+    def answer(series: Mapping[str, Series]) -> tuple[np.ndarray, ...]:
+        found = mapper.run.answer(series)
+        return found.instances, found.confidence, found.probability
 
-    return lambda series: jax.device_get(answer(run.variables, series))
+    return answer
 
 
 # At the end

@@ -26,7 +26,7 @@ import numpy as np
 from pastis_jax.mapping.blocks import Block, read_block
 from pastis_jax.mapping.found import Found
 from pastis_jax.mapping.laying import Wholes, lay
-from pastis_jax.mapping.pieces import Pieces, seen, within
+from pastis_jax.mapping.pieces import Pieces, box_of, seen, within
 
 if TYPE_CHECKING:
     from pastis_jax.mapping.made import Made
@@ -164,14 +164,9 @@ def _pairs(found: Found, ours: Pieces, theirs: Pieces, *, same: bool):
         window = grid.window(tuple(ours.window[i]))
         for j in np.flatnonzero(near).tolist():
             their_window = grid.window(tuple(theirs.window[j]))
-            common = within(_box(window), *their_window)
+            common = within(box_of(*window), *their_window)
             if common is not None and _one(ours, i, theirs, j, common):
                 yield i, j
-
-
-def _box(window: tuple[slice, slice]) -> np.ndarray:
-    rows, columns = window
-    return np.array([rows.start, columns.start, rows.stop, columns.stop])
 
 
 def _one(ours: Pieces, i: int, theirs: Pieces, j: int, common: tuple[slice, slice]) -> bool:

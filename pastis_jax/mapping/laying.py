@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from pastis_jax.mapping.found import Found
-from pastis_jax.mapping.pieces import seen, within
+from pastis_jax.mapping.pieces import box_of, seen, within
 
 _OPEN, _STAYS, _LEFT_OUT = 0, 1, 2
 Pixels = tuple[slice, slice]
@@ -49,14 +49,19 @@ class Wholes:
             pieces, start = self.found.pieces(other), self.found.start[other]
             of = self.of[start : start + len(pieces)]
             for i in np.flatnonzero(wanted[of]).tolist():
-                if (common := within(pieces.box[i], block.rows, block.columns)) is not None:
-                    place = tuple(pieces.window[i].tolist())
-                    here.append((int(self.rank[of[i]]), place, other, i, int(of[i]), common))
+                place = tuple(pieces.window[i].tolist())
+                here.append((int(self.rank[of[i]]), place, other, i, int(of[i])))
         here.sort()
         for _, group in itertools.groupby(here, key=lambda piece: piece[0]):
+            # Also those that lie beyond the block: their windows may see it, and vote against it.
             members = [*group]
+            boxes = (self.found.pieces(other).box[i] for _, _, other, i, _ in members)
+            parts = [within(box, block.rows, block.columns) for box in boxes]
+            inside = [part for part in parts if part is not None]
+            if not inside:
+                continue
             rows, columns = (
-                slice(min(m[5][axis].start for m in members), max(m[5][axis].stop for m in members))
+                slice(min(p[axis].start for p in inside), max(p[axis].stop for p in inside))
                 for axis in (0, 1)
             )
             pixels = tuple(
@@ -78,6 +83,8 @@ class Wholes:
         ayes, all_of = (np.zeros(votes[0][1].shape) for _ in range(2))
         for place, of_window in itertools.groupby(votes, key=lambda vote: vote[0]):
             window = grid.window(place)
+            if within(box_of(*window), rows, columns) is None:
+                continue
             (down, right), (top, left) = (
                 tuple(
                     slice(max(w.start, s.start) - o, min(w.stop, s.stop) - o)

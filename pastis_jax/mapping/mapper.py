@@ -33,7 +33,8 @@ class Mapper:
       options: Of the map.
 
     Attributes:
-      run, region, options: As given.
+      run: The run, as it takes least memory.
+      region, options: As given.
       season: The acquisitions that the map is made of.
       max_cloud: Largest clouded share, of the options or the run; None where all are taken.
       inputs: Reads windows.
@@ -46,7 +47,7 @@ class Mapper:
     """
 
     def __init__(self, run: Run, region: Region, options: MapOptions):
-        self.run, self.region, self.options = run, region, options
+        self.run, self.region, self.options = run.sparing(), region, options
         notes = check_fit(run, region, options)
         there = tuple(name for name in run.modalities if name in region.dataset.names)
         needed = () if run.task.spec.scheme.masks else run.modalities

@@ -11,7 +11,7 @@ from pastis_jax.mapping.made import Made
 from pastis_jax.mapping.parcel_results import ParcelResults
 from pastis_jax.mapping.semantic import classes_of
 from pastis_jax.mapping.truth import NOT_KNOWN, held_out, learnt_from, truth_of
-from pastis_jax.text import named
+from pastis_jax.text import named, word
 
 
 def results(made: Made) -> ParcelResults | None:
@@ -51,16 +51,17 @@ def notes(made: Made) -> Iterator[str]:
     if polygons is None:
         return
     if made.run.task.name == "parcel":
-        yield from polygons.findings(made.blocks)
+        yield from polygons.overlaps(made.blocks)
     probability, pixels, _ = _put_together(made)
     unknown = ~np.isfinite(probability).all(1)
     for which, fault in (
-        (pixels == 0, "have no pixel of the map"),
-        (unknown & (pixels > 0), "were never observed"),
+        (pixels == 0, ("has no pixel of the map", "have no pixel of the map")),
+        (unknown & (pixels > 0), ("was never observed", "were never observed")),
     ):
         if which.any():
             some = polygons.id[which].tolist()
-            yield f"{len(some):,} of {len(polygons):,} parcels {fault}: nodata ({named(some)})"
+            told = f"{len(some):,} of {len(polygons):,} parcels {word(len(some), *fault)}: nodata"
+            yield f"{told} ({named(some)})"
     if polygons.own:
         try:
             made.classes.of_other(made.run.dataset.nomenclature, made.region.dataset.nomenclature)

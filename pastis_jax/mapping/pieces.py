@@ -92,7 +92,7 @@ def pieces_of(
         rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
         box = np.array([rows[0], columns[0], rows[-1] + 1, columns[-1] + 1])
         cut = (box == borders) & inner
-        own = bool(mask[own_cell].any()) if cut.any() else _centred(box, own_cell, (0, 0))
+        own = _centred(box, own_cell, (0, 0)) or bool(cut.any() and mask[own_cell].any())
         if not own and not _centred(box, own_cell, [side // MARGIN for side in grid.size]):
             continue
         yield Piece(
@@ -189,6 +189,11 @@ def seen(box: np.ndarray, mask: np.ndarray, rows: slice, columns: slice) -> np.n
             _from(down, int(box[0])), _from(right, int(box[1]))
         ]
     return pixels
+
+
+def box_of(rows: slice, columns: slice) -> np.ndarray:
+    """The box of a rectangle, (4,) int64."""
+    return np.array([rows.start, columns.start, rows.stop, columns.stop])
 
 
 def _from(pixels: slice, origin: int) -> slice:

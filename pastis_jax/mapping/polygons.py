@@ -146,15 +146,16 @@ class Polygons:
             found.append((rows[:, None] + np.arange(left, right + 1)).ravel())
         return np.unique(np.concatenate(found))
 
-    def findings(self, blocks: tuple[Block, ...]) -> Iterator[str]:
-        """What is noticed once all pixels of a file's polygons are numbered, a line each."""
+    def overlaps(self, blocks: tuple[Block, ...]) -> Iterator[str]:
+        """Tells which polygons of a file overlap, once all pixels are numbered, a line each."""
         if self._numberer is None:
             return
         tally = Tally(len(self))
         for block in blocks:
             tally.add(*self._numberer.block(block.rows, block.columns))
         for found in tally.findings(self.id):
-            yield str(found["text"])
+            if found["kind"] == "parcels overlap":
+                yield str(found["text"])
 
 
 def polygons_of(task: str, region: Region, options: MapOptions) -> Polygons | None:

@@ -97,5 +97,6 @@ def season_of(
     if lacking:
         notes.append(f"the Region {none}: masked everywhere")
     days = {name: one.days for name, one in acquired.items()}
-    notes += filter(None, [not_trained_on([days], trained, name="the Region")])
+    spans = {name: span for name, span in trained.items() if name in days}
+    notes += filter(None, [not_trained_on([days], spans, name="the Region")])
     return Season(start, acquired, tuple(notes))

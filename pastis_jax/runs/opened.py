@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import datetime
 import functools
@@ -73,6 +74,22 @@ class Run:
             fault = f"its model cannot be built ({type(error).__name__}: {error})"
             where = self.folder / saved.RUN
             raise UserError(fault, where=where, remedy=weights.REMEDY) from error
+
+    def sparing(self) -> Run:
+        """The same run, whose model encodes some images at a time.
+
+        Memory then hardly grows with the number of dates; predictions are the same but for
+        rounding. Of pixel sets, and with norms that need all images, it is this run.
+        """
+        spec = self.task.spec
+        if getattr(spec, "remat", True) or spec.encoder_norm == "batch":
+            return self
+        other = copy.copy(self)
+        other.__dict__.pop("_answer", None)
+        other.task = type(self.task)(
+            dataclasses.replace(spec, remat=True), self.dataset, self.classes, **self.saved.options
+        )
+        return other
 
     @property
     def notes(self) -> tuple[str, ...]:

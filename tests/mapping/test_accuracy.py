@@ -118,13 +118,14 @@ def test_reliability_compares_confidence_with_what_is_right():
             held_out=[1, 1, 1, 1, 0, 1, 1],
             hectares=np.ones(7),
             confidence=[0.85, 0.85, 0.65, 0.65, 0.85, 0.85, 0.65],
-        ),
-        bins=10,
+        )
     )
-    assert told.count.tolist() == [0, 0, 0, 0, 0, 0, 3, 0, 2, 0]
-    assert told.accuracy[[6, 8]].tolist() == [1, 0.5]
-    assert told.confidence[[6, 8]] == pytest.approx([0.65, 0.85])
-    assert told.error == pytest.approx((3 * 0.35 + 2 * 0.35) / 5)
+    # Fifteen bins: 0.65 lies in the tenth, 0.85 in the thirteenth.
+    assert np.flatnonzero(told["count"]).tolist() == [9, 12]
+    assert told["count"][[9, 12]].tolist() == [3, 2]
+    assert told["accuracy"][[9, 12]] == pytest.approx([1, 0.5])
+    assert told["confidence"][[9, 12]] == pytest.approx([0.65, 0.85])
+    assert told["ECE"] == pytest.approx((3 * 0.35 + 2 * 0.35) / 5)
 
 
 def test_reliability_of_nothing_is_none():

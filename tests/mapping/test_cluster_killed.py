@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import pathlib
@@ -60,11 +61,11 @@ def said(out):
 
 def workers_of(running):
     """The processes that predict."""
-    return [
-        child
-        for child in psutil.Process(running.pid).children(recursive=True)
-        if any("spawn_main" in word for word in child.cmdline())
-    ]
+    found = []
+    for child in psutil.Process(running.pid).children(recursive=True):
+        with contextlib.suppress(psutil.Error):  # it has ended meanwhile
+            found += [child] * any("spawn_main" in word for word in child.cmdline())
+    return found
 
 
 def until(running, happens):

@@ -179,14 +179,14 @@ def outcome(
         "training metrics": metrics.replace(failed=()),
     }
     if run.task.name == "parcel" and placement.parts == 1:
-        evaluate = training.make_evaluation_step(
-            **parts, metric=run.task.metric, augment=drop, key=key
-        )
-        seen = placement.whole(empty(run.task.empty()))
+        metric, nothing = run.task.metrics(None)[run.task.tested]
+        evaluate = training.make_evaluation_step(**parts, metric=metric, augment=drop, key=key)
+        seen = placement.whole(empty(nothing()))
+        asked = placement.whole({"temperature": jnp.float32(2), "fit": jnp.float32(1)})
         # Not of the trained state, in which rounding may have changed a decision.
         first = placement.whole(new)
         for batch in batches:
-            seen = evaluate(first, seen, placement.batch(batch), {})
+            seen = evaluate(first, seen, placement.batch(batch), asked)
         result["evaluation metrics"] = seen.replace(failed=())
     # A loss that is not finite: the step is named, and the numbers of all samples of all devices.
     broken = batches[0].replace(

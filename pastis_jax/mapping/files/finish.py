@@ -10,6 +10,7 @@ from pastis_jax.files import write_whole
 from pastis_jax.mapping.files import qml, rasters, stac, vectors
 from pastis_jax.mapping.files.summary import files_of, summary_of
 from pastis_jax.mapping.made import Made
+from pastis_jax.mapping.report import write_report
 from pastis_jax.mapping.results import notes_of, results_of
 
 FILE = "map.json"
@@ -36,6 +37,7 @@ def finish(made: Made, out: pathlib.Path) -> dict[str, Any]:
         vectors.write_vectors(made, results, out)
     notes = (*made.mapper.notes, *notes_of(made))
     summary = summary_of(made, tally, notes, results)
+    write_report(made, results, out, notes)
     stac.write_item(made, out)  # names all files but itself and map.json
     summary["files"] = files_of(out)
     write_whole(out / FILE, json.dumps(summary, indent=1, ensure_ascii=False) + "\n")

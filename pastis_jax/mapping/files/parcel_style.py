@@ -9,10 +9,10 @@ import sqlite3
 from xml.etree import ElementTree
 
 from pastis_jax.data.class_mapping import ClassMapping
+from pastis_jax.mapping.blocks import UNCLASSIFIED_COLOUR
 
 STYLES = "layer_styles"
 """Table that QGIS looks for styles in."""
-_GREY = (128, 128, 128)
 _COLUMNS = (
     *("id INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL", "f_table_catalog TEXT(256)"),
     *("f_table_schema TEXT(256)", "f_table_name TEXT(256)", "f_geometry_column TEXT(256)"),
@@ -51,7 +51,9 @@ def style_of(classes: ClassMapping) -> str:
     categories = ElementTree.SubElement(renderer, "categories")
     symbols = ElementTree.SubElement(renderer, "symbols")
     named = zip(map(str, range(len(classes.names))), classes.names, classes.colours, strict=True)
-    for number, (value, name, colour) in enumerate([*named, ("", "Unclassified, no data", _GREY)]):
+    for number, (value, name, colour) in enumerate(
+        [*named, ("", "Unclassified, no data", UNCLASSIFIED_COLOUR)]
+    ):
         ElementTree.SubElement(
             categories, "category", symbol=str(number), value=value, label=name, render="true"
         )

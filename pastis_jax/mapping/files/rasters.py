@@ -22,15 +22,13 @@ import pastis_jax
 from pastis_jax.data.regions import _geo
 from pastis_jax.files import write_whole
 from pastis_jax.mapping import instances
-from pastis_jax.mapping.blocks import NODATA, UNCLASSIFIED, Block, Content
+from pastis_jax.mapping.blocks import NODATA, UNCLASSIFIED, UNCLASSIFIED_COLOUR, Block, Content
 from pastis_jax.mapping.files.summary import Tally, title_of
 from pastis_jax.mapping.layers import layers_of
 from pastis_jax.mapping.made import Made
 
-GREY = (235, 235, 235)
-"""Colour of what is unclassified: lighter than the greys that classes may have."""
 UNKNOWN = "Unclassified"
-"""Its name."""
+"""Name of what is unclassified."""
 _TILE = 512
 _CACHE = 64 << 20
 """Bytes that GDAL keeps of files: by default it takes a share of the machine's memory."""
@@ -71,7 +69,7 @@ def rasters_of(made: Made) -> tuple[Raster, ...]:
     panoptic map, `probabilities` if they are wanted and pixels have them."""
     classes = made.classes
     colours, names = dict(enumerate(classes.colours)), dict(enumerate(classes.names))
-    colours[UNCLASSIFIED], names[UNCLASSIFIED] = GREY, UNKNOWN
+    colours[UNCLASSIFIED], names[UNCLASSIFIED] = UNCLASSIFIED_COLOUR, UNKNOWN
     rasters = [
         Raster("crop", ("crop",), colours=colours, names=names),
         Raster("confidence", ("confidence",), unit="percent"),

@@ -85,6 +85,10 @@ def frame_of(made: Made, results: ParcelResults) -> Any:
         named = np.array(classes.names, object)[np.maximum(results.truth, 0)]
         columns["truth"] = np.where(there, named, None)
         columns["held_out"] = results.held_out
+    if made.options.probabilities:
+        known = np.isfinite(results.probability).all(1)
+        for share, name in zip(results.probability.T, classes.names, strict=True):
+            columns[f"p_{name}"] = _shares(share.astype(np.float64), known)
     return _geo.need("geopandas").GeoDataFrame(
         columns, geometry=results.geometry, crs=made.region.grid.crs
     )

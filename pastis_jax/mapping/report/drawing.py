@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
-from pastis_jax.mapping.accuracy import Reliability
 from pastis_jax.mapping.report.attention import Attention
 from pastis_jax.mapping.report.curves import Curve
 from pastis_jax.mapping.report.html import Html, escape
@@ -59,7 +59,7 @@ def series_svg(
         if across(day) < _WIDTH - 16:
             place = f'x="{_n(across(day) + 2)}" y="{_n(end + 10)}"'
             parts.append(f"<text {place}>{escape(name)}</text>")
-    for value in (low, high):
+    for value in (low, high) if seen.any() else ():
         place = f'x="{_n(_LEFT - 4)}" y="{_n(up(value) + 4)}"'
         parts.append(f'<text class="end" {place}>{value:.3g}</text>')
     for line in _unbroken(seen, curve.clouded):
@@ -90,8 +90,9 @@ def _bars(attention: Attention, across, end: float, season: Season) -> list[str]
     most = max(float(attention.weight.max(initial=0)), 1e-9)
     base = f'<line class="axis" x1="{_n(_LEFT)}" x2="{_n(_WIDTH - _RIGHT)}" y1="{_n(end)}"'
     parts = [f'{base} y2="{_n(end)}"/>']
-    place = f'x="{_n(_LEFT - 4)}" y="{_n(end - _BARS + 8)}"'
-    parts.append(f'<text class="end" {place}>{100 * most:.3g} %</text>')
+    if len(attention.weight):
+        place = f'x="{_n(_LEFT - 4)}" y="{_n(end - _BARS + 8)}"'
+        parts.append(f'<text class="end" {place}>{100 * most:.3g} %</text>')
     for day, weight in zip(attention.days, attention.weight, strict=True):
         height = _BARS * float(weight) / most
         title = f"<title>{season.date(day).isoformat()}: {100 * weight:.1f} %</title>"
@@ -129,22 +130,27 @@ def _months(span: tuple[int, int], season: Season) -> list[tuple[int, str]]:
     return months[:: max(-(-len(months) // 8), 1)]
 
 
-def reliability_svg(told: Reliability) -> str:
-    """Draws how often parcels of some confidence were right; on the diagonal they were as often."""
-    bins, inner = len(told.count), _SIDE - _EDGE - 8
+def reliability_svg(told: Mapping[str, Any]) -> str:
+    """Draws how often parcels of some confidence were right; on the diagonal they were as often.
+
+    Args:
+      told: What `calibration.Reliability.compute` gives.
+    """
+    count, confidence, accuracy = (told[name] for name in ("count", "confidence", "accuracy"))
+    bins, inner = len(count), _SIDE - _EDGE - 8
 
     def place(x: float, y: float) -> tuple[float, float]:
         return _EDGE + inner * x, 8 + inner * (1 - y)
 
     parts = []
     for i in range(bins):
-        if not told.count[i]:
+        if not count[i]:
             continue
-        x, y = place(i / bins, told.accuracy[i])
-        text = f"confidence {told.confidence[i]:.2f}, right {told.accuracy[i]:.2f}, "
-        title = f"<title>{text}{told.count[i]:,} parcels</title>"
+        x, y = place(i / bins, accuracy[i])
+        text = f"confidence {confidence[i]:.2f}, right {accuracy[i]:.2f}, "
+        title = f"<title>{text}{count[i]:,} parcels</title>"
         box = f'x="{_n(x + 0.5)}" y="{_n(y)}" width="{_n(inner / bins - 1)}"'
-        height = _n(inner * told.accuracy[i])
+        height = _n(inner * accuracy[i])
         parts.append(f'<rect class="bar" {box} height="{height}">{title}</rect>')
     (x0, y0), (x1, y1) = place(0, 0), place(1, 1)
     parts.append(

@@ -78,7 +78,9 @@ def hectares(area: float) -> str:
     """An area in hectares; small ones with a digit behind the point."""
     if not math.isfinite(area):
         return "-"
-    return f"{area:,.{0 if abs(area) >= 1000 else 1 if abs(area) >= 1 or not area else 2}f}"
+    if 0 < area < 0.01:
+        return "< 0.01"
+    return f"{area:,.{0 if area >= 1000 else 1 if area >= 1 or not area else 2}f}"
 
 
 def percentage(share: float, digits: int = 1) -> str:

@@ -1,6 +1,6 @@
 // The layers: what each shows at a value, as a picture of as many pixels as the page holds.
 
-const UNCLASSIFIED = 254, NODATA = 255, GREY = [128, 128, 128];
+const UNCLASSIFIED = 254, NODATA = 255, GREY = [235, 235, 235];
 const RAMP = [[68, 1, 84], [59, 82, 139], [33, 145, 140], [94, 201, 98], [253, 231, 37]];
 
 const opaque = ([r, g, b], alpha = 255) => ((alpha << 24) | (b << 16) | (g << 8) | r) >>> 0;

@@ -13,8 +13,6 @@ from pastis_jax.mapping.report.packed import pack, pack_json
 
 MOST = 65_535
 """Parcels that a page can hold."""
-MOST_TEXT = 4_000_000
-"""Characters of all of them."""
 TOP = 3
 """Classes that are told of each."""
 FINE = 8
@@ -23,12 +21,15 @@ _TOLERANCE = 0.3
 """Pixels by which a simplified outline may be off."""
 
 
-def packed_parcels(grid: Grid, results: ParcelResults) -> tuple[dict[str, Any] | None, str]:
+def packed_parcels(
+    grid: Grid, results: ParcelResults, most: int
+) -> tuple[dict[str, Any] | None, str]:
     """Packs parcels for a page that shows every pixel.
 
     Args:
       grid: Of the Region.
       results: The parcels.
+      most: Characters that they may take.
 
     Returns:
       What is packed, and nothing; or None, and why there is nothing.
@@ -57,7 +58,7 @@ def packed_parcels(grid: Grid, results: ParcelResults) -> tuple[dict[str, Any] |
         "coordinates": pack(coordinates),
         "rings": pack(rings),
     }
-    if sum(len(part["data"]) for part in packed.values() if isinstance(part, dict)) > MOST_TEXT:
+    if sum(len(part["data"]) for part in packed.values() if isinstance(part, dict)) > most:
         return None, f"{n:,} parcels of these outlines do not fit into a page"
     return packed, ""
 

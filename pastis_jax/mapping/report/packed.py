@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-LEVEL = 9
+LEVEL = 6
+"""Of compression; 9 is three times as slow, and a hundredth smaller."""
 
 
 def pack(values: np.ndarray) -> dict[str, Any]:

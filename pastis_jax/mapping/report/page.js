@@ -66,7 +66,7 @@ function tellParcel(parcels, i, line) {
   line(top.length ? `${unclear}Most probable: ${top.join(", ")}` : "Nothing is known of it.");
   if (parcels.truth[i] < 0) return line("Its true class is not known.", "small");
   const right = parcels.truth[i] === parcels.label[i] ? "" : ", not what is mapped";
-  line(`Truth: ${className(parcels.truth[i])}${right}${parcels.held[i] ? " (held out)" : " (trained or validated on)"}`);
+  line(`Truth: ${className(parcels.truth[i])}${right}${parcels.held[i] ? " (held out)" : " (not held out)"}`);
 }
 
 function choices(layers, choose) {

@@ -14,8 +14,10 @@ from pastis_jax.mapping.report.packed import pack
 
 LONGEST = 2048
 """Pixels on the longer side of what a page shows."""
-MOST_TEXT = 6_000_000
+MOST_TEXT = 5_000_000
 """Characters of all its layers."""
+_ROUNDED = 5
+"""Percents that confidence and margin are rounded to where they are too much for a page."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -28,6 +30,7 @@ class Picture:
       columns: Which columns, (w,).
       layers: `crop`, `confidence` and `margin`, (h, w) uint8 as in `blocks`.
       dates: Valid dates by modality, (m, h, w) uint16.
+      percent: What confidence and margin are rounded to.
     """
 
     step: int
@@ -35,6 +38,7 @@ class Picture:
     columns: np.ndarray
     layers: dict[str, np.ndarray]
     dates: np.ndarray
+    percent: int = 1
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -49,7 +53,17 @@ class Picture:
             self.columns[::2],
             {name: values[::2, ::2] for name, values in self.layers.items()},
             self.dates[:, ::2, ::2],
+            self.percent,
         )
+
+    def rounded(self) -> Picture:
+        """The same with confidence and margin to five percent: far less to be packed."""
+        layers = dict(self.layers)
+        for name in ("confidence", "margin"):
+            values = layers[name]
+            fifths = (values.astype(np.uint16) + _ROUNDED // 2) // _ROUNDED * _ROUNDED
+            layers[name] = np.where(values == NODATA, NODATA, fifths).astype(np.uint8)
+        return dataclasses.replace(self, layers=layers, percent=_ROUNDED)
 
     def packed(self) -> dict[str, dict[str, Any]]:
         """Its layers as a page holds them."""
@@ -64,15 +78,17 @@ class Totals:
 
     Attributes:
       pixels: Of each value of `crop`, (256,) int64.
+      sure: Those of them whose confidence is known, (256,) int64.
       confidence: Sum of the confidences of these, percent, (256,) float64.
     """
 
     pixels: np.ndarray
+    sure: np.ndarray
     confidence: np.ndarray
 
     def mean_confidence(self, value: int) -> float:
-        """Mean confidence of the pixels of a class, 0 to 1; NaN where there is none."""
-        count = self.pixels[value]
+        """Mean confidence of the pixels of a class, 0 to 1; NaN where none is known."""
+        count = self.sure[value]
         return float(self.confidence[value] / count / 100) if count else float("nan")
 
 
@@ -94,15 +110,16 @@ def picture_of(made: Made, longest: int | None = None) -> tuple[Picture, Totals]
         {name: np.full(shape, NODATA, np.uint8) for name in LAYERS},
         np.zeros((m, *shape), np.uint16),
     )
-    totals = Totals(np.zeros(256, np.int64), np.zeros(256))
+    totals = Totals(np.zeros(256, np.int64), np.zeros(256, np.int64), np.zeros(256))
     for block, content in layers_of(made):
         place, part = _shown(picture, block)
         for name in LAYERS:
             picture.layers[name][place] = content[name][part]
         crop, confidence = content["crop"].ravel(), content["confidence"].ravel()
-        known = np.where(confidence == NODATA, 0, confidence).astype(np.float64)
+        sure = confidence != NODATA
         totals.pixels[:] += np.bincount(crop, minlength=256)
-        totals.confidence[:] += np.bincount(crop, weights=known, minlength=256)
+        totals.sure[:] += np.bincount(crop[sure], minlength=256)
+        totals.confidence[:] += np.bincount(crop[sure], weights=confidence[sure], minlength=256)
     for block, content in made.read("dates"):
         place, part = _shown(picture, block)
         picture.dates[(slice(None), *place)] = content["dates"][(slice(None), *part)]
@@ -110,7 +127,7 @@ def picture_of(made: Made, longest: int | None = None) -> tuple[Picture, Totals]
 
 
 def small_enough(picture: Picture, most: int = MOST_TEXT) -> tuple[Picture, dict[str, Any]]:
-    """Makes a picture coarser until a page can hold it.
+    """Rounds the shares of a picture, then makes it coarser, until a page can hold it.
 
     Returns:
       The picture, and its layers as a page holds them.
@@ -119,7 +136,7 @@ def small_enough(picture: Picture, most: int = MOST_TEXT) -> tuple[Picture, dict
         packed = picture.packed()
         if sum(len(layer["data"]) for layer in packed.values()) <= most or max(picture.shape) < 2:
             return picture, packed
-        picture = picture.coarser()
+        picture = picture.rounded() if picture.percent == 1 else picture.coarser()
 
 
 def _shown(picture: Picture, block: Block) -> tuple[tuple[slice, slice], tuple[np.ndarray, ...]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import pathlib
 from collections.abc import Sequence
 
 import jax
@@ -10,7 +12,7 @@ import numpy as np
 import pastis_jax
 from pastis_jax.mapping import accuracy
 from pastis_jax.mapping.accuracy import WIDTH, Accuracy
-from pastis_jax.mapping.blocks import NODATA, UNCLASSIFIED
+from pastis_jax.mapping.blocks import NODATA, UNCLASSIFIED, UNCLASSIFIED_COLOUR
 from pastis_jax.mapping.made import Made
 from pastis_jax.mapping.parcel_results import ParcelResults
 from pastis_jax.mapping.report.drawing import reliability_svg
@@ -27,12 +29,10 @@ from pastis_jax.mapping.report.html import (
 )
 from pastis_jax.mapping.report.picture import Totals
 
-GREY = (128, 128, 128)
-"""Colour of what is not classified."""
 _SQUARE_METRES = 10_000
 
 
-def header(made: Made) -> Html:
+def header(made: Made, notes: Sequence[str]) -> Html:
     """Which run, Region, season and dates a map is of, and what is odd."""
     season, options, rows = made.season, made.options, []
     for name in made.run.modalities:
@@ -52,8 +52,8 @@ def header(made: Made) -> Html:
         pairs.append(("Unclassified", f"below a confidence of {options.reject:g}"))
     listed = "".join(f"<dt>{escape(k)}</dt><dd>{escape(v)}</dd>" for k, v in pairs)
     dates = table(("Modality", "Dates", "Acquisitions"), rows, texts=2, label="Dates")
-    notes = items(made.mapper.notes)
-    told = f'<section class="notes"><h2>Notes</h2>{notes}</section>' if notes else ""
+    listed_notes = items(notes)
+    told = f'<section class="notes"><h2>Notes</h2>{listed_notes}</section>' if notes else ""
     return Html(f"<dl>{listed}</dl>{dates}{told}")
 
 
@@ -67,7 +67,7 @@ def areas(made: Made, totals: Totals, adjusted: Accuracy | None) -> Html:
     classes, pixel = made.classes, made.region.grid.pixel_size**2 / _SQUARE_METRES
     counted = totals.pixels[:NODATA].sum()
     values = [*range(len(classes.names)), UNCLASSIFIED]
-    names, colours = [*classes.names, "Unclassified"], [*classes.colours, GREY]
+    names, colours = [*classes.names, "Unclassified"], [*classes.colours, UNCLASSIFIED_COLOUR]
     head = ["Class", "Hectares", "Share", "Mean confidence", "Share of the mapped area"]
     if adjusted is not None:
         head += ["Of parcels, mapped, ha", "Of parcels, estimated, ha"]
@@ -188,11 +188,12 @@ def reliability(results: ParcelResults | None) -> Html:
     told = None if results is None else accuracy.reliability_of(results)
     if told is None:
         return Html("<p>No held-out parcel of known class tells whether confidences hold.</p>")
+    error, number = 100 * told["ECE"], told["count"].sum()
     return Html(
         f'<div class="beside">{reliability_svg(told)}<div><p class="large">Expected calibration '
-        f"error {100 * told.error:.1f} %</p><p>Of {told.count.sum():,} held-out parcels: what was "
-        "said with some confidence (below) and how often it was right (bars). On the line it was "
-        "right as often as it was sure.</p></div></div>"
+        f"error {error:.1f} %</p><p>Of {number:,} held-out parcels: what was said with some "
+        "confidence (below) and how often it was right (bars). On the line it was right as often "
+        "as it was sure.</p></div></div>"
     )
 
 
@@ -224,19 +225,17 @@ def _is_number(value: object) -> bool:
 
 
 def command(made: Made) -> str:
-    """The command that makes such a map; folders by their names, wherever they lie."""
-    options = made.options
+    """The command that makes such a map; folders and files by their names, wherever they lie."""
     words = ["pastis-jax predict", f"--run {made.run.folder.name}"]
     words += [f"--data {made.region.root.name}", "--out MAP"]
-    for name in ("until", "season", "max_cloud", "stride", "parcel_id", "batch_size"):
-        if (value := getattr(options, name)) is not None:
-            words.append(f"--{name.replace('_', '-')} {value}")
-    if options.parcels is not None:
-        words.append(f"--parcels {options.parcels.name}")
-    if options.allow:
-        words.append(f"--allow {' '.join(options.allow)}")
-    if options.reject:
-        words.append(f"--reject {options.reject:g}")
-    if options.probabilities:
-        words.append("--probabilities")
+    for field in dataclasses.fields(made.options):
+        value = getattr(made.options, field.name)
+        if value == field.default:
+            continue
+        flag = f"--{field.name.replace('_', '-')}"
+        if isinstance(value, pathlib.Path):
+            value = value.name
+        elif isinstance(value, tuple):
+            value = " ".join(value)
+        words.append(flag if value is True else f"{flag} {value}")
     return " ".join(words)

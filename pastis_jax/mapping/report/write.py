@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.resources
 import pathlib
 import string
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -24,17 +25,22 @@ from pastis_jax.mapping.report.picture import Picture, picture_of, small_enough
 
 FILE = "report.html"
 _SCRIPTS = ("unpack.js", "layers.js", "map.js", "page.js")
+_MOST_TEXT = 7_400_000
+"""Characters of all that is packed."""
 _NODES = 33
 """Most points on a side at which longitudes and latitudes are known; the page interpolates."""
 
 
-def write_report(made: Made, results: ParcelResults | None, out: pathlib.Path) -> None:
+def write_report(
+    made: Made, results: ParcelResults | None, out: pathlib.Path, notes: Sequence[str] = ()
+) -> None:
     """Writes the page of a map; the same blocks give the same bytes.
 
     Args:
       made: The map.
       results: Its parcels; None where it has none.
       out: Folder of the map.
+      notes: What a reader should know, a line each.
 
     Raises:
       OSError: If it cannot be written.
@@ -43,7 +49,8 @@ def write_report(made: Made, results: ParcelResults | None, out: pathlib.Path) -
     picture, layers = small_enough(whole)
     packed, why = None, ""
     if results is not None and picture.step == 1:
-        packed, why = packed_parcels(made.region.grid, results)
+        taken = sum(len(layer["data"]) for layer in layers.values())
+        packed, why = packed_parcels(made.region.grid, results, _MOST_TEXT - taken)
     elif results is not None:
         why = "not every pixel is shown"
     adjusted = None if results is None else accuracy.of_parcels(results)
@@ -54,7 +61,7 @@ def write_report(made: Made, results: ParcelResults | None, out: pathlib.Path) -
         title=escape(title),
         nodes=_NODES,
         style=_read("page.css"),
-        header=sections.header(made),
+        header=sections.header(made, notes),
         shown=_shown(picture, results, why),
         areas=sections.areas(made, totals, adjusted),
         accuracy=sections.accuracies(made, results, adjusted),
@@ -79,6 +86,8 @@ def _shown(picture: Picture, results: ParcelResults | None, why: str) -> Html:
             f"Shown is one pixel in {picture.step} x {picture.step}, as it is in the map; "
             "the tables count all of them."
         )
+    if picture.percent > 1:
+        told.append(f"Confidence and margin are rounded to {picture.percent} % here.")
     if why and results is not None:
         told.append(f"The page does not name parcels under the pointer: {why}.")
     return Html("".join(f"<p>{escape(line)}</p>" for line in told))

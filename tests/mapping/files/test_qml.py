@@ -10,7 +10,7 @@ import pytest
 from drawn_map import make_map
 
 from benchmarks import map_picture
-from pastis_jax.mapping.blocks import UNCLASSIFIED
+from pastis_jax.mapping.blocks import UNCLASSIFIED, UNCLASSIFIED_COLOUR
 from pastis_jax.mapping.files import qml, rasters
 from pastis_jax.mapping.files.summary import hexadecimal
 
@@ -41,7 +41,7 @@ def test_classes_have_their_names_and_colours(drawn):
     }
     classes = zip(made.classes.names, made.classes.colours, strict=True)
     expected = {i: (name, hexadecimal(colour)) for i, (name, colour) in enumerate(classes)}
-    expected[UNCLASSIFIED] = (rasters.UNKNOWN, hexadecimal(rasters.GREY))
+    expected[UNCLASSIFIED] = (rasters.UNKNOWN, hexadecimal(UNCLASSIFIED_COLOUR))
     assert entries == expected
 
 

@@ -16,7 +16,7 @@ from disk import full_disk
 from drawn_map import GRID, KEY, make_map
 
 import pastis_jax.mapping.made
-from pastis_jax.mapping.blocks import NODATA, UNCLASSIFIED, read_block
+from pastis_jax.mapping.blocks import NODATA, UNCLASSIFIED, UNCLASSIFIED_COLOUR, read_block
 from pastis_jax.mapping.files import rasters
 
 NAMES = ("crop", "confidence", "margin", "dates", "probabilities")
@@ -74,7 +74,7 @@ def test_colours_and_names_of_classes(drawn):
         colours, tags = raster.colormap(1), raster.tags()
     for value, colour in enumerate(made.classes.colours):
         assert colours[value] == (*colour, 255)
-    assert colours[UNCLASSIFIED] == (*rasters.GREY, 255)
+    assert colours[UNCLASSIFIED] == (*UNCLASSIFIED_COLOUR, 255)
     assert colours[NODATA][3] == 0
     named = {int(k[6:]): text for k, text in tags.items() if k.startswith("CLASS_")}
     assert named == {**dict(enumerate(made.classes.names)), UNCLASSIFIED: rasters.UNKNOWN}

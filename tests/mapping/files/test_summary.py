@@ -28,7 +28,7 @@ def finished(tmp_path_factory):
     (out := root / "map").mkdir()
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(finish, "results_of", lambda made: None)
-        patched.setattr(finish.parcel_summary, "notes", lambda made: ("of parcels",))
+        patched.setattr(finish, "notes_of", lambda made: ("of parcels",))
         summary = finish.finish(made, out)
     return made, out, layers, summary
 

@@ -52,6 +52,8 @@ def test_what_is_shown_is_escaped():
         (hectares(1234.5), "1,234"),
         (hectares(12.34), "12.3"),
         (hectares(0.04), "0.04"),
+        (hectares(0.004), "< 0.01"),
+        (hectares(0), "0.0"),
         (hectares(float("nan")), "-"),
         (percentage(0.1234), "12.3 %"),
         (percentage(float("nan")), "-"),

@@ -13,7 +13,6 @@ import pytest
 import report_maps
 import shapely
 
-from pastis_jax.mapping.accuracy import Reliability
 from pastis_jax.mapping.made import Made
 from pastis_jax.mapping.report import outlines as packing
 from pastis_jax.mapping.report.attention import Attention
@@ -143,7 +142,7 @@ def test_attention_is_drawn_beneath():
 
 def test_only_bins_with_parcels_are_drawn():
     nan = float("nan")
-    told = Reliability(np.array([0, 5]), np.array([nan, 0.8]), np.array([nan, 0.6]), 0.2)
+    told = {"count": [0, 5], "confidence": [nan, 0.8], "accuracy": [nan, 0.6]}
     assert reliability_svg(told).count("<rect") == 1
 
 
@@ -173,7 +172,7 @@ def test_outlines_are_those_of_the_polygons():
 
 
 def test_parcels_are_packed(results):
-    packed, why = packing.packed_parcels(GRID, results)
+    packed, why = packing.packed_parcels(GRID, results, 100_000)
     assert not why
     told = unpacked(packed["told"])
     assert told["id"] == results.id.tolist()
@@ -187,9 +186,9 @@ def test_parcels_are_packed(results):
     assert len(unpacked(packed["rings"])) == len(results)
 
 
-@pytest.mark.parametrize("limit", ["MOST", "MOST_TEXT"])
-def test_too_many_parcels_are_refused_with_a_reason(results, monkeypatch, limit):
-    monkeypatch.setattr(packing, limit, 5)
-    packed, why = packing.packed_parcels(GRID, results)
+@pytest.mark.parametrize(("number", "text"), [(5, 100_000), (100, 50)])
+def test_too_many_parcels_are_refused_with_a_reason(results, monkeypatch, number, text):
+    monkeypatch.setattr(packing, "MOST", number)
+    packed, why = packing.packed_parcels(GRID, results, text)
     assert packed is None
     assert f"{len(results)} parcels" in why

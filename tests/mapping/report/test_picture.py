@@ -36,7 +36,8 @@ def test_totals_count_every_pixel(made):
     whole = made.whole
     assert np.array_equal(totals.pixels, np.bincount(whole["crop"].ravel(), minlength=256))
     own = whole["confidence"][whole["crop"] == 3].astype(float)
-    assert totals.mean_confidence(3) == pytest.approx(own.mean() / 100)
+    assert (own == 255).any()
+    assert totals.mean_confidence(3) == pytest.approx(own[own != 255].mean() / 100)
     assert np.isnan(totals.mean_confidence(200))
 
 
@@ -50,6 +51,18 @@ def test_a_picture_becomes_coarser_until_it_fits(made):
     assert (small.rows // small.step).tolist() == [*range(len(small.rows))]
     some = np.ix_(small.rows, small.columns)
     assert np.array_equal(small.layers["crop"], made.whole["crop"][some])
+    assert small.percent == 5
+
+
+def test_shares_are_rounded_before_pixels_are_left_out(made):
+    picture, _ = picture_of(made)
+    exact = sum(len(layer["data"]) for layer in picture.packed().values())
+    small, _ = small_enough(picture, exact - 1)
+    assert (small.step, small.percent) == (picture.step, 5)
+    whole, shown = made.whole["confidence"].astype(int), small.layers["confidence"].astype(int)
+    assert np.array_equal(shown == 255, whole == 255)
+    assert np.abs(shown - whole)[whole != 255].max() == 2
+    assert not (shown % 5).any()
 
 
 @pytest.mark.parametrize(("most", "dtype"), [(200, "uint8"), (300, "uint16")])

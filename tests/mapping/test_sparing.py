@@ -1,0 +1,31 @@
+"""A run that encodes some images at a time predicts what it predicts of all at once."""
+
+from __future__ import annotations
+
+import map_factory
+import numpy as np
+import region_factory
+
+from pastis_jax.types import Series
+
+
+def test_some_images_at_a_time(tmp_path):
+    """Forty of them, of which 32 are a part."""
+    region_factory.make_region(tmp_path / "region", days={"S2": (10, 40, 200)})
+    run = map_factory.make_run(tmp_path / "run", "semantic", tmp_path / "region", fusion="single")
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=(1, 40, 128, 128, 10)).astype(np.float32)
+    days, valid = np.arange(40, dtype=np.int32)[None] * 8, rng.random((1, 40)) < 0.9
+    series = {"S2": Series(values, days, valid)}
+    sparing = run.sparing()
+    assert sparing is not run
+    assert sparing.sparing() is sparing
+    assert not run.task.spec.remat
+    assert sparing.answer(series).shape == (1, 128, 128, len(run.classes.names))
+    np.testing.assert_allclose(sparing.answer(series), run.answer(series), atol=1e-5)
+
+
+def test_parcels_have_no_images(tmp_path):
+    region_factory.make_region(tmp_path / "region", days={"S2": (10, 40, 200)})
+    run = map_factory.make_run(tmp_path / "run", "parcel", tmp_path / "region", fusion="single")
+    assert run.sparing() is run
