@@ -135,7 +135,8 @@ def paired(own: np.ndarray, other: np.ndarray, side: int, seed: int = 0) -> dict
             sums.append((np.nansum(part), np.isfinite(part).sum()))
     table = np.array(sums, np.float64)
     drawn = table[rng.integers(len(table), size=(DRAWN, len(table)))].sum(1)
-    low, high = np.percentile(drawn[:, 0] / drawn[:, 1], (2.5, 97.5))
+    with np.errstate(invalid="ignore"):  # where nothing of what is drawn is known
+        low, high = np.nanpercentile(drawn[:, 0] / drawn[:, 1], (2.5, 97.5))
     known = np.isfinite(differences)
     return {
         "at borders": float(own[known].mean()),
