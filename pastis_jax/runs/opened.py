@@ -25,11 +25,12 @@ from pastis_jax.data.normalisation import SEASON, normalise
 from pastis_jax.data.splits import BatchPlan
 from pastis_jax.errors import DataWarning, DaysWarning, UserError, refuse
 from pastis_jax.runs import memory, results, saved, weights
+from pastis_jax.runs.given import check_observed, check_series
 from pastis_jax.runs.opened_data import OpenedData
 from pastis_jax.runs.records import records_of
 from pastis_jax.runs.until import Until, as_date
 from pastis_jax.tasks import TASKS, Task
-from pastis_jax.text import named, plain
+from pastis_jax.text import plain
 from pastis_jax.types import Series
 
 
@@ -160,9 +161,9 @@ class Run:
             name: normalise(
                 series[name], self.dataset[name], statistics[name], season=self._season(name)
             )
-            for name in self._checked(series)
+            for name in check_series(self, series)
         }
-        self._check_observed({name: x.valid.any(1) for name, x in normalised.items()})
+        check_observed(self, {name: x.valid.any(1) for name, x in normalised.items()})
         observed = [
             {name: np.asarray(x.days)[i][x.valid[i]] for name, x in normalised.items()}
             for i in range(len(next(iter(normalised.values())).valid))
@@ -208,53 +209,6 @@ class Run:
         ):
             if line is not None:
                 warnings.warn(line, DaysWarning, stacklevel=3)
-
-    def _checked(self, series: Mapping[str, Series]) -> tuple[str, ...]:
-        if not isinstance(series, Mapping) or {*series} != {*self.modalities}:
-            given = ", ".join(series) if isinstance(series, Mapping) else type(series).__name__
-            wanted = ", ".join(self.modalities)
-            raise ValueError(f"this run takes {wanted}; got {given or 'nothing'}")
-        if wrong := [name for name in self.modalities if not isinstance(series[name], Series)]:
-            raise ValueError(f"{wrong[0]} is no Series, but {type(series[wrong[0]]).__name__}")
-        samples = {name: len(np.asarray(series[name].valid)) for name in self.modalities}
-        if len({*samples.values()}) > 1:
-            raise ValueError(f"there are different numbers of samples: {samples}")
-        for name in self.modalities:
-            channels, given, shape = len(self.dataset[name].channels), series[name], self._axes
-            values = np.shape(given.values)
-            if values[-1:] != (channels,):
-                raise ValueError(f"{name} has {channels} channels, got values of shape {values}")
-            if len(values) != len(shape):
-                raise ValueError(f"{name}: values have shape {values}, not {' '.join(shape)}")
-            wanted = {"days": values[:2], "valid": values[:2]}
-            if "s" in shape:
-                wanted["pixels"] = (values[0], values[2])
-            for field, expected in wanted.items():
-                if (got := np.shape(getattr(given, field))) != expected:
-                    raise ValueError(f"{name}: {field} have shape {got}, not {expected}")
-        return self.modalities
-
-    def _check_observed(self, observed: Mapping[str, np.ndarray]) -> None:
-        """Refuses samples whose values of a modality would be taken for observed, and are not.
-
-        Args:
-          observed: By modality, which samples have a valid date of it.
-        """
-        spec = self.task.spec
-        if spec.scheme.masks:
-            return
-        known = np.any([observed[name] for name in spec.read], axis=0)
-        for name in self.modalities:
-            blind = np.flatnonzero(known & ~observed[name])
-            if name not in spec.read and blind.size:
-                fault = f"{blind.size} of {len(known)} samples have no valid date of {name}"
-                fault += f", which {spec.fusion} fusion needs (numbers {named(blind.tolist())})"
-                raise ValueError(f"{fault}: leave them out")
-
-    @functools.cached_property
-    def _axes(self) -> str:
-        """Letters of the axes of a series' values."""
-        return "btsc" if self.task.example()[self.modalities[0]].pixels is not None else "bthwc"
 
     @functools.cached_property
     def _answer(self) -> Any:
