@@ -35,6 +35,7 @@ from pastis_jax.mapping.folder_parcels import ParcelSamples
 from pastis_jax.mapping.folder_patches import PatchSamples
 from pastis_jax.mapping.ledger import AGAIN, Ledger, check_out, digest
 from pastis_jax.mapping.options import MapOptions
+from pastis_jax.mapping.worker import version
 from pastis_jax.runs import Run
 from pastis_jax.text import named
 
@@ -116,7 +117,7 @@ def predict_folder(
         say(f"Note: {note}")
     key, ledger = _key(run, root, options, samples), Ledger(out)
     with ledger.held():
-        if ledger.resume(key, overwrite=overwrite):
+        if ledger.resume({**key, "software": version()}, overwrite=overwrite):
             say(f"Continuing {out}.")
         kept = [_Kept(name) for name in samples.names]
         left = [one for one in kept if not file_of(ledger.blocks, one).exists()]
