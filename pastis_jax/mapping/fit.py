@@ -15,6 +15,8 @@ from pastis_jax.runs import Run
 _YEAR = 365.25
 _SHIFT = 45
 """Days by which starts of seasons may differ over the year."""
+_LEAP = 1
+"""Of these, what leap years make."""
 
 
 def check_fit(run: Run, region: Region, options: MapOptions) -> tuple[str, ...]:
@@ -35,7 +37,7 @@ def check_fit(run: Run, region: Region, options: MapOptions) -> tuple[str, ...]:
     notes = check_modalities(run, region.dataset, region.root, region.dataset.names)
     for name in (name for name in run.modalities if name in region.dataset.names):
         notes += _check_level(run, region, name, options)
-    _check_season(run, region, options)
+    notes += _check_season(run, region, options)
     date = getattr(run.saved.record_options(), "date", None)
     if isinstance(date, int):
         fault = f"takes acquisition number {date} of each patch alone, windows of a Region differ "
@@ -99,12 +101,15 @@ def _check_level(run: Run, region: Region, name: str, options: MapOptions) -> li
     raise DataError(difference, where=region.root, remedy=remedy)
 
 
-def _check_season(run: Run, region: Region, options: MapOptions) -> None:
+def _check_season(run: Run, region: Region, options: MapOptions) -> list[str]:
     start, trained = options.season or region.dataset.season_start, run.dataset.season_start
     apart = abs(_day_of_year(start) - _day_of_year(trained))
     apart = min(apart, _YEAR - apart)
-    if apart <= _SHIFT or "season" in options.allow:
-        return
+    if apart <= _LEAP or "season" in options.allow:
+        return []
+    if apart <= _SHIFT:
+        told = f"days count from {start:%d %B}, those of the run from {trained:%d %B}: each stands "
+        return [f"{told}for one {apart:.0f} days off; `season` {_near(start, trained)} mends that"]
     fault = f"the season starts on {start:%d %B}, that of the run on {trained:%d %B}: days of the "
     fault += "year would be taken for others"
     remedy = f"give `season` {_near(start, trained)}, or allow it by `allow` season"
