@@ -132,6 +132,9 @@ def test_the_same_season_of_another_year(fit):
     (note,) = fit(another_year)
     assert "20 September, those of the run from 01 September" in note
     assert "19 days off; `season` 2031-09-01 mends that" in note
+
+
+def test_days_off_that_are_allowed(fit):
     assert fit(another_year, allow="season") == ()
 
 
