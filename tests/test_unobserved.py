@@ -163,7 +163,9 @@ def test_what_was_never_observed_is_not_scored(task, tmp_path):
     found, without = (run.evaluate(one, **cache) for one in (folder, bare))
     assert (found.unobserved, without.unobserved) == (1, 0)
     assert found.samples == without.samples + 1
-    jax.tree.map(np.testing.assert_array_equal, found.metrics.task, without.metrics.task)
+    jax.tree.map(
+        np.testing.assert_array_equal, found.metrics.task.metric, without.metrics.task.metric
+    )
     assert found.scores["loss"] == pytest.approx(without.scores["loss"], rel=1e-5)
     assert [*run.open_data(folder, needed=("test",), **cache).splits.sources] == ["test"]
     with pytest.raises(pastis_jax.UserError, match="in fold south"):

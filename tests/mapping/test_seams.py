@@ -78,9 +78,9 @@ def test_jumps():
 
 
 def test_of_a_map(region, runs):
-    found = measure(runs("semantic", fusion="single"), Region(region), size=72)
-    assert found["pixels"] == [72, 72]
-    assert found["stride"] == [16, 16]
+    found = measure(runs("semantic", fusion="single", window=(64, 64)), Region(region), size=130)
+    assert found["pixels"] == [72, 130]
+    assert found["stride"] == [32, 32]
     assert 0 <= found["disagreement"]["elsewhere"] < 0.5
     for name in ("jumps between rows", "jumps between columns"):
         assert found[name]["elsewhere"] > 0
