@@ -20,6 +20,7 @@ from pastis_jax.data.regions.parcels.reading import read_parcels
 from pastis_jax.mapping.blocks import NODATA, UNCLASSIFIED
 from pastis_jax.mapping.files.parcel_style import STYLES, style_of
 from pastis_jax.mapping.files.vectors import write_vectors
+from pastis_jax.mapping.options import MapOptions
 from pastis_jax.mapping.parcel_results import ParcelResults
 
 CLASSES = ClassMapping.crops(factory.dataset_of().nomenclature)
@@ -32,6 +33,7 @@ def a_map(**changes):
         classes=CLASSES,
         region=types.SimpleNamespace(grid=factory.GRID),
         run=types.SimpleNamespace(modalities=("S2", "S1A")),
+        options=MapOptions(),
         last_day=datetime.date(2024, 5, 31),
     )
     probability = np.zeros((3, len(CLASSES.names)), np.float32)
