@@ -13,7 +13,7 @@ from pastis_jax.mapping.options import MapOptions
 from pastis_jax.runs import Run
 
 _YEAR = 365.25
-_SHIFT = 45
+SHIFT = 45
 """Days by which starts of seasons may differ over the year."""
 _LEAP = 1
 """Of these, what leap years make."""
@@ -103,17 +103,34 @@ def _check_level(run: Run, region: Region, name: str, options: MapOptions) -> li
 
 def _check_season(run: Run, region: Region, options: MapOptions) -> list[str]:
     start, trained = options.season or region.dataset.season_start, run.dataset.season_start
-    apart = abs(_day_of_year(start) - _day_of_year(trained))
-    apart = min(apart, _YEAR - apart)
-    if apart <= _LEAP or "season" in options.allow:
+    if "season" in options.allow:
         return []
-    if apart <= _SHIFT:
-        told = f"days count from {start:%d %B}, those of the run from {trained:%d %B}: each stands "
-        return [f"{told}for one {apart:.0f} days off; `season` {_near(start, trained)} mends that"]
+    if _apart(start, trained) <= SHIFT:
+        return [f"{n}; `season` {_near(start, trained)} mends that" for n in days_off(run, start)]
     fault = f"the season starts on {start:%d %B}, that of the run on {trained:%d %B}: days of the "
     fault += "year would be taken for others"
     remedy = f"give `season` {_near(start, trained)}, or allow it by `allow` season"
     raise DataError(fault, where=region.root, remedy=remedy)
+
+
+def days_off(run: Run, start: datetime.date) -> list[str]:
+    """Tells, in a line, of days that a run takes for others of the year; nothing if it does not.
+
+    Args:
+      run: The run.
+      start: Day 0 of what is mapped.
+    """
+    trained = run.dataset.season_start
+    if (apart := _apart(start, trained)) <= _LEAP:
+        return []
+    told = f"days count from {start:%d %B}, those of the run from {trained:%d %B}"
+    return [f"{told}: each stands for one {apart:.0f} days off"]
+
+
+def _apart(start: datetime.date, trained: datetime.date) -> float:
+    """Days between two starts of seasons over the year."""
+    apart = abs(_day_of_year(start) - _day_of_year(trained))
+    return min(apart, _YEAR - apart)
 
 
 def _day_of_year(date: datetime.date) -> int:

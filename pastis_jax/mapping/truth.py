@@ -14,6 +14,7 @@ from pastis_jax.data.regions import table
 from pastis_jax.data.regions.records.index import identifiers
 from pastis_jax.data.regions.table import NO_FOLD
 from pastis_jax.errors import DataError
+from pastis_jax.mapping.fit import SHIFT
 from pastis_jax.runs.saved import carried_lists
 from pastis_jax.tasks import folds_of
 
@@ -24,14 +25,24 @@ NOT_KNOWN = -1
 
 
 def truth_of(made: Made) -> np.ndarray:
-    """Class of each parcel of the Region, -1 where it is void or not known, (n,) int32."""
+    """Class of each parcel of the Region, -1 where it is void or not known, (n,) int32.
+
+    The classes are those of the Region's own season: of another one, none is known.
+    """
     region, classes = made.region, made.classes
+    if not of_its_season(made):
+        return np.full(len(region.parcels), NOT_KNOWN, np.int32)
     try:
         other = classes.of_other(made.run.dataset.nomenclature, region.dataset.nomenclature)
     except ValueError:
         return np.full(len(region.parcels), NOT_KNOWN, np.int32)
     truth = other.lookup[region.parcels.label]
     return np.where(truth == classes.void, NOT_KNOWN, truth).astype(np.int32)
+
+
+def of_its_season(made: Made) -> bool:
+    """Whether a map is of the season that the Region's parcels have their classes of."""
+    return abs((made.season.start - made.region.dataset.season_start).days) <= SHIFT
 
 
 class Learnt(enum.Enum):
@@ -63,7 +74,10 @@ def learnt(made: Made) -> Learnt:
 def notes(made: Made) -> Iterator[str]:
     """Why nothing is said of accuracy although truth is known, a line."""
     own = made.options.parcels is None and (made.region.root / table.FILE).exists()
-    if own and learnt(made) is Learnt.UNCLEAR:
+    if own and not of_its_season(made):
+        own_season = f"that from {made.region.dataset.season_start}"
+        yield f"parcels are not compared with those of the Region: their season is {own_season}"
+    elif own and learnt(made) is Learnt.UNCLEAR:
         told = "nothing is said of accuracy: the run was made of other parcels of a Region of the "
         yield f"{told}same name and season, and which of these it has learnt from is not known"
 

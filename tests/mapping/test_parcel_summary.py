@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import json
 import shutil
 
@@ -71,6 +72,22 @@ def test_parcels_of_another_region(made, tmp_path, monkeypatch, name, held_out):
     mapped = made_of(mapper_of(run, tmp_path / "R", monkeypatch), tmp_path, ())
     told = [note for note in truth.notes(mapped) if "nothing is said of accuracy" in note]
     assert len(told) == (not held_out)
+
+
+def test_truth_is_that_of_its_own_season(made, tmp_path, monkeypatch):
+    """A year later, other crops grow."""
+    root, _, folder = made
+    run = Run(folder)
+    moved = dataclasses.replace(run.dataset, season_start=datetime.date(2022, 9, 1))
+    mapper = mapper_of(run, root, monkeypatch)
+    mapped = made_of(mapper, tmp_path, blocks_of(GRID, 1024))
+    assert (results(mapped).truth >= 0).all()
+    assert [*truth.notes(mapped)] == []
+    mapper.region.dataset = moved
+    assert (results(mapped).truth == -1).all()
+    (note,) = truth.notes(mapped)
+    assert "not compared" in note
+    assert "2022-09-01" in note
 
 
 def test_a_run_of_an_export_saw_the_parcels_of_its_region(made, tmp_path, monkeypatch):
