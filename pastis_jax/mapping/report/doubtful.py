@@ -38,7 +38,7 @@ def doubtful(made: Made, results: ParcelResults | None) -> tuple[Html, list[dict
         drawings: list[str] = []
         if place is not None:
             observed = observe(made, place)
-            attention = attending(place, observed)
+            attention = attending(place, observed, str(results.id[row]))
             attended = attended or bool(attention)
             for name, one in observed.items():
                 drawings.append(_drawing(made, one.curve(), attention.get(name), span))

@@ -29,8 +29,8 @@ def nothing_compiled(monkeypatch):
         def __init__(self, made):
             del made
 
-        def __call__(self, place, observed):
-            del place
+        def __call__(self, place, observed, identifier):
+            del place, identifier
             return {n: Attention(o.days, np.ones(len(o.days))) for n, o in observed.items()}
 
     monkeypatch.setattr(doubtful, "Attending", Told)
