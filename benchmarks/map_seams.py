@@ -9,9 +9,12 @@ Two statistics, of the upper left part of a Region, with bootstrap intervals ove
     elsewhere;
 (b) jumps: the mean absolute difference of probabilities of two pixels that lie side by side, where
     a window ends between them and elsewhere. Fields end somewhere, too: the same pairs of pixels
-    are also compared between the two maps, where a window ends in one of them alone.
+    are also compared between the two maps, where a window ends in one of them alone; and with the
+    jump inside the one window in whose middle they lie.
 
-Neither must be larger at borders. Differences are those at borders minus those elsewhere.
+Half a window away from its border, a map is the mean of two windows, and so a little smoother than
+any one of them; at a border it is one window alone. Only the last comparison is free of that.
+Neither statistic must be larger at borders. Differences are those at borders minus the others.
 """
 
 from __future__ import annotations
@@ -101,10 +104,11 @@ def compared(values: np.ndarray, where: np.ndarray, side: int, seed: int = 0) ->
                 sums += [values[part][at].sum(), at.sum()]
     table = np.array(sums, np.float64).reshape(-1, 4)
     drawn = table[rng.integers(len(table), size=(DRAWN, len(table)))].sum(1)
-    differences = drawn[:, 0] / drawn[:, 1] - drawn[:, 2] / drawn[:, 3]
+    with np.errstate(invalid="ignore"):  # where all that is drawn lies at borders
+        differences = drawn[:, 0] / drawn[:, 1] - drawn[:, 2] / drawn[:, 3]
     whole = table.sum(0)
     at, inside = whole[0] / whole[1], whole[2] / whole[3]
-    low, high = np.percentile(differences, (2.5, 97.5))
+    low, high = np.nanpercentile(differences, (2.5, 97.5))
     return {
         "at borders": float(at),
         "elsewhere": float(inside),
@@ -119,8 +123,8 @@ def paired(own: np.ndarray, other: np.ndarray, side: int, seed: int = 0) -> dict
     """Mean difference of the same pixels in two maps, with its 95 % interval.
 
     Args:
-      own: Where a window ends in this map alone, (h, w), NaN elsewhere.
-      other: The same pixels in the other map.
+      own: Where a window ends in this map, (h, w), NaN elsewhere.
+      other: The same pixels in another one, where none ends.
       side: Of the blocks of pixels that are drawn anew.
       seed: Of the bootstrap.
     """
@@ -131,7 +135,8 @@ def paired(own: np.ndarray, other: np.ndarray, side: int, seed: int = 0) -> dict
             sums.append((np.nansum(part), np.isfinite(part).sum()))
     table = np.array(sums, np.float64)
     drawn = table[rng.integers(len(table), size=(DRAWN, len(table)))].sum(1)
-    low, high = np.percentile(drawn[:, 0] / drawn[:, 1], (2.5, 97.5))
+    with np.errstate(invalid="ignore"):  # where nothing of what is drawn is known
+        low, high = np.nanpercentile(drawn[:, 0] / drawn[:, 1], (2.5, 97.5))
     known = np.isfinite(differences)
     return {
         "at borders": float(own[known].mean()),
@@ -148,6 +153,20 @@ def one_border(own, other, ends, others) -> tuple[np.ndarray, np.ndarray]:
     alone = ends != others
     at = np.where(alone, np.where(ends, own, other), np.nan)
     return at, np.where(alone, np.where(ends, other, own), np.nan)
+
+
+def one_window(grid: WindowGrid, along: int) -> WindowGrid:
+    """Windows side by side along an axis, in whose middle every second border of `grid` lies."""
+    axes = [grid.rows, grid.columns]
+    axis = axes[along]
+    axes[along] = Shifted(axis.length, axis.size, axis.size, by=axis.stride)
+    return WindowGrid(*axes)
+
+
+def middles(axis: Axis) -> np.ndarray:
+    """Which pixels begin the second half of a window of `one_window`, (length,) bool."""
+    first = np.arange(2 * axis.stride, axis.length - axis.stride, 2 * axis.stride)
+    return np.isin(np.arange(axis.length), first)
 
 
 def jumps(shares: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -194,6 +213,14 @@ def measure(run: Run, region: Region, *, size: int = 640, stride: int | None = N
     of_map, of_other = jumps(shares), jumps(np.where(known, other, np.nan))
     ends = [_ends(x, (h, w), i) for i, x in enumerate(axes)]
     others = [_ends(x, (h, w), i) for i, x in enumerate(moved)]
+    of_one = []
+    for along in (0, 1):
+        mapper.grid = one_window(grid, along)
+        alone, _ = SemanticBlocks(mapper).blend(block)
+        at = middles(axes[along])
+        at = at[:, None] if along == 0 else at[None]
+        inside = jumps(np.where(known, alone, np.nan))[along]
+        of_one.append([np.where(at, of, np.nan) for of in (of_map[along], inside)])
     same = [one_border(*of) for of in zip(of_map, of_other, ends, others, strict=True)]
     return {
         "window": list(grid.size),
@@ -207,6 +234,8 @@ def measure(run: Run, region: Region, *, size: int = 640, stride: int | None = N
         "jumps between columns": compared(of_map[1], ends[1], side),
         "the same pixels, rows": paired(*same[0], side),
         "the same pixels, columns": paired(*same[1], side),
+        "inside one window, rows": paired(*of_one[0], side),
+        "inside one window, columns": paired(*of_one[1], side),
     }
 
 

@@ -221,6 +221,7 @@ def test_command(place, tmp_path, capsys):
     assert "--patches: a Region has none" in capsys.readouterr().err
 
 
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
 @pytest.mark.skipif(SAMPLE is None, reason="PASTIS_R_PATCHES is not set")
 def test_real_patches(tmp_path):
     """Real patches of three modalities; their polygons are left out of the sample."""

@@ -157,10 +157,10 @@ def test_a_run_that_changed_meanwhile_is_opened_anew(place, tmp_path):
 
 def test_a_region_that_changes_meanwhile(place, tmp_path):
     """Blocks of two Regions are never put together."""
-    region = shutil.copytree(place / "R", tmp_path / "R")
+    region, one_by_one = shutil.copytree(place / "R", tmp_path / "R"), predicting.one_by_one
 
     def execute(work, left, tell, say):
-        ONE_BY_ONE(work, left, tell, say)
+        one_by_one(work, left, tell, say)
         (region / "region.json").write_text((region / "region.json").read_text() + " ")
 
     words = (str(region), "Region changed while", "`overwrite`")

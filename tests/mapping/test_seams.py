@@ -78,9 +78,13 @@ def test_jumps():
 
 
 def test_of_a_map(region, runs):
-    found = measure(runs("semantic", fusion="single", window=(64, 64)), Region(region), size=130)
+    found = measure(runs("semantic", fusion="single", window=(32, 32)), Region(region), size=130)
     assert found["pixels"] == [72, 130]
-    assert found["stride"] == [32, 32]
+    assert found["stride"] == [16, 16]
     assert 0 <= found["disagreement"]["elsewhere"] < 0.5
     for name in ("jumps between rows", "jumps between columns"):
         assert found[name]["elsewhere"] > 0
+    for name in ("rows", "columns"):
+        one = found[f"inside one window, {name}"]
+        assert one["inside"] > 0
+        assert one["difference"] == pytest.approx(0, abs=0.05 * one["inside"])

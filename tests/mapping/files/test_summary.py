@@ -29,6 +29,7 @@ def finished(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(finish, "results_of", lambda made: None)
         patched.setattr(finish, "notes_of", lambda made: ("of parcels",))
+        patched.setattr(finish, "write_report", lambda made, results, out, notes: None)
         summary = finish.finish(made, out)
     return made, out, layers, summary
 

@@ -27,14 +27,14 @@ CLASSES = ClassMapping.crops(factory.dataset_of().nomenclature)
 FILES = ("parcels.gpkg", "parcels.parquet")
 
 
-def a_map(**changes):
+def a_map(probabilities=False, **changes):
     """Three parcels: one that is told, one that is unclassified, one of which nothing is known."""
     made = types.SimpleNamespace(
         classes=CLASSES,
         region=types.SimpleNamespace(grid=factory.GRID),
         run=types.SimpleNamespace(modalities=("S2", "S1A")),
-        options=MapOptions(),
         last_day=datetime.date(2024, 5, 31),
+        options=MapOptions(probabilities=probabilities),
     )
     probability = np.zeros((3, len(CLASSES.names)), np.float32)
     probability[0, [4, 1, 0]] = 0.7, 0.2, 0.1
@@ -83,6 +83,13 @@ def test_columns(tmp_path, file):
     frame = read(tmp_path / file)
     assert frame.crs == factory.GRID.crs
     assert shapely.equals(frame.geometry.to_numpy(), results.geometry).all()
+
+
+def test_probabilities_of_all_classes(tmp_path):
+    made, results = a_map(probabilities=True)
+    write_vectors(made, results, tmp_path)
+    frame = geopandas.read_parquet(tmp_path / FILES[1])[[f"p_{name}" for name in CLASSES.names]]
+    np.testing.assert_allclose(frame, results.probability, atol=5e-5)
 
 
 def test_no_truth_no_column(tmp_path):
