@@ -56,8 +56,11 @@ def make_map(
         run=types.SimpleNamespace(
             folder=pathlib.Path("runs/one"),
             task=types.SimpleNamespace(
-                name="semantic", spec=types.SimpleNamespace(fusion="late", modalities=tuple(DAYS))
+                name="semantic",
+                spec=types.SimpleNamespace(fusion="late", modalities=tuple(DAYS)),
+                scores=("mIoU",),
             ),
+            result={"test": {"mIoU": 0.5}},
             saved=types.SimpleNamespace(code="0.0.1"),
             modalities=tuple(DAYS),
             classes=classes,

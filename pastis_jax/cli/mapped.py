@@ -49,7 +49,8 @@ def _areas(summary: Mapping[str, Any]) -> Table:
     table = console.table(summary["title"], "class", "hectares", "share", "confidence")
     found = [of for of in summary["classes"] if of["pixels"]]
     for of in sorted(found, key=lambda of: -of["pixels"]):
-        confidence = f"{of['confidence']:.0f} %"
+        known = of["confidence"] is not None
+        confidence = f"{of['confidence']:.0f} %" if known else "-"
         table.add_row(console.cell(of["name"]), _number(of["hectares"]), _share(of), confidence)
     table.add_section()
     for name, key in (("unclassified", "unclassified"), ("no data", "nodata")):

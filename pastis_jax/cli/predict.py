@@ -11,6 +11,7 @@ from typing import Annotated
 import tyro
 
 from pastis_jax.cli import console, flags, mapped
+from pastis_jax.cli.config import import_plugins
 from pastis_jax.data.regions.store import is_region
 from pastis_jax.errors import UserError, refuse
 from pastis_jax.mapping.folders import is_folder, predict_folder
@@ -70,6 +71,8 @@ class Arguments:
     docs/cluster.md."""
     overwrite: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Begin anew where another command was stopped on the way to the same folder."""
+    plugin: tuple[str, ...] = ()
+    """Modules to import first, which add what the run was trained with."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -87,6 +90,7 @@ def run(given: Arguments) -> None:
     for name in ("run", "data", "out"):
         if getattr(given, name) is None:
             raise UserError("is not given", where=console.flag(name), remedy=f"see {PROG} --help")
+    import_plugins(given.plugin)
     options = MapOptions(
         until=given.until,
         season=given.season,

@@ -13,8 +13,10 @@ from pastis_jax.mapping.options import MapOptions
 from pastis_jax.runs import Run
 
 _YEAR = 365.25
-_SHIFT = 45
+SHIFT = 45
 """Days by which starts of seasons may differ over the year."""
+_LEAP = 1
+"""Of these, what leap years make."""
 
 
 def check_fit(run: Run, region: Region, options: MapOptions) -> tuple[str, ...]:
@@ -35,7 +37,7 @@ def check_fit(run: Run, region: Region, options: MapOptions) -> tuple[str, ...]:
     notes = check_modalities(run, region.dataset, region.root, region.dataset.names)
     for name in (name for name in run.modalities if name in region.dataset.names):
         notes += _check_level(run, region, name, options)
-    _check_season(run, region, options)
+    notes += _check_season(run, region, options)
     date = getattr(run.saved.record_options(), "date", None)
     if isinstance(date, int):
         fault = f"takes acquisition number {date} of each patch alone, windows of a Region differ "
@@ -99,16 +101,36 @@ def _check_level(run: Run, region: Region, name: str, options: MapOptions) -> li
     raise DataError(difference, where=region.root, remedy=remedy)
 
 
-def _check_season(run: Run, region: Region, options: MapOptions) -> None:
+def _check_season(run: Run, region: Region, options: MapOptions) -> list[str]:
     start, trained = options.season or region.dataset.season_start, run.dataset.season_start
-    apart = abs(_day_of_year(start) - _day_of_year(trained))
-    apart = min(apart, _YEAR - apart)
-    if apart <= _SHIFT or "season" in options.allow:
-        return
+    if "season" in options.allow:
+        return []
+    if _apart(start, trained) <= SHIFT:
+        return [f"{n}; `season` {_near(start, trained)} mends that" for n in days_off(run, start)]
     fault = f"the season starts on {start:%d %B}, that of the run on {trained:%d %B}: days of the "
     fault += "year would be taken for others"
     remedy = f"give `season` {_near(start, trained)}, or allow it by `allow` season"
     raise DataError(fault, where=region.root, remedy=remedy)
+
+
+def days_off(run: Run, start: datetime.date) -> list[str]:
+    """Tells, in a line, of days that a run takes for others of the year; nothing if it does not.
+
+    Args:
+      run: The run.
+      start: Day 0 of what is mapped.
+    """
+    trained = run.dataset.season_start
+    if (apart := _apart(start, trained)) <= _LEAP:
+        return []
+    told = f"days count from {start:%d %B}, those of the run from {trained:%d %B}"
+    return [f"{told}: each stands for one {apart:.0f} days off"]
+
+
+def _apart(start: datetime.date, trained: datetime.date) -> float:
+    """Days between two starts of seasons over the year."""
+    apart = abs(_day_of_year(start) - _day_of_year(trained))
+    return min(apart, _YEAR - apart)
 
 
 def _day_of_year(date: datetime.date) -> int:

@@ -30,11 +30,12 @@ from pastis_jax.data.pastis_r import describe
 from pastis_jax.errors import DataError, UserError, refuse
 from pastis_jax.files import write_whole
 from pastis_jax.mapping.blocks import Content, file_of, read_block, write_block
-from pastis_jax.mapping.fit import check_modalities
+from pastis_jax.mapping.fit import check_modalities, days_off
 from pastis_jax.mapping.folder_parcels import ParcelSamples
 from pastis_jax.mapping.folder_patches import PatchSamples
 from pastis_jax.mapping.ledger import AGAIN, Ledger, check_out, digest
 from pastis_jax.mapping.options import MapOptions
+from pastis_jax.mapping.worker import version
 from pastis_jax.runs import Run
 from pastis_jax.text import named
 
@@ -116,7 +117,7 @@ def predict_folder(
         say(f"Note: {note}")
     key, ledger = _key(run, root, options, samples), Ledger(out)
     with ledger.held():
-        if ledger.resume(key, overwrite=overwrite):
+        if ledger.resume({**key, "software": version()}, overwrite=overwrite):
             say(f"Continuing {out}.")
         kept = [_Kept(name) for name in samples.names]
         left = [one for one in kept if not file_of(ledger.blocks, one).exists()]
@@ -149,7 +150,12 @@ def _open(
         raise DataError(fault, where=root, remedy="give such a folder, or another run")
     dataset = describe(root)
     there = tuple(name for name in dataset.names if (root / f"DATA_{name}").is_dir())
-    notes = check_modalities(run, dataset, root, there)
+    notes = [*check_modalities(run, dataset, root, there), *days_off(run, dataset.season_start)]
+    if dataset.pixel_size != run.dataset.pixel_size:
+        sizes = f"{dataset.pixel_size:g} m wide, those that the run was trained on"
+        notes.append(f"pixels are {sizes} {run.dataset.pixel_size:g} m")
+    if run.saved.record_options().max_cloud is not None:
+        notes.append("the folder holds no masks: acquisitions under clouds count too")
     names = tuple(name for name in run.modalities if name in there)
     kind = ParcelSamples if parcels else PatchSamples
     samples = kind(run, root, dataset, names, options, _chosen(patches))

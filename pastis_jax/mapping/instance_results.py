@@ -93,8 +93,8 @@ def outline(part: Part, transform: tuple[float, ...]) -> Any:
     top, left = int(part.rows.min()), int(part.columns.min())
     mask = np.zeros((int(part.rows.max()) - top + 1, int(part.columns.max()) - left + 1), np.uint8)
     mask[part.rows - top, part.columns - left] = 1
-    moved = _geo.need("rasterio").Affine(*transform)
-    moved = moved @ _geo.need("rasterio").Affine.translation(left, top)
+    a, b, c, d, e, f = transform
+    moved = _geo.need("rasterio").Affine(a, b, a * left + b * top + c, d, e, d * left + e * top + f)
     polygons = [
         shapely.geometry.shape(polygon)
         for polygon, _ in features.shapes(mask, mask=mask.astype(bool), transform=moved)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import importlib
 import os
 import pathlib
 from collections.abc import Callable
@@ -131,6 +132,7 @@ class Work:
       options: Of the map.
       out: Folder of the blocks.
       key: Digest of run, Region and options: what was opened before is used where it is the same.
+      plugins: Modules that a process imports first, which add what the run was trained with.
     """
 
     run: pathlib.Path
@@ -138,6 +140,7 @@ class Work:
     options: MapOptions
     out: pathlib.Path
     key: str = ""
+    plugins: tuple[str, ...] = ()
 
     def __call__(self, block: Block) -> None:
         """Predicts a block and writes it.
@@ -145,7 +148,10 @@ class Work:
         Raises:
           UserError: If run or Region cannot be read.
           OSError: If the block cannot be written.
+          ImportError: If a module of `plugins` cannot be imported here.
         """
+        for name in self.plugins:
+            importlib.import_module(name)
         mapper = open_mapper(self.run, self.region, self.options, self.key)
         write_block(self.out, block, mapper(block))
 

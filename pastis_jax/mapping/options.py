@@ -8,7 +8,8 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
-from pastis_jax.errors import ArgumentError, refuse
+from pastis_jax.errors import refuse
+from pastis_jax.runs.until import as_date
 from pastis_jax.text import plain
 
 ALLOWED = ("level", "season", "pixel_size")
@@ -55,7 +56,8 @@ class MapOptions:
 
     def __post_init__(self):
         for name in ("until", "season"):
-            object.__setattr__(self, name, _day(name, getattr(self, name)))
+            if (day := getattr(self, name)) is not None:
+                object.__setattr__(self, name, as_date(day, name))
         allow = (self.allow,) if isinstance(self.allow, str) else tuple(self.allow)
         object.__setattr__(self, "allow", allow)  # hashable: processes keep what they opened
         if self.parcels is not None:
@@ -87,20 +89,3 @@ class MapOptions:
             "probabilities": self.probabilities,
             "batch_size": self.batch_size,
         }
-
-
-def _day(name: str, given: datetime.date | str | None) -> datetime.date | None:
-    """A day, or its text.
-
-    Raises:
-      ArgumentError: If it is none.
-    """
-    if given is None or (
-        isinstance(given, datetime.date) and not isinstance(given, datetime.datetime)
-    ):
-        return given
-    try:
-        return datetime.date.fromisoformat(given)
-    except (TypeError, ValueError):
-        fault, remedy = f"{plain(str(given))} is not a day", "write it as YYYY-MM-DD"
-        raise ArgumentError(fault, argument=name, remedy=remedy) from None

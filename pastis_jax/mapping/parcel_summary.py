@@ -10,7 +10,7 @@ from pastis_jax.mapping.blocks import NODATA, Block, Content
 from pastis_jax.mapping.made import Made
 from pastis_jax.mapping.parcel_results import ParcelResults
 from pastis_jax.mapping.semantic import classes_of
-from pastis_jax.mapping.truth import NOT_KNOWN, held_out, learnt_from, truth_of
+from pastis_jax.mapping.truth import NOT_KNOWN, Learnt, held_out, learnt, truth_of
 from pastis_jax.text import named, word
 
 
@@ -107,4 +107,6 @@ def _held_out(made: Made) -> np.ndarray:
     """Parcels that the run was neither trained nor validated on, (n,) bool; see `truth`."""
     polygons = made.mapper.polygons
     assert polygons is not None
-    return held_out(made) if polygons.own else np.full(len(polygons), not learnt_from(made))
+    return (
+        held_out(made) if polygons.own else np.full(len(polygons), learnt(made) is Learnt.NOTHING)
+    )

@@ -7,6 +7,7 @@ import functools
 import hashlib
 import os
 import pathlib
+import sys
 from collections.abc import Callable, Sequence
 
 import tqdm
@@ -22,6 +23,7 @@ from pastis_jax.mapping.ledger import AGAIN, Ledger, check_out, digest
 from pastis_jax.mapping.made import Made
 from pastis_jax.mapping.mapper import Mapper, Work
 from pastis_jax.mapping.options import MapOptions
+from pastis_jax.mapping.worker import version
 from pastis_jax.runs import Run
 
 FORMAT = 1
@@ -111,11 +113,14 @@ def predict_region(
         say(f"Note: {note}")
     key, ledger = key_of(mapper), Ledger(out)
     with ledger.held():
-        if ledger.resume(key, overwrite=overwrite):
+        if ledger.resume({**key, "software": version()}, overwrite=overwrite):
             say(f"Continuing {out}.")
         blocks = tuple(blocks_of(mapper.region.grid))
         left = [block for block in blocks if not ledger.done(block)]
-        work = Work(run.folder, mapper.region.root, options, ledger.blocks, digest(key))
+        # What this process has imported for the run; run.json alone makes none import anything.
+        plugins = tuple(name for name in run.saved.plugins if name in sys.modules)
+        opened = run.folder, mapper.region.root, options, ledger.blocks
+        work = Work(*opened, digest(key), plugins)
         bar = tqdm.tqdm(
             total=len(blocks),
             initial=len(blocks) - len(left),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pastis_jax.mapping import instances, parcel_summary
+from pastis_jax.mapping import instances, parcel_summary, truth
 from pastis_jax.mapping.made import Made
 from pastis_jax.mapping.parcel_results import ParcelResults
 
@@ -18,6 +18,5 @@ def results_of(made: Made) -> ParcelResults | None:
 
 def notes_of(made: Made) -> Iterator[str]:
     """What a reader should know of them, a line each."""
-    if made.run.task.name == "panoptic":
-        return instances.notes(made)
-    return parcel_summary.notes(made)
+    yield from (instances if made.run.task.name == "panoptic" else parcel_summary).notes(made)
+    yield from truth.notes(made)

@@ -24,7 +24,8 @@ from pastis_jax.data.dataset import SPLITS, Dataset
 from pastis_jax.data.normalisation import SEASON, normalise
 from pastis_jax.data.splits import BatchPlan
 from pastis_jax.errors import DataWarning, DaysWarning, UserError, refuse
-from pastis_jax.runs import given, memory, results, saved, weights
+from pastis_jax.runs import memory, results, saved, weights
+from pastis_jax.runs.given import check_observed, check_series
 from pastis_jax.runs.opened_data import OpenedData
 from pastis_jax.runs.records import records_of
 from pastis_jax.runs.until import Until, as_date
@@ -160,10 +161,9 @@ class Run:
             name: normalise(
                 series[name], self.dataset[name], statistics[name], season=self._season(name)
             )
-            for name in given.check_series(series, self.dataset, self.modalities, self._axes)
+            for name in check_series(self, series)
         }
-        valid = {name: x.valid.any(1) for name, x in normalised.items()}
-        given.check_observed(valid, self.task.spec)
+        check_observed(self, {name: x.valid.any(1) for name, x in normalised.items()})
         observed = [
             {name: np.asarray(x.days)[i][x.valid[i]] for name, x in normalised.items()}
             for i in range(len(next(iter(normalised.values())).valid))
@@ -209,11 +209,6 @@ class Run:
         ):
             if line is not None:
                 warnings.warn(line, DaysWarning, stacklevel=3)
-
-    @functools.cached_property
-    def _axes(self) -> str:
-        """Letters of the axes of a series' values."""
-        return "btsc" if self.task.example()[self.modalities[0]].pixels is not None else "bthwc"
 
     @functools.cached_property
     def _answer(self) -> Any:

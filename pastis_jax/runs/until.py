@@ -38,8 +38,12 @@ class Until:
     outcome: Outcome | None
 
 
-def as_date(until: datetime.date | str) -> datetime.date:
+def as_date(until: datetime.date | str, argument: str = "until") -> datetime.date:
     """Reads a day.
+
+    Args:
+      until: The day, or its text YYYY-MM-DD.
+      argument: Which argument it was given as.
 
     Raises:
       ArgumentError: If it is none.
@@ -54,7 +58,7 @@ def as_date(until: datetime.date | str) -> datetime.date:
     except ValueError:
         pass
     remedy = "write it as YYYY-MM-DD"
-    raise ArgumentError(f"{until!r} is not a day", argument="until", remedy=remedy)
+    raise ArgumentError(f"{until!r} is not a day", argument=argument, remedy=remedy)
 
 
 def check_observed(

@@ -48,6 +48,7 @@ def test_a_map(place, tmp_path, capsys):
         (["--stride", "33"], ("--stride", "at most a window")),
         (["--batch-size", "0"], ("--batch-size", "1 or more")),
         (["--parcel-id", "ID"], ("--parcel-id", "leave it out")),
+        (["--plugin", "no_such_module"], ("--plugin", "no_such_module")),
     ],
 )
 def test_flags_that_cannot_be(place, tmp_path, capsys, flags, words):

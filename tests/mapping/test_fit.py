@@ -128,11 +128,21 @@ def test_a_level_that_is_not_known_is_told_of(fit):
 
 
 def test_the_same_season_of_another_year(fit):
-    assert fit(another_year) == ()
+    """Days that are not those of the year that the run takes them for are told of."""
+    (note,) = fit(another_year)
+    assert "20 September, those of the run from 01 September" in note
+    assert "19 days off; `season` 2031-09-01 mends that" in note
 
 
-def test_a_season_that_is_given(fit):
-    assert fit(season, season="2023-09-10") == ()
+def test_days_off_that_are_allowed(fit):
+    assert fit(another_year, allow="season") == ()
+
+
+@pytest.mark.parametrize(
+    ("start", "notes"), [("2023-09-01", 0), ("2024-09-01", 0), ("2023-09-10", 1)]
+)
+def test_a_season_that_is_given(fit, start, notes):
+    assert len(fit(season, season=start)) == notes
 
 
 @pytest.mark.parametrize("fusion", ["mid", "late", "decision"])

@@ -22,7 +22,7 @@ from pastis_jax.mapping import MapOptions
         ({"allow": ("level", "units")}, ("`allow`", "units", "level or season or pixel_size")),
         ({"parcel_id": "ID"}, ("`parcel_id`", "leave it out")),
         ({"until": "2024-13-01"}, ("`until`", "2024-13-01", "YYYY-MM-DD")),
-        ({"until": datetime.datetime(2024, 5, 1)}, ("`until`", "not a day")),
+        ({"until": "20240501"}, ("`until`", "not a day")),
         ({"season": "autumn\n"}, ("`season`", "autumn", "YYYY-MM-DD")),
         ({"season": 2024}, ("`season`", "2024", "YYYY-MM-DD")),
     ],
@@ -36,6 +36,7 @@ def test_texts_and_lists_are_taken():
     assert given.until == datetime.date(2024, 5, 31)
     assert given.season == datetime.date(2023, 9, 1)
     assert given.allow == ("level",)
+    assert MapOptions(until=datetime.datetime(2024, 5, 31, 9)).until == given.until
     assert given.parcels == pathlib.Path("p.gpkg")
     assert MapOptions(allow="level") == MapOptions(allow=("level",))
     assert hash(given) == hash(MapOptions(given.until, given.season, ("level",), parcels="p.gpkg"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import json
 import shutil
 
@@ -13,6 +14,9 @@ import region_factory as factory
 from parcel_maps import blocks_of, made_of, mapper_of
 
 from pastis_jax.data.dataset import SPLITS
+from pastis_jax.data.dataset_file import read
+from pastis_jax.data.regions.records.export import export
+from pastis_jax.mapping import truth
 from pastis_jax.mapping.parcel_summary import notes, results
 from pastis_jax.runs import Run
 from pastis_jax.tasks import folds_of
@@ -55,11 +59,48 @@ def test_lists_take_the_place_of_folds(made, tmp_path, monkeypatch):
     assert table.id[table.held_out].tolist() == ["p3", "p5"]
 
 
-def test_parcels_of_another_region_are_held_out(made, tmp_path, monkeypatch):
+@pytest.mark.parametrize(("name", "held_out"), [("Another", True), ("A region", False)])
+def test_parcels_of_another_region(made, tmp_path, monkeypatch, name, held_out):
+    """Held out, but where they may be those that the run saw, ingested anew."""
     factory.make_region(tmp_path / "R", grid=GRID, days={"S2": (10, 40, 200)}, seed=1)
-    table, _ = table_of(Run(made[2]), tmp_path / "R", tmp_path / "blocks", monkeypatch)
-    assert table.held_out.all()
+    content = json.loads((tmp_path / "R" / "dataset.json").read_text())
+    (tmp_path / "R" / "dataset.json").write_text(json.dumps({**content, "name": name}))
+    run = Run(made[2])
+    table, _ = table_of(run, tmp_path / "R", tmp_path / "blocks", monkeypatch)
+    assert (table.held_out == held_out).all()
     assert (table.truth >= 0).all()
+    mapped = made_of(mapper_of(run, tmp_path / "R", monkeypatch), tmp_path, ())
+    told = [note for note in truth.notes(mapped) if "nothing is said of accuracy" in note]
+    assert len(told) == (not held_out)
+
+
+def test_truth_is_that_of_its_own_season(made, tmp_path, monkeypatch):
+    """A year later, other crops grow."""
+    root, _, folder = made
+    run = Run(folder)
+    moved = dataclasses.replace(run.dataset, season_start=datetime.date(2022, 9, 1))
+    mapper = mapper_of(run, root, monkeypatch)
+    mapped = made_of(mapper, tmp_path, blocks_of(GRID, 1024))
+    assert (results(mapped).truth >= 0).all()
+    assert [*truth.notes(mapped)] == []
+    mapper.region.dataset = moved
+    assert (results(mapped).truth == -1).all()
+    (note,) = truth.notes(mapped)
+    assert "not compared" in note
+    assert "2022-09-01" in note
+
+
+def test_a_run_of_an_export_saw_the_parcels_of_its_region(made, tmp_path, monkeypatch):
+    root, known, folder = made
+    export(root, tmp_path / "E", patches=False, progress=False)
+    run = Run(folder)
+    learned = dataclasses.replace(run.saved.learned, dataset=read(tmp_path / "E" / "dataset.json"))
+    fingerprint = {"metadata.geojson": "an official folder's"}
+    run.saved = dataclasses.replace(run.saved, learned=learned, fingerprint=fingerprint)
+    table, _ = table_of(run, root, tmp_path / "blocks", monkeypatch)
+    tested = folds_of(factory.dataset_of(), 1)[SPLITS[-1]]
+    assert np.array_equal(table.held_out, np.isin(known["fold"], [of - 1 for of in tested]))
+    assert not table.held_out.all()
 
 
 def test_other_classes_are_no_truth(made, tmp_path, monkeypatch):

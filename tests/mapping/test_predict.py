@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
+import importlib
 import json
 import shutil
+import sys
 
 import map_factory
 import pytest
@@ -14,8 +17,10 @@ from pastis_jax.data.regions.store import Region
 from pastis_jax.mapping import MapOptions, blocks, predict_region
 from pastis_jax.mapping import predict as predicting
 from pastis_jax.mapping.ledger import Ledger
+from pastis_jax.runs import Run
 
 rasterio = pytest.importorskip("rasterio")
+ONE_BY_ONE = predicting.one_by_one
 GRID = factory.Grid("EPSG:32631", 600000.0, 5200000.0, 10.0, height=40, width=100)
 
 
@@ -105,7 +110,7 @@ def test_goes_on_to_the_same_bytes(place, made, tmp_path, number):
     changed = shutil.copytree(place / "R", tmp_path / "changed")
     (changed / "region.json").write_text((changed / "region.json").read_text() + " ")
     refused_in_a_line(lambda: predict(place, out, region=changed), *words, "another Region")
-    # Copies are the same, wherever they lie; blocks that are there are not predicted again.
+    # A copy of the same name is the same, wherever it lies; what is there is not predicted again.
     moved, done = shutil.copytree(place / "run", tmp_path / "moved" / "run"), []
 
     def execute(work, left, tell, say):
@@ -199,3 +204,31 @@ def test_until_is_the_map_of_a_region_that_ends_there(place, tmp_path):
         lambda: predict(place, tmp_path / "N", until="2023-09-02"), "no acquisition", "2023-09-02"
     )
     assert not Ledger(tmp_path / "N").folder.exists()
+
+
+def test_other_software_does_not_go_on(place, tmp_path, monkeypatch):
+    with pytest.raises(Killed):
+        predict(place, tmp_path / "N", execute=stopped_after(1))
+    monkeypatch.setattr(predicting, "version", lambda: "pastis_jax 99")
+    words = "another map was begun", "of another software"
+    refused_in_a_line(lambda: predict(place, tmp_path / "N"), *words)
+
+
+def test_workers_import_what_the_run_was_trained_with(place, tmp_path, monkeypatch):
+    """Of the modules that it names those alone that this process has imported."""
+    run = Run(place / "run")
+    run.saved = dataclasses.replace(run.saved, plugins=("own_part", "never_imported"))
+    (tmp_path / "own_part.py").write_text("")
+    monkeypatch.syspath_prepend(tmp_path)
+    importlib.import_module("own_part")
+    works = []
+
+    def execute(work, some, tell, say):
+        del sys.modules["own_part"]
+        ONE_BY_ONE(work, some, tell, say)
+        works.append(work)
+
+    predict(place, tmp_path / "N", run=run, execute=execute)
+    assert works[0].plugins == ("own_part",)
+    assert "own_part" in sys.modules
+    del sys.modules["own_part"]

@@ -29,22 +29,28 @@ class Tally:
 
     Attributes:
       values: Pixels of each value of `crop`, (256,) int64.
-      confidence: Sum of `confidence` over the pixels of each value, percent, (256,) int64.
+      sure: Those of them whose confidence is known, (256,) int64: of the background between
+        instances it is not.
+      confidence: Sum of `confidence` over these, percent, (256,) int64.
     """
 
     values: np.ndarray
+    sure: np.ndarray
     confidence: np.ndarray
 
     @classmethod
     def empty(cls) -> Tally:
         """Nothing is counted yet."""
-        return cls(np.zeros(256, np.int64), np.zeros(256, np.int64))
+        return cls(*(np.zeros(256, np.int64) for _ in range(3)))
 
     def counting(self, parts: Iterable[tuple[Block, Content]]) -> Iterator[tuple[Block, Content]]:
         """Gives blocks on, and counts what they hold."""
         for block, content in parts:
             crop, confidence = content["crop"].ravel(), content["confidence"].ravel()
             self.values[:] += np.bincount(crop, minlength=256)
+            known = confidence != NODATA
+            crop, confidence = crop[known], confidence[known]
+            self.sure[:] += np.bincount(crop, minlength=256)
             # Sums of whole numbers below 2^53: exact.
             sums = np.bincount(crop, weights=confidence.astype(np.float64), minlength=256)
             self.confidence[:] += sums.astype(np.int64)
@@ -153,8 +159,8 @@ def _share(part: int, whole: int) -> float | None:
 
 
 def _mean(tally: Tally, values: slice) -> float | None:
-    """Mean confidence of some values, percent; None where no pixel has them."""
-    pixels = int(tally.values[values].sum())
+    """Mean confidence of some values, percent; None where that of no pixel is known."""
+    pixels = int(tally.sure[values].sum())
     return round(int(tally.confidence[values].sum()) / pixels, 2) if pixels else None
 
 

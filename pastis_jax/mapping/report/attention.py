@@ -12,6 +12,7 @@ from flax import traverse_util
 
 from pastis_jax.data.pixel_sets.encoding import draw_pixels, encode_pixels
 from pastis_jax.mapping.made import Made
+from pastis_jax.mapping.parcels import generator_of
 from pastis_jax.mapping.report.curves import Observed
 from pastis_jax.mapping.report.places import Place
 from pastis_jax.runs import Run
@@ -46,16 +47,19 @@ class Attending:
     def __init__(self, made: Made):
         self._made, self._weights = made, attention_of(made.run)
 
-    def __call__(self, place: Place, observed: Mapping[str, Observed]) -> dict[str, Attention]:
+    def __call__(
+        self, place: Place, observed: Mapping[str, Observed], identifier: str
+    ) -> dict[str, Attention]:
         """The attention for a parcel, by modality; empty where the model has none.
 
         Args:
           place: Its pixels.
           observed: What was observed of them.
+          identifier: Of the parcel, which tells the pixels that are drawn as in the map.
         """
         run, mapper = self._made.run, self._made.mapper
         if mapper.grid is None:
-            series, inside = self._pixel_set(observed), None
+            series, inside = self._pixel_set(observed, identifier), None
         else:
             row, column = place.middle
             cells = (mapper.grid.rows.cells, mapper.grid.columns.cells)
@@ -85,14 +89,16 @@ class Attending:
                 start += len(valid)
         return told
 
-    def _pixel_set(self, observed: Mapping[str, Observed]) -> dict[str, Series] | None:
+    def _pixel_set(
+        self, observed: Mapping[str, Observed], identifier: str
+    ) -> dict[str, Series] | None:
         """The series of a parcel as a run of parcels takes them; None where it wants outlines."""
         run = self._made.run
         if run.task.spec.geometric:
             return None
         size = run.saved.record_options().pixels
         count = next(iter(observed.values())).values.shape[-1]
-        drawn, real = draw_pixels(count, size, np.random.default_rng(0))
+        drawn, real = draw_pixels(count, size, generator_of(identifier))
         batch = {}
         for name in run.modalities:
             if name in observed:

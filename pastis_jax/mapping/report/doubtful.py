@@ -38,7 +38,7 @@ def doubtful(made: Made, results: ParcelResults | None) -> tuple[Html, list[dict
         drawings: list[str] = []
         if place is not None:
             observed = observe(made, place)
-            attention = attending(place, observed)
+            attention = attending(place, observed, str(results.id[row]))
             attended = attended or bool(attention)
             for name, one in observed.items():
                 drawings.append(_drawing(made, one.curve(), attention.get(name), span))
@@ -66,9 +66,12 @@ def _drawing(made: Made, curve: Curve, attention: Attention | None, span) -> str
 
 def _thumbnail(made: Made, results: ParcelResults, row: int, place: Place) -> dict[str, Any]:
     """Pixels around a parcel, and its outline, in pixels of the Region."""
-    steps, rings = outlines(made.region.grid, results.geometry[row : row + 1])
-    corners = np.cumsum(steps.astype(np.int64), 0).astype(np.int16) + 8192
-    cut = np.split(corners / FINE, np.cumsum(rings[:, 1])[:-1]) if len(rings) else []
+    # From the parcel's own corner: what is packed reaches no farther than a page's map.
+    part = made.region.grid.part(place.rows, place.columns)
+    steps, rings = outlines(part, results.geometry[row : row + 1])
+    corners = (np.cumsum(steps.astype(np.int64), 0).astype(np.int16) + 8192) / FINE
+    corners += (place.columns.start, place.rows.start)
+    cut = np.split(corners, np.cumsum(rings[:, 1])[:-1]) if len(rings) else []
     top, left = place.rows.start - _AROUND, place.columns.start - _AROUND
     side = max(place.rows.stop + _AROUND - top, place.columns.stop + _AROUND - left)
     return {

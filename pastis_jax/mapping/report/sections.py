@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
+import shlex
 from collections.abc import Sequence
 
 import jax
@@ -226,16 +227,15 @@ def _is_number(value: object) -> bool:
 
 def command(made: Made) -> str:
     """The command that makes such a map; folders and files by their names, wherever they lie."""
-    words = ["pastis-jax predict", f"--run {made.run.folder.name}"]
-    words += [f"--data {made.region.root.name}", "--out MAP"]
+    words = ["pastis-jax", "predict", "--run", made.run.folder.name]
+    words += ["--data", made.region.root.name, "--out", "MAP"]
     for field in dataclasses.fields(made.options):
         value = getattr(made.options, field.name)
         if value == field.default:
             continue
-        flag = f"--{field.name.replace('_', '-')}"
-        if isinstance(value, pathlib.Path):
-            value = value.name
-        elif isinstance(value, tuple):
-            value = " ".join(value)
-        words.append(flag if value is True else f"{flag} {value}")
-    return " ".join(words)
+        words.append(f"--{field.name.replace('_', '-')}")
+        if isinstance(value, tuple):
+            words += value
+        elif value is not True:
+            words.append(value.name if isinstance(value, pathlib.Path) else str(value))
+    return shlex.join(words)

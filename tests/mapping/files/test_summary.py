@@ -99,6 +99,22 @@ def test_the_command_tells_of_it(finished, capsys):
         assert of["name"] in text  # as a row, or among those that were not found
 
 
+def test_confidences_that_are_not_known_do_not_count(finished, tmp_path, capsys):
+    """Background between instances has none."""
+    made, *_ = finished
+    crop = np.array([[0, 0, 0], [2, 2, UNCLASSIFIED]], np.uint8)
+    confidence = np.array([[NODATA] * 3, [60, 80, 40]], np.uint8)
+    tally = Tally.empty()
+    [*tally.counting([(None, {"crop": crop, "confidence": confidence})])]
+    summary = summary_of(made, tally)
+    assert summary["classes"][0]["pixels"] == 3
+    assert summary["classes"][0]["confidence"] is None
+    assert summary["classes"][2]["confidence"] == 70
+    assert summary["confidence"] == 60
+    mapped.show({**summary, "files": []}, tmp_path)
+    assert "Mean confidence: 60.0 %." in capsys.readouterr().out
+
+
 def test_the_command_tells_that_nothing_was_found(finished, tmp_path, capsys):
     made, *_ = finished
     tally = Tally.empty()

@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import report_maps
+from parcel_maps import mapper_of
 
+from pastis_jax.mapping.blocks import Block
 from pastis_jax.mapping.made import Made
 from pastis_jax.mapping.report.attention import Attending
 from pastis_jax.mapping.report.curves import observe
@@ -16,7 +18,7 @@ def told_of(mapper, row=0):
     results = report_maps.results_of(mapper)
     made = Made(mapper, (), mapper.region.root, {})
     place = place_of(mapper.region.grid, results.geometry[row])
-    return Attending(made)(place, observe(made, place)), observe(made, place)
+    return Attending(made)(place, observe(made, place), results.id[row]), observe(made, place)
 
 
 @pytest.mark.parametrize(
@@ -41,3 +43,19 @@ def test_early_fusion_attends_to_dates_of_its_first_modality(tmp_path):
     assert [*attention] == ["S2"]
     assert attention["S2"].weight.sum() == pytest.approx(1)
     assert np.isfinite(attention["S2"].weight).all()
+
+
+def test_the_pixels_of_a_parcel_are_those_that_the_map_is_made_of(tmp_path, monkeypatch):
+    opened = report_maps.opened(tmp_path, "parcel", fusion="late")
+    mapper = mapper_of(opened.run, opened.region.root, monkeypatch)
+    grid, results = mapper.region.grid, report_maps.results_of(mapper)
+    content = mapper(Block(slice(0, grid.height), slice(0, grid.width)))
+    made = Made(mapper, (), mapper.region.root, {})
+    for place, row in enumerate(content["parcel"].tolist()):
+        observed = observe(made, place_of(grid, results.geometry[row]))
+        shown = Attending(made)._pixel_set(observed, results.id[row])["S2"]
+        drawn = opened.run.given[0]["S2"]
+        assert shown.valid.sum() == drawn.valid[place].sum() > 0
+        np.testing.assert_array_equal(
+            shown.values[shown.valid], drawn.values[place][drawn.valid[place]]
+        )

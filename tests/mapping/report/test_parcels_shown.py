@@ -6,6 +6,7 @@ import base64
 import datetime
 import json
 import re
+import types
 import zlib
 
 import numpy as np
@@ -13,10 +14,12 @@ import pytest
 import report_maps
 import shapely
 
+from pastis_jax.data.regions.grid import Grid
 from pastis_jax.mapping.made import Made
 from pastis_jax.mapping.report import outlines as packing
 from pastis_jax.mapping.report.attention import Attention
 from pastis_jax.mapping.report.curves import Curve, observe
+from pastis_jax.mapping.report.doubtful import _thumbnail
 from pastis_jax.mapping.report.drawing import reliability_svg, series_svg
 from pastis_jax.mapping.report.places import WIDEST, least_certain, place_of
 from pastis_jax.mapping.season import Season
@@ -192,3 +195,16 @@ def test_too_many_parcels_are_refused_with_a_reason(results, monkeypatch, number
     packed, why = packing.packed_parcels(GRID, results, text)
     assert packed is None
     assert f"{len(results)} parcels" in why
+
+
+def test_the_outline_of_a_parcel_far_from_the_corner():
+    """Coordinates are those of the Region, also where its page shows a pixel of several."""
+    grid = Grid("EPSG:32631", 600000.0, 5200000.0, 10.0, height=9000, width=20_000)
+    left, top = 600000 + 10 * 18_000, 5200000 - 10 * 7000
+    shape = shapely.box(left, top - 200, left + 300, top)
+    place = place_of(grid, shape)
+    made = types.SimpleNamespace(region=types.SimpleNamespace(grid=grid))
+    (ring,) = _thumbnail(made, types.SimpleNamespace(geometry=np.array([shape])), 0, place)["rings"]
+    corners = np.reshape(ring, (-1, 2))
+    assert corners.min(0).tolist() == [18_000, 7000]
+    assert corners.max(0).tolist() == [18_030, 7020]

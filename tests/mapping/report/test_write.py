@@ -6,6 +6,7 @@ import dataclasses
 import datetime
 import json
 import re
+import shlex
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from pastis_jax.mapping.mapper import Mapper
 from pastis_jax.mapping.options import MapOptions
 from pastis_jax.mapping.report import doubtful, write_report
 from pastis_jax.mapping.report.attention import Attention
+from pastis_jax.mapping.report.sections import command
 
 HOSTILE = "</script><img src=x onerror=alert(1)>"
 
@@ -27,8 +29,8 @@ def nothing_compiled(monkeypatch):
         def __init__(self, made):
             del made
 
-        def __call__(self, place, observed):
-            del place
+        def __call__(self, place, observed, identifier):
+            del place, identifier
             return {n: Attention(o.days, np.ones(len(o.days))) for n, o in observed.items()}
 
     monkeypatch.setattr(doubtful, "Attending", Told)
@@ -127,3 +129,19 @@ def test_a_map_of_a_part_of_the_season_says_until_when(made, tmp_path):
     page = page_of(other, None, tmp_path)
     assert "--until 2023-12-31" in page
     assert "2023-09-06 to 2023-12-10" in page
+
+
+def test_the_command_can_be_typed(made):
+    """Names with blanks are quoted, texts of several words stay apart."""
+    options = MapOptions(
+        parcels="/data/my parcels.gpkg", parcel_id="the id", allow=("level", "season"), reject=0.5
+    )
+    mapper = Mapper.__new__(Mapper)
+    mapper.__dict__ |= made.mapper.__dict__ | {"options": options}
+    words = shlex.split(command(dataclasses.replace(made, mapper=mapper)))
+    assert words[:2] == ["pastis-jax", "predict"]
+    given = words[words.index("MAP") + 1 :]
+    assert given == [
+        *("--allow", "level", "season", "--reject", "0.5"),
+        *("--parcels", "my parcels.gpkg", "--parcel-id", "the id"),
+    ]
