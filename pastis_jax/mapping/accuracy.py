@@ -101,7 +101,7 @@ def estimate(counts: np.ndarray, mapped: np.ndarray) -> Accuracy | None:
 
 def sampled(results: ParcelResults) -> np.ndarray:
     """Which parcels tell of accuracy: classified, held out, of known class, (n,) bool."""
-    return classified(results) & results.held_out & (results.truth >= 0)
+    return population(results) & results.held_out
 
 
 def classified(results: ParcelResults) -> np.ndarray:
@@ -109,24 +109,40 @@ def classified(results: ParcelResults) -> np.ndarray:
     return results.label < results.probability.shape[1]
 
 
-def of_parcels(results: ParcelResults) -> Accuracy | None:
+def population(results: ParcelResults) -> np.ndarray:
+    """Which parcels a sample speaks for: classified, of known class, (n,) bool.
+
+    What is void in the Region, of a crop that the run does not know, can never be in the sample:
+    nothing that is tested says what the map makes of it.
+    """
+    return classified(results) & (results.truth >= 0)
+
+
+def left_out(results: ParcelResults) -> np.ndarray:
+    """Which parcels have a class in the map that nothing tested speaks for, (n,) bool."""
+    return classified(results) & (results.truth < 0)
+
+
+def of_parcels(results: ParcelResults, pixel: float) -> Accuracy | None:
     """Estimates accuracies of the parcels of a map, and areas of their classes in hectares.
 
-    The held-out parcels are the sample, all classified ones the whole that it speaks for: strata
-    weigh by the hectares of the parcels that are mapped as a class.
+    The held-out parcels are the sample, all classified ones of known class the whole that it speaks
+    for: strata weigh by the hectares of their pixels that are mapped as a class. What of a polygon
+    lies beyond the Region is not mapped.
 
     Args:
       results: The parcels.
+      pixel: Hectares of a pixel.
 
     Returns:
       The estimates; None where too few are known.
     """
     k = results.probability.shape[1]
-    whole, sample = classified(results), sampled(results)
+    whole, sample = population(results), sampled(results)
     counts = np.zeros((k, k), np.int64)
     np.add.at(counts, (results.label[sample], results.truth[sample]), 1)
-    mapped = np.bincount(results.label[whole], weights=results.hectares[whole], minlength=k)
-    return estimate(counts, mapped)
+    mapped = np.bincount(results.label[whole], weights=results.pixels[whole], minlength=k)
+    return estimate(counts, mapped * pixel)
 
 
 def reliability_of(results: ParcelResults) -> dict[str, Any] | None:

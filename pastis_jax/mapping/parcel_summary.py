@@ -62,6 +62,14 @@ def notes(made: Made) -> Iterator[str]:
             some = polygons.id[which].tolist()
             told = f"{len(some):,} of {len(polygons):,} parcels {word(len(some), *fault)}: nodata"
             yield f"{told} ({named(some)})"
+    truth = _truth(made)
+    void = (_layers(made, probability)["crop"] < len(made.classes.names)) & (truth == NOT_KNOWN)
+    if void.any() and (truth != NOT_KNOWN).any():
+        number, area = int(void.sum()), pixels[void].sum() * made.region.grid.pixel_size**2 / 1e4
+        parcels = word(number, "parcel", "parcels")
+        crops = word(number, "is of a crop", "are of crops")
+        told = f"{number:,} {parcels} ({area:,.1f} ha) {crops} that the run does not know (void in "
+        yield f"{told}the Region); the map gives {word(number, 'it', 'them')} one of its classes"
     if polygons.own:
         try:
             made.classes.of_other(made.run.dataset.nomenclature, made.region.dataset.nomenclature)

@@ -86,28 +86,35 @@ def results(label, truth, held_out, hectares, confidence=None):
         id=np.arange(n).astype(str),
         label=told.astype(np.uint8),
         probability=probability,
-        pixels=np.ones(n),
+        pixels=100.0 * np.array(hectares, float),
         dates=np.ones((n, 1), np.uint16),
-        hectares=np.array(hectares, float),
+        hectares=np.full(n, 1e6),  # polygons reach far beyond the Region
         truth=np.array(truth, np.int32),
         held_out=np.array(held_out, bool),
         geometry=np.full(n, None),
     )
 
 
-def test_held_out_parcels_are_the_sample_and_all_classified_ones_the_whole():
+def test_held_out_parcels_are_the_sample_and_all_classified_ones_of_known_class_the_whole():
     told = accuracy.of_parcels(
         results(
             label=[0, 0, 0, 1, 1, 0, 1, UNCLASSIFIED, NODATA],
             truth=[0, 0, 1, 1, 1, 1, -1, 0, 0],
             held_out=[1, 1, 1, 1, 1, 0, 1, 1, 1],
             hectares=[1, 2, 3, 4, 5, 10, 20, 100, 100],
-        )
+        ),
+        0.01,
     )
     assert told.counts.tolist() == [[2, 1, 0], [0, 2, 0], [0, 0, 0]]
-    assert told.mapped.tolist() == [16, 29, 0]
+    assert told.mapped.tolist() == pytest.approx([16, 9, 0])
     assert told.samples == 5
-    assert told.areas[0].tolist() == pytest.approx([16 * 2 / 3, 29 + 16 / 3, 0])
+    assert told.areas[0].tolist() == pytest.approx([16 * 2 / 3, 9 + 16 / 3, 0])
+
+
+def test_classified_parcels_of_no_known_class_are_left_out():
+    found = results([0, 1, UNCLASSIFIED, NODATA], [-1, 1, -1, -1], np.ones(4), np.ones(4))
+    assert accuracy.left_out(found).tolist() == [True, False, False, False]
+    assert accuracy.population(found).tolist() == [False, True, False, False]
 
 
 def test_reliability_compares_confidence_with_what_is_right():

@@ -111,3 +111,18 @@ def test_other_classes_are_no_truth(made, tmp_path, monkeypatch):
     table, told = table_of(Run(made[2]), root, tmp_path / "blocks", monkeypatch)
     assert (table.truth == -1).all()
     assert any("Rice, is none of the model's" in note for note in told)
+
+
+@pytest.mark.parametrize(("number", "told"), [(0, None), (1, "1 parcel ("), (2, "2 parcels (")])
+def test_parcels_of_crops_that_the_run_does_not_know_are_told(
+    made, tmp_path, monkeypatch, number, told
+):
+    root, of_region, folder = made
+    known = np.maximum(Run(folder).classes.lookup[of_region["label"]], 0)
+    known[:number] = truth.NOT_KNOWN
+    monkeypatch.setattr("pastis_jax.mapping.parcel_summary.truth_of", lambda made: known)
+    table, notes = table_of(Run(folder), root, tmp_path / "blocks", monkeypatch)
+    notes = [note for note in notes if "that the run does not know" in note]
+    assert len(notes) == bool(number)
+    for note in notes:
+        assert note.startswith(f"{told}{table.pixels[:number].sum() / 100:,.1f} ha) ")

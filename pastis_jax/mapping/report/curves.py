@@ -16,6 +16,9 @@ from pastis_jax.mapping.report.places import Place
 _CLOUDED = 0.5
 """Share of a parcel's pixels under clouds from which a date is shown as clouded."""
 
+_SHORT = 14
+"""Characters that the side of a drawing has room for."""
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Observed:
@@ -73,6 +76,13 @@ class Curve:
     days: np.ndarray
     values: np.ndarray
     clouded: np.ndarray
+
+    @property
+    def axis(self) -> str:
+        """What the numbers are, short enough to stand beside them: NDVI."""
+        title, _, short = self.title.partition(" (")
+        short = short.rstrip(")") or title
+        return short if len(short) <= _SHORT else short.split(",")[0][:_SHORT]
 
 
 def observe(made: Made, place: Place) -> dict[str, Observed]:

@@ -61,7 +61,7 @@ def _span(made: Made) -> tuple[int, int]:
 def _drawing(made: Made, curve: Curve, attention: Attention | None, span) -> str:
     drawn = series_svg(curve, attention, span, made.season)
     told = escape(f"{curve.modality}: {curve.title}")
-    return f"<figure>{drawn}<figcaption>{told}</figcaption></figure>"
+    return f"<figure><figcaption>{told}</figcaption>{drawn}</figure>"
 
 
 def _thumbnail(made: Made, results: ParcelResults, row: int, place: Place) -> dict[str, Any]:

@@ -13,11 +13,11 @@ from pastis_jax.mapping.report.curves import Curve
 from pastis_jax.mapping.report.html import Html, escape
 from pastis_jax.mapping.season import Season
 
-_WIDTH, _LEFT, _RIGHT = 360.0, 40.0, 6.0
-_TOP, _CURVE, _GAP, _BARS = 8.0, 72.0, 10.0, 26.0
+_WIDTH, _LEFT, _RIGHT = 360.0, 46.0, 6.0
+_TOP, _CURVE, _GAP, _BARS = 8.0, 72.0, 14.0, 26.0
 _MARK = 5.0
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
-_SIDE, _EDGE = 200.0, 34.0
+_SIDE, _EDGE, _EDGE_TOP = 200.0, 34.0, 8.0
 
 
 def _n(number: float) -> str:
@@ -62,6 +62,8 @@ def series_svg(
     for value in (low, high) if seen.any() else ():
         place = f'x="{_n(_LEFT - 4)}" y="{_n(up(value) + 4)}"'
         parts.append(f'<text class="end" {place}>{value:.3g}</text>')
+    turned = f'transform="translate(9 {_n(_TOP + _CURVE / 2)}) rotate(-90)"'
+    parts.append(f'<text class="middle" {turned}>{escape(curve.axis)}</text>')
     for line in _unbroken(seen, curve.clouded):
         points = " ".join(f"{_n(across(curve.days[i]))},{_n(up(curve.values[i]))}" for i in line)
         parts.append(f'<polyline class="line" points="{points}"/>')
@@ -93,6 +95,8 @@ def _bars(attention: Attention, across, end: float, season: Season) -> list[str]
     if len(attention.weight):
         place = f'x="{_n(_LEFT - 4)}" y="{_n(end - _BARS + 8)}"'
         parts.append(f'<text class="end" {place}>{100 * most:.3g} %</text>')
+        place = f'x="{_n(_LEFT)}" y="{_n(end - _BARS - 3)}"'
+        parts.append(f"<text {place}>attention to each date</text>")
     for day, weight in zip(attention.days, attention.weight, strict=True):
         height = _BARS * float(weight) / most
         title = f"<title>{season.date(day).isoformat()}: {100 * weight:.1f} %</title>"
@@ -137,12 +141,12 @@ def reliability_svg(told: Mapping[str, Any]) -> str:
       told: What `calibration.Reliability.compute` gives.
     """
     count, confidence, accuracy = (told[name] for name in ("count", "confidence", "accuracy"))
-    bins, inner = len(count), _SIDE - _EDGE - 8
+    bins, inner = len(count), _SIDE - _EDGE - _EDGE_TOP
 
     def place(x: float, y: float) -> tuple[float, float]:
-        return _EDGE + inner * x, 8 + inner * (1 - y)
+        return _EDGE + inner * x, _EDGE_TOP + inner * (1 - y)
 
-    parts = []
+    parts, numbers = [], []
     for i in range(bins):
         if not count[i]:
             continue
@@ -152,11 +156,14 @@ def reliability_svg(told: Mapping[str, Any]) -> str:
         box = f'x="{_n(x + 0.5)}" y="{_n(y)}" width="{_n(inner / bins - 1)}"'
         height = _n(inner * accuracy[i])
         parts.append(f'<rect class="bar" {box} height="{height}">{title}</rect>')
+        foot = f"translate({_n(x + inner / bins / 2 + 3)} {_n(_EDGE_TOP + inner - 4)}) rotate(-90)"
+        numbers.append(f'<text class="count" transform="{foot}">{count[i]:,}</text>')
     (x0, y0), (x1, y1) = place(0, 0), place(1, 1)
     parts.append(
         f'<line class="ideal" x1="{_n(x0)}" y1="{_n(y0)}" x2="{_n(x1)}" y2="{_n(y1)}"/>'
         f'<path class="axis" d="M{_n(x0)} {_n(y1)}V{_n(y0)}H{_n(x1)}"/>'
     )
+    parts += numbers  # above bars and line
     for share in (0.0, 0.5, 1.0):
         x, y = place(share, share)
         parts.append(f'<text class="middle" x="{_n(x)}" y="{_n(y0 + 12)}">{share:g}</text>')

@@ -88,9 +88,15 @@ def percentage(share: float, digits: int = 1) -> str:
     return f"{100 * share:.{digits}f} %" if math.isfinite(share) else "-"
 
 
-def within(share: float, error: float) -> str:
-    """A share of 1 with half its 95 % interval, both in percent."""
+def within(share: float, error: float, tested: int = 0) -> str:
+    """A share of 1 with half its 95 % interval, both in percent.
+
+    Where all of some that were tested were alike, no error is known: their number is told instead.
+    """
     if not math.isfinite(share):
         return "-"
+    if error == 0 and tested:
+        told = "no error" if share > 0.5 else "none right"
+        return f"{percentage(share)}, {told} among {tested:,} tested"
     half = f"{100 * error:.1f}" if math.isfinite(error) else "?"
     return f"{100 * share:.1f} ± {half} %"

@@ -29,6 +29,7 @@ from pastis_jax.mapping.report.html import (
     within,
 )
 from pastis_jax.mapping.report.picture import Totals
+from pastis_jax.text import word
 
 _SQUARE_METRES = 10_000
 
@@ -44,7 +45,7 @@ def header(made: Made, notes: Sequence[str]) -> Html:
         first, last = season.date(one.days.min()), season.date(one.days.max())
         rows.append((name, f"{first} to {last}", f"{len(one.days):,}"))
     pairs = [
-        ("Region", f"{made.region.root.name}, {made.region.dataset.name}"),
+        ("Region", ", ".join(dict.fromkeys((made.region.root.name, made.region.dataset.name)))),
         ("Run", f"{made.run.folder.name}: {_title(made)}"),
         ("Season", f"from {season.start}"),
         ("Used until", f"{options.until}" if options.until else f"{made.last_day}, all there is"),
@@ -95,12 +96,28 @@ def areas(made: Made, totals: Totals, adjusted: Accuracy | None) -> Html:
     shown = table(head, rows, label="Areas by class")
     told = f"{hectares(counted * pixel)} ha are mapped"
     told += f"; of {hectares(nodata)} ha nothing is known." if nodata else "."
+    if adjusted is not None:
+        told += " Columns of parcels are of those whose crop is known (see below)."
     return Html(f"{shown}<p>{told}</p>")
 
 
 def _adjusted(told: Accuracy, value: int) -> list[str]:
+    return [hectares(told.mapped[value]), _estimated(told, value)]
+
+
+def _estimated(told: Accuracy, value: int) -> str:
+    """The estimated area of a class with half its 95 % interval, or why that is not known."""
     area, error = told.areas[:, value]
-    return [hectares(told.mapped[value]), f"{hectares(area)} ± {hectares(WIDTH * error)}"]
+    tested = int(told.counts[value].sum())
+    if error > 0:
+        return f"{hectares(area)} ± {hectares(WIDTH * error)}"
+    if not area:
+        # Of a class that is left out, that none was found elsewhere tells nothing.
+        out = told.mapped[value] > 0 and not told.used[value]
+        return "-" if out else f"{hectares(area)}, none among {told.samples:,} tested"
+    if told.users[0, value] == 1:
+        return f"{hectares(area)}, no error among {tested:,} tested"
+    return f"{hectares(area)} ± ?"
 
 
 def accuracies(made: Made, results: ParcelResults | None, told: Accuracy | None) -> Html:
@@ -114,20 +131,26 @@ def accuracies(made: Made, results: ParcelResults | None, told: Accuracy | None)
         (
             swatch(colours[i], names[i]),
             f"{told.counts[i].sum():,}",
-            within(told.users[0, i], WIDTH * told.users[1, i]),
-            within(told.producers[0, i], WIDTH * told.producers[1, i]),
+            within(told.users[0, i], WIDTH * told.users[1, i], told.counts[i].sum()),
+            within(told.producers[0, i], WIDTH * told.producers[1, i], _of_class(told, i)),
             hectares(told.mapped[i]),
-            " ± ".join(hectares(x) for x in told.areas[:, i] * (1, WIDTH)),
+            _estimated(told, i),
         )
         for i in known
     ]
     head = ("Class", "Parcels tested", "User's accuracy", "Producer's accuracy", "Mapped, ha")
+    shown = within(overall, WIDTH * error, told.samples)
     by_class = table((*head, "Estimated, ha"), rows, label="Accuracy by class")
     return Html(
-        f'<p class="large">Overall accuracy {escape(within(overall, WIDTH * error))}, by area, of '
+        f'<p class="large">Overall accuracy {escape(shown)}, by area, of '
         f"{told.samples:,} parcels.</p>{_what_it_is(made, results, told)}{by_class}"
         f"{_matrices(told, names, known)}"
     )
+
+
+def _of_class(told: Accuracy, value: int) -> int:
+    """Samples of a true class that count."""
+    return int(told.counts[told.used, value].sum())
 
 
 def _why_not(results: ParcelResults | None) -> str:
@@ -144,19 +167,23 @@ def _why_not(results: ParcelResults | None) -> str:
 
 
 def _what_it_is(made: Made, results: ParcelResults, told: Accuracy) -> Html:
-    sample, whole = accuracy.sampled(results), accuracy.classified(results)
+    sample, whole = accuracy.sampled(results), accuracy.population(results)
+    pixel = made.region.grid.pixel_size**2 / _SQUARE_METRES
     lines = [
         f"The sample: the {int(sample.sum()):,} of {len(results):,} parcels whose class is known "
         "and which the run was neither trained nor validated on. What they speak for: all "
-        f"{int(whole.sum()):,} classified parcels, {hectares(results.hectares[whole].sum())} ha, "
-        "not what lies between them.",
+        f"{int(whole.sum()):,} classified parcels whose crop is known, "
+        f"{hectares(pixel * results.pixels[whole].sum())} ha, not what lies between them.",
         "The estimator is the stratified one of Olofsson et al. (2014), with the classes of the "
         "map as strata: each counts by the hectares mapped as it, however many parcels of it were "
         "tested; within a class of the map, parcels count alike, whatever their size.",
         "Held-out parcels were not drawn at random from the whole map: where folds are blocks of "
         "land they lie together, so that the intervals (95 %, 1.96 standard errors) may be too "
-        "narrow. Where every tested parcel was right the error is 0 by arithmetic, not by proof.",
+        "narrow. Where every tested parcel was right, no interval is known: that none was wrong is "
+        "no proof that none is.",
     ]
+    if (void := accuracy.left_out(results)).any():
+        lines.insert(1, _left_out(made, int(void.sum()), pixel * results.pixels[void].sum()))
     out = (told.mapped > 0) & ~told.used
     if out.any():
         named = ", ".join(made.classes.names[i] for i in np.flatnonzero(out))
@@ -167,6 +194,25 @@ def _what_it_is(made: Made, results: ParcelResults, told: Accuracy) -> Html:
     if unclear := int((results.label == UNCLASSIFIED).sum()):
         lines.append(f"{unclear:,} unclassified parcels count neither as right nor as wrong.")
     return items(lines)
+
+
+def _left_out(made: Made, number: int, area: float) -> str:
+    if made.run.task.name == "panoptic":
+        kind = word(number, "instance matches", "instances match")
+        them = word(number, "it", "them")
+        return (
+            f"{number:,} {kind} no parcel whose crop the run knows ({hectares(area)} ha): the "
+            f"estimates leave {them} out."
+        )
+    if number == 1:
+        return (
+            f"1 parcel ({hectares(area)} ha) is of a crop that the run does not know: the map "
+            "gives it one of its classes, and the estimates leave it out."
+        )
+    return (
+        f"{number:,} parcels ({hectares(area)} ha) are of crops that the run does not know: the "
+        "map gives each one of its classes, and the estimates leave them out."
+    )
 
 
 def _matrices(told: Accuracy, names: Sequence[str], known: np.ndarray) -> Html:
@@ -193,8 +239,9 @@ def reliability(results: ParcelResults | None) -> Html:
     return Html(
         f'<div class="beside">{reliability_svg(told)}<div><p class="large">Expected calibration '
         f"error {error:.1f} %</p><p>Of {number:,} held-out parcels: what was said with some "
-        "confidence (below) and how often it was right (bars). On the line it was right as often "
-        "as it was sure.</p></div></div>"
+        "confidence (horizontal axis) and how often it was right (bars), with the number of "
+        "parcels in each bar. On the dashed line it was right as often as it was sure.</p></div>"
+        "</div>"
     )
 
 

@@ -53,10 +53,15 @@ def write_report(
         packed, why = packed_parcels(made.region.grid, results, _MOST_TEXT - taken)
     elif results is not None:
         why = "not every pixel is shown"
-    adjusted = None if results is None else accuracy.of_parcels(results)
+    adjusted = (
+        None
+        if results is None
+        else accuracy.of_parcels(results, made.region.grid.pixel_size**2 / 10_000)
+    )
     parcels, thumbnails = doubtful(made, results)
     data = _data(made, picture) | {"layers": layers, "parcels": packed, "places": thumbnails}
-    title = f"{made.region.root.name}: crop map by {made.run.folder.name}"
+    season, by = f"season from {made.season.start}", f"by the run '{made.run.folder.name}'"
+    title = f"Crop map of {made.region.root.name}, {season}, {by}"
     page = string.Template(_read("page.html")).substitute(
         title=escape(title),
         nodes=_NODES,

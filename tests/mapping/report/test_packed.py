@@ -59,6 +59,9 @@ def test_what_is_shown_is_escaped():
         (percentage(float("nan")), "-"),
         (within(0.5, 0.1), "50.0 ± 10.0 %"),
         (within(0.5, float("nan")), "50.0 ± ? %"),
+        (within(0.5, 0.1, 9), "50.0 ± 10.0 %"),
+        (within(1.0, 0.0, 1234), "100.0 %, no error among 1,234 tested"),
+        (within(0.0, 0.0, 2), "0.0 %, none right among 2 tested"),
         (within(float("nan"), 0.1), "-"),
     ],
 )

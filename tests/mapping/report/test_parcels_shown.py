@@ -136,6 +136,21 @@ def test_any_series_can_be_drawn(values):
     assert "nan" not in drawn(values).replace("not observed", "")
 
 
+@pytest.mark.parametrize(
+    ("title", "axis"),
+    [
+        ("vegetation index (NDVI)", "NDVI"),
+        ("VV, dB", "VV, dB"),
+        ("B2, reflectance x 10000", "B2"),
+    ],
+)
+def test_numbers_beside_a_drawing_have_a_name(title, axis):
+    one = np.ones(1)
+    curve = Curve("S2", title, np.zeros(1, np.int32), one, one > 1)
+    assert curve.axis == axis
+    assert f">{axis}</text>" in series_svg(curve, None, (0, 9), season())
+
+
 def test_attention_is_drawn_beneath():
     told = Attention(np.array([0, 20], np.int32), np.array([0.25, 0.75]))
     svg = drawn([1, 2, 3], attention=told)
@@ -146,7 +161,9 @@ def test_attention_is_drawn_beneath():
 def test_only_bins_with_parcels_are_drawn():
     nan = float("nan")
     told = {"count": [0, 5], "confidence": [nan, 0.8], "accuracy": [nan, 0.6]}
-    assert reliability_svg(told).count("<rect") == 1
+    drawn = reliability_svg(told)
+    assert drawn.count("<rect") == 1
+    assert re.findall(r'<text class="count"[^>]*>([^<]*)<', drawn) == ["5"]
 
 
 def unpacked(packed):

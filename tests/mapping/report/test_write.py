@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 import report_maps
 
+from pastis_jax.mapping import accuracy
 from pastis_jax.mapping.mapper import Mapper
 from pastis_jax.mapping.options import MapOptions
 from pastis_jax.mapping.report import doubtful, write_report
 from pastis_jax.mapping.report.attention import Attention
-from pastis_jax.mapping.report.sections import command
+from pastis_jax.mapping.report.sections import _estimated, command
 
 HOSTILE = "</script><img src=x onerror=alert(1)>"
 
@@ -145,3 +146,33 @@ def test_the_command_can_be_typed(made):
         *("--allow", "level", "season", "--reject", "0.5"),
         *("--parcels", "my parcels.gpkg", "--parcel-id", "the id"),
     ]
+
+
+def test_a_title_names_region_season_and_run(made, tmp_path):
+    page = page_of(made, None, tmp_path)
+    assert (
+        "<title>Crop map of R, season from 2023-09-01, by the run &#x27;run&#x27;</title>" in page
+    )
+
+
+@pytest.mark.parametrize(("number", "told"), [(0, ""), (1, "1 parcel ("), (3, "3 parcels (")])
+def test_parcels_of_crops_that_are_not_known_are_counted_and_left_out(made, tmp_path, number, told):
+    results = report_maps.results_of(made.mapper)
+    results.truth[:] = np.maximum(results.truth, 1)
+    results.truth[:number] = -1
+    page = page_of(made, results, tmp_path)
+    assert ("that the run does not know" in page) is bool(number)
+    assert told in page
+    assert f"all {len(results) - number:,} classified parcels whose crop is known" in page
+
+
+def test_no_interval_is_told_where_no_tested_parcel_was_wrong():
+    told = accuracy.estimate(np.diag([4, 3, 1, 0]), np.array([80.0, 20.0, 5.0, 0.0]))
+    assert [_estimated(told, i) for i in range(4)] == [
+        "80.0, no error among 4 tested",
+        "20.0, no error among 3 tested",
+        "-",
+        "0.0, none among 7 tested",
+    ]
+    mixed = accuracy.estimate(np.array([[0, 2], [0, 0]]), np.array([80.0, 0.0]))
+    assert _estimated(mixed, 1) == "80.0 ± ?"
