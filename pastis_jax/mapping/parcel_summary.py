@@ -65,7 +65,8 @@ def notes(made: Made) -> Iterator[str]:
     truth = _truth(made)
     void = (_layers(made, probability)["crop"] < len(made.classes.names)) & (truth == NOT_KNOWN)
     if void.any() and (truth != NOT_KNOWN).any():
-        number, area = int(void.sum()), pixels[void].sum() * made.region.grid.pixel_size**2 / 1e4
+        pixel = made.region.grid.pixel_size**2 / 1e4
+        number, area = int(void.sum()), pixel * pixels[void].sum()
         parcels = word(number, "parcel", "parcels")
         crops = word(number, "is of a crop", "are of crops")
         told = f"{number:,} {parcels} ({area:,.1f} ha) {crops} that the run does not know (void in "
