@@ -1,6 +1,6 @@
 """`python -m pastis_jax.cli` is `pastis-jax`."""
 
-from pastis_jax.cli.main import main
+from pastis_jax.cli.main import script
 
 if __name__ == "__main__":
-    main()
+    script()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 
@@ -24,6 +25,22 @@ Crop mapping from satellite image time series, optical and radar together.
 pastis-jax COMMAND --help tells the flags of each.
 """
 TASKS = ("parcel", "semantic", "panoptic")
+
+
+def script() -> None:
+    """The command as a process of its own.
+
+    After Ctrl-C it ends at once: what is taken down in order may be a compiler that still runs in
+    another thread, which then ends the process by a fault.
+    """
+    try:
+        main()
+    except SystemExit as stopped:
+        if stopped.code == 130:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(130)
+        raise
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -65,7 +65,8 @@ class Arguments:
     batch_size: int | None = None
     """Windows or parcels that are predicted together. Default: what suits the device."""
     workers: int | None = None
-    """Processes of this machine that predict, each with a device of its own. Default: this one."""
+    """Processes of this machine that predict, each with a device of its own; needs
+    the extra region. Default: none but this one."""
     scheduler: str | None = None
     """Address of the scheduler of a Dask cluster that predicts, tcp://HOST:8786 say: see
     docs/cluster.md."""
@@ -112,6 +113,9 @@ def run(given: Arguments) -> None:
         "say": lambda text: console.say(console.as_flags(text)),
     }
     where = {"workers": given.workers, "scheduler": given.scheduler}
+    if not given.data.exists():
+        fault, remedy = "folder not found", "give a Region, or a folder in the official layout"
+        raise UserError(fault, where=given.data, remedy=remedy)
     if is_folder(given.data) and not is_region(given.data):
         for name, value in where.items():
             refuse(name, value is not None, "only a Region is cut into blocks", "leave it out")

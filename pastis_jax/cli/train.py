@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pathlib
+import shlex
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -17,6 +18,7 @@ from pastis_jax.data.class_mapping import ClassMapping
 from pastis_jax.data.dataset import Dataset
 from pastis_jax.data.declared import declare
 from pastis_jax.data.pastis_r import PASTIS_R
+from pastis_jax.data.regions.store import is_region
 from pastis_jax.data.splits import Splits
 from pastis_jax.errors import ArgumentError, UserError, refuse
 from pastis_jax.runs import results
@@ -43,7 +45,11 @@ def run(config: Config) -> dict[str, Any]:
         training.connect(options.coordinator, options.processes, options.process_id)
     config = for_data(config)
     folder = open_folder(config)
-    return run_in(folder, config.task, lambda: train(config, folder, started))
+    result = run_in(folder, config.task, lambda: train(config, folder, started))
+    if config.records.data is not None and is_region(config.records.data):
+        out, data = (shlex.quote(os.fspath(path)) for path in (folder.given, config.records.data))
+        console.say(f"next: pastis-jax predict --run {out} --data {data} --out MAP")
+    return result
 
 
 def for_data(config: Config) -> Config:

@@ -64,6 +64,12 @@ class Mapper:
             fault, remedy = "holds no masks of clouds", "leave `max_cloud` out"
             raise DataError(fault, where=region.root, remedy=remedy)
         self.notes = (*notes, *self.season.notes)
+        if options.until is not None:
+            self.notes += (
+                f"only acquisitions until {options.until} are used: a run that was trained on "
+                "whole seasons is too sure then; `pastis-jax evaluate RUN --by-date` tells how "
+                "often it is right",
+            )
         if len(run.classes.names) > MOST_CLASSES:
             fault = f"tells {len(run.classes.names)} classes apart, a map {MOST_CLASSES} at most"
             raise DataError(fault, where=run.folder, remedy="group classes by `class_mapping`")
