@@ -14,8 +14,13 @@ import sys
 SOURCE = "pastis_jax.zip"
 
 if "google.colab" in sys.modules:
-    wanted = f"{SOURCE}[geo]"  # the extra for files of rasters and vectors
-    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", wanted], check=True)
+    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", SOURCE], check=True)
+
+# %%
+# Only in Colab: the extra for files of rasters and vectors.
+if "google.colab" in sys.modules:
+    extra = f"{SOURCE}[geo]"
+    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", extra], check=True)
 
 # %%
 import pathlib
