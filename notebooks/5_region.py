@@ -37,7 +37,8 @@ from pastis_jax.data.regions import Region, ingest
 from pastis_jax.data.simulate import simulate_region
 
 # %% tags=["parameters"]
-SIZE, DATES = 512, 24  # pixels of 10 m on a side, and dates of each modality, to simulate
+SIZE = 512  # pixels of 10 m on a side, to simulate
+DATES = 24  # of each modality
 EPOCHS = 20
 FOLDER = pathlib.Path("runs/own-region")
 
