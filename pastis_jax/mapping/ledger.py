@@ -107,8 +107,8 @@ class Ledger:
         if before == key:
             return True
         if before is not None and not overwrite and any(self.blocks.glob("*.npz")):
-            changed = ", ".join(sorted(n for n in {*before, *key} if before.get(n) != key.get(n)))
-            fault = f"another map was begun in {self.folder}, of another {changed}"
+            changed = sorted(n for n in {*before, *key} if before.get(n) != key.get(n))
+            fault = f"another map was begun in {self.folder}: not the same {' and '.join(changed)}"
             remedy = "repeat that command, or begin anew by `overwrite`"
             raise ArgumentError(fault, argument="out", remedy=remedy)
         (self.folder / _KEY).unlink(missing_ok=True)

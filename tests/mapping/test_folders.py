@@ -176,7 +176,7 @@ def test_goes_on_where_it_was_stopped(place, tmp_path, monkeypatch):
         with pytest.raises(KeyboardInterrupt):
             predict(place, "semantic", tmp_path / "M", patches=some)
     again = {"patches": some, "reject": 0.5}
-    words = ("`out`", "another map was begun", "another options")
+    words = ("`out`", "another map was begun", "not the same options")
     refused_in_a_line(lambda: predict(place, "semantic", tmp_path / "M", **again), *words)
     made, told = predict(place, "semantic", tmp_path / "M", patches=some)
     assert told == [f"Continuing {tmp_path / 'M'}."]

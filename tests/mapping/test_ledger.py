@@ -45,7 +45,7 @@ def test_goes_on_with_the_same(tmp_path):
 def test_never_goes_on_with_another(tmp_path, changed):
     ledger, key = begun(tmp_path / "M"), KEY | {changed: "other"}
     with ledger.held():
-        words = ("`out`", str(ledger.folder), f"of another {changed}", "`overwrite`")
+        words = ("`out`", str(ledger.folder), f"not the same {changed}", "`overwrite`")
         refused_in_a_line(lambda: ledger.resume(key, overwrite=False), *words)
         assert ledger.done(BLOCK)
         assert not ledger.resume(key, overwrite=True)

@@ -105,11 +105,11 @@ def test_goes_on_to_the_same_bytes(place, made, tmp_path, number):
     text = (other / "run.json").read_text()
     (other / "run.json").write_text(text.replace('"code"', ' "code"', 1))
     words = ("`out`", "another map was begun", "`overwrite`")
-    refused_in_a_line(lambda: predict(place, out, run=other), *words, "another run")
-    refused_in_a_line(lambda: predict(place, out, reject=0.1), *words, "another options")
+    refused_in_a_line(lambda: predict(place, out, run=other), *words, "not the same run")
+    refused_in_a_line(lambda: predict(place, out, reject=0.1), *words, "not the same options")
     changed = shutil.copytree(place / "R", tmp_path / "changed")
     (changed / "region.json").write_text((changed / "region.json").read_text() + " ")
-    refused_in_a_line(lambda: predict(place, out, region=changed), *words, "another Region")
+    refused_in_a_line(lambda: predict(place, out, region=changed), *words, "not the same Region")
     # A copy of the same name is the same, wherever it lies; what is there is not predicted again.
     moved, done = shutil.copytree(place / "run", tmp_path / "moved" / "run"), []
 
@@ -210,7 +210,7 @@ def test_other_software_does_not_go_on(place, tmp_path, monkeypatch):
     with pytest.raises(Killed):
         predict(place, tmp_path / "N", execute=stopped_after(1))
     monkeypatch.setattr(predicting, "version", lambda: "pastis_jax 99")
-    words = "another map was begun", "of another software"
+    words = "another map was begun", "not the same software"
     refused_in_a_line(lambda: predict(place, tmp_path / "N"), *words)
 
 

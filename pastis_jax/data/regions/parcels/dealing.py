@@ -94,7 +94,7 @@ def of_folds(folds: FoldBlocks, block: float, gap: float) -> dict[str, Any]:
     sides = (np.diff(edges).mean() for edges in (folds.row_edges, folds.column_edges))
     metres = " x ".join(f"{side * folds.pixel_size:,.0f}" for side in sides)
     text = f"{len(blocks)} folds of {', '.join(map(str, blocks))} blocks, each about {metres} m, "
-    text += f"{folds.gap:g} m apart; {block:g} m and {gap:g} m were asked for"
+    text += f"{folds.gap:g} m apart; {block:g} m and {gap:g} m were wanted"
     return finding("folds", text)
 
 

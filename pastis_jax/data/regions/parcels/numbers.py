@@ -76,7 +76,7 @@ class Tally:
             told = [f"{ids[a]} and {ids[b]}" for a, b in pairs]
             are = word(self.contested, "pixel is", "pixels are")
             overlap = word(len(pairs), "pair of parcels overlaps", "pairs of parcels overlap")
-            text = f"{self.contested:,} {are} claimed by several parcels and no one's; "
+            text = f"{self.contested:,} {are} claimed by several parcels and given to none; "
             text += f"{len(pairs):,} {overlap} so: {named(told)}"
             yield finding("parcels overlap", text, told)
 
