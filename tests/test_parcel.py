@@ -114,6 +114,7 @@ def test_every_scheme_trains_tests_and_reports(data, tmp_path, capsys, arguments
         "learning_curves.png",
         "confusion_matrix.png",
         "iou_per_class.png",
+        "reliability.png",
     }
     printed = capsys.readouterr().out
     assert "test mIoU" in printed

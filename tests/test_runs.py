@@ -572,10 +572,9 @@ def test_a_damaged_description_is_refused(trained, tmp_path):
         if run is not None:
             assert run.task == "panoptic"
             harmless.append({k for k in content if json.loads(one).get(k) != content[k]})
-    # What other parts need is checked where it is used; runs that came before them lack days and
-    # temperatures.
+    # What other parts need is checked where it is used; runs that came before them lack the others.
     used = {"options", "records", "code", "plugins", "fingerprint", "batch_size", "checksums"}
-    assert all(parts <= {*used, "days", "temperature"} for parts in harmless)
+    assert all(parts <= {*used, "days", "temperature", "levels", "window"} for parts in harmless)
     (out / "run.json").unlink()
     refused_in_a_line(lambda: pastis_jax.open_run(out), "no finished run here")
 
