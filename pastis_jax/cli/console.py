@@ -46,7 +46,8 @@ def command(run: Callable[[], Any], *, less_memory: str = "lower `batch_size`") 
                 raise
             _end(1, f"error: the device has not enough memory: {less_memory}")
         except (NonFiniteLossError, OSError, MemoryError) as error:
-            text = " ".join(str(error).split()) or "out of memory"
+            kind = "out of memory" if isinstance(error, MemoryError) else type(error).__name__
+            text = " ".join(str(error).split()) or kind
             _end(1, "; ".join([f"error: {text}", *_notes(error)]))
         except KeyboardInterrupt as error:
             _end(130, "; ".join(["interrupted", *_notes(error)]))

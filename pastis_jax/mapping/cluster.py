@@ -160,7 +160,7 @@ def _local(distributed: Any, number: int) -> Iterator[tuple[Any, Any]]:
     with dask.config.set(settings), contextlib.ExitStack() as stack:
         try:
             cluster = distributed.SpecCluster(workers, scheduler, silence_logs=quiet)
-            stack.callback(cluster.close)
+            stack.callback(_close, cluster)
             client = distributed.Client(cluster, timeout=CONNECT_SECONDS, set_as_default=False)
             stack.enter_context(client)
             client.wait_for_workers(number, timeout=START_SECONDS)
@@ -168,6 +168,12 @@ def _local(distributed: Any, number: int) -> Iterator[tuple[Any, Any]]:
             fault, remedy = f"they do not start ({_first_line(error)})", "give fewer"
             raise UserError(fault, where="`workers`", remedy=remedy) from error
         yield cluster, client
+
+
+def _close(cluster: Any) -> None:
+    """Ends the processes; those that do not answer in time are killed when this one ends."""
+    with contextlib.suppress(TimeoutError):
+        cluster.close()
 
 
 def devices_of(place: int) -> dict[str, str]:
