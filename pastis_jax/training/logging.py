@@ -25,6 +25,7 @@ FOLDERS = ("checkpoints", "tensorboard", "profile")
 _WHOLE = (
     *("result.json", "run.json", "dataset.json", "weights.npz", "data.json", "metrics.jsonl"),
     *("learning_curves.png", "confusion_matrix.png", "iou_per_class.png", "pq_per_class.png"),
+    "reliability.png",
     *("panel.png", "config.json"),
 )
 FILES = (
