@@ -106,6 +106,7 @@ def test_the_table_of_a_map_of_pixels(tmp_path):
         mapper=mapper,
         run=run,
         region=mapper.region,
+        season=types.SimpleNamespace(start=mapper.region.dataset.season_start),
         classes=run.classes,
         options=mapper.options,
         read=lambda *names: contents,
