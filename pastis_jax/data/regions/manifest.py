@@ -11,6 +11,7 @@ import os
 import pathlib
 import re
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from pastis_jax.data.reading import number, read_csv, shown
 from pastis_jax.data.regions import sensors
@@ -63,6 +64,18 @@ class Layer:
     unit: str = ""
     offset: float | None = None
     nodata: float | None = None
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Layer) and self._known == other._known
+
+    def __hash__(self) -> int:
+        return hash(self._known)
+
+    @property
+    def _known(self) -> tuple[Any, ...]:
+        """All fields; a mark of NaN is like another one, which NaN itself is not."""
+        *others, nodata = (getattr(self, name) for name in COLUMNS)
+        return *others, "nan" if nodata != nodata else nodata
 
     @property
     def acquisition(self) -> tuple[str, datetime.date, str]:
