@@ -20,7 +20,7 @@ TASKS = "parcel, semantic, panoptic"
             ["train parcel|semantic|panoptic", "simulate --out FOLDER", "inspect", "instances"],
         ),
         (["-h"], 0, ["usage: pastis-jax COMMAND"]),
-        (["predict"], 2, ["error: predict: no such command"]),
+        (["map"], 2, ["error: map: no such command"]),
         (["train"], 2, ["error: train: no task is given", TASKS]),
         (["train", "--help"], 0, ["usage: pastis-jax train parcel|semantic|panoptic"]),
         (["train", "--epochs"], 2, ["error: train: '--epochs' is no task", TASKS]),

@@ -36,6 +36,8 @@ _IN_FLIGHT = 64
 _LOOK_SECONDS = 30
 """After so long without a block it is looked whether there are workers."""
 _VISIBLE = "CUDA_VISIBLE_DEVICES"
+_DEAF = "import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\n"
+"""What processes here begin with: a terminal sends Ctrl-C to all, the command ends them itself."""
 
 Tell = Callable[[Block], None]
 """Is told of each block that is done."""
@@ -153,6 +155,7 @@ def _local(distributed: Any, number: int) -> Iterator[tuple[Any, Any]]:
         "options": {**here, "port": 0, "dashboard": False, "dashboard_address": "127.0.0.1:0"},
     }
     options = {**here, "nthreads": 1, "memory_limit": 0, "dashboard": False, "silence_logs": quiet}
+    options["preload"] = [_DEAF]
     workers = {
         place: {"cls": distributed.Nanny, "options": {**options, "env": devices_of(place)}}
         for place in range(number)
