@@ -11,10 +11,12 @@ import secrets
 import shutil
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
-from pastis_jax.errors import UserError
+import filelock
+
+from pastis_jax.errors import ArgumentError, UserError
 
 LEFT = f"*.{'[0-9a-f]' * 8}.partial"
 """Names of what a process leaves behind that is killed while it writes, as a pattern."""
@@ -155,3 +157,47 @@ def whole_folder(out: pathlib.Path) -> Iterator[pathlib.Path]:
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
+
+
+def check_new(out: pathlib.Path) -> None:
+    """Refuses a folder to be made that is there and not empty, or cannot be.
+
+    Raises:
+      ArgumentError: Naming the folder.
+    """
+    try:
+        full = out.exists() and (not out.is_dir() or any(out.iterdir()))
+    except OSError as error:
+        fault, remedy = f"{out} cannot be read ({error.strerror})", "give a new folder"
+        raise ArgumentError(fault, argument="out", remedy=remedy) from error
+    if full:
+        raise ArgumentError(f"{out} is there already", argument="out", remedy="give a new folder")
+
+
+@contextlib.contextmanager
+def held(folder: pathlib.Path, out: pathlib.Path, stays: Callable[[], bool]) -> Iterator[None]:
+    """Makes the folder in which `out` is made, for this process alone.
+
+    Args:
+      folder: To make, if it is not there.
+      out: What is made in it.
+      stays: Whether it is left at the end; else it is removed.
+
+    Raises:
+      ArgumentError: If another process has it.
+      OSError: If it cannot be made.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = filelock.FileLock(folder / "lock")
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        fault, remedy = f"another process is making {out}", "wait for it"
+        raise ArgumentError(fault, argument="out", remedy=remedy) from None
+    try:
+        yield
+    finally:
+        # Before it is unlocked, so that nobody takes it over meanwhile.
+        if folder.exists() and not stays():
+            shutil.rmtree(folder)
+        lock.release()

@@ -28,12 +28,12 @@ from pastis_jax.data.calendar import not_trained_on
 from pastis_jax.data.metadata import PARCEL_METADATA, PATCH_METADATA, Identifier, parse_identifier
 from pastis_jax.data.pastis_r import describe
 from pastis_jax.errors import DataError, UserError, refuse
-from pastis_jax.files import write_whole
+from pastis_jax.files import check_new, write_whole
 from pastis_jax.mapping.blocks import Content, file_of, read_block, write_block
 from pastis_jax.mapping.fit import check_modalities, days_off
 from pastis_jax.mapping.folder_parcels import ParcelSamples
 from pastis_jax.mapping.folder_patches import PatchSamples
-from pastis_jax.mapping.ledger import AGAIN, Ledger, check_out, digest
+from pastis_jax.mapping.ledger import AGAIN, Ledger, digest
 from pastis_jax.mapping.options import MapOptions
 from pastis_jax.mapping.worker import version
 from pastis_jax.runs import Run
@@ -111,7 +111,7 @@ def predict_folder(
     run = run if isinstance(run, Run) else Run(run)
     root = pathlib.Path(os.path.abspath(os.path.expanduser(data)))
     out = pathlib.Path(os.path.abspath(os.path.expanduser(out)))
-    check_out(out)
+    check_new(out)
     samples, notes = _open(run, root, options, patches)
     for note in notes:
         say(f"Note: {note}")

@@ -15,10 +15,8 @@ import shutil
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import filelock
-
 from pastis_jax.errors import ArgumentError, UserError
-from pastis_jax.files import LEFT, write_whole
+from pastis_jax.files import LEFT, held, write_whole
 from pastis_jax.json_files import read_object
 from pastis_jax.mapping.blocks import Block, file_of
 
@@ -31,21 +29,6 @@ def digest(content: Any) -> str:
     """Digest of plain JSON."""
     text = json.dumps(content, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
-
-
-def check_out(out: pathlib.Path) -> None:
-    """Refuses a map to be whose folder is there and not empty.
-
-    Raises:
-      ArgumentError: Naming the folder.
-    """
-    try:
-        full = out.exists() and (not out.is_dir() or any(out.iterdir()))
-    except OSError as error:
-        fault, remedy = f"{out} cannot be read ({error.strerror})", "give a new folder"
-        raise ArgumentError(fault, argument="out", remedy=remedy) from error
-    if full:
-        raise ArgumentError(f"{out} is there already", argument="out", remedy="give a new folder")
 
 
 class Ledger:
@@ -68,19 +51,8 @@ class Ledger:
           ArgumentError: If another process has it.
           OSError: If it cannot be made.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
-        lock = filelock.FileLock(self.folder / "lock")
-        try:
-            lock.acquire(timeout=0)
-        except filelock.Timeout:
-            fault, remedy = f"another process is making {self.out}", "wait for it"
-            raise ArgumentError(fault, argument="out", remedy=remedy) from None
-        try:
+        with held(self.folder, self.out, lambda: any(self.blocks.glob("*.npz"))):
             yield
-        finally:
-            if self.folder.exists() and not any(self.blocks.glob("*.npz")):
-                shutil.rmtree(self.folder)
-            lock.release()
 
     def resume(self, key: Mapping[str, Any], *, overwrite: bool) -> bool:
         """Takes the folder for a map; nothing of another one stays in it.

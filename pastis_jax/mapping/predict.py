@@ -16,10 +16,11 @@ from pastis_jax import extras
 from pastis_jax.data.regions import _geo
 from pastis_jax.data.regions.store import Region
 from pastis_jax.errors import DataError, UserError, refuse
+from pastis_jax.files import check_new
 from pastis_jax.mapping import cluster
 from pastis_jax.mapping.blocks import Block, blocks_of
 from pastis_jax.mapping.files.finish import finish
-from pastis_jax.mapping.ledger import AGAIN, Ledger, check_out, digest
+from pastis_jax.mapping.ledger import AGAIN, Ledger, digest
 from pastis_jax.mapping.made import Made
 from pastis_jax.mapping.mapper import Mapper, Work
 from pastis_jax.mapping.options import MapOptions
@@ -107,7 +108,7 @@ def predict_region(
         options = dataclasses.replace(options, parcels=parcels)  # in every process
     run = run if isinstance(run, Run) else Run(run)
     out = pathlib.Path(os.path.abspath(os.path.expanduser(out)))
-    check_out(out)
+    check_new(out)
     mapper = Mapper(run, Region(data), options)
     for note in mapper.notes:
         say(f"Note: {note}")

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from refusal import refused_in_a_line
 
+from pastis_jax.files import check_new
 from pastis_jax.mapping.blocks import Block, write_block
-from pastis_jax.mapping.ledger import Ledger, check_out, digest
+from pastis_jax.mapping.ledger import Ledger, digest
 
 KEY = {"run": "a", "Region": "b", "options": "c"}
 BLOCK = Block(slice(0, 4), slice(0, 4))
@@ -87,7 +88,7 @@ def test_nothing_stays_without_a_block(tmp_path):
 
 def test_an_empty_folder_is_taken(tmp_path):
     (tmp_path / "M").mkdir()
-    check_out(tmp_path / "M")
+    check_new(tmp_path / "M")
     finished(begun(tmp_path / "M"))
     assert (tmp_path / "M" / "crop.tif").exists()
 
@@ -100,7 +101,7 @@ def test_a_map_that_is_there(tmp_path, kind):
         (out / "mine").write_text("")
     else:
         out.write_text("")
-    refused_in_a_line(lambda: check_out(out), "`out`", str(out), "there already", "new folder")
+    refused_in_a_line(lambda: check_new(out), "`out`", str(out), "there already", "new folder")
 
 
 def test_what_came_to_lie_there_meanwhile_stays(tmp_path):

@@ -15,7 +15,7 @@ from pastis_jax.data.dataset import Dataset
 from pastis_jax.data.modality import Modality
 from pastis_jax.data.regions import sensors
 from pastis_jax.data.regions.findings import finding
-from pastis_jax.data.regions.ingestion import extent, making, noticed, outlines, plan, staging
+from pastis_jax.data.regions.ingestion import extent, making, noticed, outlines, plan
 from pastis_jax.data.regions.ingestion.shards import footprint
 from pastis_jax.data.regions.manifest import Layer, write_manifest
 from pastis_jax.data.regions.sources.checks import check_layers
@@ -23,6 +23,7 @@ from pastis_jax.data.regions.sources.find import Found, find_layers
 from pastis_jax.data.regions.sources.given import Given
 from pastis_jax.data.regions.sources.opened import OpenedLayer, open_layer
 from pastis_jax.errors import ArgumentError, DataError, refuse
+from pastis_jax.files import check_new
 
 _MOST_WORKERS = 4
 
@@ -105,7 +106,7 @@ def ingest(
       OSError: If the Region cannot be written, when a disk is full say.
     """
     out = layout.resolve(out)
-    staging.check_out(out)
+    check_new(out)
     start = _day(season_start)
     workers = min(os.cpu_count() or 1, _MOST_WORKERS) if workers is None else workers
     refuse("workers", workers < 1, f"got {workers}", "give one or more")

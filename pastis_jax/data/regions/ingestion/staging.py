@@ -16,15 +16,13 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import filelock
-
 from pastis_jax.data.dataset import Dataset
 from pastis_jax.data.regions import writer
 from pastis_jax.data.regions.cube import FOLDER
 from pastis_jax.data.regions.grid import Grid
 from pastis_jax.data.regions.writer import Acquisitions
 from pastis_jax.errors import ArgumentError
-from pastis_jax.files import LEFT, write_whole
+from pastis_jax.files import LEFT, held, write_whole
 from pastis_jax.json_files import read_object
 
 AGAIN = "the same command goes on where it was left"
@@ -67,21 +65,6 @@ def stamp(path: str | os.PathLike[str]) -> list[Any]:
     return [status.st_size, status.st_mtime_ns]
 
 
-def check_out(out: pathlib.Path) -> None:
-    """Refuses a Region to be whose folder is there and not empty, or cannot be.
-
-    Raises:
-      ArgumentError: Naming the folder.
-    """
-    try:
-        full = out.exists() and (not out.is_dir() or any(out.iterdir()))
-    except OSError as error:
-        fault, remedy = f"{out} cannot be read ({error.strerror})", "give a new folder"
-        raise ArgumentError(fault, argument="out", remedy=remedy) from error
-    if full:
-        raise ArgumentError(f"{out} is there already", argument="out", remedy="give a new folder")
-
-
 def folder_of(out: pathlib.Path) -> pathlib.Path:
     """Where a Region is made."""
     return out.parent / f".{out.name}.ingesting"
@@ -107,20 +90,8 @@ class Staging:
           ArgumentError: If another process has it.
           OSError: If it cannot be made.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
-        lock = filelock.FileLock(self.folder / "lock")
-        try:
-            lock.acquire(timeout=0)
-        except filelock.Timeout:
-            fault, remedy = f"another process is making {self.out}", "wait for it"
-            raise ArgumentError(fault, argument="out", remedy=remedy) from None
-        try:
+        with held(self.folder, self.out, lambda: (self.folder / _KEY).exists()):
             yield
-        finally:
-            # Before it is unlocked, so that nobody takes it over meanwhile.
-            if self.folder.exists() and not (self.folder / _KEY).exists():
-                shutil.rmtree(self.folder)
-            lock.release()
 
     def damaged(self) -> dict[str, list[Any]]:
         """Files that were found damaged and left out, with their stamps."""
