@@ -141,6 +141,9 @@ class RunFolder:
                 self.close()
                 fault = "another run has been here since this one was started"
                 raise UserError(fault, where=self.given, remedy="give the command again")
+            # What a process left behind that was killed while it wrote: the lock is held.
+            for file in self.path.glob(LEFT):
+                file.unlink()
             if self._anew:
                 for file in (file for pattern in FILES for file in self.path.glob(pattern)):
                     whole_folder = file.is_dir() and not file.is_symlink()

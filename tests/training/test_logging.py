@@ -285,3 +285,18 @@ def test_a_full_disk_under_a_file_names_it(tmp_path):
                 write()
             assert str(tmp_path / name) in str(caught.value)
     assert json.loads((tmp_path / "result.json").read_text()) == {"old": 1}
+
+
+def test_what_a_killed_run_was_writing_goes_when_it_continues(tmp_path):
+    """A picture half written under a name drawn by chance, say, which nothing else overwrites."""
+    first = training.RunFolder(tmp_path / "run", CONFIG)
+    first.begin()
+    first.close()
+    left = tmp_path / "run" / "confusion_matrix.png.4036994a.partial"
+    left.write_bytes(b"half")
+    again = training.RunFolder(tmp_path / "run", CONFIG)
+    assert again.continues
+    assert left.exists(), "as long as it is only looked at"
+    again.begin()
+    again.close()
+    assert not left.exists()
