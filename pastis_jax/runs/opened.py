@@ -34,6 +34,10 @@ from pastis_jax.text import plain
 from pastis_jax.types import Series
 
 
+LEAST_MEMORY = {"xla_cpu_scheduler_type": "CPU_SCHEDULER_TYPE_MEMORY_OPTIMIZED"}
+"""What makes XLA encode one modality after the other on a CPU, whose pyramids are large."""
+
+
 class Run:
     """A finished run, in a folder that may lie anywhere: nothing else is needed to predict.
 
@@ -216,12 +220,12 @@ class Run:
         model, context = self.task.model(), self.saved.context
         temperature = self.saved.temperature
 
-        @jax.jit
         def answer(variables, series):
             prediction = model.apply(variables, series)
             return self.task.answer(prediction, temperature=temperature, **context)
 
-        return answer
+        spares = getattr(self.task.spec, "remat", False) and jax.default_backend() == "cpu"
+        return jax.jit(answer, compiler_options=LEAST_MEMORY if spares else None)
 
     # Data
 
