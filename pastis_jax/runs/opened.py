@@ -33,7 +33,6 @@ from pastis_jax.tasks import TASKS, Task
 from pastis_jax.text import plain
 from pastis_jax.types import Series
 
-
 LEAST_MEMORY = {"xla_cpu_scheduler_type": "CPU_SCHEDULER_TYPE_MEMORY_OPTIMIZED"}
 """What makes XLA encode one modality after the other on a CPU, whose pyramids are large."""
 
