@@ -93,6 +93,18 @@ def whole(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
             raise
 
 
+def remove_left(folder: pathlib.Path) -> None:
+    """Removes what processes left anywhere in a folder that were killed while they wrote.
+
+    Only for who holds the folder: others may be writing just now.
+
+    Raises:
+      OSError: If something cannot be removed.
+    """
+    for file in folder.rglob(LEFT):
+        file.unlink()
+
+
 def write_whole(path: str | os.PathLike[str], content: str | bytes) -> None:
     """Writes a file as `whole` does; text as UTF-8."""
     with whole(path) as file:

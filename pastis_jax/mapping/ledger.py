@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pastis_jax.errors import ArgumentError, UserError
-from pastis_jax.files import LEFT, held, write_whole
+from pastis_jax.files import held, remove_left, write_whole
 from pastis_jax.json_files import read_object
 from pastis_jax.mapping.blocks import Block, file_of
 
@@ -104,8 +104,7 @@ class Ledger:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
         yield folder
-        for left in folder.rglob(LEFT):
-            left.unlink()
+        remove_left(folder)
         try:
             folder.rename(self.out)  # takes the place of an empty folder
         except OSError as error:

@@ -83,8 +83,8 @@ class Run:
         """The same run, whose model encodes some images at a time.
 
         What is needed to encode then does not grow with the number of dates, only what is kept of
-        each; predictions are the same but for rounding. Of pixel sets, and with norms that need all
-        images, it is this run.
+        each; on a CPU, of one modality after the other. Predictions are the same but for rounding.
+        Of pixel sets, and with norms that need all images, it is this run.
         """
         spec = self.task.spec
         if getattr(spec, "remat", True) or spec.encoder_norm == "batch":

@@ -16,7 +16,7 @@ import filelock
 import numpy as np
 
 from pastis_jax.errors import UserError
-from pastis_jax.files import LEFT, naming, whole, write_whole
+from pastis_jax.files import LEFT, naming, remove_left, whole, write_whole
 from pastis_jax.json_files import read_object
 from pastis_jax.text import named
 from pastis_jax.training.processes import from_main, is_main, to_main
@@ -141,9 +141,7 @@ class RunFolder:
                 self.close()
                 fault = "another run has been here since this one was started"
                 raise UserError(fault, where=self.given, remedy="give the command again")
-            # What a process left behind that was killed while it wrote: the lock is held.
-            for file in self.path.glob(LEFT):
-                file.unlink()
+            remove_left(self.path)
             if self._anew:
                 for file in (file for pattern in FILES for file in self.path.glob(pattern)):
                     whole_folder = file.is_dir() and not file.is_symlink()

@@ -292,11 +292,14 @@ def test_what_a_killed_run_was_writing_goes_when_it_continues(tmp_path):
     first = training.RunFolder(tmp_path / "run", CONFIG)
     first.begin()
     first.close()
-    left = tmp_path / "run" / "confusion_matrix.png.4036994a.partial"
-    left.write_bytes(b"half")
+    (tmp_path / "run" / "checkpoints").mkdir()
+    names = "confusion_matrix.png.4036994a.partial", "checkpoints/a.0123abcd.partial"
+    left = [tmp_path / "run" / name for name in names]
+    for file in left:
+        file.write_bytes(b"half")
     again = training.RunFolder(tmp_path / "run", CONFIG)
     assert again.continues
-    assert left.exists(), "as long as it is only looked at"
+    assert all(file.exists() for file in left), "as long as it is only looked at"
     again.begin()
     again.close()
-    assert not left.exists()
+    assert not any(file.exists() for file in left)

@@ -22,7 +22,7 @@ from pastis_jax.data.regions.cube import FOLDER
 from pastis_jax.data.regions.grid import Grid
 from pastis_jax.data.regions.writer import Acquisitions
 from pastis_jax.errors import ArgumentError
-from pastis_jax.files import LEFT, held, write_whole
+from pastis_jax.files import held, remove_left, write_whole
 from pastis_jax.json_files import read_object
 
 AGAIN = "the same command goes on where it was left"
@@ -191,8 +191,7 @@ class Staging:
         Raises:
           ArgumentError: If something came to lie there meanwhile.
         """
-        for left in root.rglob(LEFT):
-            left.unlink()
+        remove_left(root)
         try:
             root.rename(self.out)  # takes the place of an empty folder
         except OSError as error:
