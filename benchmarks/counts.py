@@ -15,6 +15,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import functools
+import os
 import pathlib
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -41,6 +42,7 @@ from pastis_jax.tasks import (
 )
 from pastis_jax.types import PanopticTarget
 
+FLAGS = "--xla_cpu_use_fusion_emitters=false"
 FILE = pathlib.Path(__file__).with_name("counts.csv")
 KEYS = ("jax", "task", "fusion", "part")
 COUNTS = ("multiply_adds", "xla_operations", "bytes_accessed", "temporaries")
@@ -73,6 +75,11 @@ class Case:
     task: str
     fusion: str
     part: str
+
+    @property
+    def names(self) -> tuple[str, str, str]:
+        """All three."""
+        return dataclasses.astuple(self)
 
 
 SCHEMES = {
@@ -157,7 +164,7 @@ def program(case: Case) -> tuple[Any, tuple[Any, ...]]:
         key=jax.random.key(0),
         placement=placement,
     )
-    size = len(batch.real.shape) and batch.real.shape[0]
+    (size,) = batch.real.shape
     metrics = jax.eval_shape(lambda: training.EpochMetrics.empty(task.empty(), size))
     return step, (state, metrics, batch)
 
@@ -212,7 +219,7 @@ def write(counted: Mapping[Case, Mapping[str, int]]) -> None:
         for (jax_version, case), counts in sorted(
             known.items(), key=lambda item: (_number(item[0][0]), CASES.index(item[0][1]))
         ):
-            row = (jax_version, *dataclasses.astuple(case), *(counts[name] for name in COUNTS))
+            row = (jax_version, *case.names, *(counts[name] for name in COUNTS))
             writer.writerow(row)
 
 
@@ -225,7 +232,7 @@ def exceeded(counted: Mapping[str, int], bounds: Mapping[str, int]) -> list[str]
     return [
         f"{name} {counted[name]:,}, at most {bounds[name]:,} and {margin:.1%}"
         for name, margin in MARGINS.items()
-        if counted[name] > bounds[name] * (1 + margin)
+        if counted[name] - bounds[name] > margin * bounds[name]
     ]
 
 
@@ -252,7 +259,7 @@ def run(config: Config) -> None:
     counted, wrong = {}, []
     for case in CASES:
         counted[case] = count(case)
-        cells = (*dataclasses.astuple(case), *(f"{n:,}" for n in counted[case].values()))
+        cells = (*case.names, *(f"{n:,}" for n in counted[case].values()))
         print(f"| {' | '.join(cells)} |", flush=True)
         if not config.write:
             wrong += _named(case, exceeded(counted[case], bounds[version(), case]))
@@ -271,6 +278,9 @@ def _named(case: Case, lines: Iterable[str]) -> Iterator[str]:
 
 def main(argv: list[str] | None = None) -> None:
     """Command line."""
+    if jax.__version_info__ < (0, 11):
+        # As the suite compiles (tests/conftest.py). Read with the first backend.
+        os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {FLAGS}".strip()
     config = tyro.cli(Config, prog="python -m benchmarks.counts", args=argv)
     console.command(lambda: run(config))
 

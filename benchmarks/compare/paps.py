@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import importlib.util
 import sys
 from collections.abc import Iterator, Mapping
@@ -182,8 +181,7 @@ def compare(setting: Setting) -> Iterator[Work]:
 
 def _inference(setting, theirs, variables, batch, common, what) -> Iterator[Work]:
     images, days = utae.published_images(setting, batch.series["S2"])
-    series = {"series": {"S2": batch.series["S2"]}}
-    batch = batch.replace(**series, panoptic=None)
+    batch = batch.replace(panoptic=None)
 
     def infer(model):
         return model(images, batch_positions=days)
@@ -210,14 +208,13 @@ def _inference(setting, theirs, variables, batch, common, what) -> Iterator[Work
             PIXELS,
         ),
     ]
-    output = functools.partial(_map_of)
     ways = {
         **published.ways(setting, theirs, infer),
-        OURS: ours.inference_way(mine.model(), variables, batch, output),
+        OURS: ours.inference_way(mine.model(), variables, batch, _map_of),
     }
     if setting.bf16:
         half = task(bf16=True)
-        ways[BF16] = ours.inference_way(half.model(), variables, batch, output)
+        ways[BF16] = ours.inference_way(half.model(), variables, batch, _map_of)
     yield Work(
         **common,
         part="inference",
