@@ -140,15 +140,16 @@ def _products(jaxpr: Any) -> Products:
     total = Products()
     for equation in jaxpr.eqns:
         name, parameters = equation.primitive.name, equation.params
-        shapes = [x.aval.shape for x in (*equation.invars, *equation.outvars) if x.aval.shape]
         if name == "dot_general":
             (contracted, _), _ = parameters["dimension_numbers"]
-            inner = math.prod(shapes[0][axis] for axis in contracted)
-            total += Products(inner * math.prod(shapes[-1]), _bytes(equation))
+            inner = math.prod(equation.invars[0].aval.shape[axis] for axis in contracted)
+            total += Products(inner * equation.outvars[0].aval.size, _bytes(equation))
         elif name == "conv_general_dilated":
             _, rhs, _ = parameters["dimension_numbers"]  # out, in, then space
-            kernel = math.prod(n for i, n in enumerate(shapes[1]) if i != rhs[0])
-            count = kernel * math.prod(shapes[-1]) // math.prod(parameters["lhs_dilation"])
+            sides = enumerate(equation.invars[1].aval.shape)
+            kernel = math.prod(n for axis, n in sides if axis != rhs[0])
+            count = kernel * equation.outvars[0].aval.size
+            count //= math.prod(parameters["lhs_dilation"])
             # Of the groups of a batch each kernel sees its own.
             count //= parameters["batch_group_count"]
             total += Products(count, _bytes(equation))

@@ -13,6 +13,10 @@ def test_a_matrix_product():
     assert found == Products(3 * 4 * 5, 4 * (12 + 20 + 15))
 
 
+def test_a_product_of_vectors():
+    assert products(jnp.dot, jnp.zeros(5), jnp.zeros(5)) == Products(5, 4 * (5 + 5 + 1))
+
+
 def test_a_product_of_batches_in_half_precision():
     a, b = jnp.zeros((7, 3, 4), jnp.bfloat16), jnp.zeros((7, 4, 5), jnp.bfloat16)
     assert products(jnp.matmul, a, b) == Products(7 * 60, 7 * 2 * 47)

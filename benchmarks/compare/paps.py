@@ -33,6 +33,8 @@ from pastis_jax.types import Batch, PanopticTarget
 PATCHES, FRAMES, SIDE, PARCELS = 2, 10, 128, 60
 BOX = 8.0
 """Rows and columns that boxes are predicted around, pixels."""
+SMOOTH = 16
+"""Pixels from one drawn value of an image to the next."""
 HEATMAP, LOSS, GRADIENT = 1e-4, 1e-4, 2e-2
 PIXELS = 5e-3
 """Share of the pixels that may belong to another class or instance: a mask's edge is a threshold,
@@ -68,8 +70,9 @@ def make_batch(patches: int, frames: int, side: int, count: int) -> Batch:
     """
     rng = np.random.default_rng(0)
     batch = utae.make_batch(1, frames, side)
-    coarse = rng.normal(size=(1, frames, side // 8, side // 8, batch.series["S2"].values.shape[-1]))
-    smooth = ndimage.zoom(coarse, (1, 1, 8, 8, 1), order=3, mode="nearest").astype(np.float32)
+    channels = batch.series["S2"].values.shape[-1]
+    coarse = rng.normal(size=(1, frames, side // SMOOTH, side // SMOOTH, channels))
+    smooth = ndimage.zoom(coarse, (1, 1, SMOOTH, SMOOTH, 1), order=3, mode="nearest")
     drawn = parcels(side, count)
     heatmap, zones = centerness(drawn)
     label = rng.integers(1, 19, count).astype(np.int32)
@@ -84,7 +87,7 @@ def make_batch(patches: int, frames: int, side: int, count: int) -> Batch:
         real=np.ones((1, count), bool),
         dropped=np.zeros(1, np.int32),
     )
-    series = batch.series["S2"].replace(values=smooth)
+    series = batch.series["S2"].replace(values=smooth.astype(np.float32))
     one = batch.replace(
         series={"S2": series}, label=semantic.astype(np.int32)[None], panoptic=target
     )
@@ -115,6 +118,9 @@ def published_model(setting: Setting) -> Any:
     model = published.randomise(setting, model)
     with torch.no_grad():
         model.size_mlp[6].bias.fill_(BOX)
+        # Masks that pass their threshold at most pixels.
+        model.shape_mlp[3].bias.add_(2.0)
+        model.mask_cnn[5].bias.fill_(2.0)
         # What is doubled in resolution alternates from pixel to pixel, as long as nothing has been
         # learned: a maximum at every other pixel. The finest map is left with what is not.
         doubled = model.encoder.up_blocks[-1].up[0].out_channels
