@@ -153,7 +153,9 @@ def test_parts_of_the_loss_are_weighted(monkeypatch):
 
 REFUSED = [
     (["--fusion", "decision"], "--fusion"),
-    (["--fusion", "late", "--auxiliary"], "--auxiliary"),
+    (["--fusion", "early", "--auxiliary"], "--auxiliary"),
+    (["--fusion", "late", "--auxiliary-parts", "heatmap"], "--auxiliary-parts"),
+    (["--fusion", "late", "--auxiliary-weight", "1"], "--auxiliary-weight"),
     (["--min-confidence", "2"], "--min-confidence"),
     (["--max-instances", "0"], "--max-instances"),
     (["--warmup", "-1"], "--warmup"),

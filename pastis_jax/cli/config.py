@@ -17,6 +17,7 @@ from tyro.conf import OmitArgPrefixes
 
 from pastis_jax import training
 from pastis_jax.cli import flags
+from pastis_jax.data import declared
 from pastis_jax.errors import ArgumentError, UserError, refuse
 from pastis_jax.interop import PublishedModel, PublishedPanopticModel, load_paps, load_utae
 from pastis_jax.tasks import (
@@ -120,6 +121,13 @@ class Config:
             and (recipe.temporal_dropout or recipe.removed_optical),
             "of a single date none can be dropped",
             "leave out `temporal_dropout` and `removed_optical`",
+        )
+        declared.shares("drop_rates", recipe.drop_rates)
+        refuse(
+            "modality_dropout",
+            recipe.modality_dropout and not self.model.scheme.several,
+            f"{self.model.fusion} fusion has one modality alone",
+            "leave it out, or choose another `fusion`",
         )
         refuse(
             "init_from",

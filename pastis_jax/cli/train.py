@@ -138,7 +138,8 @@ def run_in(folder: RunFolder, task: str, work: Callable[[], Mapping[str, Any]]) 
         finally:
             folder.close()
     kind = TASKS[task]
-    console.show_result(result, scores=kind.scores, per_class=kind.per_class)
+    scores = kind.scores_in(result["test"])
+    console.show_result(result, scores=scores, per_class=kind.per_class)
     console.say(
         f"Everything of this run is in {folder.given}; --out {folder.given} shows it again."
     )
