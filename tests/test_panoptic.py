@@ -147,6 +147,9 @@ def test_parts_of_the_loss_are_weighted(monkeypatch):
 
     assert loss(1.0, 1.0, 1.0, 1.0) == [[555.5] * 3, [1, 1, 0]]
     assert loss(2.0, 0.0, 1.0, 3.0) == [[1.0 + 50 + 1500] * 3, [1, 1, 0]]
+    alone = Prediction(output=None, valid=jnp.ones(3, bool))
+    prediction = prediction.replace(auxiliary={"S2": alone, "S1A": alone})
+    assert loss(1.0, 1.0, 1.0, 1.0)[0] == [555.5 * 2] * 3  # each modality's own counts half
     prediction = Prediction(output=None, valid=jnp.array([True, False, True]))
     assert loss(1.0, 1.0, 1.0, 1.0)[1] == [1, 0, 0]
 
