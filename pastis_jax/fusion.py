@@ -29,6 +29,7 @@ from jaxtyping import Array, Float, PyTree
 
 from pastis_jax.interpolation import covered, resample
 from pastis_jax.nn import packing
+from pastis_jax.nn.pixel_features import PixelFeatures
 from pastis_jax.types import Average, Embedding, Outside, Prediction, Series
 
 
@@ -69,6 +70,9 @@ def merge_dates(parts: Mapping[str, Series]) -> Series:
         return jax.tree.map(lambda *x: jnp.concatenate(x, axis), *trees)
 
     days, valid = stack([p.days for p in parts]), stack([p.valid for p in parts])
+    if all(isinstance(p.values, PixelFeatures) for p in parts):
+        values = PixelFeatures.joined([p.values for p in parts])
+        return Series(values=values, days=days, valid=valid)
     if all(p.frames is None for p in parts):
         return Series(values=stack([p.values for p in parts]), days=days, valid=valid)
     b, packed = len(valid), [_pack_all(p) for p in parts]

@@ -60,7 +60,8 @@ class Start:
     """Weights that training starts from.
 
     Attributes:
-      variables: `params` and `batch_stats`.
+      variables: `params` and `batch_stats`, of all of the model or of some of its parts; the others
+        are drawn.
     """
 
     variables: Mapping[str, PyTree]
@@ -316,8 +317,10 @@ def _first_state(model, optimizer, batch, key, recipe: Recipe, start: Start | No
         params = reference_initialisation(drawn, state.params, state.batch_stats)
         state = state.replace(params=params)
     if start is not None:
-        variables = start.variables
-        state = state.replace(params=variables["params"], batch_stats=variables["batch_stats"])
+        state = state.replace(
+            params={**state.params, **start.variables["params"]},
+            batch_stats={**state.batch_stats, **start.variables["batch_stats"]},
+        )
     if recipe.ema:
         state = state.replace(average=jax.tree.map(jnp.copy, state.variables))
     return state

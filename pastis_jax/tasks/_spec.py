@@ -170,12 +170,12 @@ class ModelSpec:
                 modalities=self.modalities,
                 spatial=halves.spatial,
                 temporal=halves.temporal,
-                decoder=decoder,
+                decoder=halves.decoder(decoder),
                 auxiliary=self.auxiliary,
                 separate_temporal=self.separate_temporal,
                 outside=self.outside,
                 average=self.average,
-                auxiliary_decoder=auxiliary_decoder,
+                auxiliary_decoder=halves.decoder(auxiliary_decoder or decoder),
             )
         )
 
