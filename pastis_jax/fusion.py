@@ -29,7 +29,8 @@ from jaxtyping import Array, Float, PyTree
 
 from pastis_jax.interpolation import covered, resample
 from pastis_jax.nn import packing
-from pastis_jax.types import Embedding, Outside, Prediction, Series
+from pastis_jax.nn.pixel_features import PixelFeatures
+from pastis_jax.types import Average, Embedding, Outside, Prediction, Series
 
 
 def merge_channels(parts: Mapping[str, Series] | Mapping[str, Embedding]) -> Series | Embedding:
@@ -69,6 +70,9 @@ def merge_dates(parts: Mapping[str, Series]) -> Series:
         return jax.tree.map(lambda *x: jnp.concatenate(x, axis), *trees)
 
     days, valid = stack([p.days for p in parts]), stack([p.valid for p in parts])
+    if all(isinstance(p.values, PixelFeatures) for p in parts):
+        values = PixelFeatures.joined([p.values for p in parts])
+        return Series(values=values, days=days, valid=valid)
     if all(p.frames is None for p in parts):
         return Series(values=stack([p.values for p in parts]), days=days, valid=valid)
     b, packed = len(valid), [_pack_all(p) for p in parts]
@@ -86,19 +90,26 @@ def _pack_all(series: Series) -> Series:
 
 
 def average_decisions(
-    logits: Mapping[str, Float[Array, "b ... k"]], embeddings: Mapping[str, Embedding]
+    logits: Mapping[str, Float[Array, "b ... k"]],
+    embeddings: Mapping[str, Embedding],
+    average: Average = "probability",
 ) -> Float[Array, "b ... k"]:
-    """Logarithm of the mean class probabilities over the modalities that a sample has (equation 4).
+    """Joins what the modalities that a sample has decide (equation 4), as logits.
 
     Args:
       logits: By modality.
       embeddings: By modality; a modality without a valid date has no say.
+      average: `probability` gives the logarithm of the mean class probability. `logit` gives the
+        mean of the logarithms, whose softmax is the geometric mean: equation 4 read literally, and
+        what the published ensemble does.
     """
     log_probabilities = jnp.stack([jax.nn.log_softmax(logits[m]) for m in logits])
     has_say = jnp.stack([embeddings[m].valid for m in logits])
     # A sample without any modality stays finite: all have a say.
     has_say = jnp.where(has_say.any(0), has_say, True)
     has_say = has_say.reshape(*has_say.shape, *(1,) * (log_probabilities.ndim - 2))
+    if average == "logit":
+        return jnp.where(has_say, log_probabilities, 0).sum(0) / has_say.sum(0)
     summed = jax.nn.logsumexp(log_probabilities, axis=0, where=has_say)
     return summed - jnp.log(has_say.sum(0))
 
@@ -232,21 +243,23 @@ class LateFusion(nn.Module):
 
 
 class DecisionFusion(nn.Module):
-    """Decisions meet: one full model per modality; class probabilities are averaged.
+    """Decisions meet: one full model per modality; what they decide is averaged.
 
-    `Prediction.output` are the logarithms of the averaged probabilities.
+    `Prediction.output` are logarithms of averaged probabilities, or averaged ones.
 
     Attributes:
       spatial: S by modality.
       temporal: T by modality.
       decoder: D by modality.
       supervise_each: Return each modality's own prediction while training.
+      average: What is averaged; see `average_decisions`.
     """
 
     spatial: Mapping[str, nn.Module]
     temporal: Mapping[str, nn.Module]
     decoder: Mapping[str, nn.Module]
     supervise_each: bool = False
+    average: Average = "probability"
 
     def __call__(
         self, series: Mapping[str, Series], *, train: bool = False, **given: Any
@@ -261,7 +274,7 @@ class DecisionFusion(nn.Module):
                 for m, decision in logits.items()
             }
         return Prediction(
-            output=average_decisions(logits, embeddings),
+            output=average_decisions(logits, embeddings, self.average),
             valid=_any_valid(embeddings),
             auxiliary=auxiliary,
         )
@@ -313,9 +326,10 @@ def decision(
     decoder: Mapping[str, nn.Module],
     *,
     auxiliary: bool = False,
+    average: Average = "probability",
 ) -> DecisionFusion:
     """Decision fusion of the modalities of `spatial`; `auxiliary` supervises each decision too."""
-    return DecisionFusion(spatial, temporal, decoder, auxiliary)
+    return DecisionFusion(spatial, temporal, decoder, auxiliary, average)
 
 
 def single(

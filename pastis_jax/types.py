@@ -16,6 +16,8 @@ Outside = Literal["extrapolate", "hold", "mask"]
 """What stands before the first and after the last observed date of a series that is resampled: the
 line through the two outermost days, as published, without bound; the nearest observed value; or
 nothing, as the date is masked."""
+Average = Literal["probability", "logit"]
+"""What decision fusion averages: class probabilities, or their logarithms."""
 
 
 @struct.dataclass

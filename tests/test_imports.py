@@ -28,6 +28,7 @@ MAY_IMPORT = {
     "calibration": set(),
     "interpolation": {"nn"},
     "temporal_dropout": {"nn"},
+    "modality_dropout": set(),
     "panoptic": {"nn", "losses", "metrics"},
     "models": {"nn", "panoptic", "registry"},
     "fusion": {"nn", "interpolation"},
@@ -42,7 +43,7 @@ MAY_IMPORT = {
     },
     "runs": {
         *("calibration", "data", "machine", "metrics", "nn", "schemes", "tasks"),
-        *("temporal_dropout", "training", "viz"),
+        *("modality_dropout", "temporal_dropout", "training", "viz"),
     },
     "mapping": {
         *("calibration", "data", "machine", "panoptic", "runs", "tasks", "training", "viz"),

@@ -21,6 +21,7 @@ from pastis_jax.data import simulate
 from pastis_jax.errors import UserError, refuse
 from pastis_jax.files import write_whole
 from pastis_jax.runs import OpenedData, Run, Until, open_run
+from pastis_jax.runs.scoring import of_subsets
 from pastis_jax.runs.until import as_date
 from pastis_jax.tasks import Task
 from pastis_jax.training import Outcome, jsonable, write_json
@@ -50,6 +51,8 @@ class Arguments:
     the same folds."""
     until: str | None = None
     """Count acquisitions up to this day alone, YYYY-MM-DD: what the season had shown by then."""
+    by_modality: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Also score what is left when modalities are missing: each subset of them."""
     by_date: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Score what had been observed up to the end of each month of the season."""
     out: pathlib.Path | None = None
@@ -82,6 +85,9 @@ def run(given: Arguments) -> None:
       UserError: For every mistake in the arguments, the run or the data.
     """
     refuse("until", given.by_date and given.until, "`by_date` has all days", "give one of them")
+    whole = not (given.by_date or given.until)
+    fault = "it is of whole seasons"
+    refuse("by_modality", given.by_modality and not whole, fault, "give one of them")
     until = None if given.until is None else as_date(given.until)
     import_plugins(given.plugin)
     opened_run = open_run(given.run)
@@ -107,9 +113,15 @@ def run(given: Arguments) -> None:
             fault = f"none of the samples of {given.split} counts: without a valid date, or void"
             remedy = "correct the data, which pastis-jax inspect looks at"
             raise UserError(fault, where=opened.splits.root, remedy=remedy)
+    elif given.by_modality:
+        every = opened.evaluate_by_modality(split=given.split)
+        outcome, *_ = every.values()
     else:
         outcome = opened.evaluate(split=given.split, until=until)
-    content = jsonable(scores(opened_run, opened, outcome, given))
+    content = scores(opened_run, opened, outcome, given)
+    if given.by_modality:
+        content["subsets"] = of_subsets(opened_run.task, every)
+    content = jsonable(content)
     rows = jsonable([*by_date(opened_run.task, known)])
     show(content, rows, opened_run.task)
     if given.out is not None:
@@ -156,7 +168,7 @@ def by_date(task: Task, known: Sequence[Until]) -> Iterator[dict[str, Any]]:
         row = {"until": one.date.isoformat(), "dates": one.dates}
         outcome = one.outcome
         if outcome is None:
-            names = ("samples", "unobserved", *task.scores, "ECE", "NLL", "per_class")
+            names = ("samples", "unobserved", *task.scores_in(), "ECE", "NLL", "per_class")
             yield row | dict.fromkeys(names)
             continue
         summary = task.summary(outcome)
@@ -164,7 +176,7 @@ def by_date(task: Task, known: Sequence[Until]) -> Iterator[dict[str, Any]]:
             **row,
             "samples": outcome.samples,
             "unobserved": outcome.unobserved,
-            **{name: summary[name] for name in task.scores},
+            **{name: summary[name] for name in task.scores_in()},
             **{name: outcome.scores.get(name) for name in ("ECE", "NLL")},
             "per_class": per_class(task, summary),
         }
@@ -180,7 +192,7 @@ def show(content: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], task: Ta
     """Prints scores, those of the classes and those by date."""
     screen, calibration = console.screen(), content["calibration"]
     table = console.table(content["title"], header=False)
-    for name in (*task.scores, "loss"):
+    for name in (*task.scores_in(), "loss"):
         table.add_row(name, console.score(content["scores"][name]))
     table.add_row("ECE", console.calibrated(calibration))
     for name in ("NLL", "Brier"):
@@ -190,6 +202,8 @@ def show(content: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], task: Ta
         text = f"{content['unobserved']:,} without a valid date"
         table.add_row(console.cell(f"{task.samples} not scored"), text)
     screen.print(table)
+    if "subsets" in content:
+        screen.print(console.subsets_table(content["subsets"], task.scores_in()))
     values = per_class(task, content["scores"])
     screen.print(console.classes_table(values, f"{task.per_class} per class", task.per_class))
     if rows:
@@ -197,7 +211,7 @@ def show(content: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], task: Ta
 
 
 def _by_date_table(rows: Sequence[Mapping[str, Any]], task: Task) -> Table:
-    names = (*task.scores, "ECE")
+    names = (*task.scores_in(), "ECE")
     dates = [f"dates of {name}" for name in rows[0]["dates"]]
     unobserved = any(row["unobserved"] for row in rows)
     last = ("not observed",) if unobserved else ()
@@ -239,7 +253,8 @@ def write(
 
 def _csv(rows: Sequence[Mapping[str, Any]], task: Task) -> str:
     """A row a date; empty where nothing had been observed, or a class is absent."""
-    names, modalities = ("samples", "unobserved", *task.scores, "ECE", "NLL"), rows[0]["dates"]
+    names = ("samples", "unobserved", *task.scores_in(), "ECE", "NLL")
+    modalities = rows[0]["dates"]
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     classes = task.classes.names

@@ -240,7 +240,7 @@ def _inspect_run(folder: pathlib.Path, every: bool) -> bool:
 
 def _run(run: Run) -> Table:
     table, result, spec = console.table(str(run.folder), header=False), run.result, run.task.spec
-    test = {name: result["test"][name] for name in run.task.scores}
+    test = {name: result["test"][name] for name in run.task.scores_in(result["test"])}
     scores = ", ".join(f"{k} {'undefined' if x is None else f'{x:.3f}'}" for k, x in test.items())
     number = sum(x.size for _, x in _leaves(run.variables["params"]))
     calibration = result.get("calibration")

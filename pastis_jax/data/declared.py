@@ -42,6 +42,23 @@ def parse(argument: str, texts: Sequence[str]) -> dict[str, float]:
     return numbers
 
 
+def shares(argument: str, texts: Sequence[str]) -> dict[str, float]:
+    """Reads ``S2=0.4`` and the like: a share by modality.
+
+    Args:
+      argument: Name of the argument, for the message.
+      texts: What it was given.
+
+    Raises:
+      ArgumentError: As `parse`, or if one is not 0 to 1.
+    """
+    given = parse(argument, texts)
+    for name, share in given.items():
+        wrong = not 0 <= share <= 1
+        refuse(argument, wrong, f"{name} has {share:g}, shares go from 0 to 1", "give S2=0.4, say")
+    return given
+
+
 def declare(dataset: Dataset, nodata: Sequence[str], offset: Sequence[str]) -> Dataset:
     """Returns `dataset` with these marks of what is missing, and offsets, in its modalities.
 

@@ -14,20 +14,30 @@ import jax.numpy as jnp
 from jaxtyping import PyTree
 
 from pastis_jax import machine, training
-from pastis_jax.data import calendar, simulate
+from pastis_jax.data import calendar, declared, simulate
 from pastis_jax.data.normalisation import SEASON
 from pastis_jax.data.regions.store import Region, is_region
 from pastis_jax.data.splits import Splits
+from pastis_jax.errors import refuse
+from pastis_jax.modality_dropout import modality_dropout, subsets
 from pastis_jax.nn import reference_initialisation
 from pastis_jax.rng import fold_in_name
 from pastis_jax.runs import memory, saved
 from pastis_jax.runs.drawing import draw
-from pastis_jax.runs.scoring import Scorer, for_evaluation, model_for
+from pastis_jax.runs.scoring import Scorer, for_evaluation, model_for, of_subsets
 from pastis_jax.schemes import Model
 from pastis_jax.tasks import Learned, Task
 from pastis_jax.temporal_dropout import temporal_dropout
-from pastis_jax.training import EpochMetrics, Outcome, Placement, Recipe, RunFolder, TrainState
-from pastis_jax.types import Batch
+from pastis_jax.training import (
+    Augmentation,
+    EpochMetrics,
+    Outcome,
+    Placement,
+    Recipe,
+    RunFolder,
+    TrainState,
+)
+from pastis_jax.types import Batch, Series
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,17 +60,25 @@ class Start:
     """Weights that training starts from.
 
     Attributes:
-      variables: `params` and `batch_stats`.
+      variables: `params` and `batch_stats`, of all of the model or of some of its parts; the others
+        are drawn.
     """
 
     variables: Mapping[str, PyTree]
 
 
 def drop_rates(task: Task, recipe: Recipe) -> dict[str, float]:
-    """Rates of temporal dropout by modality; empty for none."""
+    """Rates of temporal dropout by modality; empty for none.
+
+    Raises:
+      ArgumentError: If one of the recipe is no share, or of a modality that is not the model's.
+    """
     if not recipe.temporal_dropout:
         return {}
-    return {name: task.dataset[name].drop_rate for name in task.spec.modalities}
+    names, given = task.spec.modalities, declared.shares("drop_rates", recipe.drop_rates)
+    unknown, remedy = sorted(given.keys() - {*names}), f"choose among {', '.join(names)}"
+    refuse("drop_rates", unknown, f"the model takes no {', '.join(unknown)}", remedy)
+    return {name: given.get(name, task.dataset[name].drop_rate) for name in names}
 
 
 def train(
@@ -137,10 +155,7 @@ def train(
     if watching.profile and training.is_main():
         profile = training.Profile(folder.path / "profile", first=min(3, steps // 2))
     folder.begin(splits.fingerprint.parts)
-    augment = None
-    if rates:
-        shared = {"rates": rates, "most": most, "axis_name": placement.axis_name}
-        augment = functools.partial(temporal_dropout, **shared)
+    augment = _augmentation(task, recipe, rates, most, placement.axis_name)
 
     def step(model: Model) -> training.TrainStep:
         return training.make_train_step(
@@ -184,7 +199,9 @@ def train(
     temperature, kept = validated.temperature(task.told)
     if kept is not None:
         say(f"Note: probabilities are as the model gives them, at a temperature of 1: {kept}.")
-    test = task.test(scorer.of(fit.state, "test"), context, temperature=temperature)
+    chosen = subsets(task.spec.modalities, task.spec.read)
+    score = functools.partial(scorer.subsets, fit.state, "test", chosen=chosen)
+    test, *fewer = task.test(score, context, temperature=temperature)
     splits.unchanged()
     result = {
         **facts(task, splits, recipe, fold, fit, table, simulated),
@@ -198,6 +215,7 @@ def train(
         },
         "throughput": {"train": fit.rate, "inference": test.rate},
         "test": task.summary(test),
+        "test_subsets": of_subsets(task, dict(zip(chosen[1:], fewer, strict=True))),
         "val": task.summary(fit.best),
         "unobserved": test.unobserved,
         "absent": splits.absent,
@@ -234,6 +252,27 @@ def train(
     if training.is_main():
         saved.write(folder.path, run, fit.state.variables, lists)
     return result
+
+
+def _augmentation(
+    task: Task,
+    recipe: Recipe,
+    rates: Mapping[str, float],
+    most: Mapping[str, int | None],
+    axis_name: str | None,
+) -> Augmentation | None:
+    """What masks modalities and dates of training batches; None where nothing does."""
+    keep = () if task.spec.scheme.masks else task.spec.read
+
+    def augment(key: jax.Array, series: Mapping[str, Series]) -> Mapping[str, Series]:
+        if recipe.modality_dropout:
+            rate = recipe.modality_dropout
+            series = modality_dropout(key, series, rate, keep=keep, axis_name=axis_name)
+        if rates:
+            series = temporal_dropout(key, series, rates, most, axis_name)
+        return series
+
+    return augment if rates or recipe.modality_dropout else None
 
 
 def _levels(splits: Splits, task: Task) -> dict[str, str]:
@@ -278,8 +317,10 @@ def _first_state(model, optimizer, batch, key, recipe: Recipe, start: Start | No
         params = reference_initialisation(drawn, state.params, state.batch_stats)
         state = state.replace(params=params)
     if start is not None:
-        variables = start.variables
-        state = state.replace(params=variables["params"], batch_stats=variables["batch_stats"])
+        state = state.replace(
+            params={**state.params, **start.variables["params"]},
+            batch_stats={**state.batch_stats, **start.variables["batch_stats"]},
+        )
     if recipe.ema:
         state = state.replace(average=jax.tree.map(jnp.copy, state.variables))
     return state
@@ -327,6 +368,7 @@ def facts(
         "fusion": spec.fusion,
         "modalities": spec.modalities,
         "temporal_dropout": recipe.temporal_dropout,
+        "modality_dropout": recipe.modality_dropout,
         "auxiliary": spec.auxiliary,
         "fold": fold,
         "seed": recipe.seed,

@@ -40,13 +40,14 @@ class ImageModel(ModelSpec):
     """A model of patches."""
 
     encoder: str = "utae"
-    """Spatial and temporal encoder: utae, or one that a module of --plugin adds."""
+    """Spatial and temporal encoder: utae, time-first (the parcel model's at every pixel, and a
+    U-Net on what they give), or one that a module of --plugin adds."""
     encoder_widths: tuple[int, ...] = (64, 64, 64, 128)
-    """Channels of each stage of the frame encoder, finest first. On simulated data 16 16 32 by
-    default."""
+    """Channels of each stage of the frame encoder, finest first; of time-first, the last one is
+    that of the features and embedding of a pixel. On simulated data 16 16 32 by default."""
     decoder_widths: tuple[int, ...] = (32, 32, 64, 128)
-    """Channels of each stage of the decoder, finest first; the coarsest is the encoder's. On
-    simulated data 16 16 32 by default (panoptic 32 32 32)."""
+    """Channels of each stage of the decoder, finest first; the coarsest is the encoder's, but of
+    time-first. On simulated data 16 16 32 by default (panoptic 32 32 32)."""
     heads: int = 16
     """Heads of the temporal attention. On simulated data 4 by default."""
     key_features: int = 4
@@ -63,6 +64,10 @@ class ImageModel(ModelSpec):
     bf16: bool = False
     """Convolutions in bfloat16; norms, attention, loss and metrics stay float32."""
 
+    freeze: bool = False
+    """With time-first: nothing is learned in the spatial and temporal encoder, which --init-from
+    brings from a run of parcels."""
+
     SIZES: ClassVar[tuple[str, ...]] = (
         *("encoder_widths", "decoder_widths", "heads", "key_features", "model_features"),
         *("aggregation", "encoder_norm"),
@@ -74,6 +79,16 @@ class ImageModel(ModelSpec):
         IMAGE_ENCODERS[self.encoder]
         widths, heads = self.encoder_widths, self.heads
         refuse(
+            "freeze",
+            self.freeze and self.encoder == "utae",
+            "encoders come trained with time-first alone",
+            "give `encoder` time-first, or leave it out",
+        )
+        for name in ("aggregation", "encoder_norm"):
+            other = getattr(self, name) != getattr(ImageModel, name)
+            fault = "every pixel is read by itself: no dates of finer stages, no norm of frames"
+            refuse(name, other and self.encoder == "time-first", fault, "leave it out")
+        refuse(
             "encoder_widths",
             not 2 <= len(widths) <= MOST_STAGES,
             f"needs two to {MOST_STAGES} stages",
@@ -81,7 +96,8 @@ class ImageModel(ModelSpec):
         )
         refuse(
             "decoder_widths",
-            len(widths) != len(self.decoder_widths) or widths[-1] != self.decoder_widths[-1],
+            (len(widths) != len(self.decoder_widths) or widths[-1] != self.decoder_widths[-1])
+            and self.encoder != "time-first",
             f"{self.decoder_widths} has other stages or another last width than the encoder's "
             f"{widths}",
             "give as many, the last one equal",
@@ -252,7 +268,7 @@ class ImageTask(Task):
 
     def example(self) -> dict[str, Series]:
         """Images of two dates, two pixels wide at the coarsest stage."""
-        side = 2 ** len(self.spec.encoder_widths)
+        side = 2 ** len(self.spec.decoder_widths)
         return {
             name: blank_series((1, 2, side, side, len(self.dataset[name].channels)))
             for name in self.spec.modalities
@@ -300,7 +316,7 @@ def read_classes(file: pathlib.Path | None, dataset: Dataset) -> ClassMapping:
 
 
 def _check_size(options: PatchRecords, spec: ImageModel, prepared: PreparedPatches) -> None:
-    side, least = options.crop or min(prepared.size), 2 ** (len(spec.encoder_widths) - 1) + 1
+    side, least = options.crop or min(prepared.size), 2 ** (len(spec.decoder_widths) - 1) + 1
     refuse(
         "crop" if options.crop else "encoder_widths",
         side < least,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
@@ -16,7 +17,7 @@ from pastis_jax.data.regions.store import Region, is_region
 from pastis_jax.errors import refuse
 from pastis_jax.models.encoders import Halves
 from pastis_jax.schemes import SCHEMES, Model, Parts, Scheme
-from pastis_jax.types import Outside
+from pastis_jax.types import Average, Outside
 
 _OUTSIDE = {
     "extrapolate": "lines through the outermost two dates go on there without bound, which "
@@ -41,7 +42,9 @@ class ModelSpec:
     """Modalities to use, as the dataset names them; by default all of it, or its first with single
     fusion. Early fusion resamples to the dates of the first one."""
     auxiliary: bool = False
-    """Supervise each modality by a decoder of its own too, weight 0.5 (mid, late, decision)."""
+    """Supervise each modality by a decoder of its own too (mid, late, decision)."""
+    auxiliary_weight: float = 0.5
+    """Weight of these losses beside that of the whole; in the paper 0.5."""
     separate_temporal: bool = False
     """With mid fusion and auxiliary supervision: a temporal encoder of its own for each auxiliary
     decoder."""
@@ -49,6 +52,9 @@ class ModelSpec:
     """With early fusion, at dates of the first modality before the first or after the last of
     another: go on along the line through the outermost two (extrapolate, as published, without
     bound), hold the nearest observed value (hold), or mask the date (mask)."""
+    average: Average = "probability"
+    """With decision fusion: average the probabilities of the classes, or their logarithms (logit),
+    as the published ensemble does."""
 
     def __post_init__(self):
         object.__setattr__(self, "modalities", tuple(dict.fromkeys(self.modalities)))
@@ -70,6 +76,24 @@ class ModelSpec:
             self.separate_temporal and not (self.auxiliary and scheme.separate_temporal),
             "this is for the auxiliary decoders of mid fusion",
             "add `auxiliary` with `fusion` mid, or leave it out",
+        )
+        refuse(
+            "auxiliary_weight",
+            not 0 <= self.auxiliary_weight < math.inf,
+            f"got {self.auxiliary_weight:g}",
+            "give 0 or more, 0.5 say",
+        )
+        refuse(
+            "auxiliary_weight",
+            self.auxiliary_weight != ModelSpec.auxiliary_weight and not self.auxiliary,
+            "there are no auxiliary losses",
+            "add `auxiliary`, or leave it out",
+        )
+        refuse(
+            "average",
+            self.average != "probability" and not scheme.averages,
+            f"{self.fusion} fusion averages nothing",
+            "leave it out, or choose decision",
         )
         refuse(
             "outside",
@@ -128,17 +152,30 @@ class ModelSpec:
         every = self.scheme.reads(self.modalities).values()
         return tuple(name for name in self.modalities if any(name in names for names in every))
 
-    def combine(self, halves: Halves, decoder: Callable[[], Model]) -> Model:
-        """Combines encoders and decoders in the fusion scheme."""
+    def combine(
+        self,
+        halves: Halves,
+        decoder: Callable[[], Model],
+        auxiliary_decoder: Callable[[], Model] | None = None,
+    ) -> Model:
+        """Combines encoders and decoders in the fusion scheme.
+
+        Args:
+          halves: Spatial and temporal encoders.
+          decoder: Makes D.
+          auxiliary_decoder: Makes D for a modality's own supervision, where it is another.
+        """
         return self.scheme.build(
             Parts(
                 modalities=self.modalities,
                 spatial=halves.spatial,
                 temporal=halves.temporal,
-                decoder=decoder,
+                decoder=halves.decoder(decoder),
                 auxiliary=self.auxiliary,
                 separate_temporal=self.separate_temporal,
                 outside=self.outside,
+                average=self.average,
+                auxiliary_decoder=halves.decoder(auxiliary_decoder or decoder),
             )
         )
 

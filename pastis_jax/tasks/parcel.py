@@ -83,7 +83,8 @@ class ParcelTask(Classifier):
         self, prediction: Prediction, batch: Batch
     ) -> tuple[Float[Array, " b"], Float[Array, " b"]]:
         """Objective and auxiliary cross-entropies of each parcel, and its weight."""
-        return supervised_loss(prediction, batch.label, self.counted(batch))
+        weight, counted = self.spec.auxiliary_weight, self.counted(batch)
+        return supervised_loss(prediction, batch.label, counted, auxiliary_weight=weight)
 
     def counted(self, batch: Batch) -> Bool[Array, " b"]:
         """The parcels that are real, and not void."""

@@ -16,13 +16,19 @@ class ImageRecipe(Recipe):
 
     batch_size: int = 4
     init_from: pathlib.Path | None = None
-    """Published weights of the task to start from (model.pth.tar, conf.json beside it), with their
-    sizes; --epochs 0 tests them as they are. Needs `--fusion single`."""
+    """Weights to start from, with their sizes: published ones of the task (model.pth.tar, conf.json
+    beside it), which --epochs 0 tests as they are; or the folder of a run of parcels, whose
+    encoders a time-first model begins with."""
+
+    @property
+    def from_parcels(self) -> bool:
+        """Whether the first weights come from a run."""
+        return self.init_from is not None and (self.init_from.expanduser() / "run.json").exists()
 
     @property
     def least_epochs(self) -> int:
-        """0 where weights come trained."""
-        return 1 if self.init_from is None else 0
+        """0 where all weights come trained."""
+        return 1 if self.init_from is None or self.from_parcels else 0
 
     def __post_init__(self):
         super().__post_init__()

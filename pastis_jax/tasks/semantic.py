@@ -71,7 +71,8 @@ class SemanticTask(ImageTask, Classifier):
         self, prediction: Prediction, batch: Batch
     ) -> tuple[Float[Array, " b"], Float[Array, " b"]]:
         """Objective and auxiliary cross-entropies over the pixels that count."""
-        return supervised_loss(prediction, batch.label, self.counted(batch))
+        weight, counted = self.spec.auxiliary_weight, self.counted(batch)
+        return supervised_loss(prediction, batch.label, counted, auxiliary_weight=weight)
 
     def counted(self, batch: Batch) -> Bool[Array, "b h w"]:
         """The pixels that are not void."""

@@ -23,6 +23,7 @@ from pastis_jax.training.recipe import Recipe
 from pastis_jax.training.sharding import AXIS, Parallel, Placement, data_mesh, sum_over
 from pastis_jax.training.state import TrainState, count_parameters, create_state
 from pastis_jax.training.step import (
+    Augmentation,
     EpochMetrics,
     EvaluationStep,
     Metric,
@@ -36,6 +37,7 @@ from pastis_jax.training.watch import Events, Profile, parameter_table
 __all__ = [
     "AXIS",
     "DELETE_RESULT",
+    "Augmentation",
     "Batches",
     "Checkpoints",
     "EpochMetrics",

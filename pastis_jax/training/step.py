@@ -127,8 +127,8 @@ TrainStep = Callable[[TrainState, EpochMetrics, Batch], tuple[TrainState, EpochM
 EvaluationStep = Callable[[TrainState, EpochMetrics, Batch, Mapping[str, Any]], EpochMetrics]
 PredictionStep = Callable[[TrainState, Mapping[str, Series], Mapping[str, Any]], PyTree]
 Augmentation = Callable[[Array, Mapping[str, Series]], Mapping[str, Series]]
-Cut = Callable[[Array, Mapping[str, Series]], Mapping[str, Series]]
-"""Leaves of series what had been observed up to a day."""
+Cut = Callable[[Any, Mapping[str, Series]], Mapping[str, Series]]
+"""Leaves a part of series: of some modalities, or what had been observed up to a day."""
 
 
 def make_train_step(
@@ -253,8 +253,8 @@ def make_evaluation_step(
       placement: Devices to spread the batch over; under `pmap`, the model's `axis_name` is its.
       augment: Changes the series under a key: test with dates removed.
       key: Key for `augment`; each batch derives its own from its first record.
-      cut: Leaves of the series what had been observed up to the day `until`, which the step's
-        `context` then has beside what the metric takes: one program for all days.
+      cut: Leaves a part of the series, which `cut` of the step's `context` tells; the context has
+        it beside what the metric takes: one program for all parts.
     """
 
     axis = placement.axis_name
@@ -267,8 +267,8 @@ def make_evaluation_step(
             first = join_over(batch.number[:1], axis)[0]
             series = augment(jax.random.fold_in(key, first), series)
         if cut is not None:
-            until, context = context["until"], {k: x for k, x in context.items() if k != "until"}
-            series = cut(until, series)
+            left, context = context["cut"], {k: x for k, x in context.items() if k != "cut"}
+            series = cut(left, series)
             batch = batch.replace(series=series)
         prediction = model.apply(state.variables, series, **batch.given)
         losses, weights = loss(prediction, batch)
