@@ -18,6 +18,7 @@ from typing import Any, Literal
 
 import jax
 import numpy as np
+
 from experiments.paper import pooled
 from pastis_jax.cli import console, flags
 from pastis_jax.data import simulate
