@@ -10,10 +10,10 @@ import numpy as np
 
 from pastis_jax.data.statistics import Statistics
 from pastis_jax.errors import refuse
-from pastis_jax.models import LTAE, PixelEncoder
 from pastis_jax.runs.opened import Run
 from pastis_jax.runs.training import Start
 from pastis_jax.tasks import ImageModel
+from pastis_jax.tasks.parcel import AT_EVERY_PIXEL
 
 
 def leaves_of(run: Run) -> dict[str, Any]:
@@ -31,15 +31,15 @@ def leaves_of(run: Run) -> dict[str, Any]:
     refuse("init_from", not of_parcels, fault, "give one of parcels, pse-ltae")
     fault = f"the encoders of {run.folder} read outlines of parcels, which pixels do not have"
     refuse("init_from", spec.geometric, fault, "give a run without `geometric`")
+    sizes = dict(AT_EVERY_PIXEL)
+    width = sizes.pop("features")
     return {
         "encoder": "time-first",
         "fusion": spec.fusion,
         "modalities": spec.modalities,
         "outside": spec.outside,
-        "heads": LTAE.heads,
-        "key_features": LTAE.key_features,
-        "model_features": LTAE.model_features,
-        "encoder_widths": (*ImageModel.encoder_widths[:-1], PixelEncoder.features),
+        "encoder_widths": (*ImageModel.encoder_widths[:-1], width),
+        **sizes,
     }
 
 

@@ -18,13 +18,21 @@ from pastis_jax.data.pixel_sets.prepare import prepare_pixel_sets
 from pastis_jax.data.splits import BatchPlan, Splits
 from pastis_jax.errors import refuse
 from pastis_jax.losses import supervised_loss
-from pastis_jax.models import MLPDecoder
+from pastis_jax.models import LTAE, MLPDecoder, PixelEncoder
 from pastis_jax.models.encoders import PARCEL_ENCODERS
 from pastis_jax.schemes import Model
 from pastis_jax.tasks._gaps import check_gaps, gap_notes
 from pastis_jax.tasks._spec import ModelSpec, RecordOptions, folds_of
 from pastis_jax.tasks._task import Classifier, Learned, blank_series
 from pastis_jax.types import Batch, Prediction, Series
+
+AT_EVERY_PIXEL = {
+    "heads": LTAE.heads,
+    "key_features": LTAE.key_features,
+    "model_features": LTAE.model_features,
+    "features": PixelEncoder.features,
+}
+"""Sizes of the encoders pse-ltae, which a time-first model of patches can have at every pixel."""
 
 
 @dataclasses.dataclass(frozen=True)
