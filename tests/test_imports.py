@@ -33,7 +33,7 @@ MAY_IMPORT = {
     "fusion": {"nn", "interpolation"},
     "schemes": {"fusion", "registry"},
     "data": set(),
-    "training": {"metrics"},
+    "training": {"metrics", "nn"},
     "interop": {"nn", "models", "fusion"},
     "viz": {"data"},
     "tasks": {
@@ -45,7 +45,7 @@ MAY_IMPORT = {
         *("temporal_dropout", "training", "viz"),
     },
     "mapping": {
-        *("calibration", "data", "machine", "panoptic", "runs", "tasks", "training", "viz"),
+        *("calibration", "data", "machine", "nn", "panoptic", "runs", "tasks", "training", "viz"),
     },
     "cli": {"data", "interop", "machine", "mapping", "runs", "tasks", "training", "viz"},
 }
