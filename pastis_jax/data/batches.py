@@ -45,7 +45,7 @@ def training_batches(
     """
     records = grain.MapDataset.source(source).seed(seed).shuffle().repeat().random_map(encode)
     count = len(records) // batch_size
-    return _iterate(_Batches(records, count, batch_size, rows or range(batch_size)))
+    return iterate(_Batches(records, count, batch_size, rows or range(batch_size)))
 
 
 def evaluation_batches(
@@ -67,9 +67,67 @@ def evaluation_batches(
       rows: See `training_batches`.
       ahead: Whether threads make batches before they are asked for.
     """
-    records = grain.MapDataset.source(source).seed(0).random_map(encode)
+    records = evaluation_records(source, encode)
     count = -(-len(records) // batch_size)
-    return _iterate(_Batches(records, count, batch_size, rows or range(batch_size)), ahead)
+    return iterate(_Batches(records, count, batch_size, rows or range(batch_size)), ahead)
+
+
+def evaluation_records(source: Sequence[Any], encode: Callable[..., Any]) -> grain.MapDataset:
+    """Encoded records; what is random follows from the number of the record alone."""
+    return grain.MapDataset.source(source).seed(0).random_map(encode)
+
+
+def training_rows(
+    count: int, *, batch_size: int, seed: int, rows: range | None = None
+) -> Sequence[dict[str, np.ndarray]]:
+    """Which records `training_batches` takes, in the same order; to be given to `iterate`.
+
+    Args:
+      count: Number of records.
+      batch_size: Number of records in a batch.
+      seed: The order follows from it.
+      rows: See `training_batches`.
+
+    Returns:
+      Dicts of `number`, of the record; `real`, False of rows beyond the batch; and `place`, of the
+      sample among all that were ever taken, uint32.
+    """
+    order = grain.MapDataset.range(count).seed(seed).shuffle().repeat()
+    batches = len(order) // batch_size
+    return _Rows(order, batches, batch_size, rows or range(batch_size))
+
+
+def evaluation_rows(
+    count: int, *, batch_size: int, rows: range | None = None
+) -> Sequence[dict[str, np.ndarray]]:
+    """Which records `evaluation_batches` takes; as `training_rows`."""
+    order, batches = range(count), -(-count // batch_size)
+    return _Rows(order, batches, batch_size, rows or range(batch_size))
+
+
+@dataclasses.dataclass(frozen=True)
+class _Rows:
+    """Batches of the numbers of consecutive records; see `_Batches`."""
+
+    order: Sequence[int]
+    count: int
+    size: int
+    rows: range
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, number: int) -> dict[str, np.ndarray]:
+        first = number * self.size
+        end = min(first + self.size, len(self.order))
+        places = [first + row for row in self.rows]
+        real = np.array([row < self.size for row in self.rows]) & (np.array(places) < end)
+        numbers = [self.order[i] if there else 0 for i, there in zip(places, real, strict=True)]
+        return {
+            "number": np.array(numbers, np.int32),
+            "real": real,
+            "place": np.array(places, np.uint64).astype(np.uint32),
+        }
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,7 +159,13 @@ class _Batches:
         return batch if real else jax.tree.map(np.zeros_like, batch)
 
 
-def _iterate(batches: _Batches, ahead: bool = True) -> grain.DatasetIterator:
+def iterate(batches: Sequence[Any], ahead: bool = True) -> grain.DatasetIterator:
+    """Gives batches one after the other.
+
+    Args:
+      batches: Makes the batch of a number.
+      ahead: Whether threads make them before they are asked for.
+    """
     dataset = grain.MapDataset.source(batches)
     # Decoding is NumPy and file reading: threads overlap with the accelerator without copies.
     threads = AHEAD if ahead else 0

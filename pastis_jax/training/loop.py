@@ -10,7 +10,7 @@ import pathlib
 import sys
 import time
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 import jax
 import tqdm
@@ -18,6 +18,7 @@ import tqdm
 from pastis_jax.errors import UserError
 from pastis_jax.training.checkpoint import Checkpoints
 from pastis_jax.training.evaluation import Identify, Outcome, check_counted, check_finite, scores_of
+from pastis_jax.training.feed import Batches, place
 from pastis_jax.training.logging import RunFolder
 from pastis_jax.training.processes import is_main
 from pastis_jax.training.progress import Progress
@@ -25,23 +26,8 @@ from pastis_jax.training.sharding import Placement
 from pastis_jax.training.state import TrainState
 from pastis_jax.training.step import EpochMetrics, TrainStep
 from pastis_jax.training.watch import Events, Profile
-from pastis_jax.types import Batch
 
 REFRESH_SECONDS = 0.5
-
-
-class Batches(Protocol):
-    """Endless batches that can be taken up again; what Grain's iterators are.
-
-    `get_state` gives a JSON-able state, which `set_state` of such an iterator takes: its next batch
-    is then the one that would have come next here.
-    """
-
-    def __next__(self) -> Batch: ...
-
-    def get_state(self) -> Any: ...
-
-    def set_state(self, state: Any) -> None: ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -148,7 +134,7 @@ def fit(
 
     compile_seconds = 0.0
     if progress.epoch < epochs:
-        batch = placement.batch(next(batches))
+        batch = place(next(batches), batches, placement)
         start = time.perf_counter()
         needed = {e <= warmup for e in range(progress.epoch + 1, epochs + 1)}
         steps = {
@@ -173,7 +159,7 @@ def fit(
                 progress.batches = batches.get_state()
                 # The device computes while the host makes the next batch.
                 asked = time.perf_counter()
-                batch = placement.batch(next(batches))
+                batch = place(next(batches), batches, placement)
                 if metrics.samples.is_ready():  # The step was over first.
                     progress.waited += time.perf_counter() - asked
                 if bar.update(1):

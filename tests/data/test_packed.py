@@ -132,8 +132,10 @@ def test_a_packing_that_fails_leaves_nothing(prepared, monkeypatch):
 
 @pytest.mark.parametrize(
     ("dtype", "kept"),
-    [("int16", "=i2"), (">i2", "=i2"), ("uint8", "u1"), (">f2", "=f2")]
-    + [("int32", "=f4"), ("float64", "=f4"), (">i8", "=f4")],
+    [
+        *(("int16", "=i2"), (">i2", "=i2"), ("uint8", "u1"), (">f2", "=f2")),
+        *(("int32", "=f4"), ("float64", "=f4"), (">i8", "=f4")),
+    ],
 )
 def test_types_become_those_of_the_machine(dtype, kept):
     """Wide ones are float32, as the encoding of a record makes them."""

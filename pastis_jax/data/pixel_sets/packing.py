@@ -57,15 +57,16 @@ def open_or_pack(
     def parcels() -> None:
         opened["parcels"] = packed.open_parcels(folder, made_from)
 
-    def series(name: str) -> None:
-        pixels = opened["parcels"]["pixels"]
-        opened[name] = packed.open_series(folder, name, made_from, pixels)
+    def sound(name: str) -> bool:
+        def series() -> None:
+            pixels = opened["parcels"]["pixels"]
+            opened[name] = packed.open_series(folder, name, made_from, pixels)
+
+        return is_sound(_facts(folder, name), series)
 
     def missing() -> list[str]:
         facts = is_sound(folder / packed.PARCELS, parcels)
-        return [
-            n for n in lengths if not (facts and is_sound(_facts(folder, n), lambda: series(n)))
-        ]
+        return [name for name in lengths if not (facts and sound(name))]
 
     if missing():
         with writing(folder.parent), _alone(folder):
