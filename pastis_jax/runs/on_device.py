@@ -69,7 +69,7 @@ def feed_of(splits: Splits, placement: Placement, tested: Placement, *, asked: s
     tables = _Tables(splits, packed)
     make = _on_devices if fits else _on_host
     where = "on the device" if fits else f"on the host, as they do not fit on {what}"
-    if fits and placement.mesh.devices.flat[0].platform == "cpu":
+    if fits and _platform(placement) == "cpu":
         where = "mapped from the disk"
 
     def unchanged() -> None:
@@ -81,6 +81,10 @@ def feed_of(splits: Splits, placement: Placement, tested: Placement, *, asked: s
         unchanged,
         f"parcels are packed ({amount(needed)}), and {where}",
     )
+
+
+def _platform(placement: Placement) -> str:
+    return placement.mesh.devices.flat[0].platform
 
 
 def _room(placement: Placement) -> tuple[float | None, str]:
@@ -173,7 +177,9 @@ def _on_devices(tables: _Tables, placement: Placement, tested: Placement):
 
     def train() -> OnDevice:
         rows = iterate(tables.training_rows(), ahead=False)
-        return OnDevice(table("train", False), rows, make, placement)
+        # A CPU computes slower within a loop, and an epoch of it is long.
+        at_once = placement.axis_name is None and _platform(placement) != "cpu"
+        return OnDevice(table("train", False), rows, make, placement, at_once=at_once)
 
     def evaluation(split: str) -> OnDevice:
         rows = iterate(tables.evaluation_rows(split), ahead=False)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 import jax
+import numpy as np
 
 from pastis_jax.nn.ragged import PixelTable, Rows, make_batch
 from pastis_jax.training.sharding import Placement
@@ -34,6 +35,7 @@ class OnDevice:
       rows: Which of them make each batch: this process's samples, as `Rows` has them.
       make: What `batch_maker` gives for the placement.
       placement: The devices.
+      at_once: Whether many training steps are one program, which waits for nothing.
     """
 
     def __init__(
@@ -42,15 +44,36 @@ class OnDevice:
         rows: Batches,
         make: Callable[[PixelTable, Rows], Batch],
         placement: Placement,
+        *,
+        at_once: bool = False,
     ):
-        self._table, self._rows = table, rows
-        self._make, self._placement = make, placement
+        self.table, self.make, self.at_once = table, make, at_once
+        self._rows, self._placement = rows, placement
 
     def __iter__(self) -> Iterator[Batch]:
         return self
 
     def __next__(self) -> Batch:
-        return self._make(self._table, self._placement.batch(Rows(**next(self._rows))))
+        return self.make(self.table, self._placement.batch(Rows(**next(self._rows))))
+
+    def take(self, number: int, of: int) -> Rows:
+        """The rows of the next batches, placed, without making the batches.
+
+        Args:
+          number: How many.
+          of: How many there is room for; the others are those of the last one.
+        """
+        some = [next(self._rows) for _ in range(number)]
+        some += some[-1:] * (of - number)
+        stacked = {name: np.stack([rows[name] for rows in some]) for name in some[0]}
+        return self._placement.batches(Rows(**stacked))
+
+    def like(self, of: int) -> Rows:
+        """Rows such as `take` gives, of any parcels; none are taken."""
+        before = self.get_state()
+        rows = self.take(1, of)
+        self.set_state(before)
+        return rows
 
     def get_state(self) -> Any:
         """State of the rows."""

@@ -18,8 +18,9 @@ import tqdm
 from pastis_jax.errors import UserError
 from pastis_jax.training.checkpoint import Checkpoints
 from pastis_jax.training.evaluation import Identify, Outcome, check_counted, check_finite, scores_of
-from pastis_jax.training.feed import Batches, place
+from pastis_jax.training.feed import Batches
 from pastis_jax.training.logging import RunFolder
+from pastis_jax.training.pace import pace_of
 from pastis_jax.training.processes import is_main
 from pastis_jax.training.progress import Progress
 from pastis_jax.training.sharding import Placement
@@ -134,12 +135,11 @@ def fit(
 
     compile_seconds = 0.0
     if progress.epoch < epochs:
-        batch = place(next(batches), batches, placement)
+        pace = pace_of(batches, placement, steps_per_epoch)
         start = time.perf_counter()
         needed = {e <= warmup for e in range(progress.epoch + 1, epochs + 1)}
         steps = {
-            early: (warmup_step if early else step).lower(state, metrics, batch).compile()
-            for early in needed
+            early: pace.compile(warmup_step if early else step, state, metrics) for early in needed
         }
         compile_seconds = time.perf_counter() - start
 
@@ -148,21 +148,17 @@ def fit(
         for epoch in range(progress.epoch + 1, epochs + 1):
             bar.set_description(f"epoch {epoch}/{epochs}")
             start, waited, elapsed = time.perf_counter(), progress.waited, progress.seconds
-            step = steps[epoch <= warmup]
-            for done in range(progress.done + 1, steps_per_epoch + 1):
+            step, done = steps[epoch <= warmup], progress.done
+            while (first := done) < steps_per_epoch:
                 if profile:
                     profile.before_step()
-                state, metrics = step(state, metrics, batch)
+                stop = steps_per_epoch
+                if checkpoint_steps:
+                    stop = min(stop, (done // checkpoint_steps + 1) * checkpoint_steps)
+                state, metrics, done = pace.advance(step, state, metrics, done, stop, progress)
                 if profile:
                     profile.after_step(metrics)
-                # Before the next batch is taken, or a resumed run would leave it out.
-                progress.batches = batches.get_state()
-                # The device computes while the host makes the next batch.
-                asked = time.perf_counter()
-                batch = place(next(batches), batches, placement)
-                if metrics.samples.is_ready():  # The step was over first.
-                    progress.waited += time.perf_counter() - asked
-                if bar.update(1):
+                if bar.update(done - first):
                     _show(bar, metrics, progress.best, score, done, identify)
                 if checkpoint_steps and done % checkpoint_steps == 0 and done < steps_per_epoch:
                     check_finite(jax.device_get(metrics), identify)

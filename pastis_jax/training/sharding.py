@@ -12,8 +12,8 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from jaxtyping import PyTree
 
 Parallel = Literal["jit", "pmap"]
-Part = Literal["whole", "batch"]
-"""What lies whole on every device, or is spread over them."""
+Part = Literal["whole", "batch", "batches"]
+"""What lies whole on every device, is spread over them, or is several of these."""
 AXIS = "data"
 
 
@@ -98,6 +98,10 @@ class Placement:
             batch = jax.tree.map(lambda x: x.reshape(local, -1, *x.shape[1:]), batch)
         return _put(batch, split(self.mesh))
 
+    def batches(self, batches: PyTree) -> PyTree:
+        """Spreads several batches of one shape, stacked, over the devices; not under `pmap`."""
+        return _put(batches, NamedSharding(self.mesh, PartitionSpec(None, AXIS)))
+
     def compiled(
         self,
         step: Callable[..., Any],
@@ -125,7 +129,11 @@ class Placement:
                 devices=list(self.mesh.devices.flat),
                 donate_argnums=donate,
             )
-        shardings = {"whole": replicated(self.mesh), "batch": split(self.mesh)}
+        shardings = {
+            "whole": replicated(self.mesh),
+            "batch": split(self.mesh),
+            "batches": NamedSharding(self.mesh, PartitionSpec(None, AXIS)),
+        }
         return jax.jit(
             step,
             in_shardings=tuple(shardings[kind] for kind in arguments),

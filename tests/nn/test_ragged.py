@@ -24,7 +24,7 @@ draw = jax.jit(draw_pixels, static_argnums=2)
 
 @pytest.mark.parametrize(("count", "size"), [(5, 2), (6, 4), (5, 4), (3, 1), (9, 8)])
 def test_every_set_of_pixels_is_equally_likely(count, size):
-    """Chi-square over all sets, and over the pixels; the seed is fixed, the bounds are not tight."""
+    """Chi-square over all sets, and over the pixels, of a fixed seed."""
     number = 6000
     found = np.sort(np.asarray(draw(keys(number), jnp.full(number, count), size)), axis=1)
     sets = collections.Counter(map(tuple, found.tolist()))
