@@ -74,7 +74,7 @@ class Trained:
             LTAE(features=8, model_features=8, heads=2, dropout=0.2),
             MLPDecoder(CLASSES, widths=(4,)),
         )
-        optimizer = optax.sgd(0.02)  # Adam makes much of what rounding leaves of a gradient of 0
+        optimizer = optax.sgd(2e-3)  # Adam makes much of what rounding leaves of a gradient of 0
         self.step = training.make_train_step(
             model=model,
             loss=lambda prediction, batch: supervised_loss(prediction, batch.label, batch.real),
