@@ -29,6 +29,7 @@ class RaggedSeries:
       days: ``n t``, int32, days since the start of the season; arbitrary behind the last date.
       mean: ``c``, float32, mean of each channel of what is stored.
       deviation: ``c``, float32, standard deviation of each channel.
+      holes: ``n``, whether something may be missing in a parcel.
       marks: What tells that nothing was observed.
     """
 
@@ -38,6 +39,7 @@ class RaggedSeries:
     days: Int[Array, "n t"]
     mean: Float[Array, " c"]
     deviation: Float[Array, " c"]
+    holes: Bool[Array, " n"]
     marks: Marks = struct.field(pytree_node=False, default=Marks())
 
 
@@ -100,7 +102,7 @@ def make_batch(table: PixelTable, rows: Rows, key: Key[Array, ""], size: int) ->
 
     def series(one: RaggedSeries) -> Series:
         stored = _gathered(one, number, drawn, pixels).replace(geometric=outline)
-        found, empty = as_series(stored), (count == 0)[:, None]
+        found, empty = _series(stored, one.holes[number]), (count == 0)[:, None]
         # One zero pixel stands for a parcel without any.
         values = jnp.where(empty[..., None, None], 0, found.values)
         return found.replace(values=values, valid=jnp.where(empty, stored.valid, found.valid))
@@ -142,6 +144,22 @@ def _gathered(
         pixels=pixels,
         marks=one.marks,
     )
+
+
+def _series(stored: Stored, holes: Bool[Array, " b"]) -> Series:
+    """Normalises what is stored; on a CPU nothing is looked for that may not be missing.
+
+    That takes longer there than all else. It also keeps XLA from gathering value by value, in the
+    order of the result, what lies in one piece.
+    """
+
+    def whole(stored: Stored) -> Series:
+        return as_series(stored.replace(marks=Marks()))
+
+    def on_cpu(stored: Stored) -> Series:
+        return jax.lax.cond(holes.any(), as_series, whole, stored)
+
+    return jax.lax.platform_dependent(stored, cpu=on_cpu, default=as_series)
 
 
 def draw_pixels(

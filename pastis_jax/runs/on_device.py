@@ -152,6 +152,7 @@ class _Tables:
             days=one.days[:, : encode.lengths[name]],
             mean=mean - np.float32(sensor.offset),
             deviation=deviation,
+            holes=one.holes,
             marks=marks_of(sensor),
         )
 

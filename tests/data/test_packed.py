@@ -8,6 +8,7 @@ import numpy as np
 import pixel_set_factory as factory
 import pytest
 
+from pastis_jax.data.pastis_r import PASTIS_R
 from pastis_jax.data.pixel_sets import packed, packing
 from pastis_jax.data.pixel_sets.prepare import prepare_pixel_sets
 from pastis_jax.errors import DataError
@@ -146,3 +147,18 @@ def test_types_become_those_of_the_machine(dtype, kept):
     assert rows.shape == (3 * 2, packed.DATES, 2)
     expected = values.astype(np.float32).transpose(2, 0, 1)
     np.testing.assert_array_equal(rows.reshape(3, 8, 2)[:, :7], expected)
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (lambda x: x, False),
+        (lambda x: np.where(np.arange(5)[:, None] == 1, 0, x), False),  # a channel, as dark is
+        (lambda x: x * (np.arange(4) != 2)[:, None, None], True),  # a date
+        (lambda x: x * (np.arange(12) != 7).reshape(4, 1, 3), True),  # a pixel of a date
+        (lambda x: np.where(np.arange(60).reshape(4, 5, 3) == 31, -10000, x), True),
+    ],
+)
+def test_parcels_that_may_lack_something_are_known(change, expected):
+    sensor = PASTIS_R["S2"]
+    assert packed.has_holes(change(np.full((4, 5, 3), 700)).astype(np.int16), sensor) == expected

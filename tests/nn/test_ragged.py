@@ -77,6 +77,7 @@ def table(dtype, **options):
         days=jnp.arange(28, dtype=jnp.int32).reshape(4, 7),
         mean=jnp.zeros(2),
         deviation=jnp.ones(2),
+        holes=jnp.asarray([False, True, False, False]),
         marks=options.pop("marks", Marks()),
     )
     pixels = jnp.asarray(PIXELS, jnp.int32)

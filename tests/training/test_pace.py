@@ -63,6 +63,7 @@ class Trained:
             days=days,
             mean=np.zeros(2, np.float32),
             deviation=np.full(2, 100, np.float32),
+            holes=np.zeros(PARCELS, bool),
         )
         pixels = np.full(PARCELS, PIXELS, np.int32)
         table = PixelTable(series={"S2": series}, pixels=pixels, label=label)

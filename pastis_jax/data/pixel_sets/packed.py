@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+from pastis_jax.data.modality import Modality
 from pastis_jax.data.npy import Watched
 from pastis_jax.files import open_regular
 
@@ -45,16 +46,19 @@ class PackedSeries:
         in as many rows as its dates need.
       dates: Number of dates of each parcel, ``n`` int32.
       days: Since the start of the season, ``n t`` int32; 0 behind the last date.
+      holes: Whether something may be missing in a parcel: a value is a mark, or a pixel of a date
+        is 0 in all channels where that is not measured, ``n`` bool.
     """
 
     values: np.ndarray
     first: np.ndarray
     dates: np.ndarray
     days: np.ndarray
+    holes: np.ndarray
 
     def of(self, numbers: np.ndarray) -> PackedSeries:
         """The same for some parcels; the values stay where they are."""
-        few = (x[numbers] for x in (self.first, self.dates, self.days))
+        few = (x[numbers] for x in (self.first, self.dates, self.days, self.holes))
         return PackedSeries(self.values, *few)
 
 
@@ -123,6 +127,19 @@ def packed_rows(values: np.ndarray) -> np.ndarray:
     return rows.reshape(-1, DATES, c)
 
 
+def has_holes(values: np.ndarray, modality: Modality) -> bool:
+    """Whether something may be missing in a parcel, whichever of its pixels are looked at.
+
+    Args:
+      values: As they are stored, (t, c, n).
+      modality: Their modality.
+    """
+    marked = modality.missing(values)
+    if marked is not None and marked.any():
+        return True
+    return modality.never_zero and bool((values == 0).all(1).any())
+
+
 def open_parcels(folder: pathlib.Path, made_from: str) -> dict[str, Any]:
     """Reads what is known of the parcels; as `PackedPixelSets` has it.
 
@@ -157,10 +174,13 @@ def open_series(
       ValueError: Telling what is damaged.
     """
     content = _read(folder / f"{modality}.npz", made_from)
-    first, dates, days, sums = (content[name] for name in ("first", "dates", "days", "checksums"))
+    names = ("first", "dates", "days", "holes", "checksums")
+    first, dates, days, holes, sums = (content[name] for name in names)
     shape, dtype = tuple(content["shape"].tolist()), np.dtype(str(content["dtype"]))
     ends = first + rows_of(dates.astype(np.int64)) * pixels
-    if not len(first) == len(dates) == len(days) == len(pixels) or ends.max(initial=0) > shape[0]:
+    if {len(x) for x in (first, dates, days, holes)} != {len(pixels)} or ends.max(
+        initial=0
+    ) > shape[0]:
         raise ValueError("other numbers of parcels")
     file = folder / VALUES.format(modality)
     size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
@@ -174,7 +194,7 @@ def open_series(
             if zlib.crc32(stream.read(BLOCK)) != sums[block]:
                 raise ValueError("values have another checksum than they were written with")
         values = np.memmap(stream, dtype, "r", shape=shape) if size else np.zeros(shape, dtype)
-    return PackedSeries(np.asarray(values), first, dates, days)
+    return PackedSeries(np.asarray(values), first, dates, days, holes)
 
 
 def _read(file: pathlib.Path, made_from: str) -> dict[str, np.ndarray]:

@@ -14,6 +14,8 @@ import numpy as np
 import tqdm
 
 from pastis_jax.data.cache import amount, is_sound, writing
+from pastis_jax.data.dataset import Dataset
+from pastis_jax.data.modality import Modality
 from pastis_jax.data.npy import Watched
 from pastis_jax.data.pixel_sets import packed
 from pastis_jax.data.pixel_sets.packed import PackedPixelSets
@@ -33,6 +35,7 @@ def open_or_pack(
     source: PixelSetSource,
     folds: Mapping[str, int],
     lengths: Mapping[str, int],
+    dataset: Dataset,
     *,
     progress: bool = True,
 ) -> PackedPixelSets:
@@ -46,6 +49,7 @@ def open_or_pack(
       source: All crop parcels, fold after fold.
       folds: Number of parcels of each fold, by its name as a split, in this order.
       lengths: Number of dates that days are padded to, by modality; what is wanted.
+      dataset: What the records are of.
       progress: Whether to draw a progress bar while writing.
 
     Raises:
@@ -75,7 +79,7 @@ def open_or_pack(
                 remove_left(folder)
                 _check_room(folder, source, wanted)
                 wanted = {name: lengths[name] for name in wanted}
-                _pack(folder, source, folds, wanted, made_from, progress=progress)
+                _pack(folder, source, folds, wanted, dataset, progress=progress)
     if left := missing():
         fault, remedy = "changes while it is read", "let nothing else write there"
         raise DataError(fault, where=_facts(folder, left[0]), remedy=remedy)
@@ -136,7 +140,7 @@ def _pack(
     source: PixelSetSource,
     folds: Mapping[str, int],
     lengths: Mapping[str, int],
-    made_from: str,
+    dataset: Dataset,
     *,
     progress: bool,
 ) -> None:
@@ -148,7 +152,10 @@ def _pack(
             name: files.enter_context(whole(folder / packed.VALUES.format(name)))
             for name in lengths
         }
-        series = {n: _Series(folder, n, f, size, lengths[n]) for n, f in opened.items()}
+        series = {
+            name: _Series(folder, dataset[name], file, size, lengths[name])
+            for name, file in opened.items()
+        }
         bar = tqdm.tqdm(source, "packing", unit="parcel", disable=not progress, mininterval=0.5)
         for record in bar:
             number = record["number"]
@@ -169,8 +176,8 @@ def _pack(
     }
     # Last, as they tell that the values are there.
     for name, one in series.items():
-        _write(_facts(folder, name), made_from, one.columns())
-    _write(folder / packed.PARCELS, made_from, columns)
+        _write(_facts(folder, name), source.made_from, one.columns())
+    _write(folder / packed.PARCELS, source.made_from, columns)
 
 
 def _write(file: pathlib.Path, made_from: str, columns: Mapping[str, np.ndarray]) -> None:
@@ -181,8 +188,11 @@ def _write(file: pathlib.Path, made_from: str, columns: Mapping[str, np.ndarray]
 class _Series:
     """A modality while it is written."""
 
-    def __init__(self, folder: pathlib.Path, name: str, file: BinaryIO, size: int, length: int):
-        self._folder, self._name, self._file = folder, name, file
+    def __init__(
+        self, folder: pathlib.Path, modality: Modality, file: BinaryIO, size: int, length: int
+    ):
+        self._folder, self._modality, self._file = folder, modality, file
+        self._holes = np.zeros(size, bool)
         self._first, self._dates = (np.zeros(size, np.int32) for _ in range(2))
         self._days = np.zeros((size, length), np.int32)
         self._rows, self._shape, self._dtype = 0, (), np.dtype(np.int8)
@@ -193,9 +203,10 @@ class _Series:
         rows = packed.packed_rows(values)
         self._first[number], self._dates[number] = self._rows, len(days)
         self._days[number, : len(days)] = days
+        self._holes[number] = packed.has_holes(values, self._modality)
         self._rows += len(rows)
         if self._rows > packed.MOST_ROWS:
-            raise _too_many(self._folder, self._name, self._rows)
+            raise _too_many(self._folder, self._modality.name, self._rows)
         self._shape, self._dtype = rows.shape[1:], rows.dtype
         content = memoryview(rows).cast("B") if rows.size else memoryview(b"")
         self._file.write(content)
@@ -218,6 +229,7 @@ class _Series:
             "first": self._first,
             "dates": self._dates,
             "days": self._days,
+            "holes": self._holes,
             "shape": np.array((self._rows, *self._shape)),
             "dtype": np.array(self._dtype.str),
             "checksums": np.array(self._sums, np.uint32),

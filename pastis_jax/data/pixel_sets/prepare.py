@@ -234,7 +234,8 @@ class PreparedPixelSets(Prepared):
         folds = [fold for fold in self.dataset.folds if self.samples_in(fold)]
         sizes = {split_name(fold): self.samples_in(fold) for fold in folds}
         folder = self.path.parent.parent / f"packed-{PACKED_VERSION}"
-        return open_or_pack(folder, self.source(folds), sizes, self.lengths, progress=progress)
+        made = (self.source(folds), sizes, self.lengths, self.dataset)
+        return open_or_pack(folder, *made, progress=progress)
 
     def notes(
         self, folds: Mapping[str, Sequence[Fold]], run: Statistics | None = None
