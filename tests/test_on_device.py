@@ -84,14 +84,27 @@ def test_evaluation_takes_the_pixels_that_records_give(splits):
             assert_same(jax.device_get(batch), expected)
 
 
-def test_training_takes_the_same_records_in_the_same_order(splits):
-    records, feed = splits.training(), feed_of(splits).training()
-    for _ in range(12):
-        expected, batch = next(records), jax.device_get(next(feed))
-        for name in ("number", "label", "real"):
-            np.testing.assert_array_equal(getattr(batch, name), getattr(expected, name))
-        for name, one in expected.series.items():
-            np.testing.assert_array_equal(batch.series[name].pixels, one.pixels)
+def test_an_epoch_holds_every_parcel_and_epochs_differ(splits):
+    """Without a seam: the batches of two epochs, which no batch divides."""
+    feed, source, size = feed_of(splits).training(), splits.sources["train"], 4
+    assert len(source) % size
+    batches = [jax.device_get(next(feed)) for _ in range(2 * len(source) // size)]
+    numbers = np.concatenate([batch.number for batch in batches])
+    epochs = [numbers[: len(source)], numbers[len(source) : 2 * len(source)]]
+    assert sorted(epochs[0]) == [*range(len(source))]
+    assert len({*epochs[1]}) == len(epochs[1])
+    assert epochs[0][: len(epochs[1])].tolist() != epochs[1].tolist()
+    for batch in batches:
+        assert batch.real.all()
+        for number, label, pixels in zip(
+            batch.number, batch.label, batch.series["S2"].pixels, strict=True
+        ):
+            record = source[number]
+            assert label == splits.classes.lookup[record["label"]]
+            assert pixels.sum() == max(1, min(record["S2"]["values"].shape[2], PIXELS))
+    other = dataclasses.replace(splits, plan=dataclasses.replace(splits.plan, seed=1))
+    one, another = next(feed_of(splits).training()), next(feed_of(other).training())
+    assert one.number.tolist() != another.number.tolist()
 
 
 def test_every_drawn_pixel_is_one_of_the_parcel(splits):

@@ -8,6 +8,8 @@ the record, so it does not depend on threads.
 from __future__ import annotations
 
 import dataclasses
+import functools
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -80,7 +82,11 @@ def evaluation_records(source: Sequence[Any], encode: Callable[..., Any]) -> gra
 def training_rows(
     count: int, *, batch_size: int, seed: int, rows: range | None = None
 ) -> Sequence[dict[str, np.ndarray]]:
-    """Which records `training_batches` takes, in the same order; to be given to `iterate`.
+    """Which records make endless training batches; to be given to `iterate`.
+
+    As of `training_batches`, each epoch is in a new order, and epochs follow each other without a
+    seam. The order is another one: that of Grain's shuffle takes longer to find than an accelerator
+    takes to compute.
 
     Args:
       count: Number of records.
@@ -92,41 +98,59 @@ def training_rows(
       Dicts of `number`, of the record; `real`, False of rows beyond the batch; and `place`, of the
       sample among all that were ever taken, uint32.
     """
-    order = grain.MapDataset.range(count).seed(seed).shuffle().repeat()
-    batches = len(order) // batch_size
-    return _Rows(order, batches, batch_size, rows or range(batch_size))
+    order = functools.partial(_shuffled, count, seed)
+    return _Rows(order, np.iinfo(np.int64).max, batch_size, rows or range(batch_size))
 
 
 def evaluation_rows(
     count: int, *, batch_size: int, rows: range | None = None
 ) -> Sequence[dict[str, np.ndarray]]:
     """Which records `evaluation_batches` takes; as `training_rows`."""
-    order, batches = range(count), -(-count // batch_size)
-    return _Rows(order, batches, batch_size, rows or range(batch_size))
+    return _Rows(lambda places: places, count, batch_size, rows or range(batch_size))
+
+
+def _shuffled(count: int, seed: int, places: np.ndarray) -> np.ndarray:
+    """The records at places of an endless order."""
+    numbers = np.zeros_like(places)
+    for epoch in np.unique(places // count).tolist():
+        here = places // count == epoch
+        numbers[here] = _permutation(count, seed, epoch)[places[here] % count]
+    return numbers
+
+
+@functools.lru_cache(maxsize=2)
+def _permutation(count: int, seed: int, epoch: int) -> np.ndarray:
+    return np.random.default_rng((seed, epoch)).permutation(count)
 
 
 @dataclasses.dataclass(frozen=True)
 class _Rows:
-    """Batches of the numbers of consecutive records; see `_Batches`."""
+    """Batches of the numbers of consecutive records; see `_Batches`.
 
-    order: Sequence[int]
+    Attributes:
+      order: Gives the records at places.
+      count: Number of places.
+      size: Records in a batch.
+      rows: Rows of every batch.
+    """
+
+    order: Callable[[np.ndarray], np.ndarray]
     count: int
     size: int
     rows: range
 
     def __len__(self) -> int:
-        return self.count
+        return min(-(-self.count // self.size), sys.maxsize)
 
     def __getitem__(self, number: int) -> dict[str, np.ndarray]:
-        first = number * self.size
-        end = min(first + self.size, len(self.order))
-        places = [first + row for row in self.rows]
-        real = np.array([row < self.size for row in self.rows]) & (np.array(places) < end)
-        numbers = [self.order[i] if there else 0 for i, there in zip(places, real, strict=True)]
+        rows = np.array(self.rows)
+        places = number * self.size + rows
+        real = (rows < self.size) & (places < self.count)
+        numbers = np.where(real, self.order(np.where(real, places, 0)), 0)
         return {
-            "number": np.array(numbers, np.int32),
+            "number": numbers.astype(np.int32),
             "real": real,
-            "place": np.array(places, np.uint64).astype(np.uint32),
+            "place": places.astype(np.uint32),
         }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import itertools
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -144,3 +145,35 @@ def test_outlines_go_with_their_parcels():
     outline = jnp.arange(8.0).reshape(4, 2)
     batch = batch_of(table("int16", geometric=outline), rows(3, 1, blank=1), jax.random.key(0), 2)
     assert batch.series["A"].geometric.tolist() == [[6, 7], [2, 3], [0, 0]]
+
+
+@pytest.mark.parametrize("few", [0, 1, 2, 9, 16])
+def test_looking_for_holes_only_where_they_may_be_changes_nothing(few):
+    """None, some by themselves, all: on a CPU there are three ways, elsewhere one."""
+    rng = np.random.default_rng(few)
+    number, dates = 16, 3
+    values = rng.integers(100, 200, (number * 4, 4, 2)).astype(np.int16)
+    values[:, dates:] = 0
+    holes = np.arange(number) < few
+    for parcel in np.flatnonzero(holes):
+        values[4 * parcel, rng.integers(dates)] = -9  # of one pixel
+        values[4 * parcel : 4 * parcel + 4, rng.integers(dates)] = 0
+    series = RaggedSeries(
+        values=values,
+        first=4 * np.arange(number, dtype=np.int32),
+        dates=np.full(number, dates, np.int32),
+        days=np.zeros((number, dates), np.int32),
+        mean=np.full(2, 150, np.float32),
+        deviation=np.full(2, 30, np.float32),
+        holes=holes,
+        marks=Marks(value=-9, zero=True),
+    )
+    shared = {"pixels": np.full(number, 4, np.int32), "label": np.zeros(number, np.int32)}
+    own, all_searched = (
+        PixelTable(series={"A": one}, **shared)
+        for one in (series, series.replace(holes=np.ones(number, bool)))
+    )
+    order = rows(*rng.permutation(number))
+    batch, expected = (batch_of(x, order, jax.random.key(0), 3) for x in (own, all_searched))
+    chex.assert_trees_all_equal(batch, expected)
+    assert batch.series["A"].valid.sum() == dates * number - few
