@@ -6,11 +6,12 @@ n heads, d features, k classes, g geometric features, i instances. Channels are 
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any, Literal, Protocol
 
 from flax import struct
-from jaxtyping import Array, Bool, Float, Int, PyTree
+from jaxtyping import Array, Bool, Float, Int, Num, PyTree
 
 Outside = Literal["extrapolate", "hold", "mask"]
 """What stands before the first and after the last observed date of a series that is resampled: the
@@ -40,6 +41,50 @@ class Series:
     pixels: Bool[Array, "b s"] | None = None
     geometric: Float[Array, "b g"] | None = None
     frames: Int[Array, " f"] | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Marks:
+    """How stored values tell that nothing was observed. A program is compiled for each.
+
+    Attributes:
+      value: What marks a missing observation; None for none, and for NaN.
+      nan: Whether NaN marks one.
+      infinite: Whether NaN and -inf mark one: of decibels.
+      zero: Whether an acquisition is missing that is 0 wherever it is not marked.
+    """
+
+    value: float | None = None
+    nan: bool = False
+    infinite: bool = False
+    zero: bool = False
+
+
+@struct.dataclass
+class Stored:
+    """One modality of a batch as it is stored: what travels to the device, `nn.raw` makes a
+    `Series` of it there.
+
+    Attributes:
+      values: Pixel sets ``b t c s`` or images ``b t c h w``, of 16 bits where they are stored so.
+      days: ``b t``, int32, days since the start of the season; arbitrary where not valid.
+      valid: ``b t``, True for a real acquisition. One of which a channel was observed nowhere is
+        not valid in the `Series`, whatever is said here.
+      mean: ``b c``, float32, mean of each channel of what is stored: without the offset.
+      deviation: ``b c``, float32, standard deviation of each channel; 0 of blank samples alone.
+      pixels: ``b s``, True for a real pixel of a pixel set; None for images.
+      geometric: ``b g``, as a `Series` has them; None when not used.
+      marks: What tells that nothing was observed.
+    """
+
+    values: Num[Array, "b t c ..."]
+    days: Int[Array, "b t"]
+    valid: Bool[Array, "b t"]
+    mean: Float[Array, "b c"]
+    deviation: Float[Array, "b c"]
+    pixels: Bool[Array, "b s"] | None = None
+    geometric: Float[Array, "b g"] | None = None
+    marks: Marks = struct.field(pytree_node=False, default=Marks())
 
 
 @struct.dataclass
@@ -185,14 +230,14 @@ class Batch:
     """A batch of parcels (or patches).
 
     Attributes:
-      series: One `Series` per modality.
+      series: By modality, as it is stored or normalised.
       label: ``b`` (or ``b h w``), int32 class index.
       real: ``b``, False for the samples that only fill up the last batch.
       number: ``b``, int32, number of the record in the source that the sample was made from.
       panoptic: Panoptic truth; None for other tasks.
     """
 
-    series: Mapping[str, Series]
+    series: Mapping[str, Series | Stored]
     label: Int[Array, "b ..."]
     real: Bool[Array, " b"]
     number: Int[Array, " b"]

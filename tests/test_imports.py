@@ -34,7 +34,7 @@ MAY_IMPORT = {
     "fusion": {"nn", "interpolation"},
     "schemes": {"fusion", "registry"},
     "data": set(),
-    "training": {"metrics"},
+    "training": {"metrics", "nn"},
     "interop": {"nn", "models", "fusion"},
     "viz": {"data"},
     "tasks": {
@@ -46,7 +46,7 @@ MAY_IMPORT = {
         *("modality_dropout", "temporal_dropout", "training", "viz"),
     },
     "mapping": {
-        *("calibration", "data", "machine", "panoptic", "runs", "tasks", "training", "viz"),
+        *("calibration", "data", "machine", "nn", "panoptic", "runs", "tasks", "training", "viz"),
     },
     "cli": {"data", "interop", "machine", "mapping", "runs", "tasks", "training", "viz"},
 }

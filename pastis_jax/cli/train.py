@@ -204,6 +204,7 @@ def train(config: Config, folder: RunFolder, started: float) -> dict[str, Any]:
         watching=runs.Watching(
             config.run.checkpoint_steps, config.run.tensorboard, config.run.profile
         ),
+        data_on_device=getattr(config.records, "data_on_device", "off"),
         more=None if parcels is None else lambda predict: _components(predict, parcels),
         say=lambda text: console.say(console.as_flags(text)),
     )

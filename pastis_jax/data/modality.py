@@ -140,6 +140,11 @@ class Modality:
         return self.unit in OPTICAL
 
     @property
+    def never_zero(self) -> bool:
+        """Whether no whole acquisition measures 0: one that is 0 throughout was filled with it."""
+        return self.unit in _NEVER_ZERO and self.nodata != 0
+
+    @property
     def shown(self) -> Picture:
         """How it is shown, by default too."""
         number = 3 if len(self.channels) >= 3 else 1
@@ -220,7 +225,7 @@ class Modality:
         """
         axes = {axis % values.ndim for axis in acquisition}
         first = values[tuple(slice(1 if i in axes else None) for i in range(values.ndim))]
-        never = self.unit not in _NEVER_ZERO or self.nodata == 0 or not values.size
+        never = not self.never_zero or not values.size
         # One value of each acquisition tells of nearly all that they are not.
         candidate, marked = first == 0, None if never else self._marked(first)
         if never or not (candidate if marked is None else candidate | marked).any():

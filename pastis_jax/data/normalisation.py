@@ -6,10 +6,40 @@ import numpy as np
 
 from pastis_jax.data.arrays import contradiction, implausible, not_held, outside
 from pastis_jax.data.modality import Modality
-from pastis_jax.types import Series
+from pastis_jax.types import Marks, Series
 
 SEASON = -60, 730
 """Days from the start of the season that acquisitions are expected in."""
+
+
+def marks_of(modality: Modality) -> Marks:
+    """What of a modality's stored values tells that nothing was observed."""
+    nan = modality.nodata is not None and bool(np.isnan(modality.nodata))
+    return Marks(
+        value=None if nan else modality.nodata,
+        nan=nan,
+        infinite=modality.unit == "dB" and np.dtype(modality.dtype).kind == "f",
+        zero=modality.never_zero,
+    )
+
+
+def travelling(modality: Modality) -> np.dtype:
+    """Type that stored values go to the device in: their own up to 16 bits, else float32."""
+    dtype = np.dtype(modality.dtype)
+    return dtype.newbyteorder("=") if dtype.itemsize <= 2 else np.dtype(np.float32)
+
+
+def showing(values: np.ndarray, modality: Modality) -> np.ndarray:
+    """Which dates show something: every channel was observed at some pixel, (t,) bool.
+
+    Args:
+      values: As they are stored, (t, c, ...).
+      modality: Their modality.
+    """
+    missing = modality.missing(values, range(1, values.ndim))
+    if missing is None:
+        return np.ones(len(values), bool)
+    return ~missing.all(tuple(range(2, values.ndim))).any(1)
 
 
 def fill_missing(values: np.ndarray, missing: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

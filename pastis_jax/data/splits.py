@@ -5,13 +5,18 @@ from __future__ import annotations
 import dataclasses
 import math
 import pathlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import jax
 import numpy as np
 
-from pastis_jax.data.batches import Encoding, evaluation_batches, training_batches
+from pastis_jax.data.batches import (
+    Encoding,
+    evaluation_batches,
+    evaluation_records,
+    training_batches,
+)
 from pastis_jax.data.cache import Fingerprint
 from pastis_jax.data.calendar import Days
 from pastis_jax.data.class_mapping import ClassMapping
@@ -20,6 +25,8 @@ from pastis_jax.data.gaps import Gaps
 from pastis_jax.data.metadata import Identifier
 from pastis_jax.data.npy import parts
 from pastis_jax.data.patches.encoding import PatchEncoding
+from pastis_jax.data.pixel_sets.encoding import PixelSetEncoding, draw_pixels
+from pastis_jax.data.pixel_sets.packed import PackedPixelSets
 from pastis_jax.types import Batch
 
 
@@ -149,6 +156,30 @@ class Splits:
     def steps_per_epoch(self) -> int:
         """Batches that hold the training records once."""
         return max(1, len(self.sources["train"]) // self.plan.batch_size)
+
+
+@dataclasses.dataclass(frozen=True)
+class PixelSplits(Splits):
+    """The parcels of a run.
+
+    Attributes:
+      packed: Opens their packed form, which holds parcels of all folds.
+    """
+
+    encode: PixelSetEncoding
+    packed: Callable[[], PackedPixelSets] = dataclasses.field(kw_only=True, repr=False)
+
+    def drawn(self, counts: Sequence[int]) -> np.ndarray:
+        """The pixels that evaluation takes of each record of a split, ``n s`` int32.
+
+        Args:
+          counts: Number of pixels of each record.
+        """
+
+        def draw(count: int, rng: np.random.Generator) -> np.ndarray:
+            return draw_pixels(int(count), self.encode.pixels, rng)[0]
+
+        return np.array(evaluation_records(counts, draw)[:], np.int32)
 
 
 @dataclasses.dataclass(frozen=True)

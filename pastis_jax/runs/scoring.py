@@ -69,10 +69,19 @@ class Scorer:
       splits: The records.
       placement: Where batches of validation and test lie.
       model: As these batches need it.
+      evaluation: Makes the batches of a split; by default the records' own.
     """
 
-    def __init__(self, task: Task, splits: Splits, placement: Placement, model: Model):
+    def __init__(
+        self,
+        task: Task,
+        splits: Splits,
+        placement: Placement,
+        model: Model,
+        evaluation: Callable[[str], Iterable[Batch]] | None = None,
+    ):
         self._task, self._splits, self._placement = task, splits, placement
+        self._evaluation = evaluation or splits.evaluation
         self.model = model
         self._metrics, self._steps, self._cut_steps = task.metrics(splits), {}, {}
 
@@ -149,7 +158,7 @@ class Scorer:
         # A run that is opened again has no more than that; the same program rounds alike.
         return training.evaluate_each(
             state.tested,
-            self._splits.evaluation(split) if batches is None else batches,
+            self._evaluation(split) if batches is None else batches,
             step=step,
             empty=lambda: EpochMetrics.empty(empty(), size),
             placement=self._placement,
@@ -188,7 +197,7 @@ class Scorer:
         context = {name: jnp.float32(value) for name, value in context.items()}
         outcomes = training.evaluate_each(
             state.tested,
-            splits.evaluation(split) if batches is None else batches,
+            self._evaluation(split) if batches is None else batches,
             step=step,
             empty=lambda: EpochMetrics.empty(empty(), splits.plan.evaluation_size),
             placement=self._placement,

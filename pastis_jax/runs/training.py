@@ -24,6 +24,7 @@ from pastis_jax.nn import reference_initialisation
 from pastis_jax.rng import fold_in_name
 from pastis_jax.runs import memory, saved
 from pastis_jax.runs.drawing import draw
+from pastis_jax.runs.on_device import feed_of
 from pastis_jax.runs.scoring import Scorer, for_evaluation, model_for, of_subsets
 from pastis_jax.schemes import Model
 from pastis_jax.tasks import Learned, Task
@@ -96,6 +97,7 @@ def train(
     start: Start | None = None,
     warmup: int = 0,
     watching: Watching | None = None,
+    data_on_device: str = "off",
     more: Callable[[Callable[[Batch], tuple[Any, Any]]], Mapping[str, Any]] | None = None,
     say: Callable[[str], None] = print,
 ) -> dict[str, Any]:
@@ -115,6 +117,7 @@ def train(
       start: Weights to start from instead of drawn ones.
       warmup: First epochs that the task's warm-up model is trained in.
       watching: How the run is watched.
+      data_on_device: Where batches are made; see `feed_of`.
       more: Gives what else goes into result.json, of what predicts on one device.
       say: Tells the reader a line.
 
@@ -142,12 +145,17 @@ def train(
     build_tested, _ = model_for(
         task, splits, "val", "test", size=recipe.evaluation_size, placement=tested
     )
-    scorer = Scorer(task, splits, tested, build_tested())
+    feed = feed_of(splits, placement, tested, asked=data_on_device)
+    if feed.where is not None:
+        say(f"{feed.where[0].upper()}{feed.where[1:]}.")
+    scorer = Scorer(task, splits, tested, build_tested(), feed.evaluation)
     model = build()
 
     steps = recipe.epochs * splits.steps_per_epoch
     optimizer, key = recipe.make_optimizer(steps), jax.random.key(recipe.seed)
-    state = _first_state(model, optimizer, next(splits.evaluation("val")), key, recipe, start)
+    state = _first_state(
+        model, optimizer, next(splits.evaluation("val", ahead=False)), key, recipe, start
+    )
     table = training.parameter_table(state.params)
     describe(task, state, say)
     events = training.Events(folder.path / "tensorboard") if watching.tensorboard else None
@@ -171,13 +179,13 @@ def train(
 
     def validate(state: TrainState) -> Outcome:
         outcome = task.validate(scorer.of(state, "val"))
-        splits.unchanged()  # before a checkpoint of this epoch takes the place of the last one
+        feed.unchanged()  # before a checkpoint of this epoch takes the place of the last one
         return outcome
 
     warmup = min(warmup, max(0, recipe.epochs - 1))
     fit = training.fit(
         state,
-        splits.training(),
+        feed.training(),
         epochs=recipe.epochs,
         steps_per_epoch=splits.steps_per_epoch,
         step=step(model),
@@ -202,7 +210,7 @@ def train(
     chosen = subsets(task.spec.modalities, task.spec.read)
     score = functools.partial(scorer.subsets, fit.state, "test", chosen=chosen)
     test, *fewer = task.test(score, context, temperature=temperature)
-    splits.unchanged()
+    feed.unchanged()
     result = {
         **facts(task, splits, recipe, fold, fit, table, simulated),
         "seconds": {

@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import pathlib
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
@@ -15,7 +16,7 @@ from pastis_jax.data.dataset import SPLITS
 from pastis_jax.data.metadata import GEOMETRIC_FEATURES
 from pastis_jax.data.pixel_sets.encoding import PixelSetEncoding
 from pastis_jax.data.pixel_sets.prepare import prepare_pixel_sets
-from pastis_jax.data.splits import BatchPlan, Splits
+from pastis_jax.data.splits import BatchPlan, PixelSplits
 from pastis_jax.errors import refuse
 from pastis_jax.losses import supervised_loss
 from pastis_jax.models import LTAE, MLPDecoder, PixelEncoder
@@ -26,6 +27,7 @@ from pastis_jax.tasks._spec import ModelSpec, RecordOptions, folds_of
 from pastis_jax.tasks._task import Classifier, Learned, blank_series
 from pastis_jax.types import Batch, Prediction, Series
 
+OnDevice = Literal["auto", "on", "off"]
 AT_EVERY_PIXEL = {
     "heads": LTAE.heads,
     "key_features": LTAE.key_features,
@@ -55,6 +57,11 @@ class ParcelRecords(RecordOptions):
 
     pixels: int = 32
     """Pixels drawn of each parcel."""
+    data_on_device: OnDevice = "auto"
+    """Where batches are made when a model is trained: from all parcels, packed once into the memory
+    of the device, pixels drawn there (on), from records that are read for each batch (off), or
+    (auto) as with on where they fit, else from the packed parcels on the host; on a CPU they are
+    mapped from the disk."""
 
     def __post_init__(self):
         super().__post_init__()
@@ -113,7 +120,7 @@ class ParcelTask(Classifier):
         *,
         norms: bool = True,
         needed: Sequence[str] = SPLITS,
-    ) -> Splits:
+    ) -> PixelSplits:
         """Prepares and opens pixel sets."""
         prepared = prepare_pixel_sets(
             root,
@@ -154,7 +161,7 @@ class ParcelTask(Classifier):
         sizes = {split: len(source) for split, source in sources.items()}
         asked = {split: sizes[split] for split in needed}
         check_gaps(spec, **gaps, sizes=asked, root=prepared.root)
-        return Splits(
+        return PixelSplits(
             prepared.root,
             dataset,
             folds,
@@ -162,6 +169,7 @@ class ParcelTask(Classifier):
             sources,
             encode,
             plan,
+            packed=prepared.packed,
             gaps=prepared.gaps,
             notes=(
                 *prepared.notes(folds, None if like is None else statistics),

@@ -9,8 +9,9 @@ from pastis_jax.training.evaluation import (
     evaluate,
     evaluate_each,
 )
+from pastis_jax.training.feed import Batches, OnDevice, batch_maker
 from pastis_jax.training.logging import DELETE_RESULT, RunFolder, jsonable, write_arrays, write_json
-from pastis_jax.training.loop import Batches, Fit, fit, stopped_at
+from pastis_jax.training.loop import Fit, fit, stopped_at
 from pastis_jax.training.optimizer import Optimizer, Schedule, make_optimizer, make_schedule
 from pastis_jax.training.processes import (
     connect,
@@ -46,6 +47,7 @@ __all__ = [
     "Fit",
     "Metric",
     "NonFiniteLossError",
+    "OnDevice",
     "Optimizer",
     "Outcome",
     "Parallel",
@@ -56,6 +58,7 @@ __all__ = [
     "Schedule",
     "TrainState",
     "TrainStep",
+    "batch_maker",
     "check_counted",
     "check_finite",
     "connect",

@@ -8,6 +8,7 @@ import pathlib
 
 import numpy as np
 import pytest
+from patch_records import normalised
 
 from pastis_jax.data.arrays import as_stored, check_series_values
 from pastis_jax.data.class_mapping import ClassMapping
@@ -218,9 +219,9 @@ def encoded(values, modality, moments):
     image = {modality.name: {"values": values.reshape(t, c, 4, s // 4), "days": days}}
     semantic = np.ones((4, s // 4), np.int32)
     classes = ClassMapping.of(dataset.nomenclature)
-    patch = PatchEncoding(**shared, classes=classes, size=(4, s // 4))(
-        record | image | {"semantic": semantic, "patch": 1}, rng
-    ).series[modality.name]
+    encode = PatchEncoding(**shared, classes=classes, size=(4, s // 4))
+    sample = encode(record | image | {"semantic": semantic, "patch": 1}, rng)
+    patch = normalised(sample).series[modality.name]
     raw = Series(
         values=values.transpose(0, 2, 1)[None].astype(np.float32),
         days=days[None],
