@@ -199,7 +199,7 @@ class Scored:
     Attributes:
       metric: The task's.
       before: Reliability of the model's own probabilities.
-      after: The same at the temperature of the run.
+      after: Reliability of the probabilities at the temperature of the run.
       fit: What finds the temperature.
     """
 

@@ -148,7 +148,7 @@ class Config:
         }
 
     def replaced(self, **leaves: Any) -> Config:
-        """The same with other values of some fields.
+        """Returns this configuration with other values of some fields.
 
         Raises:
           TypeError: If a name is no field of any group.

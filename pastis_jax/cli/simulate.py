@@ -29,7 +29,8 @@ class Arguments:
     out: Path | None = None
     """Folder to make. Refused if it exists and is not empty."""
     region: Path | None = None
-    """The same for scenes and parcels, in place of --out."""
+    """Folder to make with scenes and parcels, instead of --out. Refused if it exists and is not
+    empty."""
     parcels: int | None = None
     """With --out: least number of labelled parcels, 5000 by default. With 1000 or more, every crop
     is in every fold."""

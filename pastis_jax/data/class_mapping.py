@@ -32,7 +32,15 @@ class ClassMapping:
       codes: Code of each class in the nomenclature; None for a group of several.
       lookup: For each class of the nomenclature, by its number, the index of its class, or `void`,
         int32.
-      background: Index of the background, 0; None where it is no class, or not alone in one.
+      background: Index of the background, 0; None if it is no class, or shares one.
+
+    Example:
+      The labels of PASTIS-R count from 0, the background; 19 is void. Parcels have 18 classes:
+
+      >>> from pastis_jax.data.pastis_r import PASTIS_R
+      >>> classes = ClassMapping.crops(PASTIS_R.nomenclature)
+      >>> len(classes.names), classes.lookup[[0, 1, 18, 19]].tolist()
+      (18, [18, 0, 17, 18])
     """
 
     names: tuple[str, ...]
@@ -64,7 +72,7 @@ class ClassMapping:
         return _mapping(nomenclature, {_VOID: [n for n in left_out if n is not None]})
 
     def of_other(self, own: Nomenclature, other: Nomenclature) -> ClassMapping:
-        """The same classes for labels of another nomenclature, whose codes and names agree.
+        """Returns these classes for labels of another nomenclature, whose codes and names agree.
 
         Args:
           own: The nomenclature that this mapping is of.

@@ -52,7 +52,12 @@ class Layer:
         acquisition; others of that day are another.
       unit: What its numbers mean, with `offset` added; nothing where that is not known.
       offset: What is added to its numbers to have them in the unit; None where that is not known.
-      nodata: The number that marks what is missing, NaN perhaps; None for none.
+      nodata: The number that marks missing data, which may be NaN; None for none.
+
+    Example:
+      >>> day = datetime.date(2024, 5, 12)
+      >>> Layer("S2_20240512.tif", "4", "S2", "B8", day, unit="reflectance", offset=0).channel
+      'B8'
     """
 
     path: str
