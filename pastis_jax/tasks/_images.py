@@ -131,8 +131,8 @@ class PatchRecords(RecordOptions):
     turns: bool = False
     """Turn training patches by random multiples of 90 degrees."""
     date: int | str | None = None
-    """Use only one acquisition of each series: the closest to YYYY-MM-DD, or number 0, 1, ... in the
-    order of the calendar (-1 is the last). If it shows nothing, the closest other one is used."""
+    """Use only one acquisition of each series: the closest to YYYY-MM-DD, or number 0, 1, ... by
+    the calendar (-1 is the last). If it shows nothing, the closest other one is used."""
     class_mapping: pathlib.Path | None = None
     """JSON file that groups classes: {"Cereals": ["Corn", 4], "Void": [16]}, names or codes."""
     window: int = 0
