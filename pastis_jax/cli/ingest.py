@@ -203,7 +203,7 @@ def _pairs(argument: str, texts: Sequence[str]) -> dict[str, str]:
         name, equals, value = text.partition("=")
         wrong = not equals or not name.strip() or not value.strip()
         refuse(argument, wrong, f"got {text!r}", _PAIR)
-        refuse(argument, name in pairs, f"{name} stands twice", "leave one out")
+        refuse(argument, name in pairs, f"{name} occurs twice", "leave one out")
         pairs[name] = value
     return pairs
 

@@ -85,7 +85,7 @@ def run(given: Arguments) -> bool:
     region = is_region(folder)
     if region:
         for name in ("nodata", "offset"):
-            remedy = "leave it out, or ingest the Region anew"
+            remedy = "leave it out, or ingest the Region again"
             refuse(name, getattr(given, name), "a Region holds what its own was made of", remedy)
     elif (folder / CUBE).is_dir():
         text = f"{folder}: this Region is not finished; its `ingest`, given again, continues it"

@@ -213,7 +213,7 @@ class RecordOptions:
         root = layout.resolve(root)
         for name in ("nodata", "offset") if is_region(root) else ():
             fault = f"of the Region {root} this is known: it was given when it was ingested"
-            refuse(name, getattr(self, name), fault, "leave it out, or ingest the scenes anew")
+            refuse(name, getattr(self, name), fault, "leave it out, or ingest the scenes again")
         return declared.declare(describe(root), self.nodata, self.offset)
 
 

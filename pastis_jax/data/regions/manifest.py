@@ -165,7 +165,7 @@ def check_header(
         fault += f" beside {', '.join(columns)}"
         raise DataError(fault, where=file, remedy="rename or remove what is not of these")
     if twice := [name for name in columns if list(header).count(name) > 1]:
-        fault = f"column {twice[0]} stands twice"
+        fault = f"column {twice[0]} occurs twice"
         raise DataError(fault, where=file, remedy="remove one of them")
 
 

@@ -77,7 +77,7 @@ def test_no_parcels(tmp_path):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"id": ["a", "a", "b"]}, "an identifier stands twice"),
+        ({"id": ["a", "a", "b"]}, "an identifier occurs twice"),
         ({"id": ["a", None, "b"]}, "column id has lines with nothing in it"),
         ({"id": [1, 2, 3]}, "column id holds int64, not texts"),
         ({"label": [1.5, 2, 3]}, "column label holds double, not integers"),
