@@ -95,7 +95,7 @@ def test_another_table_is_refused(file, change, words):
         else:
             frame[name] = values
     frame.to_parquet(file)
-    refused_in_a_line(lambda: read_table(file.parent, (1, "b", 3)), str(file), words, "anew")
+    refused_in_a_line(lambda: read_table(file.parent, (1, "b", 3)), str(file), words, "again")
 
 
 def test_parcels_may_all_have_no_fold(tmp_path):
