@@ -62,6 +62,12 @@ def merge_dates(parts: Mapping[str, Series]) -> Series:
 
     Attention does not depend on the order of dates, so none is sorted. If any is packed, so is the
     result.
+
+    Example:
+      >>> dates = jnp.ones((1, 2), bool)
+      >>> part = Series(jnp.zeros((1, 2, 8)), dates.astype(int), dates)
+      >>> merge_dates({"S2": part, "S1A": part}).values.shape
+      (1, 4, 8)
     """
     parts = list(parts.values())
 
@@ -93,6 +99,16 @@ def average_decisions(
     Args:
       logits: By modality.
       embeddings: By modality; a modality without a valid date has no say.
+
+    Returns:
+      The logarithms, which are the logits of the fused prediction.
+
+    Example:
+      >>> seen = Embedding(jnp.zeros((1, 8)), valid=jnp.array([True]))
+      >>> logits = {"S2": jnp.log(jnp.array([[0.9, 0.1]])), "S1A": jnp.log(jnp.array([[0.5, 0.5]]))}
+      >>> fused = jnp.exp(average_decisions(logits, {"S2": seen, "S1A": seen}))
+      >>> [round(float(share), 2) for share in fused[0]]
+      [0.7, 0.3]
     """
     log_probabilities = jnp.stack([jax.nn.log_softmax(logits[m]) for m in logits])
     has_say = jnp.stack([embeddings[m].valid for m in logits])

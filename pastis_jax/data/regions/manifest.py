@@ -97,10 +97,22 @@ COLUMNS = tuple(field.name for field in dataclasses.fields(Layer))
 
 
 def write_manifest(layers: Iterable[Layer], file: str | os.PathLike[str]) -> None:
-    """Writes layers as CSV, whole or not at all.
+    """Writes layers as CSV: the whole file, or nothing.
+
+    Args:
+      layers: What the files hold.
+      file: The manifest.
 
     Raises:
       OSError: If it cannot be written.
+
+    Example:
+      >>> import tempfile
+      >>> file = pathlib.Path(tempfile.mkdtemp()) / "manifest.csv"
+      >>> layer = Layer("B8.tif", "1", "S2", "B8", datetime.date(2024, 5, 12))
+      >>> write_manifest([layer], file)
+      >>> file.read_text().splitlines()[0]
+      'path,band,modality,channel,date,orbit,unit,offset,nodata'
     """
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
