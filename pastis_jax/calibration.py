@@ -126,7 +126,7 @@ class Reliability:
       log_loss: Sum of the negative log-likelihoods.
       brier: Sum of the squared differences of the probabilities of all classes from 0 or 1.
 
-    Example:
+    Examples:
       Two samples with a confidence of 0.75 each, of which one is right:
 
       >>> logits = jnp.log(jnp.array([[0.75, 0.25], [0.75, 0.25]]))

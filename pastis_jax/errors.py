@@ -23,7 +23,7 @@ class UserError(Exception):
       where: The file, folder or flag that is wrong.
       remedy: What the user can do about it.
 
-    Example:
+    Examples:
       >>> print(UserError("there is no fold 6", where="--fold", remedy="give 1 to 5"))
       --fold: there is no fold 6; give 1 to 5
     """

@@ -63,7 +63,7 @@ def merge_dates(parts: Mapping[str, Series]) -> Series:
     Attention does not depend on the order of dates, so none is sorted. If any is packed, so is the
     result.
 
-    Example:
+    Examples:
       >>> dates = jnp.ones((1, 2), bool)
       >>> part = Series(jnp.zeros((1, 2, 8)), dates.astype(int), dates)
       >>> merge_dates({"S2": part, "S1A": part}).values.shape
@@ -103,7 +103,7 @@ def average_decisions(
     Returns:
       The logarithms, which are the logits of the fused prediction.
 
-    Example:
+    Examples:
       >>> seen = Embedding(jnp.zeros((1, 8)), valid=jnp.array([True]))
       >>> logits = {"S2": jnp.log(jnp.array([[0.9, 0.1]])), "S1A": jnp.log(jnp.array([[0.5, 0.5]]))}
       >>> fused = jnp.exp(average_decisions(logits, {"S2": seen, "S1A": seen}))
@@ -308,7 +308,7 @@ def early(
     Returns:
       The model.
 
-    Example:
+    Examples:
       >>> from pastis_jax.models import LTAE, MLPDecoder, PixelSetEncoder
       >>> model = early(("S2", "S1A"), PixelSetEncoder(), LTAE(), MLPDecoder(classes=18))
       >>> model.modalities
@@ -337,7 +337,7 @@ def mid(
     Returns:
       The model.
 
-    Example:
+    Examples:
       >>> from pastis_jax.models import LTAE, MLPDecoder, PixelSetEncoder
       >>> spatial = {"S2": PixelSetEncoder(), "S1A": PixelSetEncoder()}
       >>> sorted(mid(spatial, LTAE(), MLPDecoder(classes=18)).spatial)
@@ -364,7 +364,7 @@ def late(
     Returns:
       The model.
 
-    Example:
+    Examples:
       Two modalities of a parcel: 4 pixels on 3 dates, of 10 and of 3 channels.
 
       >>> import jax, jax.numpy as jnp
@@ -404,7 +404,7 @@ def decision(
     Returns:
       The model.
 
-    Example:
+    Examples:
       >>> from pastis_jax.models import LTAE, MLPDecoder, PixelSetEncoder
       >>> decoder = MLPDecoder(classes=18)
       >>> model = decision({"S2": PixelSetEncoder()}, {"S2": LTAE()}, {"S2": decoder})
@@ -428,7 +428,7 @@ def single(
     Returns:
       The model.
 
-    Example:
+    Examples:
       >>> from pastis_jax.models import LTAE, MLPDecoder, PixelSetEncoder
       >>> model = single("S2", PixelSetEncoder(), LTAE(), MLPDecoder(classes=18))
       >>> [*model.spatial]

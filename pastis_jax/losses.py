@@ -22,7 +22,7 @@ def cross_entropy(
     Returns:
       The loss of each, in nats.
 
-    Example:
+    Examples:
       >>> loss = cross_entropy(jnp.zeros((2, 4)), jnp.array([3, 99]), jnp.array([True, False]))
       >>> [round(float(value), 3) for value in loss]  # log 4, and what does not count
       [1.386, 0.0]
@@ -51,7 +51,7 @@ def supervised_loss(
       Each example's mean loss over what counts in it, and the share of it that counts. With these
       shares as weights, the mean over a batch is the mean over all its parcels or pixels.
 
-    Example:
+    Examples:
       >>> prediction = Prediction(jnp.zeros((2, 4)), valid=jnp.array([True, True]))
       >>> loss, weight = supervised_loss(
       ...     prediction, jnp.array([1, 0]), counted=jnp.array([True, False])

@@ -19,7 +19,7 @@ class Mean:
       total: Sum of the values, each times its weight.
       count: Sum of the weights.
 
-    Example:
+    Examples:
       >>> first = Mean.from_batch(jnp.array([1.0, 3.0]), jnp.array([1.0, 1.0]))
       >>> second = Mean.from_batch(jnp.array([8.0, jnp.nan]), jnp.array([1.0, 0.0]))
       >>> float(first.merge(second).compute())
@@ -55,7 +55,7 @@ class ConfusionMatrix:
     Attributes:
       counts: ``k k``, int32.
 
-    Example:
+    Examples:
       >>> label, predicted = jnp.array([0, 0, 1, 1]), jnp.array([0, 1, 1, 1])
       >>> matrix = ConfusionMatrix.from_batch(label, predicted, label >= 0, classes=2)
       >>> scores = matrix.compute()

@@ -64,7 +64,7 @@ def temporal_dropout(
     Returns:
       The series, with fewer valid dates.
 
-    Example:
+    Examples:
       A rate near 1 leaves one date of each series, and a modality without a rate keeps all:
 
       >>> days = valid = jnp.ones((2, 5), bool)

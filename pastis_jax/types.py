@@ -31,7 +31,7 @@ class Series:
       geometric: ``b g``, static features of the parcel's outline; None when not used.
       frames: ``f``, int32, the dates that packed features hold (`nn.packing`); None for all.
 
-    Example:
+    Examples:
       One parcel of 5 pixels and 2 channels; the last of its 3 dates is padding.
 
       >>> import numpy as np
@@ -61,7 +61,7 @@ class Embedding:
       values: ``b d``, maps ``b h w d``, or a pytree of these.
       valid: ``b``, True where the series had at least one valid date.
 
-    Example:
+    Examples:
       >>> import numpy as np
       >>> embedding = Embedding(values=np.zeros((2, 128)), valid=np.array([True, False]))
       >>> embedding.values.shape
@@ -82,7 +82,7 @@ class Prediction:
       valid: ``b``, True where at least one date of one modality was valid.
       auxiliary: Predictions of the auxiliary decoders by modality; empty at inference.
 
-    Example:
+    Examples:
       >>> import numpy as np
       >>> prediction = Prediction(output=np.zeros((2, 18)), valid=np.array([True, True]))
       >>> prediction.output.argmax(-1).shape, prediction.auxiliary
@@ -192,7 +192,7 @@ class PanopticMap:
       dropped: ``b``, int32, number of centres beyond the slots.
       probability: ``b i k``, of each class, in what a run predicts; None elsewhere.
 
-    Example:
+    Examples:
       An image of 1 x 3 pixels: an instance of class 4 on two of them, then background.
 
       >>> import numpy as np
@@ -230,7 +230,7 @@ class Batch:
       number: ``b``, int32, number of the record in the source that the sample was made from.
       panoptic: Panoptic truth; None for other tasks.
 
-    Example:
+    Examples:
       >>> import numpy as np
       >>> batch = Batch(
       ...     series={},

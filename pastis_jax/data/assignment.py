@@ -26,7 +26,7 @@ class Assignment:
       file: Where they were read from.
       split: Split of each sample.
 
-    Example:
+    Examples:
       >>> import tempfile
       >>> file = pathlib.Path(tempfile.mkdtemp()) / "lists.json"
       >>> _ = file.write_text('{"train": [1, 2], "val": ["P-07"], "test": [4]}')

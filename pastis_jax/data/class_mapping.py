@@ -34,13 +34,16 @@ class ClassMapping:
         int32.
       background: Index of the background, 0; None if it is no class, or shares one.
 
-    Example:
-      The labels of PASTIS-R count from 0, the background; 19 is void. Parcels have 18 classes:
+    Examples:
+      Two crops between the background and void. Parcels have two classes, pixels three:
 
-      >>> from pastis_jax.data.pastis_r import PASTIS_R
-      >>> classes = ClassMapping.crops(PASTIS_R.nomenclature)
-      >>> len(classes.names), classes.lookup[[0, 1, 18, 19]].tolist()
-      (18, [18, 0, 17, 18])
+      >>> names = ("Background", "Maize", "Soya", "Void")
+      >>> every = tuple(CropClass(code, name, (0, 0, 0)) for code, name in enumerate(names))
+      >>> nomenclature = Nomenclature(every, background=0, void=3)
+      >>> ClassMapping.crops(nomenclature).lookup.tolist()  # 2 is void
+      [2, 0, 1, 2]
+      >>> ClassMapping.of(nomenclature).lookup.tolist()  # 3 is void
+      [0, 1, 2, 3]
     """
 
     names: tuple[str, ...]

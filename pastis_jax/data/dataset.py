@@ -39,7 +39,7 @@ class CropClass:
     Raises:
       ValueError: Naming the field.
 
-    Example:
+    Examples:
       >>> CropClass(110, "Maize", (255, 187, 120)).value
       110
     """
@@ -79,7 +79,7 @@ class Nomenclature:
     Raises:
       ValueError: Naming the field.
 
-    Example:
+    Examples:
       >>> maize = CropClass(110, "Maize", (255, 187, 120))
       >>> soya = CropClass("SOY", "Soya", (0, 99, 0))
       >>> unknown = CropClass("X", "Unknown", (255, 255, 255))
@@ -190,12 +190,15 @@ class Dataset:
     Raises:
       ValueError: Naming the field.
 
-    Example:
-      >>> from pastis_jax.data.pastis_r import PASTIS_R
-      >>> PASTIS_R.names, PASTIS_R.day(datetime.date(2018, 9, 24))
-      (('S2', 'S1A', 'S1D'), 23)
-      >>> PASTIS_R.split(1)
-      {'train': (1, 2, 3), 'val': (4,), 'test': (5,)}
+    Examples:
+      >>> radar = Modality("SAR", ("VV", "VH"), "float32", "linear power")
+      >>> crops = CropClass(1, "Maize", (255, 187, 120)), CropClass(2, "Soya", (0, 99, 0))
+      >>> start, folds = datetime.date(2023, 7, 1), ("north", "east", "south", "west")
+      >>> iowa = Dataset("Iowa 2023", (radar,), Nomenclature(crops), start, folds)
+      >>> iowa.day(datetime.date(2023, 7, 24)), iowa.names
+      (23, ('SAR',))
+      >>> iowa.split(1)
+      {'train': ('north', 'east'), 'val': ('south',), 'test': ('west',)}
     """
 
     name: str

@@ -127,10 +127,13 @@ def write(dataset: Dataset, folder: str | os.PathLike[str]) -> pathlib.Path:
     Returns:
       The file.
 
-    Example:
+    Examples:
       >>> import tempfile
-      >>> from pastis_jax.data.pastis_r import PASTIS_R
-      >>> read(write(PASTIS_R, tempfile.mkdtemp())) == PASTIS_R
+      >>> radar = Modality("SAR", ("VV", "VH"), "float32", "linear power")
+      >>> crops = CropClass(1, "Maize", (255, 187, 120)), CropClass(2, "Soya", (0, 99, 0))
+      >>> start = datetime.date(2023, 7, 1)
+      >>> iowa = Dataset("Iowa 2023", (radar,), Nomenclature(crops), start, folds=(1, 2, 3))
+      >>> read(write(iowa, tempfile.mkdtemp())) == iowa
       True
     """
     file = pathlib.Path(folder, FILE)

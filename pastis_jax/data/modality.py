@@ -41,7 +41,7 @@ class Picture:
       ranges: Lowest and highest value of each, in the unit, that become 0 and 1; None
         stretches from the 2nd to the 98th percentile of all of them together.
 
-    Example:
+    Examples:
       >>> Picture(("red", "green", "blue"), ranges=((0, 3000), (0, 3000), (0, 3000))).channels
       ('red', 'green', 'blue')
     """
@@ -71,7 +71,7 @@ class Modality:
     Raises:
       ValueError: Naming the field.
 
-    Example:
+    Examples:
       >>> radar = Modality("SAR", ("VV", "VH"), "float32", "linear power", drop_rate=0.2)
       >>> radar.channels, radar.optical
       (('VV', 'VH'), False)

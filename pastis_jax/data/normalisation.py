@@ -55,7 +55,7 @@ def normalise(
         a sample cannot be in the modality's unit, channels contradict each other, or the day is
         outside `season`.
 
-    Example:
+    Examples:
       >>> index = Modality("NDVI", ("NDVI",), "float32", "index")
       >>> ones = np.ones((1, 2), bool)
       >>> observed = Series(np.full((1, 2, 1, 1), 0.5), np.array([[3, 8]]), ones, ones[:, :1])

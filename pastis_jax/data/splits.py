@@ -52,7 +52,7 @@ class BatchPlan:
       evaluation_size: Samples in a batch of validation and test.
       evaluation_rows: Samples of every such batch that this process makes.
 
-    Example:
+    Examples:
       One process makes all of its batches:
 
       >>> plan = BatchPlan(32, 0, range(32), evaluation_size=64, evaluation_rows=range(64))

@@ -40,7 +40,7 @@ class MapOptions:
     Raises:
       ArgumentError: If one is out of range.
 
-    Example:
+    Examples:
       >>> MapOptions(until="2024-05-31", reject=0.5).until
       datetime.date(2024, 5, 31)
     """

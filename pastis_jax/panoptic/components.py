@@ -19,7 +19,7 @@ def connected_components(
     Returns:
       The component of each pixel, 0 for none, int32.
 
-    Example:
+    Examples:
       >>> semantic = np.array([[1, 0, 1], [1, 2, 2]])
       >>> connected_components(semantic).tolist()
       [[1, 0, 2], [1, 3, 3]]

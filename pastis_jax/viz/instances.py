@@ -59,7 +59,7 @@ def outlines(instances: np.ndarray) -> np.ndarray:
     Returns:
       Ends (x, y) of each edge, ``n 2 2``, in pixels: the middle of the first one is (0, 0).
 
-    Example:
+    Examples:
       >>> outlines(np.array([[1, 2]])).tolist()
       [[[0.5, -0.5], [0.5, 0.5]]]
     """

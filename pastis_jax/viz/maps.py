@@ -94,7 +94,7 @@ def class_map(index: np.ndarray, colours: Sequence[tuple[int, int, int]]) -> np.
     Raises:
       ValueError: If an index is no class and not void.
 
-    Example:
+    Examples:
       >>> class_map(np.array([[0, 1]]), [(0, 128, 0)]).tolist()
       [[[0, 128, 0], [255, 255, 255]]]
     """
@@ -115,7 +115,7 @@ def error_map(predicted: np.ndarray, truth: np.ndarray, void: int) -> np.ndarray
     Raises:
       ValueError: If the two differ in shape.
 
-    Example:
+    Examples:
       >>> error_map(np.array([[0, 1, 1]]), np.array([[0, 0, 9]]), void=9).shape
       (1, 3, 3)
     """

@@ -32,7 +32,7 @@ class Grid:
     Raises:
       ValueError: Naming the field.
 
-    Example:
+    Examples:
       >>> Grid("EPSG:32631", 600_000, 5_000_000, pixel_size=10, height=128, width=256).bounds
       (600000, 4998720, 602560, 5000000)
     """

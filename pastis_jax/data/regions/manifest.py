@@ -54,7 +54,7 @@ class Layer:
       offset: What is added to its numbers to have them in the unit; None where that is not known.
       nodata: The number that marks missing data, which may be NaN; None for none.
 
-    Example:
+    Examples:
       >>> day = datetime.date(2024, 5, 12)
       >>> Layer("S2_20240512.tif", "4", "S2", "B8", day, unit="reflectance", offset=0).channel
       'B8'
@@ -106,7 +106,7 @@ def write_manifest(layers: Iterable[Layer], file: str | os.PathLike[str]) -> Non
     Raises:
       OSError: If it cannot be written.
 
-    Example:
+    Examples:
       >>> import tempfile
       >>> file = pathlib.Path(tempfile.mkdtemp()) / "manifest.csv"
       >>> layer = Layer("B8.tif", "1", "S2", "B8", datetime.date(2024, 5, 12))

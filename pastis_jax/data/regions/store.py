@@ -45,7 +45,7 @@ _AT_ONCE = 16
 def is_region(root: str | os.PathLike[str]) -> bool:
     """Whether a folder is a Region.
 
-    Example:
+    Examples:
       >>> is_region("no/such/folder")
       False
     """

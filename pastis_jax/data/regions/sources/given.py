@@ -30,7 +30,7 @@ class Given:
     Raises:
       ArgumentError: If a value is impossible.
 
-    Example:
+    Examples:
       >>> Given(unit={"S2": "reflectance x 10000"}, offset={"S2": -1000}).offset["S2"]
       -1000
     """
