@@ -17,6 +17,15 @@ class UserError(Exception):
       fault: What is wrong, without a final stop.
       where: The file, folder or flag that is wrong.
       remedy: What the user can do about it.
+
+    Attributes:
+      fault: What is wrong, without a final stop.
+      where: The file, folder or flag that is wrong.
+      remedy: What the user can do about it.
+
+    Examples:
+      >>> print(UserError("there is no fold 6", where="--fold", remedy="give 1 to 5"))
+      --fold: there is no fold 6; give 1 to 5
     """
 
     def __init__(self, fault: str, *, where: str | os.PathLike[str], remedy: str):

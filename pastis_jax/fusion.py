@@ -63,6 +63,12 @@ def merge_dates(parts: Mapping[str, Series]) -> Series:
 
     Attention does not depend on the order of dates, so none is sorted. If any is packed, so is the
     result.
+
+    Examples:
+      >>> dates = jnp.ones((1, 2), bool)
+      >>> part = Series(jnp.zeros((1, 2, 8)), dates.astype(int), dates)
+      >>> merge_dates({"S2": part, "S1A": part}).values.shape
+      (1, 4, 8)
     """
     parts = list(parts.values())
 
@@ -102,6 +108,16 @@ def average_decisions(
       average: `probability` gives the logarithm of the mean class probability. `logit` gives the
         mean of the logarithms, whose softmax is the geometric mean: equation 4 read literally, and
         what the published ensemble does.
+
+    Returns:
+      The logarithms, which are the logits of the fused prediction.
+
+    Examples:
+      >>> seen = Embedding(jnp.zeros((1, 8)), valid=jnp.array([True]))
+      >>> logits = {"S2": jnp.log(jnp.array([[0.9, 0.1]])), "S1A": jnp.log(jnp.array([[0.5, 0.5]]))}
+      >>> fused = jnp.exp(average_decisions(logits, {"S2": seen, "S1A": seen}))
+      >>> [round(float(share), 2) for share in fused[0]]
+      [0.7, 0.3]
     """
     log_probabilities = jnp.stack([jax.nn.log_softmax(logits[m]) for m in logits])
     has_say = jnp.stack([embeddings[m].valid for m in logits])
@@ -293,7 +309,24 @@ def early(
     *,
     outside: Outside = "extrapolate",
 ) -> EarlyFusion:
-    """Early fusion of `modalities`, resampled to the dates of the first one."""
+    """Builds early fusion of `modalities`, resampled to the dates of the first one.
+
+    Args:
+      modalities: Their names, the one that gives the dates first.
+      spatial: S of the joined channels.
+      temporal: T.
+      decoder: D.
+      outside: What a series gives outside the range of its dates.
+
+    Returns:
+      The model.
+
+    Examples:
+      >>> from pastis_jax.models import LTAE, MLPDecoder, PixelSetEncoder
+      >>> model = early(("S2", "S1A"), PixelSetEncoder(), LTAE(), MLPDecoder(classes=18))
+      >>> model.modalities
+      ('S2', 'S1A')
+    """
     return EarlyFusion(tuple(modalities), spatial, temporal, decoder, outside)
 
 
@@ -305,7 +338,24 @@ def mid(
     auxiliary: Mapping[str, nn.Module] | None = None,
     auxiliary_temporal: Mapping[str, nn.Module] | None = None,
 ) -> MidFusion:
-    """Mid fusion of the modalities of `spatial`."""
+    """Builds mid fusion of the modalities of `spatial`.
+
+    Args:
+      spatial: S by modality; all give as many features.
+      temporal: T of the joint sequence.
+      decoder: D.
+      auxiliary: Auxiliary D by modality; None for none.
+      auxiliary_temporal: T of its own for each auxiliary prediction; None shares `temporal`.
+
+    Returns:
+      The model.
+
+    Examples:
+      >>> from pastis_jax.models import LTAE, MLPDecoder, PixelSetEncoder
+      >>> spatial = {"S2": PixelSetEncoder(), "S1A": PixelSetEncoder()}
+      >>> sorted(mid(spatial, LTAE(), MLPDecoder(classes=18)).spatial)
+      ['S1A', 'S2']
+    """
     return MidFusion(spatial, temporal, decoder, auxiliary or {}, auxiliary_temporal or {})
 
 
@@ -316,7 +366,36 @@ def late(
     *,
     auxiliary: Mapping[str, nn.Module] | None = None,
 ) -> LateFusion:
-    """Late fusion of the modalities of `spatial`."""
+    """Builds late fusion of the modalities of `spatial`.
+
+    Args:
+      spatial: S by modality.
+      temporal: T by modality.
+      decoder: D of the joined embeddings.
+      auxiliary: Auxiliary D by modality; None for none.
+
+    Returns:
+      The model.
+
+    Examples:
+      Two modalities of a parcel: 4 pixels on 3 dates, of 10 and of 3 channels.
+
+      >>> import jax, jax.numpy as jnp
+      >>> from pastis_jax.models import LTAE, MLPDecoder, PixelSetEncoder
+      >>> model = late(
+      ...     {"S2": PixelSetEncoder(), "S1A": PixelSetEncoder()},
+      ...     {"S2": LTAE(), "S1A": LTAE()},
+      ...     MLPDecoder(classes=18),
+      ... )
+      >>> dates, pixels = jnp.ones((1, 3), bool), jnp.ones((1, 4), bool)
+      >>> series = {
+      ...     name: Series(jnp.zeros((1, 3, 4, c)), dates.astype(int), dates, pixels)
+      ...     for name, c in {"S2": 10, "S1A": 3}.items()
+      ... }
+      >>> variables = jax.eval_shape(model.init, jax.random.key(0), series)
+      >>> jax.eval_shape(model.apply, variables, series).output.shape
+      (1, 18)
+    """
     return LateFusion(spatial, temporal, decoder, auxiliary or {})
 
 
@@ -328,12 +407,46 @@ def decision(
     auxiliary: bool = False,
     average: Average = "probability",
 ) -> DecisionFusion:
-    """Decision fusion of the modalities of `spatial`; `auxiliary` supervises each decision too."""
+    """Builds decision fusion of the modalities of `spatial`.
+
+    Args:
+      spatial: S by modality.
+      temporal: T by modality.
+      decoder: D by modality.
+      auxiliary: Whether each decision is supervised too.
+      average: What is averaged; see `average_decisions`.
+
+    Returns:
+      The model.
+
+    Examples:
+      >>> from pastis_jax.models import LTAE, MLPDecoder, PixelSetEncoder
+      >>> decoder = MLPDecoder(classes=18)
+      >>> model = decision({"S2": PixelSetEncoder()}, {"S2": LTAE()}, {"S2": decoder})
+      >>> sorted(model.decoder)
+      ['S2']
+    """
     return DecisionFusion(spatial, temporal, decoder, auxiliary, average)
 
 
 def single(
     modality: str, spatial: nn.Module, temporal: nn.Module, decoder: nn.Module
 ) -> LateFusion:
-    """The single-modality model: late fusion of one branch."""
+    """Builds the model of one modality: late fusion of one branch.
+
+    Args:
+      modality: Its name.
+      spatial: S.
+      temporal: T.
+      decoder: D.
+
+    Returns:
+      The model.
+
+    Examples:
+      >>> from pastis_jax.models import LTAE, MLPDecoder, PixelSetEncoder
+      >>> model = single("S2", PixelSetEncoder(), LTAE(), MLPDecoder(classes=18))
+      >>> [*model.spatial]
+      ['S2']
+    """
     return late({modality: spatial}, {modality: temporal}, decoder)

@@ -16,8 +16,14 @@ class Mean:
     """A weighted mean, as (sum, count).
 
     Attributes:
-      total: Sum of the values.
+      total: Sum of the values, each times its weight.
       count: Sum of the weights.
+
+    Examples:
+      >>> first = Mean.from_batch(jnp.array([1.0, 3.0]), jnp.array([1.0, 1.0]))
+      >>> second = Mean.from_batch(jnp.array([8.0, jnp.nan]), jnp.array([1.0, 0.0]))
+      >>> float(first.merge(second).compute())
+      4.0
     """
 
     total: Float[Array, ""]
@@ -48,6 +54,13 @@ class ConfusionMatrix:
 
     Attributes:
       counts: ``k k``, int32.
+
+    Examples:
+      >>> label, predicted = jnp.array([0, 0, 1, 1]), jnp.array([0, 1, 1, 1])
+      >>> matrix = ConfusionMatrix.from_batch(label, predicted, label >= 0, classes=2)
+      >>> scores = matrix.compute()
+      >>> scores["OA"], scores["IoU"].round(2).tolist()
+      (0.75, [0.5, 0.67])
     """
 
     counts: Int[Array, "k k"]

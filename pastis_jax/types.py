@@ -33,6 +33,19 @@ class Series:
       pixels: ``b s``, True for a real pixel of a pixel set; None for images and features.
       geometric: ``b g``, static features of the parcel's outline; None when not used.
       frames: ``f``, int32, the dates that packed features hold (`nn.packing`); None for all.
+
+    Examples:
+      One parcel of 5 pixels and 2 channels; the last of its 3 dates is padding.
+
+      >>> import numpy as np
+      >>> series = Series(
+      ...     values=np.zeros((1, 3, 5, 2), np.float32),
+      ...     days=np.array([[4, 14, 0]]),
+      ...     valid=np.array([[True, True, False]]),
+      ...     pixels=np.ones((1, 5), bool),
+      ... )
+      >>> int(series.valid.sum())
+      2
     """
 
     values: PyTree[Float[Array, "b t ..."]] | PyTree[Float[Array, "f ..."]]
@@ -89,11 +102,17 @@ class Stored:
 
 @struct.dataclass
 class Embedding:
-    """What a temporal encoder makes of a series.
+    """What a temporal encoder returns: the features of a whole series.
 
     Attributes:
       values: ``b d``, maps ``b h w d``, or a pytree of these.
       valid: ``b``, True where the series had at least one valid date.
+
+    Examples:
+      >>> import numpy as np
+      >>> embedding = Embedding(values=np.zeros((2, 128)), valid=np.array([True, False]))
+      >>> embedding.values.shape
+      (2, 128)
     """
 
     values: PyTree[Float[Array, "b ..."]]
@@ -109,6 +128,12 @@ class Prediction:
         log-probabilities, or a `PanopticPrediction`.
       valid: ``b``, True where at least one date of one modality was valid.
       auxiliary: Predictions of the auxiliary decoders by modality; empty at inference.
+
+    Examples:
+      >>> import numpy as np
+      >>> prediction = Prediction(output=np.zeros((2, 18)), valid=np.array([True, True]))
+      >>> prediction.output.argmax(-1).shape, prediction.auxiliary
+      ((2,), {})
     """
 
     output: PyTree[Array]
@@ -212,7 +237,23 @@ class PanopticMap:
       box: ``b i 4``, int32, top, left, bottom, right; half open.
       kept: ``b i``, slots that have pixels on the map.
       dropped: ``b``, int32, number of centres beyond the slots.
-      probability: ``b i k``, of each class, of what a run predicts; None elsewhere.
+      probability: ``b i k``, of each class, in what a run predicts; None elsewhere.
+
+    Examples:
+      An image of 1 x 3 pixels: an instance of class 4 on two of them, then background.
+
+      >>> import numpy as np
+      >>> found = PanopticMap(
+      ...     instances=np.array([[[1, 1, 0]]]),
+      ...     semantic=np.array([[[4, 4, 0]]]),
+      ...     label=np.array([[4]]),
+      ...     confidence=np.array([[0.9]]),
+      ...     box=np.array([[[0, 0, 1, 2]]]),
+      ...     kept=np.array([[True]]),
+      ...     dropped=np.array([0]),
+      ... )
+      >>> int((found.instances == 1).sum())
+      2
     """
 
     instances: Int[Array, "b h w"]
@@ -235,6 +276,17 @@ class Batch:
       real: ``b``, False for the samples that only fill up the last batch.
       number: ``b``, int32, number of the record in the source that the sample was made from.
       panoptic: Panoptic truth; None for other tasks.
+
+    Examples:
+      >>> import numpy as np
+      >>> batch = Batch(
+      ...     series={},
+      ...     label=np.array([3, 0]),
+      ...     real=np.array([True, False]),
+      ...     number=np.array([7, 0]),
+      ... )
+      >>> batch.label[batch.real].tolist()
+      [3]
     """
 
     series: Mapping[str, Series | Stored]

@@ -9,6 +9,7 @@ import json
 import logging
 import pathlib
 import re
+from typing import Any
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
@@ -31,7 +32,8 @@ def page_of(path: pathlib.Path) -> str:
     """The Markdown of a notebook with its outputs."""
     cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
     code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
-    outputs = iter(_outputs(path.stem, code))
+    recorded = _recorded(path.stem, code)
+    outputs = iter(cell["outputs"] for cell in recorded["cells"])
     pieces = []
     for cell in cells:
         source = "".join(cell["source"])
@@ -40,19 +42,33 @@ def page_of(path: pathlib.Path) -> str:
             continue
         pieces.append(f"```python\n{source}\n```")
         pieces += [_shown(output) for output in next(outputs)]
-    pieces.insert(1, f"*This page is the notebook `notebooks/{path.name}` of the repository.*")
+    pieces.insert(1, _origin(path.name, recorded))
     return "\n\n".join(pieces) + "\n"
 
 
-def _outputs(name: str, code: list[str]) -> list[list[dict[str, str]]]:
-    """What each cell of code showed when the notebook was recorded."""
+def _origin(name: str, recorded: dict[str, Any]) -> str:
+    """A line that says where the page and its outputs come from."""
+    parts = [f"This page is the notebook `notebooks/{name}` of the repository."]
+    if not any(cell["outputs"] for cell in recorded["cells"]):
+        parts.append("Its outputs are not shown here: run it to see them.")
+    elif recorded["values"]:
+        values = ", ".join(f"`{value}`" for value in recorded["values"])
+        parts.append(f"Its outputs were recorded in a shorter run, with {values}.")
+    return f"*{' '.join(parts)}*"
+
+
+def _recorded(name: str, code: list[str]) -> dict[str, Any]:
+    """What each cell of code showed when the notebook was recorded; nothing if it never was."""
     file = RECORDED / f"{name}.json"
+    nothing = {"values": [], "cells": [{"outputs": []} for _ in code]}
+    if not file.exists():
+        return nothing
     recorded = json.loads(file.read_text(encoding="utf-8"))
-    if [cell["code"] for cell in recorded] != code:
-        log.warning("%s: the notebook has other code; run `python docs/tutorials/record.py %s`",
-                    file, name)  # fmt: skip
-        return [[] for _ in code]
-    return [cell["outputs"] for cell in recorded]
+    if [cell["code"] for cell in recorded["cells"]] != code:
+        again = f"python docs/tutorials/record.py {name}"
+        log.warning("%s: the notebook has other code by now; run `%s`", file, again)
+        return nothing
+    return recorded
 
 
 def _shown(output: dict[str, str]) -> str:

@@ -1,9 +1,10 @@
 """Runs notebooks and keeps what they show for the pages of the site.
 
-    python docs/tutorials/record.py 1_parcels 2_fusion
+    python docs/tutorials/record.py 1_parcels EPOCHS=10
 
-writes `1_parcels.json` and its pictures beside this file. It needs the extras `notebooks`, `geo`
-and `test`, and takes the minutes that `notebooks/README.md` tells of.
+writes `1_parcels.json` and its pictures beside this file. What follows the name takes the place of
+values in the cell tagged `parameters`; the page says so. It needs the extras `notebooks`, `geo` and
+`test`, and takes the minutes that `notebooks/README.md` tells of.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import json
 import pathlib
 import re
 import tempfile
+from collections.abc import Sequence
 
 import nbformat
 from nbclient import NotebookClient
@@ -25,25 +27,28 @@ LONGEST = 60
 
 
 def main() -> None:
-    """Records the notebooks that are named."""
+    """Records the notebook that is named."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("names", nargs="+", help="notebooks, without .ipynb")
-    for name in parser.parse_args().names:
-        record(name)
+    parser.add_argument("name", help="the notebook, without .ipynb")
+    parser.add_argument("values", nargs="*", help="NAME=VALUE in place of a parameter's value")
+    given = parser.parse_args()
+    record(given.name, given.values)
 
 
-def record(name: str) -> None:
+def record(name: str, values: Sequence[str] = ()) -> None:
     """Runs a notebook in an empty folder; keeps the outputs of each cell of code."""
     notebook = nbformat.read(NOTEBOOKS / f"{name}.ipynb", as_version=nbformat.NO_CONVERT)
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    written = [cell.source for cell in code]
+    (parameters,) = (cell for cell in code if "parameters" in cell.metadata.get("tags", []))
+    parameters.source = "\n".join([parameters.source, *values])
     with tempfile.TemporaryDirectory() as folder:
         resources = {"metadata": {"path": folder}}
         NotebookClient(notebook, timeout=3600, kernel_name="python3", resources=resources).execute()
     for old in HERE.glob(f"{name}_*.png"):
         old.unlink()
     cells, pictures = [], 0
-    for cell in notebook.cells:
-        if cell.cell_type != "code":
-            continue
+    for source, cell in zip(written, code, strict=True):
         kept: list[dict[str, str]] = []
         for output in cell.outputs:
             data = output.get("data", {})
@@ -56,8 +61,9 @@ def record(name: str) -> None:
                 text = _plain(output.get("text", data.get("text/plain", "")))
                 if text:
                     kept.append({"text": text})
-        cells.append({"code": cell.source, "outputs": kept})
-    text = json.dumps(cells, indent=1, ensure_ascii=False)
+        cells.append({"code": source, "outputs": kept})
+    recorded = {"values": list(values), "cells": cells}
+    text = json.dumps(recorded, indent=1, ensure_ascii=False)
     (HERE / f"{name}.json").write_text(text + "\n", encoding="utf-8")
 
 

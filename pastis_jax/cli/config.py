@@ -39,36 +39,36 @@ from pastis_jax.text import is_plain
 
 @dataclasses.dataclass(frozen=True)
 class RunOptions:
-    """Where and how a run runs; may change when it is continued."""
+    """Where and how a run runs. These may change when it is continued."""
 
     checkpoint_steps: int | None = None
-    """Also write a checkpoint within an epoch, every so many steps of it, so that a run killed in a
-    long epoch loses less. Default: after each epoch."""
+    """Also write a checkpoint every so many steps within an epoch, so that a run killed in a long
+    epoch loses less. Default: only after each epoch."""
     parallel: training.Parallel = "jit"
-    """How a batch is spread over several devices: one program over sharded arrays, or mapped
-    programs that sum by name."""
+    """How a batch is spread over several devices: one program over sharded arrays (jit), or one
+    mapped program on each device (pmap)."""
     distributed: bool = False
-    """Train as one of several processes, on one machine or many (docs/scaling.md): on TPU pods and
-    under SLURM or Open MPI nothing else is needed."""
+    """Train as one of several processes, on one machine or on many (docs/scaling.md). On TPU pods
+    and under SLURM or Open MPI nothing else is needed."""
     coordinator: str | None = None
     """With --distributed elsewhere: HOST:PORT of the first process. Default:
     $JAX_COORDINATOR_ADDRESS."""
     processes: int | None = None
     """With --distributed elsewhere: number of processes. Default: $JAX_NUM_PROCESSES."""
     process_id: int | None = None
-    """With --distributed elsewhere: number of this one, from 0. Default: $JAX_PROCESS_ID."""
+    """With --distributed elsewhere: number of this process, from 0. Default: $JAX_PROCESS_ID."""
     tensorboard: bool = False
-    """Write TensorBoard events to OUT/tensorboard too. Needs the extra `tensorboard`."""
+    """Also write TensorBoard events to OUT/tensorboard. Needs the extra `tensorboard`."""
     profile: bool = False
-    """Trace a few training steps with the JAX profiler into OUT/profile."""
+    """Trace a few training steps with the JAX profiler, into OUT/profile."""
     plugin: tuple[str, ...] = ()
-    """Modules to import first, which add encoders or fusion schemes of one's own
+    """Modules to import first, which add encoders or fusion schemes of your own
     (docs/extending.md)."""
     out: pathlib.Path | None = None
-    """Folder for configuration, metrics, result, plots and checkpoints. A run of the same arguments
-    that was stopped in it is continued. Default: a new one below runs/."""
+    """Folder for configuration, metrics, result, plots and checkpoints. If it holds a stopped run
+    with the same arguments, that run is continued. Default: a new folder below runs/."""
     overwrite: bool = False
-    """Start anew if --out holds a run: what it wrote is deleted."""
+    """If --out holds a run, delete what it wrote and start again."""
 
     def __post_init__(self):
         steps = self.checkpoint_steps
@@ -159,7 +159,7 @@ class Config:
         }
 
     def replaced(self, **leaves: Any) -> Config:
-        """The same with other values of some fields.
+        """Returns this configuration with other values of some fields.
 
         Raises:
           TypeError: If a name is no field of any group.

@@ -33,43 +33,43 @@ NONE = "none"
 
 @dataclasses.dataclass(frozen=True)
 class Arguments:
-    """Score a finished run on the data it was trained beside, or on others.
+    """Score a finished run on the test samples of its own data, or on other data.
 
-    Prints the scores, those of each class, and what the run's confidences are worth. With --out,
-    they are written too, with pictures.
+    Prints the scores, those of each class, and how reliable the confidence is. With --out they are
+    also written, with pictures.
     """
 
     run: Annotated[pathlib.Path, tyro.conf.Positional]
     """Folder of the run."""
     data: pathlib.Path | None = None
-    """Folder or Region with the run's modalities and classes. Default: what it was trained on,
-    which must not have changed."""
+    """Folder or Region with the run's modalities and classes. Default: the data that it was trained
+    on, which must not have changed."""
     split: Literal["train", "val", "test"] = "test"
     """Samples to score."""
     fold: int | None = None
-    """Run of cross-validation that tells the split. Default: that of the run, where the data have
+    """Run of cross-validation that decides the split. Default: that of the run, if the data have
     the same folds."""
     until: str | None = None
-    """Count acquisitions up to this day alone, YYYY-MM-DD: what the season had shown by then."""
+    """Last day whose acquisitions are used, YYYY-MM-DD: what the season had shown by then."""
     by_modality: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
-    """Also score what is left when modalities are missing: each subset of them."""
+    """Also score each subset of the modalities: what is left if sensors fail."""
     by_date: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
-    """Score what had been observed up to the end of each month of the season."""
+    """Score what had been observed by the end of each month of the season."""
     out: pathlib.Path | None = None
-    """Folder for scores as JSON, those by date as CSV too, and pictures. Default: nothing is
+    """Folder for scores as JSON, scores by date as CSV, and pictures. Default: nothing is
     written."""
     batch_size: int | None = None
-    """Samples in a batch. Default: as in the run's own test."""
+    """Number of samples in a batch. Default: as in the run's own test."""
     nodata: tuple[str, ...] | None = None
-    """Marks of what is missing in --data, in place of those that it declares: S2=-9999 S1A=nan."""
+    """Values that mark missing data in --data, instead of those it declares: S2=-9999 S1A=nan."""
     offset: tuple[str, ...] | None = None
-    """What is added to the values of --data, in place of what it declares: S2=-1000."""
+    """Number that is added to the values of --data, instead of what it declares: S2=-1000."""
     skip_implausible: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Leave out samples of --data with values that no sensor measures."""
     cache_dir: pathlib.Path | None = None
     """Where prepared data are kept. Default: $PASTIS_JAX_CACHE or ~/.cache."""
     plugin: tuple[str, ...] = ()
-    """Modules to import first, which add what the run was trained with."""
+    """Modules to import first, which add encoders or schemes that the run was trained with."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

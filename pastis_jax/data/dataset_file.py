@@ -100,6 +100,12 @@ def from_json(content: Any) -> Dataset:
 def read(file: str | os.PathLike[str]) -> Dataset:
     """Reads a `dataset.json`.
 
+    Args:
+      file: The file.
+
+    Returns:
+      The dataset.
+
     Raises:
       DataError: In one line, naming the file and the field.
     """
@@ -112,7 +118,24 @@ def read(file: str | os.PathLike[str]) -> Dataset:
 
 
 def write(dataset: Dataset, folder: str | os.PathLike[str]) -> pathlib.Path:
-    """Writes `dataset.json` into `folder`, which must exist, as a whole; returns the file."""
+    """Writes `dataset.json` into a folder: the whole file, or nothing.
+
+    Args:
+      dataset: What the folder holds.
+      folder: The folder, which must exist.
+
+    Returns:
+      The file.
+
+    Examples:
+      >>> import tempfile
+      >>> radar = Modality("SAR", ("VV", "VH"), "float32", "linear power")
+      >>> crops = CropClass(1, "Maize", (255, 187, 120)), CropClass(2, "Soya", (0, 99, 0))
+      >>> start = datetime.date(2023, 7, 1)
+      >>> iowa = Dataset("Iowa 2023", (radar,), Nomenclature(crops), start, folds=(1, 2, 3))
+      >>> read(write(iowa, tempfile.mkdtemp())) == iowa
+      True
+    """
     file = pathlib.Path(folder, FILE)
     write_whole(file, json.dumps(to_json(dataset), indent=1, ensure_ascii=False) + "\n")
     return file

@@ -27,7 +27,7 @@ def parse(argument: str, texts: Sequence[str]) -> dict[str, float]:
       texts: What it was given.
 
     Raises:
-      ArgumentError: If one is not of this form, or a modality stands twice.
+      ArgumentError: If one is not of this form, or a modality occurs twice.
     """
     numbers: dict[str, float] = {}
     for text in texts:
@@ -37,7 +37,7 @@ def parse(argument: str, texts: Sequence[str]) -> dict[str, float]:
             value = read_number(number)
         except ValueError:
             raise ArgumentError(f"got {text!r}", argument=argument, remedy=remedy) from None
-        refuse(argument, name in numbers, f"{name} stands twice", "leave one out")
+        refuse(argument, name in numbers, f"{name} occurs twice", "leave one out")
         numbers[name] = value
     return numbers
 

@@ -22,7 +22,7 @@ def refuse_unreadable(field: str, *names: str) -> None:
 
 
 def refuse_twice(field: str, noun: str, values: Iterable[Any]) -> None:
-    """Raises a ValueError if a value stands twice."""
+    """Raises a ValueError if a value occurs twice."""
     values = list(values)
     for i, value in enumerate(values):
-        refuse(field, value in values[:i], f"the {noun} {value!r} stands twice")
+        refuse(field, value in values[:i], f"the {noun} {value!r} occurs twice")

@@ -40,6 +40,10 @@ class Picture:
       channels: Names of the three channels, or of one to be shown in grey.
       ranges: Lowest and highest value of each, in the unit, that become 0 and 1; None
         stretches from the 2nd to the 98th percentile of all of them together.
+
+    Examples:
+      >>> Picture(("red", "green", "blue"), ranges=((0, 3000), (0, 3000), (0, 3000))).channels
+      ('red', 'green', 'blue')
     """
 
     channels: tuple[str, ...]
@@ -54,19 +58,23 @@ class Modality:
       name: Suffix of its folder, as in ``DATA_S2``.
       channels: Names of the channels, in file order. One called ``A-B`` after two others is their
         difference, in dB.
-      dtype: Name of the NumPy type on disk, of integers or floats; what is mostly below 1,
-        ``reflectance`` say, needs floats.
-      unit: What a stored value means; checks of plausibility follow it.
-      nodata: Value that marks a missing observation, NaN among them; None for none. In dB, NaN and
-        -inf mark one too.
-      plausible: Lowest and highest value that can have been measured, in place of what the unit
-        tells; None for that.
-      drop_rate: Share of the dates that temporal dropout takes away, 0 to 1.
+      dtype: Name of the NumPy type on disk, of integers or floats. Values mostly below 1, such as
+        ``reflectance``, need floats.
+      unit: What a stored value means; it decides which values are plausible.
+      nodata: Value that marks a missing observation, which may be NaN; None for none. In dB, NaN
+        and -inf always mark one.
+      plausible: Lowest and highest value that can have been measured; None for those of the unit.
+      drop_rate: Share of the dates that temporal dropout drops, 0 to 1.
       picture: How it is shown; None shows its first three channels, or its first.
-      offset: What is added to a stored value that is not missing to have it in the unit.
+      offset: What is added to a stored value that is not missing, to have it in the unit.
 
     Raises:
       ValueError: Naming the field.
+
+    Examples:
+      >>> radar = Modality("SAR", ("VV", "VH"), "float32", "linear power", drop_rate=0.2)
+      >>> radar.channels, radar.optical
+      (('VV', 'VH'), False)
     """
 
     name: str

@@ -67,19 +67,31 @@ def normalise(
     *,
     season: tuple[int, int] = SEASON,
 ) -> Series:
-    """Returns what a model takes, of a series as it was observed; as the encodings do.
+    """Turns a series as it was observed into what a model takes, as the encodings do.
 
     Args:
       series: Values ``b t s c`` or ``b t h w c`` as they are stored; features of outlines as the
         table of parcels has them.
       modality: What observed it.
       moments: Mean and standard deviation of each channel.
-      season: Days from the start of the season that acquisitions may be of.
+      season: First and last day, from the start of the season, on which acquisitions may be.
+
+    Returns:
+      The series with normalised values, 0 where nothing counts. A date that lacks a channel at
+      every pixel is no longer valid.
 
     Raises:
       ValueError: If at a valid date a value is neither finite nor marked as missing, the values of
         a sample cannot be in the modality's unit, channels contradict each other, or the day is
         outside `season`.
+
+    Examples:
+      >>> index = Modality("NDVI", ("NDVI",), "float32", "index")
+      >>> ones = np.ones((1, 2), bool)
+      >>> observed = Series(np.full((1, 2, 1, 1), 0.5), np.array([[3, 8]]), ones, ones[:, :1])
+      >>> moments = np.array([0.3], np.float32), np.array([0.1], np.float32)
+      >>> normalise(observed, index, moments).values.round(3).ravel().tolist()
+      [2.0, 2.0]
     """
     values, valid = np.asarray(series.values, np.float32), np.array(series.valid)
     b, t, *space, c = values.shape

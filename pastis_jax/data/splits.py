@@ -57,7 +57,14 @@ class BatchPlan:
       seed: Of the training batches.
       rows: Samples of every training batch that this process makes.
       evaluation_size: Samples in a batch of validation and test.
-      evaluation_rows: Samples of these that this process makes.
+      evaluation_rows: Samples of every such batch that this process makes.
+
+    Examples:
+      One process makes all of its batches:
+
+      >>> plan = BatchPlan(32, 0, range(32), evaluation_size=64, evaluation_rows=range(64))
+      >>> len(plan.rows) == plan.batch_size
+      True
     """
 
     batch_size: int
@@ -122,9 +129,11 @@ class Splits:
         return self._whole(split, plan.evaluation_size, plan.evaluation_rows, ahead)
 
     def alone(self, split: str, size: int | None = None) -> Iterator[Batch]:
-        """The same for one process and one device alone, in batches of `size`.
+        """Batches of the whole records of `split`, for one process and one device alone.
 
-        Default: what one device gets in validation and test.
+        Args:
+          split: ``train``, ``val`` or ``test``.
+          size: Samples in a batch; None for what one device gets in validation and test.
         """
         size = size or -(-self.plan.evaluation_size // jax.device_count())
         return self._whole(split, size, range(size))
@@ -201,7 +210,7 @@ class PatchSplits(Splits):
         return self.encode.for_evaluation()
 
     def without_targets(self) -> PatchSplits:
-        """The same, without panoptic targets."""
+        """Returns these splits without panoptic targets."""
         return dataclasses.replace(self, encode=dataclasses.replace(self.encode, instances=None))
 
     def median(self, record: Mapping[str, Any], modality: str) -> np.ndarray:

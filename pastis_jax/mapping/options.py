@@ -18,7 +18,7 @@ ALLOWED = ("level", "season", "pixel_size")
 
 @dataclasses.dataclass(frozen=True)
 class MapOptions:
-    """What a map is made by.
+    """Options of a map, beside the run and the Region.
 
     Attributes:
       until: Last day whose acquisitions are used, or its text YYYY-MM-DD; None for all.
@@ -39,6 +39,10 @@ class MapOptions:
 
     Raises:
       ArgumentError: If one is out of range.
+
+    Examples:
+      >>> MapOptions(until="2024-05-31", reject=0.5).until
+      datetime.date(2024, 5, 31)
     """
 
     until: datetime.date | str | None = None

@@ -43,20 +43,20 @@ class ImageModel(ModelSpec):
     """Spatial and temporal encoder: utae, time-first (the parcel model's at every pixel, and a
     U-Net on what they give), or one that a module of --plugin adds."""
     encoder_widths: tuple[int, ...] = (64, 64, 64, 128)
-    """Channels of each stage of the frame encoder, finest first; of time-first, the last one is
-    that of the features and embedding of a pixel. On simulated data 16 16 32 by default."""
+    """Channels of each stage of the frame encoder, finest first. With time-first, the last number
+    is the width of the features and of the embedding. On simulated data the default is 16 16 32."""
     decoder_widths: tuple[int, ...] = (32, 32, 64, 128)
-    """Channels of each stage of the decoder, finest first; the coarsest is the encoder's, but of
-    time-first. On simulated data 16 16 32 by default (panoptic 32 32 32)."""
+    """Channels of each stage of the decoder, finest first. With utae, the coarsest is that of the
+    encoder. On simulated data the default is 16 16 32 (panoptic 32 32 32)."""
     heads: int = 16
-    """Heads of the temporal attention. On simulated data 4 by default."""
+    """Heads of the temporal attention. On simulated data the default is 4."""
     key_features: int = 4
-    """Width of its keys."""
+    """Width of the keys of the temporal attention."""
     model_features: int = 256
-    """Width inside it. On simulated data 64 by default."""
+    """Width inside the temporal attention. On simulated data the default is 64."""
     aggregation: Literal["att_group", "att_mean", "mean"] = "att_group"
-    """How the dates of finer stages are reduced: attention by groups of channels, mean attention,
-    or plain mean."""
+    """How the dates of finer stages are reduced: by the attention of groups of channels
+    (att_group), by the mean attention (att_mean), or by the plain mean (mean)."""
     encoder_norm: Literal["group", "batch", "instance"] = "group"
     """Norm of the frame encoder."""
     remat: bool = False
@@ -139,23 +139,23 @@ class PatchRecords(RecordOptions):
     """Patches, and how they become arrays."""
 
     crop: int = 0
-    """Side of the random squares to train on, pixels, 0 for whole patches; an epoch draws as many
-    as cover the patches once. Test is on whole patches. On simulated data 16 by default, panoptic
-    32."""
+    """Side of the random squares to train on, in pixels, or 0 for whole patches. An epoch draws as
+    many as cover the patches once. Tests use whole patches. On simulated data the default is 16,
+    and 32 for panoptic segmentation."""
     flips: bool = False
     """Mirror training patches at random."""
     turns: bool = False
     """Turn training patches by random multiples of 90 degrees."""
     date: int | str | None = None
-    """One acquisition of each series only: the closest to YYYY-MM-DD, or number 0, 1, ... in the
-    order of the calendar (-1: the last). One that shows nothing gives way to the closest other."""
+    """Use only one acquisition of each series: the closest to YYYY-MM-DD, or number 0, 1, ... by
+    the calendar (-1 is the last). If it shows nothing, the closest other one is used."""
     class_mapping: pathlib.Path | None = None
     """JSON file that groups classes: {"Cereals": ["Corn", 4], "Void": [16]}, names or codes."""
     window: int = 0
-    """Of a Region: side of the windows that are trained on, pixels, and that validation and test
-    are cut in. Default: 128, or less in a smaller Region."""
+    """With a Region: side of the windows for training, validation and test, in pixels. Default:
+    128, or less in a smaller Region."""
     cache: bool = False
-    """Keep every patch in memory once it was read."""
+    """Keep every patch in memory after it was read once."""
 
     def __post_init__(self):
         super().__post_init__()
@@ -163,7 +163,7 @@ class PatchRecords(RecordOptions):
         refuse("window", self.window < 0, f"got {self.window}", "give a side in pixels")
 
     def fitting(self, root: str | os.PathLike[str]) -> PatchRecords:
-        """Returns the same for other data: patches of a folder have their own size."""
+        """Returns these options for other data: patches of a folder have their own size."""
         own = super().fitting(root)
         return own if is_region(root) else dataclasses.replace(own, window=0)
 

@@ -39,22 +39,22 @@ class ModelSpec:
     """Where the modalities meet: single (one modality alone), early (raw channels), mid (dates),
     late (embeddings), decision, or a scheme that a module of --plugin adds."""
     modalities: tuple[str, ...] = ()
-    """Modalities to use, as the dataset names them; by default all of it, or its first with single
-    fusion. Early fusion resamples to the dates of the first one."""
+    """Modalities to use, as the dataset names them. Default: all, or the first with single fusion.
+    Early fusion resamples to the dates of the first one."""
     auxiliary: bool = False
-    """Supervise each modality by a decoder of its own too (mid, late, decision)."""
+    """Also supervise each modality by a decoder of its own (mid, late and decision fusion)."""
     auxiliary_weight: float = 0.5
-    """Weight of these losses beside that of the whole; in the paper 0.5."""
+    """Weight of these auxiliary losses, 0.5 in the paper."""
     separate_temporal: bool = False
-    """With mid fusion and auxiliary supervision: a temporal encoder of its own for each auxiliary
-    decoder."""
+    """With mid fusion and auxiliary supervision: give each auxiliary decoder its own temporal
+    encoder."""
     outside: Outside = "extrapolate"
-    """With early fusion, at dates of the first modality before the first or after the last of
-    another: go on along the line through the outermost two (extrapolate, as published, without
-    bound), hold the nearest observed value (hold), or mask the date (mask)."""
+    """With early fusion, what stands at dates of the first modality that lie outside the dates of
+    another: the line through its two outermost dates, without bound, as published (extrapolate),
+    its nearest observed value (hold), or nothing, as the date is masked (mask)."""
     average: Average = "probability"
-    """With decision fusion: average the probabilities of the classes, or their logarithms (logit),
-    as the published ensemble does."""
+    """With decision fusion, what is averaged: the probabilities of the classes, or their logarithms
+    (logit), as the published ensemble does."""
 
     def __post_init__(self):
         object.__setattr__(self, "modalities", tuple(dict.fromkeys(self.modalities)))
@@ -108,7 +108,7 @@ class ModelSpec:
         return SCHEMES[self.fusion]
 
     def of(self, dataset: Dataset) -> ModelSpec:
-        """Returns the same with modalities that are named: by default those of `dataset`."""
+        """Returns this model with its modalities named: by default those of `dataset`."""
         names = dataset.names if self.scheme.several else dataset.names[:1]
         return dataclasses.replace(self, modalities=self.modalities or names)
 
@@ -203,14 +203,14 @@ class RecordOptions:
     """Leave out samples with values that no sensor measures, in place of refusing the folder. They
     are counted in a line, and listed in result.json."""
     max_cloud: float | None = None
-    """Of a Region with masks: the largest clouded share of the observed pixels of a parcel or
-    window, 0 to 1. There, an acquisition with more counts as missing. Default: all are taken."""
+    """With a Region that has masks: the largest clouded share of the observed pixels of a parcel or
+    window, 0 to 1. An acquisition with more counts as missing there. Default: all are used."""
     nodata: tuple[str, ...] = ()
-    """Marks of what is missing, by modality, in place of those that the dataset declares: S2=-9999
-    S1A=nan."""
+    """Values that mark missing data, by modality, instead of those that the dataset declares:
+    S2=-9999 S1A=nan."""
     offset: tuple[str, ...] = ()
-    """What is added to the values of a modality to have them in its unit, in place of what the
-    dataset declares: S2=-1000."""
+    """Number that is added to the values of a modality to have them in its unit, instead of what
+    the dataset declares: S2=-1000."""
     cache_dir: pathlib.Path | None = None
     """Where prepared and simulated data are kept. Default: $PASTIS_JAX_CACHE or ~/.cache."""
 
@@ -224,7 +224,7 @@ class RecordOptions:
             declared.parse(name, getattr(self, name))
 
     def fitting(self, root: str | os.PathLike[str]) -> RecordOptions:
-        """Returns the same for other data: without what these cannot have.
+        """Returns these options for other data, without what those cannot have.
 
         Args:
           root: Their folder.
@@ -249,7 +249,7 @@ class RecordOptions:
         root = layout.resolve(root)
         for name in ("nodata", "offset") if is_region(root) else ():
             fault = f"of the Region {root} this is known: it was given when it was ingested"
-            refuse(name, getattr(self, name), fault, "leave it out, or ingest the scenes anew")
+            refuse(name, getattr(self, name), fault, "leave it out, or ingest the scenes again")
         return declared.declare(describe(root), self.nodata, self.offset)
 
 

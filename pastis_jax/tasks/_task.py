@@ -43,7 +43,7 @@ class Learned:
     statistics: Statistics
 
     def classes_of(self, dataset: Dataset, root: pathlib.Path) -> ClassMapping:
-        """The same classes for the records of another dataset, if it fits.
+        """Returns these classes for the records of another dataset, if it fits.
 
         Raises:
           DataError: If modalities differ in channels or unit, or classes are unknown.

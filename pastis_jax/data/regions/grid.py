@@ -22,7 +22,7 @@ class Grid:
     """Where the pixels of a Region lie.
 
     Attributes:
-      crs: Projected coordinate system in metres, ``EPSG:32631`` say, or its WKT.
+      crs: Projected coordinate system in metres, such as ``EPSG:32631``, or its WKT.
       left: Easting of the outer edge of the first column, metres.
       top: Northing of the outer edge of the first row, metres.
       pixel_size: Side of a pixel, metres.
@@ -31,6 +31,10 @@ class Grid:
 
     Raises:
       ValueError: Naming the field.
+
+    Examples:
+      >>> Grid("EPSG:32631", 600_000, 5_000_000, pixel_size=10, height=128, width=256).bounds
+      (600000, 4998720, 602560, 5000000)
     """
 
     crs: str

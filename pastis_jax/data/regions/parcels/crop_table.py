@@ -102,7 +102,7 @@ def _check_columns(file: pathlib.Path, columns: list[str]) -> None:
             raise DataError(f"no column {name}", where=file, remedy=_FORM)
     for place, name in enumerate(columns):
         if name in columns[:place]:
-            fault = f"column {shown(name)} stands twice"
+            fault = f"column {shown(name)} occurs twice"
             raise DataError(fault, where=file, remedy="remove one of them")
         if name not in COLUMNS:
             fault = f"column {shown(name)} is none of {', '.join(COLUMNS)}"
