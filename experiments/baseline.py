@@ -1,7 +1,7 @@
 """What a classical classifier makes of the same parcels: the bar that attention has to clear.
 
     python -m experiments.baseline --data FOLDER --modalities S2
-    python -m experiments.baseline --model boosting --folds 1 2 3 4 5 --seeds 0 1 2 --out baseline.json
+    python -m experiments.baseline --model boosting --folds 1 2 3 4 5 --seeds 0 1 2
 
 The mean over the pixels of a parcel is taken at each date, and interpolated to a regular grid of
 days (the first and last values hold outside). A random forest or gradient boosting of scikit-learn
