@@ -14,7 +14,7 @@ import numpy as np
 import tyro
 from rich.table import Table
 
-from pastis_jax import viz
+from pastis_jax import compiled, viz
 from pastis_jax.cli import console, flags
 from pastis_jax.cli.config import import_plugins
 from pastis_jax.data import simulate
@@ -84,6 +84,7 @@ def run(given: Arguments) -> None:
     refuse("until", given.by_date and given.until, "`by_date` has all days", "give one of them")
     until = None if given.until is None else as_date(given.until)
     import_plugins(given.plugin)
+    compiled.keep(given.cache_dir)
     opened_run = open_run(given.run)
     if given.out is not None:
         console.check_folder(given.out)

@@ -10,6 +10,7 @@ from typing import Annotated
 
 import tyro
 
+from pastis_jax import compiled
 from pastis_jax.cli import console, flags, mapped
 from pastis_jax.cli.config import import_plugins
 from pastis_jax.data.regions.store import is_region
@@ -91,6 +92,7 @@ def run(given: Arguments) -> None:
     for name in ("run", "data", "out"):
         if getattr(given, name) is None:
             raise UserError("is not given", where=console.flag(name), remedy=f"see {PROG} --help")
+    compiled.keep()
     import_plugins(given.plugin)
     options = MapOptions(
         until=given.until,

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from pastis_jax import runs, training
+from pastis_jax import compiled, runs, training
 from pastis_jax.cli import config as configs
 from pastis_jax.cli import console
 from pastis_jax.cli.config import Config
@@ -40,6 +40,7 @@ def run(config: Config) -> dict[str, Any]:
       UserError: For every mistake in the configuration or the data.
     """
     started = time.perf_counter()
+    compiled.keep(config.records.cache_dir)
     if config.run.distributed:
         options = config.run
         training.connect(options.coordinator, options.processes, options.process_id)
