@@ -81,7 +81,9 @@ class Rows:
     place: UInt[Array, " b"]
 
 
-def make_batch(table: PixelTable, rows: Rows, key: Key[Array, ""], size: int) -> Batch:
+def make_batch(
+    table: PixelTable, rows: Rows, key: Key[Array, ""], size: int, *, spread: bool = False
+) -> Batch:
     """Makes a batch of parcels.
 
     Args:
@@ -89,6 +91,7 @@ def make_batch(table: PixelTable, rows: Rows, key: Key[Array, ""], size: int) ->
       rows: Which of them.
       key: PRNG key of a run.
       size: Number of pixels ``s`` of each parcel, of which the table does not say the pixels.
+      spread: Whether the rows are spread over several devices, on which they stay.
     """
     number, real = rows.number, rows.real
     count = table.pixels[number]
@@ -105,7 +108,7 @@ def make_batch(table: PixelTable, rows: Rows, key: Key[Array, ""], size: int) ->
 
     def series(one: RaggedSeries) -> Series:
         stored = _gathered(one, number, drawn, pixels).replace(geometric=outline)
-        found, empty = _series(stored, one.holes[number]), (count == 0)[:, None]
+        found, empty = _series(stored, one.holes[number], spread), (count == 0)[:, None]
         # One zero pixel stands for a parcel without any.
         values = jnp.where(empty[..., None, None], 0, found.values)
         return found.replace(values=values, valid=jnp.where(empty, stored.valid, found.valid))
@@ -149,7 +152,7 @@ def _gathered(
     )
 
 
-def _series(stored: Stored, holes: Bool[Array, " b"]) -> Series:
+def _series(stored: Stored, holes: Bool[Array, " b"], spread: bool) -> Series:
     """Normalises what is stored; on a CPU nothing is looked for in parcels that lack nothing.
 
     That takes longer there than all else. A branch also keeps XLA from gathering value by value, in
@@ -170,6 +173,8 @@ def _series(stored: Stored, holes: Bool[Array, " b"]) -> Series:
         branch = jnp.where(number > most, 2, jnp.where(number > 0, 1, 0))
         return jax.lax.switch(branch, (whole, some, as_series), stored)
 
+    if spread:
+        return as_series(stored)
     return jax.lax.platform_dependent(stored, cpu=on_cpu, default=as_series)
 
 

@@ -95,8 +95,10 @@ def batch_maker(
       size: Number of pixels that are drawn.
     """
 
+    spread = placement.axis_name is None and placement.devices > 1
+
     def make(table: PixelTable, rows: Rows) -> Batch:
-        return make_batch(table, rows, key, size)
+        return make_batch(table, rows, key, size, spread=spread)
 
     return placement.compiled(make, ("whole", "batch"), donate=(), result="batch")
 
