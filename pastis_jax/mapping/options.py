@@ -58,7 +58,7 @@ class MapOptions:
     probabilities: bool = False
     batch_size: int | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name in ("until", "season"):
             if (day := getattr(self, name)) is not None:
                 object.__setattr__(self, name, as_date(day, name))

@@ -51,7 +51,7 @@ class ModelSpec:
     another: the line through its two outermost dates, without bound, as published (extrapolate),
     its nearest observed value (hold), or nothing, as the date is masked (mask)."""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         object.__setattr__(self, "modalities", tuple(dict.fromkeys(self.modalities)))
         scheme = self.scheme
         refuse(
@@ -178,7 +178,7 @@ class RecordOptions:
     cache_dir: pathlib.Path | None = None
     """Where prepared and simulated data are kept. Default: $PASTIS_JAX_CACHE or ~/.cache."""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         refuse("fold", self.fold < 1, f"got {self.fold}", "give 1 or more")
         both = self.split_lists is not None and self.fold != 1
         refuse("fold", both, "lists of samples have no folds", "leave it out")

@@ -50,7 +50,7 @@ class PanopticModel(ImageModel):
     max_instances: int = 256
     """Most parcels to find in a patch; the most confident are kept."""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         refuse(
             "fusion",

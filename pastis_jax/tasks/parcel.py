@@ -36,7 +36,7 @@ class ParcelModel(ModelSpec):
     geometric: bool = False
     """Join four features of the parcel's outline before the encoder's second MLP."""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         PARCEL_ENCODERS[self.encoder]
 
@@ -48,7 +48,7 @@ class ParcelRecords(RecordOptions):
     pixels: int = 32
     """Pixels drawn of each parcel."""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         refuse("pixels", not 1 <= self.pixels <= 65536, "must be 1 to 65536", "give such a number")
 

@@ -24,7 +24,7 @@ class ImageRecipe(Recipe):
         """0 where weights come trained."""
         return 1 if self.init_from is None else 0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         refuse(
             "initialisation",
@@ -59,7 +59,7 @@ class PanopticRecipe(ImageRecipe):
     """Score and select by the rule for void parcels that the paper used. Results hold the scores by
     both rules."""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         weights = self.loss_weights
         refuse(
