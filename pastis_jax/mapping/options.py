@@ -82,8 +82,8 @@ class MapOptions:
     def to_json(self) -> Mapping[str, Any]:
         """Returns what decides the map as plain JSON, but for the content of files."""
         return {
-            "until": None if self.until is None else self.until.isoformat(),
-            "season": None if self.season is None else self.season.isoformat(),
+            "until": None if self.until is None else str(self.until),
+            "season": None if self.season is None else str(self.season),
             "max_cloud": self.max_cloud,
             "reject": self.reject,
             "stride": self.stride,
