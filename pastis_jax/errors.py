@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 from pastis_jax.text import plain
 
@@ -33,7 +34,7 @@ class UserError(Exception):
         where, fault, remedy = (" ".join(part.split()) for part in (self.where, fault, remedy))
         super().__init__(f"{plain(where)}: {plain(fault, _LONGEST)}; {plain(remedy, _LONGEST)}")
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Any, ...]:
         return _again, (type(self), self.fault, self.where, self.remedy), vars(self)
 
 

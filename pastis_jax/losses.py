@@ -61,7 +61,7 @@ def supervised_loss(
     """
     space = tuple(range(1, label.ndim))
 
-    def mean(part: Prediction):
+    def mean(part: Prediction) -> tuple[Array, Array]:
         where = counted & part.valid.reshape(-1, *(1,) * len(space))
         total = cross_entropy(part.output, label, where).sum(space)
         return total / jnp.maximum(where.sum(space), 1), where.mean(space)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 
 import jax
@@ -74,10 +75,11 @@ def temporal_dropout(
       ([1, 1], [5, 5])
     """
     return {
-        name: part.replace(
+        name: dataclasses.replace(
+            part,
             valid=drop_dates(
                 fold_in_name(key, name), part.valid, rates[name], (most or {}).get(name), axis_name
-            )
+            ),
         )
         if rates.get(name)
         else part

@@ -70,7 +70,7 @@ class RunOptions:
     overwrite: bool = False
     """If --out holds a run, delete what it wrote and start again."""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         steps = self.checkpoint_steps
         refuse(
             "checkpoint_steps",
@@ -110,7 +110,7 @@ class Config:
 
     task: ClassVar[str]
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         records, recipe = self.records, self.recipe
         for name, value in self.leaves().items():
             if isinstance(value, pathlib.Path):

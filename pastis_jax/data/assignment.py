@@ -75,8 +75,8 @@ class Assignment:
 
     def dataset(self, dataset: Dataset) -> Dataset:
         """Returns `dataset` with the three splits as its folds."""
-        splits = tuple((name,) for name in SPLITS)
-        return dataclasses.replace(dataset, folds=SPLITS, splits=splits)
+        train, val, test = SPLITS
+        return dataclasses.replace(dataset, folds=SPLITS, splits=((train,), (val,), (test,)))
 
     def check(self, known: Iterable[Identifier], samples: str) -> None:
         """Refuses lists of samples that are not there.

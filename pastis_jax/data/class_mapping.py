@@ -133,7 +133,8 @@ def _groups(content: Any, nomenclature: Nomenclature) -> dict[str, list[int]]:
     if not isinstance(content, dict) or not content:
         raise ValueError("not an object of classes")
     classes, void = nomenclature.classes, nomenclature.void_number
-    groups, owner = {}, {}
+    groups: dict[str, list[int]] = {}
+    owner: dict[int, str] = {}
     for name, members in content.items():
         if fault := fault_of_name(name):
             raise ValueError(f"class {fault}")
@@ -158,9 +159,10 @@ def _groups(content: Any, nomenclature: Nomenclature) -> dict[str, list[int]]:
 def _number(member: Any, group: str, nomenclature: Nomenclature) -> int:
     names = {entry.name.casefold(): n for n, entry in enumerate(nomenclature.classes)}
     codes = {entry.code: n for n, entry in enumerate(nomenclature.classes)}
-    meant = set()
+    meant: set[int] = set()
     if isinstance(member, int | str) and not isinstance(member, bool):
-        meant = {names.get(str(member).casefold()), codes.get(member)} - {None}
+        found = names.get(str(member).casefold()), codes.get(member)
+        meant = {number for number in found if number is not None}
     if not meant:
         raise ValueError(f"unknown class {json.dumps(member)} in {group}")
     if len(meant) > 1:

@@ -49,7 +49,7 @@ class CropClass:
     colour: tuple[int, int, int]
     value: int | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         text = str(self.code)
         refuse("code", not text or text != text.strip(), f"{text!r} is empty or has space around")
         refuse_unreadable("code", text)
@@ -92,7 +92,7 @@ class Nomenclature:
     background: Code | None = None
     void: Code | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         codes = [entry.code for entry in self.classes]
         # A table cannot tell 3 from "3".
         refuse_twice("classes", "code", map(str, codes))
@@ -209,7 +209,7 @@ class Dataset:
     splits: tuple[tuple[Fold, ...], tuple[Fold, ...], tuple[Fold, ...]] | None = None
     pixel_size: float = 10.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         refuse("name", not self.name.strip(), "it is empty")
         refuse_unreadable("name", self.name)
         refuse("modalities", not self.modalities, "there is none")

@@ -18,7 +18,7 @@ def refuse_unreadable(field: str, *names: str) -> None:
     """Raises a ValueError if a name cannot be shown to readers, or is longer than one reads."""
     for name in names:
         fault = fault_of_name(name)
-        refuse(field, fault, fault)
+        refuse(field, fault, fault or "")
 
 
 def refuse_twice(field: str, noun: str, values: Iterable[Any]) -> None:

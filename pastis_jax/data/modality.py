@@ -87,7 +87,7 @@ class Modality:
     picture: Picture | None = None
     offset: float = 0.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         refuse("name", not _MODALITY.fullmatch(self.name), f"{self.name!r} is no plain word")
         refuse("name", self.name in _RESERVED, f"{self.name} has another meaning")
         refuse_unreadable("name", self.name)
@@ -95,7 +95,7 @@ class Modality:
         refuse_unreadable("channels", *self.channels)
         refuse_twice("channels", "name", self.channels)
         try:
-            kind = np.dtype(self.dtype).kind
+            kind: str = np.dtype(self.dtype).kind
         except (TypeError, ValueError, SyntaxError):
             kind = ""
         refuse("dtype", kind not in ("i", "u", "f"), f"{self.dtype!r} is no NumPy type of numbers")

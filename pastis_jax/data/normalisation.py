@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 
 from pastis_jax.data.arrays import contradiction, implausible, not_held, outside
@@ -124,7 +126,7 @@ def normalise(
         raise ValueError(f"{modality.name}: {fault}, counted from the start of the season")
     values = np.where(where, (values - mean) / std, np.float32(0))
     outline = None if series.geometric is None else np.log1p(np.asarray(series.geometric))
-    return series.replace(values=values, valid=valid, geometric=outline)
+    return dataclasses.replace(series, values=values, valid=valid, geometric=outline)
 
 
 def _other_unit(samples: list[np.ndarray], modality: Modality, mean: np.ndarray) -> str | None:

@@ -74,7 +74,7 @@ class ImageModel(ModelSpec):
     )
     """Fields that published weights fix."""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         IMAGE_ENCODERS[self.encoder]
         widths, heads = self.encoder_widths, self.heads
@@ -157,7 +157,7 @@ class PatchRecords(RecordOptions):
     cache: bool = False
     """Keep every patch in memory after it was read once."""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         refuse("crop", self.crop < 0, f"got {self.crop}", "give a side in pixels, 0 for none")
         refuse("window", self.window < 0, f"got {self.window}", "give a side in pixels")

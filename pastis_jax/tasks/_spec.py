@@ -56,7 +56,7 @@ class ModelSpec:
     """With decision fusion, what is averaged: the probabilities of the classes, or their logarithms
     (logit), as the published ensemble does."""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         object.__setattr__(self, "modalities", tuple(dict.fromkeys(self.modalities)))
         scheme = self.scheme
         refuse(
@@ -214,7 +214,7 @@ class RecordOptions:
     cache_dir: pathlib.Path | None = None
     """Where prepared and simulated data are kept. Default: $PASTIS_JAX_CACHE or ~/.cache."""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         refuse("fold", self.fold < 1, f"got {self.fold}", "give 1 or more")
         both = self.split_lists is not None and self.fold != 1
         refuse("fold", both, "lists of samples have no folds", "leave it out")

@@ -53,7 +53,7 @@ class PanopticModel(ImageModel):
     """What a modality is supervised by itself to find, with --auxiliary: parcels and all of theirs,
     or the heatmap of their centres alone."""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         refuse(
             "fusion",

@@ -46,7 +46,7 @@ class ParcelModel(ModelSpec):
     geometric: bool = False
     """Join four features of the parcel's outline before the encoder's second MLP."""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         PARCEL_ENCODERS[self.encoder]
 
@@ -63,7 +63,7 @@ class ParcelRecords(RecordOptions):
     (auto) as with on where they fit, else from the packed parcels on the host; on a CPU they are
     mapped from the disk."""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         refuse("pixels", not 1 <= self.pixels <= 65536, "must be 1 to 65536", "give such a number")
 

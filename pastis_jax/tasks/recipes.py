@@ -31,7 +31,7 @@ class ImageRecipe(Recipe):
         """0 where all weights come trained."""
         return 1 if self.init_from is None or self.from_parcels else 0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         refuse(
             "initialisation",
@@ -66,7 +66,7 @@ class PanopticRecipe(ImageRecipe):
     """Score and select by the rule for void parcels that the paper used. Results hold the scores by
     both rules."""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         weights = self.loss_weights
         refuse(

@@ -37,7 +37,7 @@ class SemanticModel(ImageModel):
     """Channels of the last convolutions, but for the one that gives the logits. On simulated data
     16 by default."""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         refuse_widths("head_widths", self.head_widths)
 

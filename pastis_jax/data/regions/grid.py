@@ -44,7 +44,7 @@ class Grid:
     height: int
     width: int
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         refuse("crs", not self.crs.strip(), "is empty")
         for name in ("left", "top"):
             refuse(name, not math.isfinite(getattr(self, name)), "is no finite number")
@@ -103,12 +103,12 @@ class Grid:
         Raises:
           ValueError: Naming the field.
         """
-        values = {}
+        values: dict[str, Any] = {}
         for field in dataclasses.fields(cls):
-            value = content.get(field.name)
+            value: Any = content.get(field.name)
             number = isinstance(value, int | float) and not isinstance(value, bool)
             whole = isinstance(value, int) and number
-            kind = {"str": isinstance(value, str), "int": whole, "float": number}[field.type]
+            kind = {"str": isinstance(value, str), "int": whole, "float": number}[str(field.type)]
             refuse(field.name, not kind, "is missing or of another type")
             values[field.name] = float(value) if field.type == "float" else value
         return cls(**values)

@@ -138,7 +138,8 @@ def read_manifest(file: str | os.PathLike[str]) -> list[Layer]:
     header, rows = read_csv(file, kind="a manifest in CSV", remedy=_AGAIN, column=COLUMNS[0])
     header = [name.strip() for name in header]
     check_header(file, header, COLUMNS, remedy=_AGAIN)
-    layers, seen = [], {}
+    layers: list[Layer] = []
+    seen: dict[tuple[str, str, datetime.date], int] = {}
     for line, row in rows:
         try:
             if len(row) != len(header):

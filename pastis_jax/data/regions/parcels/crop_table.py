@@ -64,7 +64,8 @@ def text_of(code: Any) -> str:
 
 def rgb(colour: str) -> Colour:
     """The parts of a colour written as #rrggbb."""
-    return tuple(bytes.fromhex(colour[1:]))
+    red, green, blue = bytes.fromhex(colour[1:])
+    return red, green, blue
 
 
 def read_rows(file: pathlib.Path) -> list[CropRow]:

@@ -45,7 +45,7 @@ class Given:
     season: tuple[datetime.date, datetime.date] | None = None
     skip_damaged: bool = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for modality, unit in self.unit.items():
             remedy = f"choose among {', '.join(VALUE_UNITS)}"
             refuse("unit", unit not in VALUE_UNITS, f"{unit!r} of {modality} is no unit", remedy)
