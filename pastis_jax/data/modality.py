@@ -197,7 +197,7 @@ class Modality:
     def _marked(self, values: np.ndarray) -> np.ndarray | None:
         missing = None
         if self.unit == "dB" and values.dtype.kind == "f":
-            missing = ~(values > -np.inf)  # NaN and -inf
+            missing = _nan_or_lowest(values)
         if self.nodata is not None:
             marked = self.marked(values)
             missing = marked if missing is None else missing | marked
@@ -215,7 +215,9 @@ class Modality:
             return np.isnan(values)
         if values.dtype == np.float16:
             values = values.astype(np.float32)  # few marks keep their value in 16 bits
-        marked = values == self.nodata
+        integers = values.dtype.kind in "iu" and float(self.nodata).is_integer()
+        # Beside a float, NumPy makes float64 of integers first.
+        marked = values == (int(self.nodata) if integers else self.nodata)
         if values.dtype.itemsize > 4 and np.dtype(self.dtype) == np.float32:
             marked |= values == float(np.float32(self.nodata))
         return marked
@@ -242,6 +244,15 @@ class Modality:
         filled = zero if marked is None else zero | marked
         shared = {"axis": tuple(axes), "keepdims": True}
         return filled.all(**shared) & zero.any(**shared)
+
+
+def _nan_or_lowest(values: np.ndarray) -> np.ndarray:
+    """Which of `values` are NaN or -inf."""
+    if values.dtype != np.float16:
+        return ~(values > -np.inf)
+    # NumPy makes float32 of each 16 bits to compare them; as integers they are in order.
+    bits = values.view(np.int16)
+    return (bits > 0x7C00) | ((bits < 0) & (bits >= -0x400))
 
 
 def _holds(dtype: str, value: float) -> bool:

@@ -21,7 +21,7 @@ from pastis_jax import training
 from pastis_jax.data.calendar import YEAR, Days, not_trained_on
 from pastis_jax.data.class_mapping import ClassMapping
 from pastis_jax.data.dataset import SPLITS, Dataset
-from pastis_jax.data.normalisation import SEASON, normalise
+from pastis_jax.data.normalisation import SEASON, observed
 from pastis_jax.data.splits import BatchPlan
 from pastis_jax.errors import DataWarning, DaysWarning, UserError, refuse
 from pastis_jax.nn.raw import all_series
@@ -162,19 +162,19 @@ class Run:
             has no valid date of a modality that the scheme cannot do without.
         """
         statistics = self.saved.learned.statistics
-        normalised = {
-            name: normalise(
+        known = {
+            name: observed(
                 series[name], self.dataset[name], statistics[name], season=self._season(name)
             )
             for name in check_series(self, series)
         }
-        check_observed(self, {name: x.valid.any(1) for name, x in normalised.items()})
-        observed = [
-            {name: np.asarray(x.days)[i][x.valid[i]] for name, x in normalised.items()}
-            for i in range(len(next(iter(normalised.values())).valid))
+        check_observed(self, {name: x.valid.any(1) for name, x in known.items()})
+        days = [
+            {name: x.days[i][x.valid[i]] for name, x in known.items()}
+            for i in range(len(next(iter(known.values())).valid))
         ]
-        self._warn_of(observed, "these series")
-        return self.answer(normalised)
+        self._warn_of(days, "these series")
+        return self.answer(known)
 
     def answer(self, series: Mapping[str, Series | Stored]) -> PyTree[np.ndarray]:
         """Predicts from series that hold what is expected; see `predict` for what it gives.

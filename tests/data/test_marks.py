@@ -173,6 +173,18 @@ def test_types_that_cannot_hold_nan():
     assert "NaN or infinite values do not fit in int8" in refusal(values, decibels)
 
 
+def test_every_half_float_is_told_by_its_bits():
+    """All 65,536 of them, also where they lie apart; and marks of integers beyond their type."""
+    every = np.arange(1 << 16, dtype=np.uint16).view(np.float16).reshape(2, -1)
+    for values in (every, every[:, ::3], every.T):
+        with np.errstate(invalid="ignore"):
+            expected = np.isnan(values) | (values == -np.inf)
+        np.testing.assert_array_equal(RADAR.missing(values), expected)
+    for mark, values in ((-10000, np.arange(256, dtype="u1")), (200, np.arange(256, dtype="u1"))):
+        modality = Modality("X", ("a",), "int16", "none", nodata=mark)
+        np.testing.assert_array_equal(modality.marked(values), values.astype(float) == mark)
+
+
 def test_units_in_which_zero_is_measured():
     for unit in ("index", "none"):
         modality = Modality("N", ("a",), "float32", unit)
