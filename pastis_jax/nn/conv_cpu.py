@@ -19,28 +19,35 @@ PIXELS_PER_GROUP = 4096
 """Pixels whose neighbourhoods are gathered at a time, for the processor's cache."""
 
 
-@jax.custom_vjp
-def convolve_3x3(
-    x: Float[Array, "b h w c"], kernel: Float[Array, "3 3 c d"]
-) -> Float[Array, "b h w d"]:
-    """3 x 3 convolution, the border reflected by a pixel.
-
-    Zeros around the image, which cost nothing, are right for all but its outermost pixels; these
-    four strips are computed again from three reflected rows or columns each.
-    """
-    y = _conv(x, kernel, (1, 1), "SAME")
-    for axis in (1, 2):
-        last, across = x.shape[axis] - 1, 3 - axis
-        for place, rows in ((0, (1, 0, 1)), (last, (last - 1, last, last - 1))):
-            strip = _reflected(jnp.take(x, jnp.array(rows), axis), across)
-            strip = _conv(strip, kernel, (1, 1), "VALID")
-            y = jax.lax.dynamic_update_slice_in_dim(y, strip, place, axis)
-    return y
+@partial(jax.custom_vjp, nondiff_argnums=(2,))
+def convolve(
+    x: Float[Array, "b h w c"], kernel: Float[Array, "k k c d"], stride: int
+) -> Float[Array, "b h2 w2 d"]:
+    """Convolution, the border reflected by a pixel: 3 x 3 of stride 1 or 4 x 4 of stride 2."""
+    x = _reflected(_reflected(x, 1), 2)
+    if stride == 2:
+        return _conv(x, kernel, (2, 2), "VALID")
+    # More zeros around it and a pixel less: twice as fast as without.
+    return _conv(x, kernel, (1, 1), "SAME")[:, 1:-1, 1:-1]
 
 
-def _pull_back_3x3(saved, dy):
-    """The same in reverse: the border's share lands one pixel inside."""
+def _pull_back(stride, saved, dy):
     x, kernel = saved
+    return input_gradient(dy, kernel, stride), kernel_gradient(x, dy, kernel, stride)
+
+
+convolve.defvjp(lambda x, kernel, stride: (convolve(x, kernel, stride), (x, kernel)), _pull_back)
+
+
+def input_gradient(
+    dy: Float[Array, "b h2 w2 d"], kernel: Float[Array, "k k c d"], stride: int
+) -> Float[Array, "b h w c"]:
+    """Gradient of `convolve` by its input."""
+    return _input_gradient_4x4(dy, kernel) if stride == 2 else _input_gradient_3x3(dy, kernel)
+
+
+def _input_gradient_3x3(dy, kernel):
+    """The border's share lands one pixel inside."""
     flipped = kernel[::-1, ::-1].swapaxes(2, 3)
     dx = _conv(dy, flipped, (1, 1), "SAME")
     top = _conv(dy[:, :1], flipped[2:], (1, 1), ((0, 0), (2, 2)))
@@ -48,38 +55,30 @@ def _pull_back_3x3(saved, dy):
     left = _conv(dy[:, :, :1], flipped[:, 2:], (1, 1), ((1, 1), (0, 0)))
     right = _conv(dy[:, :, -1:], flipped[:, :1], (1, 1), ((1, 1), (0, 0)))
     dx = dx.at[:, 1].add(_folded(top, 2)[:, 0]).at[:, -2].add(_folded(bottom, 2)[:, 0])
-    dx = dx.at[:, :, 1].add(left[:, :, 0]).at[:, :, -2].add(right[:, :, 0])
-    return dx, _kernel_gradient(x, dy, kernel, 1)
+    return dx.at[:, :, 1].add(left[:, :, 0]).at[:, :, -2].add(right[:, :, 0])
 
 
-convolve_3x3.defvjp(lambda x, kernel: (convolve_3x3(x, kernel), (x, kernel)), _pull_back_3x3)
-
-
-@jax.custom_vjp
-def halve_4x4(
-    x: Float[Array, "b 2*h 2*w c"], kernel: Float[Array, "4 4 c d"]
-) -> Float[Array, "b h w d"]:
-    """4 x 4 convolution of stride 2, the border reflected by a pixel."""
-    return _conv(_reflected(_reflected(x, 1), 2), kernel, (2, 2), "VALID")
-
-
-def _pull_back_4x4(saved, dy):
+def _input_gradient_4x4(dy, kernel):
     """Each of a pixel's four neighbours of one parity comes from a 2 x 2 convolution of its own."""
-    x, kernel = saved
     b, h, w, d = dy.shape
     # Row 2 m + p of the padded image was seen by rows m (at p) and m - 1 (at p + 2).
     parts = kernel.reshape(2, 2, 2, 2, -1, d)[::-1, :, ::-1]  # from, p, from, q, c, d
     parts = parts.transpose(0, 2, 5, 1, 3, 4).reshape(2, 2, d, -1)
     dx = _conv(dy, parts, (1, 1), ((1, 1), (1, 1))).reshape(b, h + 1, w + 1, 2, 2, -1)
     dx = dx.transpose(0, 1, 3, 2, 4, 5).reshape(b, 2 * h + 2, 2 * w + 2, -1)
-    return _folded(_folded(dx, 1), 2), _kernel_gradient(x, dy, kernel, 2)
+    return _folded(_folded(dx, 1), 2)
 
 
-halve_4x4.defvjp(lambda x, kernel: (halve_4x4(x, kernel), (x, kernel)), _pull_back_4x4)
+def kernel_gradient(
+    x: Float[Array, "b h w c"],
+    dy: Float[Array, "b h2 w2 d"],
+    kernel: Float[Array, "k k c d"],
+    stride: int,
+) -> Float[Array, "k k c d"]:
+    """Gradient of `convolve` by its kernel.
 
-
-def _kernel_gradient(x, dy, kernel, stride):
-    """Gradients times neighbourhoods, as matrix products of some frames or rows at a time."""
+    Gradients times neighbourhoods, as matrix products of some frames or rows at a time.
+    """
     k, _, c, d = kernel.shape
     b, h, w, _ = dy.shape
     x = _reflected(_reflected(x, 1), 2)
