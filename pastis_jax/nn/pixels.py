@@ -201,15 +201,16 @@ def _backward(axis_name, kept, gradients):
 
     def add(sums, chunk):
         values, real, level, slope = chunk
-        x, back = jax.vjp(features, layers, values)
-        y = x @ kernel - mean
+        # As rows: sums over two axes at once would be transposed first.
+        x, back = jax.vjp(features, layers, values.reshape(-1, values.shape[-1]))
+        y = (x @ kernel - mean).reshape(*values.shape[:-1], -1)
         z = y * gain + offset
         of_z = jnp.where(z > 0, level[:, None] + slope[:, None] * z, 0)
         of_y = jnp.where(real[..., None], of_z + (tilt * y - of_offset / total), 0)
-        width, out = kernel.shape
-        of_kernel = x.reshape(-1, width).T @ of_y.reshape(-1, out)
+        of_y = of_y.reshape(len(x), -1)
         of_layers, of_values = back(of_y @ (kernel * gain).T)
-        return jax.tree.map(jnp.add, sums, (of_kernel, of_layers)), of_values
+        sums = jax.tree.map(jnp.add, sums, (x.T @ of_y, of_layers))
+        return sums, of_values.reshape(values.shape)
 
     zeros = jax.tree.map(jnp.zeros_like, (kernel, tuple(layers)))
     chunks = sets.values, sets.real, level, slope
