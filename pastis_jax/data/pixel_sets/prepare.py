@@ -219,6 +219,9 @@ class PreparedPixelSets(Prepared):
           DataError: If a fold has no crop parcel.
         """
         self.check_folds(folds)
+        return self._source(folds)
+
+    def _source(self, folds: Sequence[Fold]) -> PixelSetSource:
         files = [
             file for fold in folds for file in self.info.splits[split_name(fold)].file_instructions
         ]
@@ -234,7 +237,7 @@ class PreparedPixelSets(Prepared):
         folds = [fold for fold in self.dataset.folds if self.samples_in(fold)]
         sizes = {split_name(fold): self.samples_in(fold) for fold in folds}
         folder = self.path.parent.parent / f"packed-{PACKED_VERSION}"
-        made = (self.source(folds), sizes, self.lengths, self.dataset)
+        made = (self._source(folds), sizes, self.lengths, self.dataset)
         return open_or_pack(folder, *made, progress=progress)
 
     def notes(
