@@ -38,7 +38,7 @@ class Clock:
 
 def test_ways_take_turns(monkeypatch):
     clock = Clock(monkeypatch)
-    ways = {"slow": clock.way("slow", 9, 4, 4, 6), "fast": clock.way("fast", 9, 1, 1, 2)}
+    ways = {"slow": clock.way("slow", 4, 4, 4, 6), "fast": clock.way("fast", 4, 1, 1, 2)}
     found = take_turns(ways, repeats=2, least=0.5)
     assert found == {"slow": [4, 6], "fast": [1, 2]}
     assert clock.done[4:] == ["slow", "fast", "slow", "fast"]
@@ -49,6 +49,11 @@ def test_short_work_is_done_several_times(monkeypatch):
     found = take_turns({"a": clock.way("a", *[0.25] * 6)}, repeats=1, least=1.0)
     assert found == {"a": [0.25]}
     assert len(clock.done) == 2 + 4
+
+
+def test_long_work_warms_up_once(monkeypatch):
+    clock = Clock(monkeypatch)
+    assert take_turns({"a": clock.way("a", 7.0, 5.0)}, repeats=1, least=0.5) == {"a": [5.0]}
 
 
 def test_a_wait_is_timed_and_a_preparation_is_not(monkeypatch):
