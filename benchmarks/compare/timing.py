@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-
 LONG = 10
 """Times the least seconds of a turn, from which work is long: once is enough to warm up."""
 

@@ -41,10 +41,11 @@ def run(config: Config) -> dict[str, Any]:
       UserError: For every mistake in the configuration or the data.
     """
     started = time.perf_counter()
-    compiled.keep(config.records.cache_dir)
     if config.run.distributed:
         options = config.run
         training.connect(options.coordinator, options.processes, options.process_id)
+    else:
+        compiled.keep(config.records.cache_dir)
     config = for_data(config)
     folder = open_folder(config)
     result = run_in(folder, config.task, lambda: train(config, folder, started))

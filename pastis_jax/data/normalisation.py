@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 
 from pastis_jax.data.arrays import contradiction, implausible, not_held, outside
