@@ -87,7 +87,8 @@ def run(config: Config, flags: Sequence[str]) -> dict[str, Any] | None:
         seed: [json.loads((out / by_place[fold, seed].result).read_text()) for fold in folds]
         for seed in config.seeds
     }
-    scores = TASKS[config.task].scores
+    every = itertools.chain.from_iterable(results.values())
+    scores = TASKS[config.task].scores_in(*(result["test"] for result in every))
     summary = summarise(results, scores)
     write_json(out / "cross_validation.json", {"command": list(flags), **summary})
     show(summary, scores)

@@ -114,16 +114,25 @@ def _cubic(x: float, values: np.ndarray, rise: np.ndarray) -> float:
 
 @struct.dataclass
 class Reliability:
-    """How often predictions are right, by their confidence: the probability of the likeliest class.
+    """How often predictions are right, by their confidence.
 
-    Bin i of n is for confidences above i/n, up to (i+1)/n.
+    The confidence is the probability of the most probable class. Bin i of n holds confidences above
+    i/n, up to (i+1)/n.
 
     Attributes:
-      count: ``15``, int32, samples.
-      correct: ``15``, int32, those told right.
-      confidence: ``15``, sum of their confidences.
+      count: ``15``, int32, samples of each bin.
+      correct: ``15``, int32, samples that were classified correctly.
+      confidence: ``15``, sum of the confidences.
       log_loss: Sum of the negative log-likelihoods.
       brier: Sum of the squared differences of the probabilities of all classes from 0 or 1.
+
+    Examples:
+      Two samples with a confidence of 0.75 each, of which one is right:
+
+      >>> logits = jnp.log(jnp.array([[0.75, 0.25], [0.75, 0.25]]))
+      >>> told = Reliability.from_batch(logits, jnp.array([0, 1]), jnp.array([True, True]))
+      >>> round(told.compute()["ECE"], 3)
+      0.25
     """
 
     count: Int[Array, " 15"]
@@ -199,7 +208,7 @@ class Scored:
     Attributes:
       metric: The task's.
       before: Reliability of the model's own probabilities.
-      after: The same at the temperature of the run.
+      after: Reliability of the probabilities at the temperature of the run.
       fit: What finds the temperature.
     """
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 from pastis_jax.text import plain
 
@@ -17,6 +18,15 @@ class UserError(Exception):
       fault: What is wrong, without a final stop.
       where: The file, folder or flag that is wrong.
       remedy: What the user can do about it.
+
+    Attributes:
+      fault: What is wrong, without a final stop.
+      where: The file, folder or flag that is wrong.
+      remedy: What the user can do about it.
+
+    Examples:
+      >>> print(UserError("there is no fold 6", where="--fold", remedy="give 1 to 5"))
+      --fold: there is no fold 6; give 1 to 5
     """
 
     def __init__(self, fault: str, *, where: str | os.PathLike[str], remedy: str):
@@ -24,7 +34,7 @@ class UserError(Exception):
         where, fault, remedy = (" ".join(part.split()) for part in (self.where, fault, remedy))
         super().__init__(f"{plain(where)}: {plain(fault, _LONGEST)}; {plain(remedy, _LONGEST)}")
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Any, ...]:
         return _again, (type(self), self.fault, self.where, self.remedy), vars(self)
 
 

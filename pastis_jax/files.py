@@ -183,7 +183,7 @@ def check_new(out: pathlib.Path) -> None:
         fault, remedy = f"{out} cannot be read ({error.strerror})", "give a new folder"
         raise ArgumentError(fault, argument="out", remedy=remedy) from error
     if full:
-        raise ArgumentError(f"{out} is there already", argument="out", remedy="give a new folder")
+        raise ArgumentError(f"{out} exists already", argument="out", remedy="give a new folder")
 
 
 @contextlib.contextmanager

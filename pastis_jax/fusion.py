@@ -29,7 +29,8 @@ from jaxtyping import Array, Float, PyTree
 
 from pastis_jax.interpolation import covered, resample
 from pastis_jax.nn import packing
-from pastis_jax.types import Embedding, Outside, Prediction, Series
+from pastis_jax.nn.pixel_features import PixelFeatures
+from pastis_jax.types import Average, Embedding, Outside, Prediction, Series
 
 
 def merge_channels(parts: Mapping[str, Series] | Mapping[str, Embedding]) -> Series | Embedding:
@@ -62,6 +63,12 @@ def merge_dates(parts: Mapping[str, Series]) -> Series:
 
     Attention does not depend on the order of dates, so none is sorted. If any is packed, so is the
     result.
+
+    Examples:
+      >>> dates = jnp.ones((1, 2), bool)
+      >>> part = Series(jnp.zeros((1, 2, 8)), dates.astype(int), dates)
+      >>> merge_dates({"S2": part, "S1A": part}).values.shape
+      (1, 4, 8)
     """
     parts = list(parts.values())
 
@@ -69,6 +76,9 @@ def merge_dates(parts: Mapping[str, Series]) -> Series:
         return jax.tree.map(lambda *x: jnp.concatenate(x, axis), *trees)
 
     days, valid = stack([p.days for p in parts]), stack([p.valid for p in parts])
+    if all(isinstance(p.values, PixelFeatures) for p in parts):
+        values = PixelFeatures.joined([p.values for p in parts])
+        return Series(values=values, days=days, valid=valid)
     if all(p.frames is None for p in parts):
         return Series(values=stack([p.values for p in parts]), days=days, valid=valid)
     b, packed = len(valid), [_pack_all(p) for p in parts]
@@ -86,19 +96,36 @@ def _pack_all(series: Series) -> Series:
 
 
 def average_decisions(
-    logits: Mapping[str, Float[Array, "b ... k"]], embeddings: Mapping[str, Embedding]
+    logits: Mapping[str, Float[Array, "b ... k"]],
+    embeddings: Mapping[str, Embedding],
+    average: Average = "probability",
 ) -> Float[Array, "b ... k"]:
-    """Logarithm of the mean class probabilities over the modalities that a sample has (equation 4).
+    """Joins what the modalities that a sample has decide (equation 4), as logits.
 
     Args:
       logits: By modality.
       embeddings: By modality; a modality without a valid date has no say.
+      average: `probability` gives the logarithm of the mean class probability. `logit` gives the
+        mean of the logarithms, whose softmax is the geometric mean: equation 4 read literally, and
+        what the published ensemble does.
+
+    Returns:
+      The logarithms, which are the logits of the fused prediction.
+
+    Examples:
+      >>> seen = Embedding(jnp.zeros((1, 8)), valid=jnp.array([True]))
+      >>> logits = {"S2": jnp.log(jnp.array([[0.9, 0.1]])), "S1A": jnp.log(jnp.array([[0.5, 0.5]]))}
+      >>> fused = jnp.exp(average_decisions(logits, {"S2": seen, "S1A": seen}))
+      >>> [round(float(share), 2) for share in fused[0]]
+      [0.7, 0.3]
     """
     log_probabilities = jnp.stack([jax.nn.log_softmax(logits[m]) for m in logits])
     has_say = jnp.stack([embeddings[m].valid for m in logits])
     # A sample without any modality stays finite: all have a say.
     has_say = jnp.where(has_say.any(0), has_say, True)
     has_say = has_say.reshape(*has_say.shape, *(1,) * (log_probabilities.ndim - 2))
+    if average == "logit":
+        return jnp.where(has_say, log_probabilities, 0).sum(0) / has_say.sum(0)
     summed = jax.nn.logsumexp(log_probabilities, axis=0, where=has_say)
     return summed - jnp.log(has_say.sum(0))
 
@@ -232,21 +259,23 @@ class LateFusion(nn.Module):
 
 
 class DecisionFusion(nn.Module):
-    """Decisions meet: one full model per modality; class probabilities are averaged.
+    """Decisions meet: one full model per modality; what they decide is averaged.
 
-    `Prediction.output` are the logarithms of the averaged probabilities.
+    `Prediction.output` are logarithms of averaged probabilities, or averaged ones.
 
     Attributes:
       spatial: S by modality.
       temporal: T by modality.
       decoder: D by modality.
       supervise_each: Return each modality's own prediction while training.
+      average: What is averaged; see `average_decisions`.
     """
 
     spatial: Mapping[str, nn.Module]
     temporal: Mapping[str, nn.Module]
     decoder: Mapping[str, nn.Module]
     supervise_each: bool = False
+    average: Average = "probability"
 
     def __call__(
         self, series: Mapping[str, Series], *, train: bool = False, **given: Any
@@ -261,7 +290,7 @@ class DecisionFusion(nn.Module):
                 for m, decision in logits.items()
             }
         return Prediction(
-            output=average_decisions(logits, embeddings),
+            output=average_decisions(logits, embeddings, self.average),
             valid=_any_valid(embeddings),
             auxiliary=auxiliary,
         )
@@ -280,7 +309,24 @@ def early(
     *,
     outside: Outside = "extrapolate",
 ) -> EarlyFusion:
-    """Early fusion of `modalities`, resampled to the dates of the first one."""
+    """Builds early fusion of `modalities`, resampled to the dates of the first one.
+
+    Args:
+      modalities: Their names, the one that gives the dates first.
+      spatial: S of the joined channels.
+      temporal: T.
+      decoder: D.
+      outside: What a series gives outside the range of its dates.
+
+    Returns:
+      The model.
+
+    Examples:
+      >>> from pastis_jax.models import LTAE, MLPDecoder, PixelSetEncoder
+      >>> model = early(("S2", "S1A"), PixelSetEncoder(), LTAE(), MLPDecoder(classes=18))
+      >>> model.modalities
+      ('S2', 'S1A')
+    """
     return EarlyFusion(tuple(modalities), spatial, temporal, decoder, outside)
 
 
@@ -292,7 +338,24 @@ def mid(
     auxiliary: Mapping[str, nn.Module] | None = None,
     auxiliary_temporal: Mapping[str, nn.Module] | None = None,
 ) -> MidFusion:
-    """Mid fusion of the modalities of `spatial`."""
+    """Builds mid fusion of the modalities of `spatial`.
+
+    Args:
+      spatial: S by modality; all give as many features.
+      temporal: T of the joint sequence.
+      decoder: D.
+      auxiliary: Auxiliary D by modality; None for none.
+      auxiliary_temporal: T of its own for each auxiliary prediction; None shares `temporal`.
+
+    Returns:
+      The model.
+
+    Examples:
+      >>> from pastis_jax.models import LTAE, MLPDecoder, PixelSetEncoder
+      >>> spatial = {"S2": PixelSetEncoder(), "S1A": PixelSetEncoder()}
+      >>> sorted(mid(spatial, LTAE(), MLPDecoder(classes=18)).spatial)
+      ['S1A', 'S2']
+    """
     return MidFusion(spatial, temporal, decoder, auxiliary or {}, auxiliary_temporal or {})
 
 
@@ -303,7 +366,36 @@ def late(
     *,
     auxiliary: Mapping[str, nn.Module] | None = None,
 ) -> LateFusion:
-    """Late fusion of the modalities of `spatial`."""
+    """Builds late fusion of the modalities of `spatial`.
+
+    Args:
+      spatial: S by modality.
+      temporal: T by modality.
+      decoder: D of the joined embeddings.
+      auxiliary: Auxiliary D by modality; None for none.
+
+    Returns:
+      The model.
+
+    Examples:
+      Two modalities of a parcel: 4 pixels on 3 dates, of 10 and of 3 channels.
+
+      >>> import jax, jax.numpy as jnp
+      >>> from pastis_jax.models import LTAE, MLPDecoder, PixelSetEncoder
+      >>> model = late(
+      ...     {"S2": PixelSetEncoder(), "S1A": PixelSetEncoder()},
+      ...     {"S2": LTAE(), "S1A": LTAE()},
+      ...     MLPDecoder(classes=18),
+      ... )
+      >>> dates, pixels = jnp.ones((1, 3), bool), jnp.ones((1, 4), bool)
+      >>> series = {
+      ...     name: Series(jnp.zeros((1, 3, 4, c)), dates.astype(int), dates, pixels)
+      ...     for name, c in {"S2": 10, "S1A": 3}.items()
+      ... }
+      >>> variables = jax.eval_shape(model.init, jax.random.key(0), series)
+      >>> jax.eval_shape(model.apply, variables, series).output.shape
+      (1, 18)
+    """
     return LateFusion(spatial, temporal, decoder, auxiliary or {})
 
 
@@ -313,13 +405,48 @@ def decision(
     decoder: Mapping[str, nn.Module],
     *,
     auxiliary: bool = False,
+    average: Average = "probability",
 ) -> DecisionFusion:
-    """Decision fusion of the modalities of `spatial`; `auxiliary` supervises each decision too."""
-    return DecisionFusion(spatial, temporal, decoder, auxiliary)
+    """Builds decision fusion of the modalities of `spatial`.
+
+    Args:
+      spatial: S by modality.
+      temporal: T by modality.
+      decoder: D by modality.
+      auxiliary: Whether each decision is supervised too.
+      average: What is averaged; see `average_decisions`.
+
+    Returns:
+      The model.
+
+    Examples:
+      >>> from pastis_jax.models import LTAE, MLPDecoder, PixelSetEncoder
+      >>> decoder = MLPDecoder(classes=18)
+      >>> model = decision({"S2": PixelSetEncoder()}, {"S2": LTAE()}, {"S2": decoder})
+      >>> sorted(model.decoder)
+      ['S2']
+    """
+    return DecisionFusion(spatial, temporal, decoder, auxiliary, average)
 
 
 def single(
     modality: str, spatial: nn.Module, temporal: nn.Module, decoder: nn.Module
 ) -> LateFusion:
-    """The single-modality model: late fusion of one branch."""
+    """Builds the model of one modality: late fusion of one branch.
+
+    Args:
+      modality: Its name.
+      spatial: S.
+      temporal: T.
+      decoder: D.
+
+    Returns:
+      The model.
+
+    Examples:
+      >>> from pastis_jax.models import LTAE, MLPDecoder, PixelSetEncoder
+      >>> model = single("S2", PixelSetEncoder(), LTAE(), MLPDecoder(classes=18))
+      >>> [*model.spatial]
+      ['S2']
+    """
     return late({modality: spatial}, {modality: temporal}, decoder)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
@@ -33,10 +35,10 @@ def interpolation_weights(
     target = target_days[:, :, None].astype(jnp.float32)
     valid = valid[:, None, :]
 
-    def latest(where):
+    def latest(where: Array) -> Array:
         return jnp.max(jnp.where(where, support, -jnp.inf), -1, keepdims=True)
 
-    def earliest(where):
+    def earliest(where: Array) -> Array:
         return jnp.min(jnp.where(where, support, jnp.inf), -1, keepdims=True)
 
     first, last = earliest(valid), latest(valid)
@@ -58,7 +60,7 @@ def interpolation_weights(
     span = right - left
     to_right = jnp.where(span > 0, (target - left) / jnp.where(span > 0, span, 1), 0)
 
-    def share(day):
+    def share(day: Array) -> Array:
         same = (valid & (support == day)).astype(jnp.float32)
         return same / jnp.maximum(same.sum(-1, keepdims=True), 1)
 
@@ -81,7 +83,7 @@ def resample(series: Series, like: Series, *, hold: bool = False) -> Series:
     valid = series.valid.reshape(*series.valid.shape, *(1,) * (series.values.ndim - 2))
     values = jnp.where(valid, series.values, 0)  # a product would let NaN through
     values = jnp.einsum("but,bt...->bu...", weights, values, precision=jax.lax.Precision.HIGHEST)
-    return series.replace(values=values, days=like.days, valid=like.valid)
+    return dataclasses.replace(series, values=values, days=like.days, valid=like.valid)
 
 
 def covered(series: Series, target_days: Int[Array, "b u"]) -> Bool[Array, "b u"]:

@@ -12,7 +12,21 @@ from pastis_jax.types import Prediction
 def cross_entropy(
     logits: Float[Array, "... k"], label: Int[Array, "..."], where: Bool[Array, "..."]
 ) -> Float[Array, "..."]:
-    """Cross-entropy of parcels or pixels, 0 where not `where`; there any label will do."""
+    """Cross-entropy of parcels or pixels, 0 where not `where`; any label may stand there.
+
+    Args:
+      logits: Unnormalised log-probabilities.
+      label: Class index of each parcel or pixel.
+      where: Which ones count.
+
+    Returns:
+      The loss of each, in nats.
+
+    Examples:
+      >>> loss = cross_entropy(jnp.zeros((2, 4)), jnp.array([3, 99]), jnp.array([True, False]))
+      >>> [round(float(value), 3) for value in loss]  # log 4, and what does not count
+      [1.386, 0.0]
+    """
     label = jnp.where(where, label, 0)
     loss = optax.softmax_cross_entropy_with_integer_labels(logits, label)
     return jnp.where(where, loss, 0)
@@ -34,12 +48,20 @@ def supervised_loss(
       auxiliary_weight: lambda_m, the same for every modality.
 
     Returns:
-      Each example's mean loss over what counts in it, and the share of it that counts: with these
-      as weights, the mean over a batch is the mean over all its parcels or pixels.
+      Each example's mean loss over what counts in it, and the share of it that counts. With these
+      shares as weights, the mean over a batch is the mean over all its parcels or pixels.
+
+    Examples:
+      >>> prediction = Prediction(jnp.zeros((2, 4)), valid=jnp.array([True, True]))
+      >>> loss, weight = supervised_loss(
+      ...     prediction, jnp.array([1, 0]), counted=jnp.array([True, False])
+      ... )
+      >>> weight.tolist()
+      [1.0, 0.0]
     """
     space = tuple(range(1, label.ndim))
 
-    def mean(part: Prediction):
+    def mean(part: Prediction) -> tuple[Array, Array]:
         where = counted & part.valid.reshape(-1, *(1,) * len(space))
         total = cross_entropy(part.output, label, where).sum(space)
         return total / jnp.maximum(where.sum(space), 1), where.mean(space)

@@ -16,8 +16,14 @@ class Mean:
     """A weighted mean, as (sum, count).
 
     Attributes:
-      total: Sum of the values.
+      total: Sum of the values, each times its weight.
       count: Sum of the weights.
+
+    Examples:
+      >>> first = Mean.from_batch(jnp.array([1.0, 3.0]), jnp.array([1.0, 1.0]))
+      >>> second = Mean.from_batch(jnp.array([8.0, jnp.nan]), jnp.array([1.0, 0.0]))
+      >>> float(first.merge(second).compute())
+      4.0
     """
 
     total: Float[Array, ""]
@@ -48,6 +54,13 @@ class ConfusionMatrix:
 
     Attributes:
       counts: ``k k``, int32.
+
+    Examples:
+      >>> label, predicted = jnp.array([0, 0, 1, 1]), jnp.array([0, 1, 1, 1])
+      >>> matrix = ConfusionMatrix.from_batch(label, predicted, label >= 0, classes=2)
+      >>> scores = matrix.compute()
+      >>> scores["OA"], scores["IoU"].round(2).tolist()
+      (0.75, [0.5, 0.67])
     """
 
     counts: Int[Array, "k k"]
@@ -75,21 +88,30 @@ class ConfusionMatrix:
         return jax.tree.map(jnp.add, self, other)
 
     def compute(self, ignore: int | None = None) -> dict[str, Any]:
-        """Returns `OA`, `mIoU` (fractions) and `IoU` (``k``, NaN for absent classes).
+        """Returns `OA`, `mIoU`, `macro F1` (fractions), `IoU` and `F1` (``k``, NaN if absent).
+
+        F1 of a class is the harmonic mean of its precision and recall, and macro F1 the plain mean
+        over the classes, as mIoU is of IoU.
 
         Args:
           ignore: A class (void) whose row and column are removed first. Classes that never occur
-            and are never predicted are left out of the mean.
+            and are never predicted are left out of the means.
         """
         counts = np.asarray(self.counts, np.float64)
         if ignore is not None:
             counts = np.delete(np.delete(counts, ignore, 0), ignore, 1)
         hit = np.diag(counts)
-        union = counts.sum(0) + counts.sum(1) - hit
-        iou = np.divide(hit, union, out=np.full(len(hit), np.nan), where=union > 0)
-        seen = iou[union > 0]
+        both = counts.sum(0) + counts.sum(1)
+        seen = both > 0
+
+        def of_seen(share: np.ndarray, whole: np.ndarray) -> np.ndarray:
+            return np.divide(share, whole, out=np.full(len(hit), np.nan), where=seen)
+
+        iou, f1 = of_seen(hit, both - hit), of_seen(2 * hit, both)
         return {
             "OA": float(hit.sum() / max(counts.sum(), 1)),
-            "mIoU": float(seen.mean()) if len(seen) else 0.0,
+            "mIoU": float(iou[seen].mean()) if seen.any() else 0.0,
+            "macro F1": float(f1[seen].mean()) if seen.any() else 0.0,
             "IoU": iou,
+            "F1": f1,
         }

@@ -18,7 +18,8 @@ class Registry(Mapping[str, Part]):
     """
 
     def __init__(self, argument: str):
-        self._argument, self._parts = argument, {}
+        self._argument = argument
+        self._parts: dict[str, Part] = {}
 
     def add(self, name: str, part: Part) -> Part:
         """Adds a part.

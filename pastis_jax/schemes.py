@@ -12,7 +12,7 @@ from flax import linen as nn
 
 from pastis_jax import fusion
 from pastis_jax.registry import Registry
-from pastis_jax.types import Outside
+from pastis_jax.types import Average, Outside
 
 Model = nn.Module
 """A model, or a part of one."""
@@ -30,6 +30,8 @@ class Parts:
       auxiliary: Whether each modality is supervised by itself too.
       separate_temporal: Whether that has temporal encoders of its own.
       outside: What resampling does outside of the observed dates.
+      average: What decisions are averaged as.
+      auxiliary_decoder: Makes D for a modality's own supervision, where it is another.
     """
 
     modalities: tuple[str, ...]
@@ -39,6 +41,8 @@ class Parts:
     auxiliary: bool = False
     separate_temporal: bool = False
     outside: Outside = "extrapolate"
+    average: Average = "probability"
+    auxiliary_decoder: Callable[[], nn.Module] | None = None
 
     def each(self, make: Callable[[], nn.Module]) -> dict[str, nn.Module]:
         """Makes a module for each modality."""
@@ -52,7 +56,7 @@ class Parts:
     @property
     def auxiliaries(self) -> dict[str, nn.Module] | None:
         """D for each modality's own supervision; None without it."""
-        return self.each(self.decoder) if self.auxiliary else None
+        return self.each(self.auxiliary_decoder or self.decoder) if self.auxiliary else None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,7 +118,8 @@ def _late(parts: Parts) -> nn.Module:
 
 def _decision(parts: Parts) -> nn.Module:
     temporal, decoder = parts.each(parts.temporal), parts.each(parts.decoder)
-    return fusion.decision(parts.spatials, temporal, decoder, auxiliary=parts.auxiliary)
+    own = {"auxiliary": parts.auxiliary, "average": parts.average}
+    return fusion.decision(parts.spatials, temporal, decoder, **own)
 
 
 SCHEMES.add("single", Scheme(_single, several=False, auxiliary=False, masks=False))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 
 import jax
@@ -60,12 +61,25 @@ def temporal_dropout(
       rates: Rate by modality; a modality without one loses nothing.
       most: By modality, see `drop_dates`.
       axis_name: See `drop_dates`.
+
+    Returns:
+      The series, with fewer valid dates.
+
+    Examples:
+      A rate near 1 leaves one date of each series, and a modality without a rate keeps all:
+
+      >>> days = valid = jnp.ones((2, 5), bool)
+      >>> series = {name: Series(jnp.zeros((2, 5, 1)), days, valid) for name in ("S2", "S1A")}
+      >>> left = temporal_dropout(jax.random.key(0), series, rates={"S2": 0.999999})
+      >>> left["S2"].valid.sum(1).tolist(), left["S1A"].valid.sum(1).tolist()
+      ([1, 1], [5, 5])
     """
     return {
-        name: part.replace(
+        name: dataclasses.replace(
+            part,
             valid=drop_dates(
                 fold_in_name(key, name), part.valid, rates[name], (most or {}).get(name), axis_name
-            )
+            ),
         )
         if rates.get(name)
         else part

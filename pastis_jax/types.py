@@ -6,16 +6,19 @@ n heads, d features, k classes, g geometric features, i instances. Channels are 
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any, Literal, Protocol
 
 from flax import struct
-from jaxtyping import Array, Bool, Float, Int, PyTree
+from jaxtyping import Array, Bool, Float, Int, Num, PyTree
 
 Outside = Literal["extrapolate", "hold", "mask"]
 """What stands before the first and after the last observed date of a series that is resampled: the
 line through the two outermost days, as published, without bound; the nearest observed value; or
 nothing, as the date is masked."""
+Average = Literal["probability", "logit"]
+"""What decision fusion averages: class probabilities, or their logarithms."""
 
 
 @struct.dataclass
@@ -30,6 +33,19 @@ class Series:
       pixels: ``b s``, True for a real pixel of a pixel set; None for images and features.
       geometric: ``b g``, static features of the parcel's outline; None when not used.
       frames: ``f``, int32, the dates that packed features hold (`nn.packing`); None for all.
+
+    Examples:
+      One parcel of 5 pixels and 2 channels; the last of its 3 dates is padding.
+
+      >>> import numpy as np
+      >>> series = Series(
+      ...     values=np.zeros((1, 3, 5, 2), np.float32),
+      ...     days=np.array([[4, 14, 0]]),
+      ...     valid=np.array([[True, True, False]]),
+      ...     pixels=np.ones((1, 5), bool),
+      ... )
+      >>> int(series.valid.sum())
+      2
     """
 
     values: PyTree[Float[Array, "b t ..."]] | PyTree[Float[Array, "f ..."]]
@@ -40,13 +56,63 @@ class Series:
     frames: Int[Array, " f"] | None = None
 
 
+@dataclasses.dataclass(frozen=True)
+class Marks:
+    """How stored values tell that nothing was observed. A program is compiled for each.
+
+    Attributes:
+      value: What marks a missing observation; None for none, and for NaN.
+      nan: Whether NaN marks one.
+      infinite: Whether NaN and -inf mark one: of decibels.
+      zero: Whether an acquisition is missing that is 0 wherever it is not marked.
+    """
+
+    value: float | None = None
+    nan: bool = False
+    infinite: bool = False
+    zero: bool = False
+
+
+@struct.dataclass
+class Stored:
+    """One modality of a batch as it is stored: what travels to the device, `nn.raw` makes a
+    `Series` of it there.
+
+    Attributes:
+      values: Pixel sets ``b t c s`` or images ``b t c h w``, of 16 bits where they are stored so.
+      days: ``b t``, int32, days since the start of the season; arbitrary where not valid.
+      valid: ``b t``, True for a real acquisition. One of which a channel was observed nowhere is
+        not valid in the `Series`, whatever is said here.
+      mean: ``b c``, float32, mean of each channel of what is stored: without the offset.
+      deviation: ``b c``, float32, standard deviation of each channel; 0 of blank samples alone.
+      pixels: ``b s``, True for a real pixel of a pixel set; None for images.
+      geometric: ``b g``, as a `Series` has them; None when not used.
+      marks: What tells that nothing was observed.
+    """
+
+    values: Num[Array, "b t c ..."]
+    days: Int[Array, "b t"]
+    valid: Bool[Array, "b t"]
+    mean: Float[Array, "b c"]
+    deviation: Float[Array, "b c"]
+    pixels: Bool[Array, "b s"] | None = None
+    geometric: Float[Array, "b g"] | None = None
+    marks: Marks = struct.field(pytree_node=False, default=Marks())
+
+
 @struct.dataclass
 class Embedding:
-    """What a temporal encoder makes of a series.
+    """What a temporal encoder returns: the features of a whole series.
 
     Attributes:
       values: ``b d``, maps ``b h w d``, or a pytree of these.
       valid: ``b``, True where the series had at least one valid date.
+
+    Examples:
+      >>> import numpy as np
+      >>> embedding = Embedding(values=np.zeros((2, 128)), valid=np.array([True, False]))
+      >>> embedding.values.shape
+      (2, 128)
     """
 
     values: PyTree[Float[Array, "b ..."]]
@@ -62,6 +128,12 @@ class Prediction:
         log-probabilities, or a `PanopticPrediction`.
       valid: ``b``, True where at least one date of one modality was valid.
       auxiliary: Predictions of the auxiliary decoders by modality; empty at inference.
+
+    Examples:
+      >>> import numpy as np
+      >>> prediction = Prediction(output=np.zeros((2, 18)), valid=np.array([True, True]))
+      >>> prediction.output.argmax(-1).shape, prediction.auxiliary
+      ((2,), {})
     """
 
     output: PyTree[Array]
@@ -165,7 +237,23 @@ class PanopticMap:
       box: ``b i 4``, int32, top, left, bottom, right; half open.
       kept: ``b i``, slots that have pixels on the map.
       dropped: ``b``, int32, number of centres beyond the slots.
-      probability: ``b i k``, of each class, of what a run predicts; None elsewhere.
+      probability: ``b i k``, of each class, in what a run predicts; None elsewhere.
+
+    Examples:
+      An image of 1 x 3 pixels: an instance of class 4 on two of them, then background.
+
+      >>> import numpy as np
+      >>> found = PanopticMap(
+      ...     instances=np.array([[[1, 1, 0]]]),
+      ...     semantic=np.array([[[4, 4, 0]]]),
+      ...     label=np.array([[4]]),
+      ...     confidence=np.array([[0.9]]),
+      ...     box=np.array([[[0, 0, 1, 2]]]),
+      ...     kept=np.array([[True]]),
+      ...     dropped=np.array([0]),
+      ... )
+      >>> int((found.instances == 1).sum())
+      2
     """
 
     instances: Int[Array, "b h w"]
@@ -183,14 +271,25 @@ class Batch:
     """A batch of parcels (or patches).
 
     Attributes:
-      series: One `Series` per modality.
+      series: By modality, as it is stored or normalised.
       label: ``b`` (or ``b h w``), int32 class index.
       real: ``b``, False for the samples that only fill up the last batch.
       number: ``b``, int32, number of the record in the source that the sample was made from.
       panoptic: Panoptic truth; None for other tasks.
+
+    Examples:
+      >>> import numpy as np
+      >>> batch = Batch(
+      ...     series={},
+      ...     label=np.array([3, 0]),
+      ...     real=np.array([True, False]),
+      ...     number=np.array([7, 0]),
+      ... )
+      >>> batch.label[batch.real].tolist()
+      [3]
     """
 
-    series: Mapping[str, Series]
+    series: Mapping[str, Series | Stored]
     label: Int[Array, "b ..."]
     real: Bool[Array, " b"]
     number: Int[Array, " b"]

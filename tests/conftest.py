@@ -63,9 +63,20 @@ def golden_folder(request) -> pathlib.Path:
 
 @pytest.fixture(scope="session", autouse=True)
 def compile_once(tmp_path_factory):
-    """Programs that several tests compile are compiled once."""
-    jax.config.update("jax_compilation_cache_dir", str(tmp_path_factory.mktemp("compiled")))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+    """Programs that several tests compile are compiled once: by all workers and commands.
+
+    With a bound to its size JAX locks the folder, which several processes use.
+    """
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    for name, value in {
+        "jax_compilation_cache_dir": str(folder / "compiled"),
+        "jax_compilation_cache_max_size": 8 << 30,
+        "jax_persistent_cache_min_compile_time_secs": 0.2,
+    }.items():
+        jax.config.update(name, value)
+        os.environ[name.upper()] = str(value)
 
 
 @pytest.fixture(scope="session", autouse=True)

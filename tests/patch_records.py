@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import jax
 import numpy as np
 import patch_factory as factory
 
 from pastis_jax.data.class_mapping import ClassMapping
 from pastis_jax.data.pastis_r import PASTIS_R
 from pastis_jax.data.patches.encoding import PatchEncoding
+from pastis_jax.nn import all_series
+from pastis_jax.types import Batch, Sample
 
 
 def image_record(semantic, *, dates=3):
@@ -30,3 +33,9 @@ def plain(size, *, classes=None, **arguments):
     statistics = {m: (np.zeros(c, "f4"), np.ones(c, "f4")) for m, c in factory.CHANNELS.items()}
     lengths = dict.fromkeys(factory.CHANNELS, 4)
     return PatchEncoding(PASTIS_R, lengths, statistics, classes, size, **arguments)
+
+
+def normalised(sample: Sample) -> Batch:
+    """A sample, whose series are what a model takes of them; NumPy arrays."""
+    batch = jax.tree.map(lambda x: x[None], sample.series)
+    return sample.replace(series=jax.tree.map(lambda x: np.asarray(x)[0], all_series(batch)))

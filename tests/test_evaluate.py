@@ -202,6 +202,20 @@ def test_the_temperature_is_written(folder, tmp_path):
     assert saved.read(tmp_path).temperature == 2
 
 
+# By modality
+
+
+def test_a_masked_modality_is_as_good_as_absent(opened, plain):
+    (batch,) = opened.splits.evaluation("test")
+    every = opened.evaluate_by_modality()
+    assert [*every] == [("S2", "S1A"), ("S2",), ("S1A",)]
+    same(every["S2", "S1A"], plain)
+    lost = batch.series["S1A"]
+    lost = lost.replace(valid=np.zeros_like(lost.valid), values=np.full_like(lost.values, np.nan))
+    same(every["S2",], opened.evaluate([batch.replace(series={**batch.series, "S1A": lost})]))
+    assert every["S2",].scores["loss"] != plain.scores["loss"]
+
+
 # The command
 
 
@@ -237,6 +251,18 @@ def test_the_command_writes_what_it_shows(folder, data, months, plain, tmp_path,
     assert [line["until"] for line in lines] == [row["until"] for row in rows]
     assert lines[0]["mIoU"] == lines[0]["samples"] == ""
     assert float(lines[-1]["OA"]) == rows[-1]["OA"]
+
+
+@pytest.mark.usefixtures("compiled")
+def test_the_command_by_modality(folder, data, opened, plain, tmp_path, capsys):
+    flags = [str(folder), "--data", str(data), "--by-modality"]
+    assert exit_code(lambda: evaluate.main([*flags, "--out", str(tmp_path)])) == 0
+    assert "With some of the modalities" in capsys.readouterr().out
+    subsets = json.loads((tmp_path / "evaluation.json").read_text())["subsets"]
+    assert [*subsets] == ["S2 + S1A", "S2", "S1A"]
+    assert subsets["S2 + S1A"]["macro F1"] == pytest.approx(plain.scores["macro F1"])
+    assert exit_code(lambda: evaluate.main([*flags, "--by-date"])) == 2
+    assert "--by-modality" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("compiled")

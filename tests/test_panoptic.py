@@ -147,13 +147,18 @@ def test_parts_of_the_loss_are_weighted(monkeypatch):
 
     assert loss(1.0, 1.0, 1.0, 1.0) == [[555.5] * 3, [1, 1, 0]]
     assert loss(2.0, 0.0, 1.0, 3.0) == [[1.0 + 50 + 1500] * 3, [1, 1, 0]]
+    alone = Prediction(output=None, valid=jnp.ones(3, bool))
+    prediction = prediction.replace(auxiliary={"S2": alone, "S1A": alone})
+    assert loss(1.0, 1.0, 1.0, 1.0)[0] == [555.5 * 2] * 3  # each modality's own counts half
     prediction = Prediction(output=None, valid=jnp.array([True, False, True]))
     assert loss(1.0, 1.0, 1.0, 1.0)[1] == [1, 0, 0]
 
 
 REFUSED = [
     (["--fusion", "decision"], "--fusion"),
-    (["--fusion", "late", "--auxiliary"], "--auxiliary"),
+    (["--fusion", "early", "--auxiliary"], "--auxiliary"),
+    (["--fusion", "late", "--auxiliary-parts", "heatmap"], "--auxiliary-parts"),
+    (["--fusion", "late", "--auxiliary-weight", "1"], "--auxiliary-weight"),
     (["--min-confidence", "2"], "--min-confidence"),
     (["--max-instances", "0"], "--max-instances"),
     (["--warmup", "-1"], "--warmup"),

@@ -105,6 +105,11 @@ def test_every_scheme_trains_tests_and_reports(data, tmp_path, capsys, arguments
     assert result["throughput"]["train"] > 0
     assert result["seconds"].keys() >= {"train", "inference"}
     assert result["test_removed_optical"].keys() == {"0.5"}
+    assert 0 <= result["test"]["macro F1"] <= 1
+    number = {"single": 0, "early": 3}.get(arguments[1], 2 ** len(result["modalities"]) - 2)
+    assert len(result["test_subsets"]) == number
+    for fewer in result["test_subsets"].values():
+        assert fewer.keys() == {"OA", "mIoU", "macro F1", "loss", "unobserved"}
     files = {path.name for path in (tmp_path / "run").iterdir()}
     assert files == {
         *("run.json", "dataset.json", "weights.npz", "data.json", "config.json"),
@@ -155,6 +160,13 @@ REFUSED = [
     ),
     (["--data", "~nobody-of-this-name/x"], "~nobody-of-this-name/x"),
     (["--removed-optical", "70"], "--removed-optical"),
+    (["--modality-dropout", "1.5"], "--modality-dropout"),
+    (["--fusion", "single", "--modality-dropout", "0.2"], "--modality-dropout"),
+    (["--drop-rates", "S2=0.2"], "--drop-rates"),
+    (["--temporal-dropout", "--drop-rates", "S2=2"], "--drop-rates"),
+    (["--temporal-dropout", "--drop-rates", "0.2"], "--drop-rates"),
+    (["--fusion", "late", "--average", "logit"], "--average"),
+    (["--auxiliary", "--auxiliary-weight", "nan"], "--auxiliary-weight"),
     (["--data", "/no/such/folder"], "/no/such/folder"),
 ]
 

@@ -24,6 +24,7 @@ from pastis_jax.cli import train
 from pastis_jax.cli.config import configure
 from pastis_jax.cli.main import main
 from pastis_jax.errors import DaysWarning
+from pastis_jax.nn import all_series
 from pastis_jax.runs import saved, weights
 from pastis_jax.runs.training import remarks
 from pastis_jax.schemes import SCHEMES
@@ -129,14 +130,15 @@ def test_batches_of_more_dates_than_any_test_lose_none(trained):
     batch = next(opened.splits.alone("test", 2))
     twice = {
         name: series.replace(
-            values=np.concatenate([series.values, series.values[:, :, ::-1]], axis=1),
+            values=np.concatenate([series.values, series.values[..., ::-1, :]], axis=1),
             days=np.concatenate([series.days, series.days], axis=1),
             valid=np.concatenate([series.valid, series.valid], axis=1),
         )
         for name, series in batch.series.items()
     }
     model, task = opened.task.model(), opened.task
-    expected = jax.jit(lambda v, s: task.answer(model.apply(v, s)))(opened.run.variables, twice)
+    apply = jax.jit(lambda v, s: task.answer(model.apply(v, all_series(s))))
+    expected = apply(opened.run.variables, twice)
     found = opened.predict(batch.replace(series=twice))
     np.testing.assert_array_equal(np.argmax(expected, -1), found)
     assert np.any(found != opened.predict(batch))  # What is lost would show.
@@ -155,9 +157,8 @@ def test_a_run_predicts_anywhere_what_its_test_did(trained, tmp_path, task):
     found = jax.device_get(opened.predict(batch))
     context = {**opened.run.saved.context, "temperature": opened.run.saved.temperature}
     model, task_of = opened.task.model(), opened.task
-    expected = jax.jit(lambda v, s: task_of.answer(model.apply(v, s), **context))(
-        opened.run.variables, batch.series
-    )
+    answer = jax.jit(lambda v, s: task_of.answer(model.apply(v, all_series(s)), **context))
+    expected = answer(opened.run.variables, batch.series)
     moved, hidden = tmp_path / "moved", tmp_path / "hidden"
     given.out.rename(moved)
     (given.folder / "cache").rename(hidden)

@@ -34,6 +34,7 @@ from pastis_jax import machine, training
 from pastis_jax.cli import console
 from pastis_jax.data.splits import Splits
 from pastis_jax.errors import UserError, refuse
+from pastis_jax.nn import all_series
 from pastis_jax.runs import OpenedData
 from pastis_jax.types import Batch
 from pastis_jax.viz.curves import row_labels
@@ -151,7 +152,9 @@ def make_step(
     classes = len(opened.task.classes.names)
 
     def step(state: training.TrainState, batch: Batch):
-        _, kept = opened.model.apply(state.variables, batch.series, mutable=["intermediates"])
+        _, kept = opened.model.apply(
+            state.variables, all_series(batch.series), mutable=["intermediates"]
+        )
         sums = {"samples": batch.real.sum()}
         for name, modalities in sequences(opened).items():
             sums |= on_calendar(

@@ -6,6 +6,7 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pastis_jax import compiled
 from pastis_jax.cli import console
 from pastis_jax.data.pastis_r import PASTIS_R, describe
 from pastis_jax.errors import UserError
@@ -33,6 +34,7 @@ def open_data(
       UserError: If there is no finished run, or its data are not there any more.
     """
     _, config = read_run(folder)
+    compiled.keep(cache_dir)
     try:
         run = open_run(folder)
         records = run.saved.record_options()

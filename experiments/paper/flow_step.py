@@ -14,6 +14,7 @@ from jaxtyping import Array, Float, PyTree
 
 from pastis_jax import rng
 from pastis_jax.metrics import Mean
+from pastis_jax.nn import all_series
 from pastis_jax.training.sharding import Placement
 from pastis_jax.training.state import TrainState
 from pastis_jax.training.step import EpochMetrics, LossFunction, TrainStep
@@ -79,7 +80,7 @@ def make_flow_step(
         def losses(params):
             prediction, updated = model.apply(
                 {"params": params, "batch_stats": state.batch_stats},
-                batch.series,
+                all_series(batch.series),
                 train=True,
                 **batch.given,
                 rngs={"dropout": rng.stream(key, "dropout", state.step)},

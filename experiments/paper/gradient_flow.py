@@ -39,7 +39,7 @@ from jaxtyping import Array, Float, PyTree
 from experiments.paper import pictures
 from experiments.paper.flow_step import GradientFlow, make_flow_step
 from experiments.paper.pictures.flow import SHARED
-from pastis_jax import machine, training
+from pastis_jax import compiled, machine, training
 from pastis_jax.cli import console
 from pastis_jax.cli import train as training_command
 from pastis_jax.cli.config import ParcelConfig, configure
@@ -90,6 +90,7 @@ def run(config: Config) -> dict[str, Any]:
       NonFiniteLossError: If training diverges.
     """
     started = time.perf_counter()
+    compiled.keep(config.cache_dir)
     console.check_out(config.out, ".json", kind=KIND)
     late = training_command.for_data(late_fusion(config))
     others = [read(file) for file in config.beside]

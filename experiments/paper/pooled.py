@@ -15,7 +15,16 @@ import numpy as np
 from pastis_jax.metrics import ConfusionMatrix
 from pastis_jax.panoptic import PanopticQuality, VoidRules
 
-SHARED = ("task", "fusion", "modalities", "temporal_dropout", "auxiliary", "data", "seed")
+SHARED = (
+    "task",
+    "fusion",
+    "modalities",
+    "temporal_dropout",
+    "modality_dropout",
+    "auxiliary",
+    "data",
+    "seed",
+)
 """What the folds of one model and seed have in common in their result.json."""
 
 
@@ -87,10 +96,10 @@ def pool(results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
       results: Content of result.json of each fold, in any order.
 
     Returns:
-      For parcels and semantic segmentation `OA`, `mIoU` and `iou` by class; for panoptic
-      segmentation `SQ`, `RQ`, `PQ` and `per_class`, the same three by class, and `void_rules`, the
-      same by each rule for void if every result has both. Fractions; NaN for a class that occurs in
-      no fold.
+      For parcels and semantic segmentation `OA`, `mIoU`, `macro F1`, and `iou` and `f1` by class;
+      for panoptic segmentation `SQ`, `RQ`, `PQ` and `per_class`, the same three by class, and
+      `void_rules`, the same by each rule for void if every result has both. Fractions; NaN for a
+      class that occurs in no fold.
 
     Raises:
       ValueError: If there is no result, if they differ in model, data, seed or classes, or if a
@@ -117,15 +126,19 @@ def pool(results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     if matrix.counts.shape != (len(classes), len(classes)):
         raise ValueError(f"{len(classes)} classes, but counts of {matrix.counts.shape}")
     scores = matrix.compute()
-    iou = dict(zip(classes, scores["IoU"].tolist(), strict=True))
-    return {"OA": scores["OA"], "mIoU": scores["mIoU"], "iou": iou}
+    by_class = {
+        kind.lower(): dict(zip(classes, scores[kind].tolist(), strict=True))
+        for kind in ("IoU", "F1")
+    }
+    return {name: scores[name] for name in ("OA", "mIoU", "macro F1")} | by_class
 
 
 def _check_alike(results):
     if not results:
         raise ValueError("no result")
     for name in SHARED:
-        values = {str(result[name]) for result in results}
+        # Results of earlier versions have no dropout of modalities.
+        values = {str(result.get(name, 0.0)) for result in results}
         if len(values) > 1:
             raise ValueError(f"{name} differs: {', '.join(sorted(values))}")
 

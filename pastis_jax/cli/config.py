@@ -17,8 +17,11 @@ from tyro.conf import OmitArgPrefixes
 
 from pastis_jax import training
 from pastis_jax.cli import flags
+from pastis_jax.data import declared
 from pastis_jax.errors import ArgumentError, UserError, refuse
 from pastis_jax.interop import PublishedModel, PublishedPanopticModel, load_paps, load_utae
+from pastis_jax.runs import Run, open_run
+from pastis_jax.runs.from_parcels import leaves_of
 from pastis_jax.tasks import (
     ImageModel,
     ModelSpec,
@@ -36,38 +39,38 @@ from pastis_jax.text import is_plain
 
 @dataclasses.dataclass(frozen=True)
 class RunOptions:
-    """Where and how a run runs; may change when it is continued."""
+    """Where and how a run runs. These may change when it is continued."""
 
     checkpoint_steps: int | None = None
-    """Also write a checkpoint within an epoch, every so many steps of it, so that a run killed in a
-    long epoch loses less. Default: after each epoch."""
+    """Also write a checkpoint every so many steps within an epoch, so that a run killed in a long
+    epoch loses less. Default: only after each epoch."""
     parallel: training.Parallel = "jit"
-    """How a batch is spread over several devices: one program over sharded arrays, or mapped
-    programs that sum by name."""
+    """How a batch is spread over several devices: one program over sharded arrays (jit), or one
+    mapped program on each device (pmap)."""
     distributed: bool = False
-    """Train as one of several processes, on one machine or many (docs/scaling.md): on TPU pods and
-    under SLURM or Open MPI nothing else is needed."""
+    """Train as one of several processes, on one machine or on many (docs/scaling.md). On TPU pods
+    and under SLURM or Open MPI nothing else is needed."""
     coordinator: str | None = None
     """With --distributed elsewhere: HOST:PORT of the first process. Default:
     $JAX_COORDINATOR_ADDRESS."""
     processes: int | None = None
     """With --distributed elsewhere: number of processes. Default: $JAX_NUM_PROCESSES."""
     process_id: int | None = None
-    """With --distributed elsewhere: number of this one, from 0. Default: $JAX_PROCESS_ID."""
+    """With --distributed elsewhere: number of this process, from 0. Default: $JAX_PROCESS_ID."""
     tensorboard: bool = False
-    """Write TensorBoard events to OUT/tensorboard too. Needs the extra `tensorboard`."""
+    """Also write TensorBoard events to OUT/tensorboard. Needs the extra `tensorboard`."""
     profile: bool = False
-    """Trace a few training steps with the JAX profiler into OUT/profile."""
+    """Trace a few training steps with the JAX profiler, into OUT/profile."""
     plugin: tuple[str, ...] = ()
-    """Modules to import first, which add encoders or fusion schemes of one's own
+    """Modules to import first, which add encoders or fusion schemes of your own
     (docs/extending.md)."""
     out: pathlib.Path | None = None
-    """Folder for configuration, metrics, result, plots and checkpoints. A run of the same arguments
-    that was stopped in it is continued. Default: a new one below runs/."""
+    """Folder for configuration, metrics, result, plots and checkpoints. If it holds a stopped run
+    with the same arguments, that run is continued. Default: a new folder below runs/."""
     overwrite: bool = False
-    """Start anew if --out holds a run: what it wrote is deleted."""
+    """If --out holds a run, delete what it wrote and start again."""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         steps = self.checkpoint_steps
         refuse(
             "checkpoint_steps",
@@ -107,7 +110,7 @@ class Config:
 
     task: ClassVar[str]
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         records, recipe = self.records, self.recipe
         for name, value in self.leaves().items():
             if isinstance(value, pathlib.Path):
@@ -121,9 +124,17 @@ class Config:
             "of a single date none can be dropped",
             "leave out `temporal_dropout` and `removed_optical`",
         )
+        declared.shares("drop_rates", recipe.drop_rates)
+        refuse(
+            "modality_dropout",
+            recipe.modality_dropout and not self.model.scheme.several,
+            f"{self.model.fusion} fusion has one modality alone",
+            "leave it out, or choose another `fusion`",
+        )
         refuse(
             "init_from",
             getattr(recipe, "init_from", None) is not None
+            and not recipe.from_parcels
             and (self.model.fusion != "single" or records.class_mapping is not None),
             "published weights are of one modality and the official classes",
             "give `fusion` single, leave out `class_mapping`",
@@ -148,7 +159,7 @@ class Config:
         }
 
     def replaced(self, **leaves: Any) -> Config:
-        """The same with other values of some fields.
+        """Returns this configuration with other values of some fields.
 
         Raises:
           TypeError: If a name is no field of any group.
@@ -241,13 +252,14 @@ SIMULATED: dict[str, dict[str, Any]] = {
 MAY_DIFFER = (*(field.name for field in dataclasses.fields(RunOptions)), "cache_dir", "cache")
 """Fields that may change when a run is continued."""
 
-Published = PublishedModel | PublishedPanopticModel
+Weights = PublishedModel | PublishedPanopticModel | Run
+"""What a model of patches can start from."""
 
 
 def defaults(
     task: str,
     data: pathlib.Path | None = None,
-    published: Published | None = None,
+    weights: Weights | None = None,
     epochs: int | None = None,
 ) -> Config:
     """The configuration of a task without any flag but these.
@@ -255,17 +267,19 @@ def defaults(
     Args:
       task: Name of the task.
       data: The folder; None for simulated data.
-      published: Weights to start from, which have their own sizes.
+      weights: Weights to start from, which have their own sizes.
       epochs: Number of epochs, if it is given.
     """
     config = CONFIGS[task]()
     if data is None:
         config = config.replaced(**SIMULATED[task])
-    return config if published is None else config.replaced(**_of_weights(published, epochs))
+    return config if weights is None else config.replaced(**_of_weights(weights, epochs))
 
 
-def _of_weights(published: Published, epochs: int | None) -> dict[str, Any]:
-    """What published weights say."""
+def _of_weights(published: Weights, epochs: int | None) -> dict[str, Any]:
+    """What weights say of the model that they are of."""
+    if isinstance(published, Run):
+        return leaves_of(published)
     settings = dataclasses.asdict(published.settings)
     leaves = {n: settings["norm" if n == "encoder_norm" else n] for n in ImageModel.SIZES}
     if isinstance(published, PublishedModel):
@@ -278,6 +292,11 @@ def _of_weights(published: Published, epochs: int | None) -> dict[str, Any]:
 
 FIXED = (*ImageModel.SIZES, "head_widths", "shape_size", "mask_conv")
 """Fields that published weights fix."""
+FIXED_BY_RUNS = (
+    *("encoder", "fusion", "modalities", "outside"),
+    *("heads", "key_features", "model_features"),
+)
+"""Fields that a run of parcels fixes, beside the width of its embedding."""
 
 
 PATHS = {
@@ -301,14 +320,25 @@ def configure(task: str, **leaves: Any) -> Config:
     given = {name for name in leaves.keys() & PATHS if leaves[name] is not None}
     leaves |= {name: pathlib.Path(leaves[name]) for name in given}
     data, source = (leaves.get(name) for name in ("data", "init_from"))
-    published = None
+    weights = None
     if source is not None:
-        published = load_published(task, source, leaves.get("modalities", ()))
-    start = defaults(task, data, published, leaves.get("epochs"))
+        weights = load_weights(task, source, leaves.get("modalities", ()))
+    start = defaults(task, data, weights, leaves.get("epochs"))
     config = start.replaced(**leaves)
-    if published is not None:
-        refuse_other_sizes(config, published)
+    if weights is not None:
+        refuse_other_sizes(config, weights)
     return config
+
+
+def load_weights(task: str, source: pathlib.Path, modalities: Sequence[str]) -> Weights:
+    """Loads what a model starts from: published weights of a task, or a run of parcels.
+
+    Raises:
+      UserError: If they cannot be.
+    """
+    if (source.expanduser() / "run.json").exists():
+        return open_run(source)
+    return load_published(task, source, modalities)
 
 
 def load_published(
@@ -323,15 +353,18 @@ def load_published(
     return load(source, modality=next(iter(modalities), "S2"))
 
 
-def refuse_other_sizes(config: Config, published: Published) -> None:
+def refuse_other_sizes(config: Config, weights: Weights) -> None:
     """Refuses a configuration of other sizes than the weights that it starts from.
 
     Raises:
       ArgumentError: Naming the argument.
     """
-    leaves = config.leaves()
-    for name, value in _of_weights(published, None).items():
-        if name in FIXED and leaves[name] != value:
+    leaves, fixed = config.leaves(), FIXED_BY_RUNS if isinstance(weights, Run) else FIXED
+    for name, value in _of_weights(weights, None).items():
+        other = leaves[name] != value
+        if name == "encoder_widths" and isinstance(weights, Run):
+            other = leaves[name][-1] != value[-1]
+        if other and name in (*fixed, "encoder_widths"):
             fault = f"the weights of {config.recipe.init_from} have {value}"
             raise ArgumentError(fault, argument=name, remedy="leave it out")
 
@@ -362,13 +395,13 @@ def parse(task: str, arguments: Sequence[str] | None, *, prog: str) -> Config:
         flags.read(CONFIGS[task], arguments, prog=prog, default=CONFIGS[task]())
         raise
     import_plugins(ahead.plugin)
-    published = None
+    weights = None
     if ahead.init_from is not None and task != "parcel":
-        published = load_published(task, ahead.init_from, ahead.modalities)
-    start = defaults(task, ahead.data, published, ahead.epochs)
+        weights = load_weights(task, ahead.init_from, ahead.modalities)
+    start = defaults(task, ahead.data, weights, ahead.epochs)
     config = flags.read(CONFIGS[task], arguments, prog=prog, default=start)
-    if published is not None:
-        refuse_other_sizes(config, published)
+    if weights is not None:
+        refuse_other_sizes(config, weights)
     return config
 
 

@@ -216,6 +216,8 @@ def show_result(result: dict[str, Any], *, scores: Sequence[str], per_class: str
             f"{score(parts['PQ'])} (of at least {parts['least_area']} pixels)",
         )
     console.print(summary)
+    if fewer := result.get("test_subsets"):
+        console.print(subsets_table({" + ".join(result["modalities"]): test, **fewer}, scores))
     values = test.get("iou") or {name: row[per_class] for name, row in test["per_class"].items()}
     console.print(classes_table(values, f"{per_class} per class (test)", per_class))
 
@@ -224,6 +226,22 @@ def calibrated(calibration: Mapping[str, Any]) -> str:
     """The expected calibration error of a result's `calibration`, as readers are shown it."""
     before, after = (score(calibration[name]["ECE"]) for name in ("before", "after"))
     return f"{after} at temperature {calibration['temperature']:.2f} ({before} without)"
+
+
+def subsets_table(
+    subsets: Mapping[str, Mapping[str, float | None] | None], scores: Sequence[str]
+) -> Table:
+    """A table of the scores with some of the modalities.
+
+    Args:
+      subsets: Scores by the modalities that are left, joined by +; None where nothing counted.
+      scores: Names of the scores.
+    """
+    left = table("With some of the modalities (test)", "left", *scores)
+    for names, own in subsets.items():
+        texts = (score(None if own is None else own.get(name)) for name in scores)
+        left.add_row(cell(names), *texts)
+    return left
 
 
 def classes_table(values: Mapping[str, float | None], title: str, per_class: str) -> Table:

@@ -14,13 +14,14 @@ import numpy as np
 import tyro
 from rich.table import Table
 
-from pastis_jax import viz
+from pastis_jax import compiled, viz
 from pastis_jax.cli import console, flags
 from pastis_jax.cli.config import import_plugins
 from pastis_jax.data import simulate
 from pastis_jax.errors import UserError, refuse
 from pastis_jax.files import write_whole
 from pastis_jax.runs import OpenedData, Run, Until, open_run
+from pastis_jax.runs.scoring import of_subsets
 from pastis_jax.runs.until import as_date
 from pastis_jax.tasks import Task
 from pastis_jax.training import Outcome, jsonable, write_json
@@ -32,41 +33,43 @@ NONE = "none"
 
 @dataclasses.dataclass(frozen=True)
 class Arguments:
-    """Score a finished run on the data it was trained beside, or on others.
+    """Score a finished run on the test samples of its own data, or on other data.
 
-    Prints the scores, those of each class, and what the run's confidences are worth. With --out,
-    they are written too, with pictures.
+    Prints the scores, those of each class, and how reliable the confidence is. With --out they are
+    also written, with pictures.
     """
 
     run: Annotated[pathlib.Path, tyro.conf.Positional]
     """Folder of the run."""
     data: pathlib.Path | None = None
-    """Folder or Region with the run's modalities and classes. Default: what it was trained on,
-    which must not have changed."""
+    """Folder or Region with the run's modalities and classes. Default: the data that it was trained
+    on, which must not have changed."""
     split: Literal["train", "val", "test"] = "test"
     """Samples to score."""
     fold: int | None = None
-    """Run of cross-validation that tells the split. Default: that of the run, where the data have
+    """Run of cross-validation that decides the split. Default: that of the run, if the data have
     the same folds."""
     until: str | None = None
-    """Count acquisitions up to this day alone, YYYY-MM-DD: what the season had shown by then."""
+    """Last day whose acquisitions are used, YYYY-MM-DD: what the season had shown by then."""
+    by_modality: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Also score each subset of the modalities: what is left if sensors fail."""
     by_date: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
-    """Score what had been observed up to the end of each month of the season."""
+    """Score what had been observed by the end of each month of the season."""
     out: pathlib.Path | None = None
-    """Folder for scores as JSON, those by date as CSV too, and pictures. Default: nothing is
+    """Folder for scores as JSON, scores by date as CSV, and pictures. Default: nothing is
     written."""
     batch_size: int | None = None
-    """Samples in a batch. Default: as in the run's own test."""
+    """Number of samples in a batch. Default: as in the run's own test."""
     nodata: tuple[str, ...] | None = None
-    """Marks of what is missing in --data, in place of those that it declares: S2=-9999 S1A=nan."""
+    """Values that mark missing data in --data, instead of those it declares: S2=-9999 S1A=nan."""
     offset: tuple[str, ...] | None = None
-    """What is added to the values of --data, in place of what it declares: S2=-1000."""
+    """Number that is added to the values of --data, instead of what it declares: S2=-1000."""
     skip_implausible: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Leave out samples of --data with values that no sensor measures."""
     cache_dir: pathlib.Path | None = None
     """Where prepared data are kept. Default: $PASTIS_JAX_CACHE or ~/.cache."""
     plugin: tuple[str, ...] = ()
-    """Modules to import first, which add what the run was trained with."""
+    """Modules to import first, which add encoders or schemes that the run was trained with."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -82,8 +85,12 @@ def run(given: Arguments) -> None:
       UserError: For every mistake in the arguments, the run or the data.
     """
     refuse("until", given.by_date and given.until, "`by_date` has all days", "give one of them")
+    whole = not (given.by_date or given.until)
+    fault = "it is of whole seasons"
+    refuse("by_modality", given.by_modality and not whole, fault, "give one of them")
     until = None if given.until is None else as_date(given.until)
     import_plugins(given.plugin)
+    compiled.keep(given.cache_dir)
     opened_run = open_run(given.run)
     if given.out is not None:
         console.check_folder(given.out)
@@ -107,9 +114,15 @@ def run(given: Arguments) -> None:
             fault = f"none of the samples of {given.split} counts: without a valid date, or void"
             remedy = "correct the data, which pastis-jax inspect looks at"
             raise UserError(fault, where=opened.splits.root, remedy=remedy)
+    elif given.by_modality:
+        every = opened.evaluate_by_modality(split=given.split)
+        outcome, *_ = every.values()
     else:
         outcome = opened.evaluate(split=given.split, until=until)
-    content = jsonable(scores(opened_run, opened, outcome, given))
+    content = scores(opened_run, opened, outcome, given)
+    if given.by_modality:
+        content["subsets"] = of_subsets(opened_run.task, every)
+    content = jsonable(content)
     rows = jsonable([*by_date(opened_run.task, known)])
     show(content, rows, opened_run.task)
     if given.out is not None:
@@ -156,7 +169,7 @@ def by_date(task: Task, known: Sequence[Until]) -> Iterator[dict[str, Any]]:
         row = {"until": one.date.isoformat(), "dates": one.dates}
         outcome = one.outcome
         if outcome is None:
-            names = ("samples", "unobserved", *task.scores, "ECE", "NLL", "per_class")
+            names = ("samples", "unobserved", *task.scores_in(), "ECE", "NLL", "per_class")
             yield row | dict.fromkeys(names)
             continue
         summary = task.summary(outcome)
@@ -164,7 +177,7 @@ def by_date(task: Task, known: Sequence[Until]) -> Iterator[dict[str, Any]]:
             **row,
             "samples": outcome.samples,
             "unobserved": outcome.unobserved,
-            **{name: summary[name] for name in task.scores},
+            **{name: summary[name] for name in task.scores_in()},
             **{name: outcome.scores.get(name) for name in ("ECE", "NLL")},
             "per_class": per_class(task, summary),
         }
@@ -180,7 +193,7 @@ def show(content: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], task: Ta
     """Prints scores, those of the classes and those by date."""
     screen, calibration = console.screen(), content["calibration"]
     table = console.table(content["title"], header=False)
-    for name in (*task.scores, "loss"):
+    for name in (*task.scores_in(), "loss"):
         table.add_row(name, console.score(content["scores"][name]))
     table.add_row("ECE", console.calibrated(calibration))
     for name in ("NLL", "Brier"):
@@ -190,6 +203,8 @@ def show(content: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], task: Ta
         text = f"{content['unobserved']:,} without a valid date"
         table.add_row(console.cell(f"{task.samples} not scored"), text)
     screen.print(table)
+    if "subsets" in content:
+        screen.print(console.subsets_table(content["subsets"], task.scores_in()))
     values = per_class(task, content["scores"])
     screen.print(console.classes_table(values, f"{task.per_class} per class", task.per_class))
     if rows:
@@ -197,7 +212,7 @@ def show(content: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], task: Ta
 
 
 def _by_date_table(rows: Sequence[Mapping[str, Any]], task: Task) -> Table:
-    names = (*task.scores, "ECE")
+    names = (*task.scores_in(), "ECE")
     dates = [f"dates of {name}" for name in rows[0]["dates"]]
     unobserved = any(row["unobserved"] for row in rows)
     last = ("not observed",) if unobserved else ()
@@ -239,7 +254,8 @@ def write(
 
 def _csv(rows: Sequence[Mapping[str, Any]], task: Task) -> str:
     """A row a date; empty where nothing had been observed, or a class is absent."""
-    names, modalities = ("samples", "unobserved", *task.scores, "ECE", "NLL"), rows[0]["dates"]
+    names = ("samples", "unobserved", *task.scores_in(), "ECE", "NLL")
+    modalities = rows[0]["dates"]
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     classes = task.classes.names

@@ -17,8 +17,9 @@ from pastis_jax.data.regions.records.export import export
 class Arguments:
     """Write a Region in the official layouts: pixel sets in OUT, patches in OUT/patches.
 
-    Parcels keep all their pixels; patches are windows side by side, with the labels of one fold.
-    What reads PASTIS-R reads them. By default both are written; one alone is written in OUT.
+    Parcels keep all their pixels. Patches are windows side by side, each with the labels of one
+    fold. Programs that read PASTIS-R read them. By default both are written. If only one kind is
+    asked for, it is written to OUT itself.
     """
 
     region: Annotated[pathlib.Path, tyro.conf.Positional]

@@ -35,91 +35,93 @@ _LEFT_OUT = 10
 
 @dataclasses.dataclass(frozen=True)
 class Arguments:
-    """Make a Region, which training and maps are made of, of your own scenes and parcels.
+    """Make a Region from your scenes and parcels: the folder that models are trained on and map.
 
-    Scenes of Sentinel-2, Sentinel-1 and others are brought to one grid, with their masks; parcels
-    are numbered on it and dealt to folds. What is odd is told, and written to OUT/findings.json.
-    Stopped at any moment, the same command goes on where it was left. A table of samples is
-    ingested by --samples TABLE in place of sources: --samples TABLE --help tells its flags.
-    docs/own_data.md has examples.
+    Scenes of Sentinel-2, Sentinel-1 and other sensors are brought to one grid, with their masks.
+    Parcels are numbered on that grid and dealt to folds. Oddities are printed and written to
+    OUT/findings.json. A command that was stopped continues where it was when it is given again. To
+    ingest a table of samples, give --samples TABLE instead of sources; --samples TABLE --help
+    explains its flags. docs/own_data.md has examples.
     """
 
     sources: Annotated[tuple[str, ...], tyro.conf.Positional]
-    """Folders, files and patterns of scenes: GeoTIFF, JPEG 2000, products of Sen2Cor and THEIA,
-    NetCDF, Zarr; or a manifest.csv."""
+    """Folders, files and patterns of scenes (GeoTIFF, JPEG 2000, products of Sen2Cor and THEIA,
+    NetCDF, Zarr), or a manifest.csv."""
     out: pathlib.Path | None = None
-    """Region to make. Refused if it is there and not empty."""
+    """Region to make. Refused if it exists and is not empty."""
     season_start: str | None = None
-    """Day 0 of the season, YYYY-MM-DD: days count from it."""
+    """Day 0 of the season, YYYY-MM-DD. All days count from it."""
     season_end: str | None = None
-    """Last day of the season: with it, scenes of other days are left out. Default: none are."""
+    """Last day of the season, YYYY-MM-DD. Scenes of other days are left out. Default: none are."""
     parcels: pathlib.Path | None = None
     """Vector file of polygons. Without it the Region can be mapped, but not trained on."""
     label: str | None = None
-    """Column of the parcels' crops."""
+    """Column with the crop of each parcel."""
     classes: str = outlines.PUBLISHED
-    """Which class a crop is of: rpg or hcat, a file like classes.csv, or labels to make each label
-    a class."""
+    """List that says to which class a crop belongs: rpg, hcat, a file like classes.csv, or labels
+    to make each label a class."""
     parcel_id: str | None = None
-    """Column of the parcels' identifiers. Default: numbers that the file gives them."""
+    """Column with the identifier of each parcel. Default: the numbers that the file gives them."""
     parcels_layer: str | None = None
-    """Layer of the vector file, where it has several."""
+    """Layer of the vector file, if it has several."""
     parcels_crs: str | None = None
-    """Coordinate system of the parcels, in place of what their file says."""
+    """Coordinate system of the parcels, instead of what their file says."""
     unknown: str = "refuse"
-    """What becomes of parcels of crops that are not in the list: refuse or void."""
+    """What to do with parcels whose crop is not in the list: refuse them, or make them void."""
     unlabelled: str = "background"
-    """What pixels of no parcel are: background, which is a class, or void."""
+    """What pixels outside all parcels are: background, which is a class, or void."""
     inner_buffer: float = 0.0
-    """Width of the rim of each parcel that is left out, metres."""
+    """Width of the rim of each parcel that is left out, in metres."""
     folds: int = 5
-    """Parts of the Region to train, validate and test on, three or more."""
+    """Number of parts of the Region for training, validation and test, three or more."""
     block: float = 5000.0
-    """Side of the blocks of ground that are dealt to folds, metres; smaller in small Regions."""
+    """Side of the blocks of ground that are dealt to folds, in metres. It is smaller in small
+    Regions."""
     gap: float = 1000.0
-    """Width of the zone between blocks of different folds, metres. Parcels that lie across a
-    border, or mostly in the zone, are in no fold."""
+    """Width of the zone between blocks of different folds, in metres. Parcels that lie across a
+    border, or mostly in the zone, belong to no fold."""
     crs: str | None = None
-    """Coordinate system of the Region, EPSG:32631 say. Default: that of most optical scenes."""
+    """Coordinate system of the Region, such as EPSG:32631. Default: that of most optical scenes."""
     pixel_size: float | None = None
-    """Metres. Default: that of the finest optical scenes."""
+    """Side of a pixel in metres. Default: that of the finest optical scenes."""
     bounds: tuple[float, float, float, float] | None = None
-    """Left, bottom, right and top of the Region, metres. Default: all that optical scenes cover."""
+    """Left, bottom, right and top of the Region, in metres. Default: all that optical scenes
+    cover."""
     area: pathlib.Path | None = None
-    """Vector file whose extent is taken in place of bounds."""
+    """Vector file whose extent replaces the bounds."""
     unit: tuple[str, ...] = ()
-    """Units of what does not say it: S1A=dB "S1D=linear power" S2=reflectance."""
+    """Units, for files that do not declare them: S1A=dB "S1D=linear power" S2=reflectance."""
     offset: tuple[str, ...] = ()
-    """What is added to numbers of files to have them in the unit: S2=-1000."""
+    """Number that is added to the numbers of files to have them in the unit: S2=-1000."""
     nodata: tuple[str, ...] = ()
-    """Marks of what is missing, where files do not say them: S2=0 S1A=nan."""
+    """Values that mark missing data, for files that do not declare them: S2=0 S1A=nan."""
     level: tuple[str, ...] = ()
-    """What was done to scenes before, where names do not say it: S1A=sigma0 S2=L2A."""
+    """Processing level of the scenes, if their names do not tell it: S1A=sigma0 S2=L2A."""
     direction: str = ""
-    """Pass of Sentinel-1 where it is not said: ascending or descending."""
+    """Pass of Sentinel-1, if the files do not tell it: ascending or descending."""
     dates: tuple[str, ...] = ()
-    """Dates of a series in one file, or of one scene, where it does not say them, YYYY-MM-DD."""
+    """Dates of a series in one file, or of one scene, if the files do not tell them, YYYY-MM-DD."""
     channels: tuple[str, ...] = ()
-    """What bands show that have other names: 1=B2 NIR=B8 rain=weather.rain."""
+    """What bands with other names show: 1=B2 NIR=B8 rain=weather.rain."""
     source_crs: str = ""
-    """Coordinate system of scenes that do not say theirs."""
+    """Coordinate system of scenes that do not declare theirs."""
     name: str | None = None
-    """Of the dataset. Default: that of the folder."""
+    """Name of the dataset. Default: that of the folder."""
     skip_damaged: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Leave out scenes that cannot be read, and list them."""
     overwrite: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
-    """Begin anew where another command was stopped on the way to the same folder."""
+    """Start again, although another command was stopped on the way to the same folder."""
     shards: bool = True
-    """Whether 64 chunks are one file, which GDAL reads from version 3.13 on."""
+    """Put 64 chunks into one file, which GDAL reads from version 3.13 on."""
     compress: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
-    """Compress values, by a quarter or more: training reads them more slowly then."""
+    """Compress values by a quarter or more. Training then reads them more slowly."""
     workers: int | None = None
-    """Shards that are made at once. Default: one for each processor, four at most."""
+    """Number of shards that are made at once. Default: one for each processor, at most four."""
     dry_run: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
-    """Only write what files and their names tell to --manifest: correct it, and give it in place of
-    the sources."""
+    """Only write to --manifest what files and their names tell. Correct that file, and give it
+    instead of the sources."""
     manifest: pathlib.Path = pathlib.Path("manifest.csv")
-    """File that --dry-run writes. Refused if it is there."""
+    """File that --dry-run writes. Refused if it exists."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -201,7 +203,7 @@ def _pairs(argument: str, texts: Sequence[str]) -> dict[str, str]:
         name, equals, value = text.partition("=")
         wrong = not equals or not name.strip() or not value.strip()
         refuse(argument, wrong, f"got {text!r}", _PAIR)
-        refuse(argument, name in pairs, f"{name} stands twice", "leave one out")
+        refuse(argument, name in pairs, f"{name} occurs twice", "leave one out")
         pairs[name] = value
     return pairs
 

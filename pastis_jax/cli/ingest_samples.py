@@ -19,10 +19,10 @@ from pastis_jax.text import named
 
 @dataclasses.dataclass(frozen=True)
 class Arguments:
-    """Make a folder of pixel sets from a table of samples: a line for each sample and date.
+    """Make a folder of pixel sets from a table with a line for each sample and date.
 
-    The folder has one pixel for each sample, in the layout of PASTIS-R: pastis-jax train parcel
-    --data OUT trains on it. What is left out or odd is told, and written to OUT/findings.json.
+    The folder has one pixel for each sample, in the layout of PASTIS-R, and pastis-jax train parcel
+    --data OUT trains on it. What is left out or odd is printed and written to OUT/findings.json.
     docs/sample_tables.md has examples.
     """
 
@@ -31,40 +31,42 @@ class Arguments:
     out: Path
     """Folder to make. Refused if it holds anything but the columns.csv of --dry-run."""
     label: str | None = None
-    """Column of the crop."""
+    """Column with the crop of each sample."""
     season_start: str | None = None
-    """Day 0 of the season, YYYY-MM-DD: days count from it."""
+    """Day 0 of the season, YYYY-MM-DD. All days count from it."""
     classes: str = "labels"
-    """Which class a label is of: rpg or hcat, a file like classes.csv, or labels to make each label
-    a class."""
+    """List that says to which class a label belongs: rpg, hcat, a file like classes.csv, or labels
+    to make each label a class."""
     unknown: str = "refuse"
-    """What becomes of labels that are not in the list: refuse or void."""
+    """What to do with labels that are not in the list: refuse them, or make them void."""
     min_samples: int = 0
-    """Classes with fewer samples become void: neither trained nor counted."""
+    """Classes with fewer samples become void, which is neither trained nor scored."""
     id: str | None = None
-    """Column of the sample. Default: the first that is called sample_id, id, field_id, ..."""
+    """Column with the identifier of the sample. Default: the first one called sample_id, id,
+    field_id, ..."""
     date: str | None = None
-    """Column of the day. Default: the first that is called timestamp, date, index, ..."""
+    """Column with the day. Default: the first one called timestamp, date, index, ..."""
     fold: str | None = None
-    """Column of the folds, three or more. Default: blocks of ground dealt to five folds where the
-    table has lon and lat or a geometry, else by the identifiers."""
+    """Column with the folds, three or more. Default: blocks of ground are dealt to five folds if
+    the table has lon and lat or a geometry; otherwise the identifiers decide."""
     columns: Path | None = None
-    """List of the columns that hold channels, as --dry-run writes it. Default: what names tell."""
+    """List of the columns that hold channels, as --dry-run writes it. Default: what their names
+    tell."""
     modalities: tuple[str, ...] = ()
-    """Modalities to take. Default: all of the list."""
+    """Modalities to use. Default: all in the list."""
     block: float = 5000.0
-    """Side of the blocks of ground, metres; smaller where they would be too few."""
+    """Side of the blocks of ground, in metres. It is smaller if there would be too few."""
     gap: float = 1000.0
-    """Metres: samples that are nearer to one in another fold are told of."""
+    """Distance in metres. Samples nearer than this to one in another fold are counted."""
     skip_implausible: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
-    """Leave out samples with values that no sensor measures, in place of refusing the table."""
+    """Leave out samples with values that no sensor measures, instead of refusing the table."""
     complete: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
-    """Leave out samples that lack a modality: single and early fusion need all that they use."""
+    """Leave out samples that lack a modality. Single and early fusion need all that they use."""
     pixel_size: float = 10.0
-    """Of what was sampled, metres."""
+    """Side of the pixels that were sampled, in metres."""
     dry_run: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
-    """Only write OUT/columns.csv, what the names of the columns tell: correct it, and give it by
-    --columns."""
+    """Only write to OUT/columns.csv what the names of the columns tell. Correct that file, and give
+    it with --columns."""
 
 
 def run(given: Arguments) -> None:

@@ -32,11 +32,12 @@ MOST_FINDINGS = 20
 
 @dataclasses.dataclass(frozen=True)
 class Arguments:
-    """Look at a folder of pixel sets or patches, a Region or a run: what is there, what is wrong.
+    """Show what a folder of pixel sets or patches, a Region or a run holds, and what is wrong.
 
-    All of the data are read; of a Region all parcels, a part of every file, and all values of up to
-    32 blocks of 128 x 128 pixels spread over it. Ends with 0 if nothing is damaged, 1 if a sample,
-    the Region or the run is, 2 if the folder is none of these, or its metadata cannot be read.
+    All data of a folder are read. Of a Region, all parcels are read, a part of every file, and all
+    values of up to 32 blocks of 128 x 128 pixels spread over it. The exit code is 0 if nothing is
+    damaged, 1 if a sample, the Region or the run is damaged, and 2 if the folder is none of these
+    or its metadata cannot be read.
     """
 
     folder: Annotated[pathlib.Path, tyro.conf.Positional]
@@ -44,17 +45,17 @@ class Arguments:
     out: pathlib.Path | None = None
     """Folder for pictures of the data. Default: none are drawn."""
     nodata: tuple[str, ...] = ()
-    """Marks of what is missing, by modality, in place of those that the dataset declares: S2=-9999
-    S1A=nan."""
+    """Values that mark missing data, by modality, instead of those that the dataset declares:
+    S2=-9999 S1A=nan."""
     offset: tuple[str, ...] = ()
-    """What is added to the values of a modality to have them in its unit, in place of what the
-    dataset declares: S2=-1000."""
+    """Number that is added to the values of a modality to have them in its unit, instead of what
+    the dataset declares: S2=-1000."""
     all: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """List all findings, not only the first 20."""
     every: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
-    """Read all values of a Region, which may take as long as ingesting it did."""
+    """Read all values of a Region, which may take as long as ingesting it."""
     plugin: tuple[str, ...] = ()
-    """Modules to import first, which add what a run was trained with."""
+    """Modules to import first, which add encoders or schemes that a run was trained with."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -84,7 +85,7 @@ def run(given: Arguments) -> bool:
     region = is_region(folder)
     if region:
         for name in ("nodata", "offset"):
-            remedy = "leave it out, or ingest the Region anew"
+            remedy = "leave it out, or ingest the Region again"
             refuse(name, getattr(given, name), "a Region holds what its own was made of", remedy)
     elif (folder / CUBE).is_dir():
         text = f"{folder}: this Region is not finished; its `ingest`, given again, continues it"
@@ -240,7 +241,7 @@ def _inspect_run(folder: pathlib.Path, every: bool) -> bool:
 
 def _run(run: Run) -> Table:
     table, result, spec = console.table(str(run.folder), header=False), run.result, run.task.spec
-    test = {name: result["test"][name] for name in run.task.scores}
+    test = {name: result["test"][name] for name in run.task.scores_in(result["test"])}
     scores = ", ".join(f"{k} {'undefined' if x is None else f'{x:.3f}'}" for k, x in test.items())
     number = sum(x.size for _, x in _leaves(run.variables["params"]))
     calibration = result.get("calibration")

@@ -25,14 +25,14 @@ _NAMES = ("INSTANCES", "ZONES", "HEATMAP")  # in the order of `PatchFolder.make_
 class Arguments:
     """Write the panoptic targets of a patch folder: INSTANCES, ZONES and HEATMAP of each patch.
 
-    They are made from ANNOTATIONS by the rule of the published ones, into INSTANCE_ANNOTATIONS.
-    Nothing is changed before all are made.
+    They are made from ANNOTATIONS by the rule of the published ones, and written to
+    INSTANCE_ANNOTATIONS. Nothing is changed before all of them are made.
     """
 
     folder: Annotated[pathlib.Path, tyro.conf.Positional]
     """The patch folder."""
     overwrite: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
-    """Replace targets that are there."""
+    """Replace existing targets."""
 
 
 def write_instances(root: str | os.PathLike[str], *, overwrite: bool, progress: bool = True) -> int:

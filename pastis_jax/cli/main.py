@@ -12,17 +12,18 @@ USAGE = """usage: pastis-jax COMMAND [...]
 
 Crop mapping from satellite image time series, optical and radar together.
 
-  train parcel|semantic|panoptic   train and test a model, on your data or simulated ones
-  simulate --out FOLDER            simulate a PASTIS-R folder; --region: scenes and parcels
-  ingest SOURCES --out REGION      make a Region of your scenes and parcels; --samples: of a table
-  evaluate RUN                     score a run, on its data or others, also by date of the season
-  inspect FOLDER                   look at data, a Region or a run: what is there, what is wrong
-  predict --run RUN --data REGION --out MAP   map a Region by a run
+  train parcel|semantic|panoptic   train and test a model, on your data or on simulated data
+  simulate --out FOLDER            simulate a PASTIS-R folder, or with --region scenes and parcels
+  ingest SOURCES --out REGION      make a Region from scenes and parcels, or with --samples a
+                                   folder from a table
+  evaluate RUN                     score a run on its data or on other data, also by date
+  inspect FOLDER                   show what data, a Region or a run hold, and what is wrong
+  predict --run RUN --data REGION --out MAP   map a Region with a run
   export REGION OUT                write a Region as a folder in the layout of PASTIS-R
   instances FOLDER                 write the panoptic targets of a folder of patches
-  upgrade RUN                      let a run of version 0.1 carry what it needs to predict
+  upgrade RUN                      convert a run of version 0.1, so that it can predict by itself
 
-pastis-jax COMMAND --help tells the flags of each.
+pastis-jax COMMAND --help explains the flags of a command.
 """
 TASKS = ("parcel", "semantic", "panoptic")
 
@@ -66,7 +67,7 @@ def _run(arguments: Sequence[str] | None) -> None:
     if name == "train":
         if rest and rest[0] in ("-h", "--help"):
             print(f"usage: pastis-jax train {'|'.join(TASKS)} [...]")
-            print("\npastis-jax train TASK --help tells the flags of each.")
+            print("\npastis-jax train TASK --help explains the flags of a task.")
             raise SystemExit(0)
         if not rest or rest[0] not in TASKS:
             fault = f"{rest[0]!r} is no task" if rest else "no task is given"

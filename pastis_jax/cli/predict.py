@@ -10,6 +10,7 @@ from typing import Annotated
 
 import tyro
 
+from pastis_jax import compiled
 from pastis_jax.cli import console, flags, mapped
 from pastis_jax.cli.config import import_plugins
 from pastis_jax.data.regions.store import is_region
@@ -23,57 +24,58 @@ PROG = "pastis-jax predict"
 
 @dataclasses.dataclass(frozen=True)
 class Arguments:
-    """Map a Region by a run: rasters for QGIS, parcels, a report.
+    """Map a Region with a run: rasters for QGIS, parcels, a report.
 
-    Stopped at any moment, the same command goes on where it was left. docs/maps.md tells of the
-    files.
+    A command that was stopped continues where it was when it is given again. docs/maps.md explains
+    the files.
     """
 
     run: pathlib.Path | None = None
     """Folder of a finished run."""
     data: pathlib.Path | None = None
-    """Region to map, or an official folder: of patches, or of pixel sets for a parcel run."""
+    """Region to map, or a folder in the layout of PASTIS-R: patches, or pixel sets for a parcel
+    run."""
     out: pathlib.Path | None = None
-    """Folder to make. Refused if it is there and not empty."""
+    """Folder to make. Refused if it exists and is not empty."""
     parcels: pathlib.Path | None = None
-    """Vector file of polygons to tell the crop of, in place of the Region's own parcels."""
+    """Vector file of polygons whose crop is wanted, instead of the Region's own parcels."""
     parcel_id: str | None = None
-    """Column of their identifiers. Default: numbers that the file gives them."""
+    """Column with the identifier of each polygon. Default: the numbers that the file gives them."""
     parcels_layer: str | None = None
-    """Layer of the file, where it has several."""
+    """Layer of the vector file, if it has several."""
     parcels_crs: str | None = None
-    """Their coordinate system, EPSG:2154 say. Default: what the file says."""
+    """Coordinate system of the polygons, such as EPSG:2154. Default: what the file says."""
     patches: tuple[str, ...] = ()
-    """Of an official folder, the patches to map, by ID_PATCH. Default: all."""
+    """Patches to map, by ID_PATCH, of a folder of patches. Default: all."""
     until: str | None = None
-    """Last day whose acquisitions are used, YYYY-MM-DD: what a season has shown so far."""
+    """Last day whose acquisitions are used, YYYY-MM-DD, to map before the season is over."""
     season: str | None = None
-    """Day 0 of the season to map, YYYY-MM-DD, in a Region of several: acquisitions of others are
-    left out. Default: that of the Region."""
+    """Day 0 of the season to map, YYYY-MM-DD, in a Region that holds several. Acquisitions of the
+    others are left out. Default: the season of the Region."""
     allow: tuple[str, ...] = ()
-    """Differences from what the run was trained on that are accepted: level, season, pixel_size."""
+    """Differences from the training data that are accepted: level, season, pixel_size."""
     max_cloud: float | None = None
-    """Largest clouded share of the observed pixels of a window or parcel: an acquisition with more
-    counts as missing there. Default: as the run was trained."""
+    """Largest clouded share of the observed pixels of a window or parcel, 0 to 1. An acquisition
+    with more counts as missing there. Default: as in training."""
     reject: float = 0.0
-    """Confidence below which pixels and parcels are unclassified, 0 to 1."""
+    """Confidence below which pixels and parcels stay unclassified, 0 to 1."""
     stride: int | None = None
     """Pixels from one window to the next. Default: half a window."""
     probabilities: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
-    """Also write the probabilities of all classes: a raster of maps of pixels, columns
-    of parcels."""
+    """Also write the probabilities of all classes: a raster for maps of pixels, columns for
+    parcels."""
     batch_size: int | None = None
-    """Windows or parcels that are predicted together. Default: what suits the device."""
+    """Number of windows or parcels that are predicted together. Default: what suits the device."""
     workers: int | None = None
-    """Processes of this machine that predict, each with a device of its own; needs
-    the extra region. Default: none but this one."""
+    """Number of processes on this machine that predict, each with a device of its own. Needs the
+    extra region. Default: only this process."""
     scheduler: str | None = None
-    """Address of the scheduler of a Dask cluster that predicts, tcp://HOST:8786 say: see
+    """Address of the scheduler of a Dask cluster that predicts, such as tcp://HOST:8786. See
     docs/cluster.md."""
     overwrite: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
-    """Begin anew where another command was stopped on the way to the same folder."""
+    """Start again, although another command was stopped on the way to the same folder."""
     plugin: tuple[str, ...] = ()
-    """Modules to import first, which add what the run was trained with."""
+    """Modules to import first, which add encoders or schemes that the run was trained with."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -91,6 +93,7 @@ def run(given: Arguments) -> None:
     for name in ("run", "data", "out"):
         if getattr(given, name) is None:
             raise UserError("is not given", where=console.flag(name), remedy=f"see {PROG} --help")
+    compiled.keep()
     import_plugins(given.plugin)
     options = MapOptions(
         until=given.until,

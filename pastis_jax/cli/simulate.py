@@ -15,36 +15,37 @@ from pastis_jax.errors import refuse
 @dataclasses.dataclass(frozen=True)
 class Arguments:
     """Simulate a PASTIS-R folder, or scenes and parcels: 18 crops seen by Sentinel-2 and both
-    orbits of Sentinel-1. Deterministic: one seed, one folder.
+    orbits of Sentinel-1. The same seed always gives the same files.
 
-    --out writes pixel sets in the official layout (DATA_S2, DATA_S1A, DATA_S1D,
-    metadata_parcel.csv, metadata.geojson, NORM_PARCEL_*), and on request patches of the same scenes
-    in OUT/patches. The default takes under a minute and half a gigabyte.
+    --out writes pixel sets in the layout of PASTIS-R (DATA_S2, DATA_S1A, DATA_S1D,
+    metadata_parcel.csv, metadata.geojson, NORM_PARCEL_*) and, on request, patches of the same
+    scenes in OUT/patches. By default this takes under a minute and half a gigabyte.
 
-    --region writes what a user has on disk: dated GeoTIFFs, parcels in a GeoPackage, and beside
-    them, in truth, what a Region that is ingested from them must hold. The default takes a minute
-    and a half and 1.5 gigabytes. Needs the extra geo.
+    --region writes files like those that a user has: dated GeoTIFFs, and parcels in a GeoPackage.
+    Its folder truth holds what a Region ingested from them must contain. By default this takes a
+    minute and a half and 1.5 gigabytes. It needs the extra geo.
     """
 
     out: Path | None = None
     """Folder to make. Refused if it exists and is not empty."""
     region: Path | None = None
-    """The same for scenes and parcels, in place of --out."""
+    """Folder to make with scenes and parcels, instead of --out. Refused if it exists and is not
+    empty."""
     parcels: int | None = None
     """With --out: least number of labelled parcels, 5000 by default. With 1000 or more, every crop
-    is in every fold."""
+    occurs in every fold."""
     patches: int | None = None
-    """With --out: number of scenes to write as patches too, 0 by default."""
+    """With --out: number of scenes that are also written as patches, 0 by default."""
     size: int | None = None
-    """Side in pixels of 10 m. With --out that of a scene, 16 to 256, 64 by default (128 in the real
-    dataset); with --region a multiple of 64 from 128 to 4096, 1024 by default."""
+    """Side in pixels of 10 m. With --out it is the side of a scene, 16 to 256, by default 64 (128
+    in the real dataset). With --region it is a multiple of 64 from 128 to 4096, by default 1024."""
     dates: int | None = None
-    """With --region: dates of each modality, 6 to 60, 24 by default."""
+    """With --region: number of dates of each modality, 6 to 60, 24 by default."""
     seed: int = 0
-    """Source of all randomness."""
+    """Seed of everything random."""
     clustering: float | None = None
-    """Share of the parcels that grow what a parcel beside them grows, on top of chance: 0.3 is as
-    in PASTIS-R, and the default with --region; else 0."""
+    """Share of the parcels that grow the same crop as a neighbour, beyond chance. 0.3 is as in
+    PASTIS-R. Default: 0.3 with --region, otherwise 0."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

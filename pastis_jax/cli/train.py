@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from pastis_jax import runs, training
+from pastis_jax import compiled, runs, training
 from pastis_jax.cli import config as configs
 from pastis_jax.cli import console
 from pastis_jax.cli.config import Config
@@ -22,6 +22,7 @@ from pastis_jax.data.regions.store import is_region
 from pastis_jax.data.splits import Splits
 from pastis_jax.errors import ArgumentError, UserError, refuse
 from pastis_jax.runs import results
+from pastis_jax.runs.from_parcels import start_from
 from pastis_jax.tasks import TASKS, Task, folds_of
 from pastis_jax.training import DELETE_RESULT, RunFolder, from_main, jsonable, main_first
 
@@ -43,6 +44,8 @@ def run(config: Config) -> dict[str, Any]:
     if config.run.distributed:
         options = config.run
         training.connect(options.coordinator, options.processes, options.process_id)
+    else:
+        compiled.keep(config.records.cache_dir)
     config = for_data(config)
     folder = open_folder(config)
     result = run_in(folder, config.task, lambda: train(config, folder, started))
@@ -138,7 +141,8 @@ def run_in(folder: RunFolder, task: str, work: Callable[[], Mapping[str, Any]]) 
         finally:
             folder.close()
     kind = TASKS[task]
-    console.show_result(result, scores=kind.scores, per_class=kind.per_class)
+    scores = kind.scores_in(result["test"])
+    console.show_result(result, scores=scores, per_class=kind.per_class)
     console.say(
         f"Everything of this run is in {folder.given}; --out {folder.given} shows it again."
     )
@@ -183,7 +187,7 @@ def train(config: Config, folder: RunFolder, started: float) -> dict[str, Any]:
     say_splits(splits, task, config)
     start = None
     if getattr(recipe, "init_from", None) is not None:
-        start = published_start(config, splits)
+        start = first_weights(config, splits)
     if config.run.out is None:
         console.say(f"If it is stopped, the same command with --out {folder.given} continues it.")
     return runs.train(
@@ -202,6 +206,7 @@ def train(config: Config, folder: RunFolder, started: float) -> dict[str, Any]:
         watching=runs.Watching(
             config.run.checkpoint_steps, config.run.tensorboard, config.run.profile
         ),
+        data_on_device=getattr(config.records, "data_on_device", "off"),
         more=None if parcels is None else lambda predict: _components(predict, parcels),
         say=lambda text: console.say(console.as_flags(text)),
     )
@@ -288,6 +293,30 @@ def _components(predict: Any, parcels: Splits) -> dict[str, Any]:
     from pastis_jax.tasks import components  # imports scipy
 
     return {"test_components": components.score(predict, parcels)}
+
+
+def first_weights(config: Config, splits: Splits) -> runs.Start:
+    """The weights that `init_from` names, as the start of a run.
+
+    Raises:
+      ArgumentError: If they do not fit the data.
+    """
+    if not config.recipe.from_parcels:
+        return published_start(config, splits)
+    run = runs.open_run(config.recipe.init_from)
+    for name in run.modalities:
+        own, other = run.dataset[name], splits.dataset[name]
+        differs = (own.channels, own.unit) != (other.channels, other.unit)
+        fault = f"the run's {name} is {', '.join(own.channels)} in {own.unit}, that of the data "
+        fault += f"{', '.join(other.channels)} in {other.unit}"
+        refuse("init_from", differs, fault, "give a run of such data")
+    fold = run.result["fold"]
+    if fold != config.records.fold:
+        console.say(
+            f"Note: the encoders were trained on the folds of --fold {fold}, which hold data that "
+            f"--fold {config.records.fold} tests on, if the folds are the same."
+        )
+    return start_from(run, splits.encode.statistics)
 
 
 def published_start(config: Config, splits: Splits) -> runs.Start:

@@ -27,14 +27,14 @@ _REMEDY = "give a finished run of version 0.1, which has config.json, result.jso
 class Arguments:
     """Write run.json, dataset.json and weights.npz into a finished run that has none yet.
 
-    For runs that were trained before a run carried these. What is there is left as it is. The data
-    of the run are needed once, for its classes, statistics and fingerprint.
+    This is for runs that were trained before a run carried these files. Existing files are left as
+    they are. The data of the run are needed once, for its classes, statistics and fingerprint.
     """
 
     run: Annotated[pathlib.Path, tyro.conf.Positional]
     """Folder of the run."""
     data: pathlib.Path | None = None
-    """Its data, if no longer where they were."""
+    """Its data, if they have moved."""
     cache_dir: pathlib.Path | None = None
     """Where prepared and simulated data are kept. Default: $PASTIS_JAX_CACHE or ~/.cache."""
 

@@ -25,6 +25,13 @@ class Assignment:
     Attributes:
       file: Where they were read from.
       split: Split of each sample.
+
+    Examples:
+      >>> import tempfile
+      >>> file = pathlib.Path(tempfile.mkdtemp()) / "lists.json"
+      >>> _ = file.write_text('{"train": [1, 2], "val": ["P-07"], "test": [4]}')
+      >>> dict(Assignment.read(file).split)
+      {1: 'train', 2: 'train', 'P-07': 'val', 4: 'test'}
     """
 
     file: pathlib.Path
@@ -68,8 +75,8 @@ class Assignment:
 
     def dataset(self, dataset: Dataset) -> Dataset:
         """Returns `dataset` with the three splits as its folds."""
-        splits = tuple((name,) for name in SPLITS)
-        return dataclasses.replace(dataset, folds=SPLITS, splits=splits)
+        train, val, test = SPLITS
+        return dataclasses.replace(dataset, folds=SPLITS, splits=((train,), (val,), (test,)))
 
     def check(self, known: Iterable[Identifier], samples: str) -> None:
         """Refuses lists of samples that are not there.

@@ -8,6 +8,8 @@ the record, so it does not depend on threads.
 from __future__ import annotations
 
 import dataclasses
+import functools
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -45,7 +47,7 @@ def training_batches(
     """
     records = grain.MapDataset.source(source).seed(seed).shuffle().repeat().random_map(encode)
     count = len(records) // batch_size
-    return _iterate(_Batches(records, count, batch_size, rows or range(batch_size)))
+    return iterate(_Batches(records, count, batch_size, rows or range(batch_size)))
 
 
 def evaluation_batches(
@@ -67,9 +69,89 @@ def evaluation_batches(
       rows: See `training_batches`.
       ahead: Whether threads make batches before they are asked for.
     """
-    records = grain.MapDataset.source(source).seed(0).random_map(encode)
+    records = evaluation_records(source, encode)
     count = -(-len(records) // batch_size)
-    return _iterate(_Batches(records, count, batch_size, rows or range(batch_size)), ahead)
+    return iterate(_Batches(records, count, batch_size, rows or range(batch_size)), ahead)
+
+
+def evaluation_records(source: Sequence[Any], encode: Callable[..., Any]) -> grain.MapDataset:
+    """Encoded records; what is random follows from the number of the record alone."""
+    return grain.MapDataset.source(source).seed(0).random_map(encode)
+
+
+def training_rows(
+    count: int, *, batch_size: int, seed: int, rows: range | None = None
+) -> Sequence[dict[str, np.ndarray]]:
+    """Which records make endless training batches; to be given to `iterate`.
+
+    As of `training_batches`, each epoch is in a new order, and epochs follow each other without a
+    seam. The order is another one: that of Grain's shuffle takes longer to find than an accelerator
+    takes to compute.
+
+    Args:
+      count: Number of records.
+      batch_size: Number of records in a batch.
+      seed: The order follows from it.
+      rows: See `training_batches`.
+
+    Returns:
+      Dicts of `number`, of the record; `real`, False of rows beyond the batch; and `place`, of the
+      sample among all that were ever taken, uint32.
+    """
+    order = functools.partial(_shuffled, count, seed)
+    return _Rows(order, np.iinfo(np.int64).max, batch_size, rows or range(batch_size))
+
+
+def evaluation_rows(
+    count: int, *, batch_size: int, rows: range | None = None
+) -> Sequence[dict[str, np.ndarray]]:
+    """Which records `evaluation_batches` takes; as `training_rows`."""
+    return _Rows(lambda places: places, count, batch_size, rows or range(batch_size))
+
+
+def _shuffled(count: int, seed: int, places: np.ndarray) -> np.ndarray:
+    """The records at places of an endless order."""
+    numbers = np.zeros_like(places)
+    for epoch in np.unique(places // count).tolist():
+        here = places // count == epoch
+        numbers[here] = _permutation(count, seed, epoch)[places[here] % count]
+    return numbers
+
+
+@functools.lru_cache(maxsize=2)
+def _permutation(count: int, seed: int, epoch: int) -> np.ndarray:
+    return np.random.default_rng((seed, epoch)).permutation(count)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Rows:
+    """Batches of the numbers of consecutive records; see `_Batches`.
+
+    Attributes:
+      order: Gives the records at places.
+      count: Number of places.
+      size: Records in a batch.
+      rows: Rows of every batch.
+    """
+
+    order: Callable[[np.ndarray], np.ndarray]
+    count: int
+    size: int
+    rows: range
+
+    def __len__(self) -> int:
+        return min(-(-self.count // self.size), sys.maxsize)
+
+    def __getitem__(self, number: int) -> dict[str, np.ndarray]:
+        rows = np.array(self.rows)
+        places = number * self.size + rows
+        real = (rows < self.size) & (places < self.count)
+        numbers = np.where(real, self.order(np.where(real, places, 0)), 0)
+        return {
+            "number": numbers.astype(np.int32),
+            "real": real,
+            "place": places.astype(np.uint32),
+        }
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,7 +183,13 @@ class _Batches:
         return batch if real else jax.tree.map(np.zeros_like, batch)
 
 
-def _iterate(batches: _Batches, ahead: bool = True) -> grain.DatasetIterator:
+def iterate(batches: Sequence[Any], ahead: bool = True) -> grain.DatasetIterator:
+    """Gives batches one after the other.
+
+    Args:
+      batches: Makes the batch of a number.
+      ahead: Whether threads make them before they are asked for.
+    """
     dataset = grain.MapDataset.source(batches)
     # Decoding is NumPy and file reading: threads overlap with the accelerator without copies.
     threads = AHEAD if ahead else 0

@@ -32,7 +32,18 @@ class ClassMapping:
       codes: Code of each class in the nomenclature; None for a group of several.
       lookup: For each class of the nomenclature, by its number, the index of its class, or `void`,
         int32.
-      background: Index of the background, 0; None where it is no class, or not alone in one.
+      background: Index of the background, 0; None if it is no class, or shares one.
+
+    Examples:
+      Two crops between the background and void. Parcels have two classes, pixels three:
+
+      >>> names = ("Background", "Maize", "Soya", "Void")
+      >>> every = tuple(CropClass(code, name, (0, 0, 0)) for code, name in enumerate(names))
+      >>> nomenclature = Nomenclature(every, background=0, void=3)
+      >>> ClassMapping.crops(nomenclature).lookup.tolist()  # 2 is void
+      [2, 0, 1, 2]
+      >>> ClassMapping.of(nomenclature).lookup.tolist()  # 3 is void
+      [0, 1, 2, 3]
     """
 
     names: tuple[str, ...]
@@ -64,7 +75,7 @@ class ClassMapping:
         return _mapping(nomenclature, {_VOID: [n for n in left_out if n is not None]})
 
     def of_other(self, own: Nomenclature, other: Nomenclature) -> ClassMapping:
-        """The same classes for labels of another nomenclature, whose codes and names agree.
+        """Returns these classes for labels of another nomenclature, whose codes and names agree.
 
         Args:
           own: The nomenclature that this mapping is of.
@@ -122,7 +133,8 @@ def _groups(content: Any, nomenclature: Nomenclature) -> dict[str, list[int]]:
     if not isinstance(content, dict) or not content:
         raise ValueError("not an object of classes")
     classes, void = nomenclature.classes, nomenclature.void_number
-    groups, owner = {}, {}
+    groups: dict[str, list[int]] = {}
+    owner: dict[int, str] = {}
     for name, members in content.items():
         if fault := fault_of_name(name):
             raise ValueError(f"class {fault}")
@@ -147,9 +159,10 @@ def _groups(content: Any, nomenclature: Nomenclature) -> dict[str, list[int]]:
 def _number(member: Any, group: str, nomenclature: Nomenclature) -> int:
     names = {entry.name.casefold(): n for n, entry in enumerate(nomenclature.classes)}
     codes = {entry.code: n for n, entry in enumerate(nomenclature.classes)}
-    meant = set()
+    meant: set[int] = set()
     if isinstance(member, int | str) and not isinstance(member, bool):
-        meant = {names.get(str(member).casefold()), codes.get(member)} - {None}
+        found = names.get(str(member).casefold()), codes.get(member)
+        meant = {number for number in found if number is not None}
     if not meant:
         raise ValueError(f"unknown class {json.dumps(member)} in {group}")
     if len(meant) > 1:

@@ -34,7 +34,14 @@ class CropClass:
       code: As tables of parcels hold it, an integer or text.
       name: For readers.
       colour: RGB, 0 to 255.
-      value: As the labels of patches hold it; by default the code, where that is an integer.
+      value: As the labels of patches hold it; by default the code, if that is an integer.
+
+    Raises:
+      ValueError: Naming the field.
+
+    Examples:
+      >>> CropClass(110, "Maize", (255, 187, 120)).value
+      110
     """
 
     code: Code
@@ -42,7 +49,7 @@ class CropClass:
     colour: tuple[int, int, int]
     value: int | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         text = str(self.code)
         refuse("code", not text or text != text.strip(), f"{text!r} is empty or has space around")
         refuse_unreadable("code", text)
@@ -66,18 +73,26 @@ class Nomenclature:
 
     Attributes:
       classes: All of them, background and void among them.
-      background: Code of what is no parcel; None where all pixels belong to one.
-      void: Code of parcels that are neither trained nor counted; None for none.
+      background: Code of pixels outside all parcels; None if every pixel belongs to a parcel.
+      void: Code of parcels that are neither trained nor scored; None for none.
 
     Raises:
       ValueError: Naming the field.
+
+    Examples:
+      >>> maize = CropClass(110, "Maize", (255, 187, 120))
+      >>> soya = CropClass("SOY", "Soya", (0, 99, 0))
+      >>> unknown = CropClass("X", "Unknown", (255, 255, 255))
+      >>> classes = Nomenclature((maize, soya, unknown), void="X")
+      >>> [entry.name for entry in classes.crops], classes.number_of("110.0")
+      (['Maize', 'Soya'], 0)
     """
 
     classes: tuple[CropClass, ...]
     background: Code | None = None
     void: Code | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         codes = [entry.code for entry in self.classes]
         # A table cannot tell 3 from "3".
         refuse_twice("classes", "code", map(str, codes))
@@ -167,13 +182,23 @@ class Dataset:
       modalities: In the order they are used in.
       nomenclature: The classes.
       season_start: Day 0 of every `days` array.
-      folds: Names of the parts that samples are in, at least three.
-      splits: Folds to train on, to validate on and to test on, where these are fixed; None takes
-        the folds in turn (`split`).
+      folds: Names of the parts that samples belong to, at least three.
+      splits: Folds to train on, to validate on and to test on, if these are fixed; with None the
+        folds take turns (`split`).
       pixel_size: Side of a pixel, metres.
 
     Raises:
       ValueError: Naming the field.
+
+    Examples:
+      >>> radar = Modality("SAR", ("VV", "VH"), "float32", "linear power")
+      >>> crops = CropClass(1, "Maize", (255, 187, 120)), CropClass(2, "Soya", (0, 99, 0))
+      >>> start, folds = datetime.date(2023, 7, 1), ("north", "east", "south", "west")
+      >>> iowa = Dataset("Iowa 2023", (radar,), Nomenclature(crops), start, folds)
+      >>> iowa.day(datetime.date(2023, 7, 24)), iowa.names
+      (23, ('SAR',))
+      >>> iowa.split(1)
+      {'train': ('north', 'east'), 'val': ('south',), 'test': ('west',)}
     """
 
     name: str
@@ -184,7 +209,7 @@ class Dataset:
     splits: tuple[tuple[Fold, ...], tuple[Fold, ...], tuple[Fold, ...]] | None = None
     pixel_size: float = 10.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         refuse("name", not self.name.strip(), "it is empty")
         refuse_unreadable("name", self.name)
         refuse("modalities", not self.modalities, "there is none")

@@ -70,12 +70,10 @@ def from_json(content: Any) -> Dataset:
     fields = _Fields(content, "")
     version = fields.take("format", int)
     refuse("format", version != FORMAT, f"{version} is not {FORMAT}, which this version reads")
-    nomenclature = _Fields(fields.take("nomenclature", dict), "nomenclature.")
-    classes = nomenclature.each("classes", _class)
-    background, void = (
-        nomenclature.take(n, int | str | None, None) for n in ("background", "void")
-    )
-    nomenclature.done()
+    named = _Fields(fields.take("nomenclature", dict), "nomenclature.")
+    classes = named.each("classes", _class)
+    background, void = (named.take(n, int | str | None, None) for n in ("background", "void"))
+    named.done()
     splits = fields.take("splits", dict | None, None)
     if splits is not None:
         inner = _Fields(splits, "splits.")
@@ -100,6 +98,12 @@ def from_json(content: Any) -> Dataset:
 def read(file: str | os.PathLike[str]) -> Dataset:
     """Reads a `dataset.json`.
 
+    Args:
+      file: The file.
+
+    Returns:
+      The dataset.
+
     Raises:
       DataError: In one line, naming the file and the field.
     """
@@ -112,7 +116,24 @@ def read(file: str | os.PathLike[str]) -> Dataset:
 
 
 def write(dataset: Dataset, folder: str | os.PathLike[str]) -> pathlib.Path:
-    """Writes `dataset.json` into `folder`, which must exist, as a whole; returns the file."""
+    """Writes `dataset.json` into a folder: the whole file, or nothing.
+
+    Args:
+      dataset: What the folder holds.
+      folder: The folder, which must exist.
+
+    Returns:
+      The file.
+
+    Examples:
+      >>> import tempfile
+      >>> radar = Modality("SAR", ("VV", "VH"), "float32", "linear power")
+      >>> crops = CropClass(1, "Maize", (255, 187, 120)), CropClass(2, "Soya", (0, 99, 0))
+      >>> start = datetime.date(2023, 7, 1)
+      >>> iowa = Dataset("Iowa 2023", (radar,), Nomenclature(crops), start, folds=(1, 2, 3))
+      >>> read(write(iowa, tempfile.mkdtemp())) == iowa
+      True
+    """
     file = pathlib.Path(folder, FILE)
     write_whole(file, json.dumps(to_json(dataset), indent=1, ensure_ascii=False) + "\n")
     return file
@@ -174,7 +195,7 @@ class _within:  # noqa: N801 - reads as a statement
     def __enter__(self) -> None:
         pass
 
-    def __exit__(self, kind, error, trace) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, ValueError):
             raise ValueError(f"{self._path}{error}") from error
 
@@ -210,10 +231,11 @@ def _class(fields: _Fields, number: int) -> CropClass:
     code = fields.take("code", int | str)
     colour = fields.take("colour", str, PALETTE[number % len(PALETTE)])
     refuse("colour", not _COLOUR.fullmatch(colour), f"{colour!r} is not written as #rrggbb")
+    red, green, blue = bytes.fromhex(colour[1:])
     return CropClass(
         code=code,
         name=fields.take("name", str, str(code)),
-        colour=tuple(bytes.fromhex(colour[1:])),
+        colour=(red, green, blue),
         value=fields.take("value", int | None, None),
     )
 
@@ -239,7 +261,8 @@ def _pair(value: Any, name: str) -> tuple[float, float]:
         for number in value
     )
     refuse(name, not numbers or len(value) != 2, "not a lowest and a highest value")
-    return tuple(map(float, value))
+    low, high = map(float, value)
+    return low, high
 
 
 def _date(text: str) -> datetime.date:

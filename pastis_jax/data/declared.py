@@ -27,7 +27,7 @@ def parse(argument: str, texts: Sequence[str]) -> dict[str, float]:
       texts: What it was given.
 
     Raises:
-      ArgumentError: If one is not of this form, or a modality stands twice.
+      ArgumentError: If one is not of this form, or a modality occurs twice.
     """
     numbers: dict[str, float] = {}
     for text in texts:
@@ -37,9 +37,26 @@ def parse(argument: str, texts: Sequence[str]) -> dict[str, float]:
             value = read_number(number)
         except ValueError:
             raise ArgumentError(f"got {text!r}", argument=argument, remedy=remedy) from None
-        refuse(argument, name in numbers, f"{name} stands twice", "leave one out")
+        refuse(argument, name in numbers, f"{name} occurs twice", "leave one out")
         numbers[name] = value
     return numbers
+
+
+def shares(argument: str, texts: Sequence[str]) -> dict[str, float]:
+    """Reads ``S2=0.4`` and the like: a share by modality.
+
+    Args:
+      argument: Name of the argument, for the message.
+      texts: What it was given.
+
+    Raises:
+      ArgumentError: As `parse`, or if one is not 0 to 1.
+    """
+    given = parse(argument, texts)
+    for name, share in given.items():
+        wrong = not 0 <= share <= 1
+        refuse(argument, wrong, f"{name} has {share:g}, shares go from 0 to 1", "give S2=0.4, say")
+    return given
 
 
 def declare(dataset: Dataset, nodata: Sequence[str], offset: Sequence[str]) -> Dataset:

@@ -18,11 +18,11 @@ def refuse_unreadable(field: str, *names: str) -> None:
     """Raises a ValueError if a name cannot be shown to readers, or is longer than one reads."""
     for name in names:
         fault = fault_of_name(name)
-        refuse(field, fault, fault)
+        refuse(field, fault, fault or "")
 
 
 def refuse_twice(field: str, noun: str, values: Iterable[Any]) -> None:
-    """Raises a ValueError if a value stands twice."""
+    """Raises a ValueError if a value occurs twice."""
     values = list(values)
     for i, value in enumerate(values):
-        refuse(field, value in values[:i], f"the {noun} {value!r} stands twice")
+        refuse(field, value in values[:i], f"the {noun} {value!r} occurs twice")

@@ -179,7 +179,7 @@ def parse_days(dates: Mapping[str, int] | str | None, start: int) -> np.ndarray:
         raise ValueError("dates must be a dict")
     numbers = {integer(key): key for key in dates}
     if len(numbers) < len(dates):
-        raise ValueError("a number of a date stands twice")
+        raise ValueError("a number of a date occurs twice")
     return np.array([_ordinal(dates[numbers[n]]) - start for n in sorted(numbers)], np.int32)
 
 
@@ -196,7 +196,7 @@ def _listed(text: str) -> dict[str, str]:
     pairs = [[word.strip("\"'") for word in pair] for pair in re.findall(_DATE, text)]
     dates = dict(pairs)
     if len(dates) < len(pairs):
-        raise ValueError("a number of a date stands twice")
+        raise ValueError("a number of a date occurs twice")
     return dates
 
 
@@ -232,7 +232,7 @@ def read_parcels(
     if absent := [name for name in wanted if name not in columns]:
         raise DataError(f"no column {', '.join(absent)}", where=file, remedy=remedy)
     if twice := [name for name in wanted if columns.count(name) > 1]:
-        raise DataError(f"column {twice[0]} stands twice", where=file, remedy="remove one of them")
+        raise DataError(f"column {twice[0]} occurs twice", where=file, remedy="remove one of them")
     if not rows:
         raise DataError("lists no parcel", where=file, remedy=remedy)
 

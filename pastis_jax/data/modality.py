@@ -40,6 +40,10 @@ class Picture:
       channels: Names of the three channels, or of one to be shown in grey.
       ranges: Lowest and highest value of each, in the unit, that become 0 and 1; None
         stretches from the 2nd to the 98th percentile of all of them together.
+
+    Examples:
+      >>> Picture(("red", "green", "blue"), ranges=((0, 3000), (0, 3000), (0, 3000))).channels
+      ('red', 'green', 'blue')
     """
 
     channels: tuple[str, ...]
@@ -54,19 +58,23 @@ class Modality:
       name: Suffix of its folder, as in ``DATA_S2``.
       channels: Names of the channels, in file order. One called ``A-B`` after two others is their
         difference, in dB.
-      dtype: Name of the NumPy type on disk, of integers or floats; what is mostly below 1,
-        ``reflectance`` say, needs floats.
-      unit: What a stored value means; checks of plausibility follow it.
-      nodata: Value that marks a missing observation, NaN among them; None for none. In dB, NaN and
-        -inf mark one too.
-      plausible: Lowest and highest value that can have been measured, in place of what the unit
-        tells; None for that.
-      drop_rate: Share of the dates that temporal dropout takes away, 0 to 1.
+      dtype: Name of the NumPy type on disk, of integers or floats. Values mostly below 1, such as
+        ``reflectance``, need floats.
+      unit: What a stored value means; it decides which values are plausible.
+      nodata: Value that marks a missing observation, which may be NaN; None for none. In dB, NaN
+        and -inf always mark one.
+      plausible: Lowest and highest value that can have been measured; None for those of the unit.
+      drop_rate: Share of the dates that temporal dropout drops, 0 to 1.
       picture: How it is shown; None shows its first three channels, or its first.
-      offset: What is added to a stored value that is not missing to have it in the unit.
+      offset: What is added to a stored value that is not missing, to have it in the unit.
 
     Raises:
       ValueError: Naming the field.
+
+    Examples:
+      >>> radar = Modality("SAR", ("VV", "VH"), "float32", "linear power", drop_rate=0.2)
+      >>> radar.channels, radar.optical
+      (('VV', 'VH'), False)
     """
 
     name: str
@@ -79,7 +87,7 @@ class Modality:
     picture: Picture | None = None
     offset: float = 0.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         refuse("name", not _MODALITY.fullmatch(self.name), f"{self.name!r} is no plain word")
         refuse("name", self.name in _RESERVED, f"{self.name} has another meaning")
         refuse_unreadable("name", self.name)
@@ -87,7 +95,7 @@ class Modality:
         refuse_unreadable("channels", *self.channels)
         refuse_twice("channels", "name", self.channels)
         try:
-            kind = np.dtype(self.dtype).kind
+            kind: str = np.dtype(self.dtype).kind
         except (TypeError, ValueError, SyntaxError):
             kind = ""
         refuse("dtype", kind not in ("i", "u", "f"), f"{self.dtype!r} is no NumPy type of numbers")
@@ -140,6 +148,11 @@ class Modality:
         return self.unit in OPTICAL
 
     @property
+    def never_zero(self) -> bool:
+        """Whether no whole acquisition measures 0: one that is 0 throughout was filled with it."""
+        return self.unit in _NEVER_ZERO and self.nodata != 0
+
+    @property
     def shown(self) -> Picture:
         """How it is shown, by default too."""
         number = 3 if len(self.channels) >= 3 else 1
@@ -184,7 +197,7 @@ class Modality:
     def _marked(self, values: np.ndarray) -> np.ndarray | None:
         missing = None
         if self.unit == "dB" and values.dtype.kind == "f":
-            missing = ~(values > -np.inf)  # NaN and -inf
+            missing = _nan_or_lowest(values)
         if self.nodata is not None:
             marked = self.marked(values)
             missing = marked if missing is None else missing | marked
@@ -202,7 +215,9 @@ class Modality:
             return np.isnan(values)
         if values.dtype == np.float16:
             values = values.astype(np.float32)  # few marks keep their value in 16 bits
-        marked = values == self.nodata
+        integers = values.dtype.kind in "iu" and float(self.nodata).is_integer()
+        # Beside a float, NumPy makes float64 of integers first.
+        marked = values == (int(self.nodata) if integers else self.nodata)
         if values.dtype.itemsize > 4 and np.dtype(self.dtype) == np.float32:
             marked |= values == float(np.float32(self.nodata))
         return marked
@@ -220,7 +235,7 @@ class Modality:
         """
         axes = {axis % values.ndim for axis in acquisition}
         first = values[tuple(slice(1 if i in axes else None) for i in range(values.ndim))]
-        never = self.unit not in _NEVER_ZERO or self.nodata == 0 or not values.size
+        never = not self.never_zero or not values.size
         # One value of each acquisition tells of nearly all that they are not.
         candidate, marked = first == 0, None if never else self._marked(first)
         if never or not (candidate if marked is None else candidate | marked).any():
@@ -229,6 +244,15 @@ class Modality:
         filled = zero if marked is None else zero | marked
         shared = {"axis": tuple(axes), "keepdims": True}
         return filled.all(**shared) & zero.any(**shared)
+
+
+def _nan_or_lowest(values: np.ndarray) -> np.ndarray:
+    """Which of `values` are NaN or -inf."""
+    if values.dtype != np.float16:
+        return ~(values > -np.inf)
+    # NumPy makes float32 of each 16 bits to compare them; as integers they are in order.
+    bits = values.view(np.int16)
+    return (bits > 0x7C00) | ((bits < 0) & (bits >= -0x400))
 
 
 def _holds(dtype: str, value: float) -> bool:

@@ -210,6 +210,11 @@ class Watched:
     def folder(self) -> pathlib.Path:
         return next(iter(self._stamps)).parent
 
+    @property
+    def sizes(self) -> list[tuple[pathlib.Path, int]]:
+        """The files, and the size of each (B)."""
+        return [(file, size) for file, (size, _) in self._stamps.items()]
+
     def see(self, file: pathlib.Path, stamp: Stamp) -> None:
         """Remembers a file, or compares it.
 

@@ -5,13 +5,18 @@ from __future__ import annotations
 import dataclasses
 import math
 import pathlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import jax
 import numpy as np
 
-from pastis_jax.data.batches import Encoding, evaluation_batches, training_batches
+from pastis_jax.data.batches import (
+    Encoding,
+    evaluation_batches,
+    evaluation_records,
+    training_batches,
+)
 from pastis_jax.data.cache import Fingerprint
 from pastis_jax.data.calendar import Days
 from pastis_jax.data.class_mapping import ClassMapping
@@ -20,6 +25,8 @@ from pastis_jax.data.gaps import Gaps
 from pastis_jax.data.metadata import Identifier
 from pastis_jax.data.npy import parts
 from pastis_jax.data.patches.encoding import PatchEncoding
+from pastis_jax.data.pixel_sets.encoding import PixelSetEncoding, draw_pixels
+from pastis_jax.data.pixel_sets.packed import PackedPixelSets
 from pastis_jax.types import Batch
 
 
@@ -50,7 +57,14 @@ class BatchPlan:
       seed: Of the training batches.
       rows: Samples of every training batch that this process makes.
       evaluation_size: Samples in a batch of validation and test.
-      evaluation_rows: Samples of these that this process makes.
+      evaluation_rows: Samples of every such batch that this process makes.
+
+    Examples:
+      One process makes all of its batches:
+
+      >>> plan = BatchPlan(32, 0, range(32), evaluation_size=64, evaluation_rows=range(64))
+      >>> len(plan.rows) == plan.batch_size
+      True
     """
 
     batch_size: int
@@ -115,9 +129,11 @@ class Splits:
         return self._whole(split, plan.evaluation_size, plan.evaluation_rows, ahead)
 
     def alone(self, split: str, size: int | None = None) -> Iterator[Batch]:
-        """The same for one process and one device alone, in batches of `size`.
+        """Batches of the whole records of `split`, for one process and one device alone.
 
-        Default: what one device gets in validation and test.
+        Args:
+          split: ``train``, ``val`` or ``test``.
+          size: Samples in a batch; None for what one device gets in validation and test.
         """
         size = size or -(-self.plan.evaluation_size // jax.device_count())
         return self._whole(split, size, range(size))
@@ -152,6 +168,30 @@ class Splits:
 
 
 @dataclasses.dataclass(frozen=True)
+class PixelSplits(Splits):
+    """The parcels of a run.
+
+    Attributes:
+      packed: Opens their packed form, which holds parcels of all folds.
+    """
+
+    encode: PixelSetEncoding
+    packed: Callable[[], PackedPixelSets] = dataclasses.field(kw_only=True, repr=False)
+
+    def drawn(self, counts: Sequence[int]) -> np.ndarray:
+        """The pixels that evaluation takes of each record of a split, ``n s`` int32.
+
+        Args:
+          counts: Number of pixels of each record.
+        """
+
+        def draw(count: int, rng: np.random.Generator) -> np.ndarray:
+            return draw_pixels(int(count), self.encode.pixels, rng)[0]
+
+        return np.array(evaluation_records(counts, draw)[:], np.int32)
+
+
+@dataclasses.dataclass(frozen=True)
 class PatchSplits(Splits):
     """The patches of a run.
 
@@ -170,7 +210,7 @@ class PatchSplits(Splits):
         return self.encode.for_evaluation()
 
     def without_targets(self) -> PatchSplits:
-        """The same, without panoptic targets."""
+        """Returns these splits without panoptic targets."""
         return dataclasses.replace(self, encode=dataclasses.replace(self.encode, instances=None))
 
     def median(self, record: Mapping[str, Any], modality: str) -> np.ndarray:

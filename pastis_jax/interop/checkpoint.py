@@ -67,7 +67,7 @@ def assemble_utae(
     file: pathlib.Path,
     conf: pathlib.Path,
 ) -> PublishedModel:
-    """The same from what was read: `tensors` of `file` and `options` of `conf`.
+    """Builds the published model from what was read: `tensors` of `file` and `options` of `conf`.
 
     Raises:
       UserError: As `load_utae`.

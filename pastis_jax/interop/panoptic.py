@@ -158,7 +158,7 @@ def assemble_paps(
     file: pathlib.Path,
     conf: pathlib.Path,
 ) -> PublishedPanopticModel:
-    """The same from what was read: `tensors` of `file` and `options` of `conf`.
+    """Builds the panoptic model from what was read: `tensors` of `file`, `options` of `conf`.
 
     Raises:
       UserError: As `load_utae`.

@@ -44,7 +44,7 @@ _OUTSIDE_THE_MODEL = {
 
 @dataclasses.dataclass(frozen=True)
 class UTAESettings:
-    """What a published U-TAE is made of.
+    """Sizes and options of a published U-TAE.
 
     Attributes:
       channels: Bands of the images.

@@ -1,4 +1,4 @@
-"""Windows of a Region as a model takes them: read, counted, normalised, padded, stacked."""
+"""Windows of a Region as a run takes them: read, counted, padded, stacked, as they are stored."""
 
 from __future__ import annotations
 
@@ -12,14 +12,13 @@ import numpy as np
 
 from pastis_jax.data.dataset import Dataset
 from pastis_jax.data.modality import Modality
-from pastis_jax.data.patches.encoding import PatchEncoding, encode_frames
+from pastis_jax.data.patches.encoding import PatchEncoding, store_frames
 from pastis_jax.data.regions.grid import touched
 from pastis_jax.data.regions.records.window_series import WindowSeries
 from pastis_jax.data.regions.store import Region
 from pastis_jax.mapping.season import Season
 from pastis_jax.runs import Run
-from pastis_jax.tasks import blank_series
-from pastis_jax.types import Series
+from pastis_jax.types import Stored
 
 _STEP = 8
 """Dates by which series are padded: one program serves windows of about as many."""
@@ -28,6 +27,7 @@ Acquisitions = tuple[np.ndarray, np.ndarray]
 """Values as they are stored, (t, c, h, w), and days (t,)."""
 Frames = Mapping[str, Acquisitions]
 """Acquisitions of a window by modality."""
+_NOTHING: Acquisitions = np.zeros(0), np.zeros(0, np.int32)
 
 
 class Stacker:
@@ -66,8 +66,10 @@ class Stacker:
                 counts[place] = observed(frames[name][0], self._dataset[name]).sum(0)
         return counts
 
-    def stack(self, several: Sequence[Frames], size: int, shape: tuple[int, int]) -> dict:
-        """Normalises windows and stacks them, by modality.
+    def stack(
+        self, several: Sequence[Frames], size: int, shape: tuple[int, int]
+    ) -> dict[str, Stored]:
+        """Pads windows and stacks them, by modality.
 
         Args:
           several: At most `size` windows.
@@ -75,26 +77,30 @@ class Stacker:
           shape: Rows and columns of the windows.
 
         Returns:
-          The series, ``b t h w c``.
+          What is stored, ``b t c h w``.
         """
         batch = {}
         for name in self.modalities:
             most = max((len(x[name][1]) for x in several if name in x), default=0)
             length = max(-(-most // _STEP), 1) * _STEP
-            blank = (1, length, *shape, len(self._run.dataset[name].channels))
-            empty = jax.tree.map(lambda x: x[0], blank_series(blank))
-            empty = empty.replace(valid=np.zeros(length, bool))
-            samples = [
-                self._encode(name, x, length, shape) if name in x else empty for x in several
-            ]
-            samples += [empty] * (size - len(samples))
-            batch[name] = jax.tree.map(lambda *x: np.stack(x), *samples)
+            samples = [self._store(name, x.get(name, _NOTHING), length, shape) for x in several]
+            if len(samples) < size:
+                blank = self._store(name, _NOTHING, length, shape)
+                samples += [blank] * (size - len(samples))
+            batch[name] = jax.tree.map(_stack, *samples)
         return batch
 
-    def _encode(self, name: str, frames: Frames, length: int, shape: tuple[int, int]) -> Series:
-        values, days = frames[name]
+    def _store(
+        self, name: str, frames: Acquisitions, length: int, shape: tuple[int, int]
+    ) -> Stored:
+        dataset = self._dataset if name in self._dataset.names else self._run.dataset
         moments = self._run.saved.learned.statistics[name]
-        return encode_frames(values, days, self._dataset[name], moments, length=length, size=shape)
+        return store_frames(*frames, dataset[name], moments, length=length, size=shape)
+
+
+def _stack(*arrays: np.ndarray) -> np.ndarray:
+    """Stacks arrays; a single one is large, and is not copied."""
+    return arrays[0][None] if len(arrays) == 1 else np.stack(arrays)
 
 
 class Inputs(Stacker):

@@ -22,7 +22,7 @@ from pastis_jax.mapping.blocks import Block, file_of
 
 AGAIN = "the same command goes on where it was left"
 _KEY, _BLOCKS, _FILES = "key.json", "blocks", "map"
-_REMEDY = "remove this folder and begin anew"
+_REMEDY = "remove this folder and start again"
 
 
 def digest(content: Any) -> str:
@@ -81,7 +81,7 @@ class Ledger:
         if before is not None and not overwrite and any(self.blocks.glob("*.npz")):
             changed = sorted(n for n in {*before, *key} if before.get(n) != key.get(n))
             fault = f"another map was begun in {self.folder}: not the same {' and '.join(changed)}"
-            remedy = "repeat that command, or begin anew by `overwrite`"
+            remedy = "repeat that command, or start again with `overwrite`"
             raise ArgumentError(fault, argument="out", remedy=remedy)
         (self.folder / _KEY).unlink(missing_ok=True)
         shutil.rmtree(self.blocks, ignore_errors=True)
@@ -108,6 +108,6 @@ class Ledger:
         try:
             folder.rename(self.out)  # takes the place of an empty folder
         except OSError as error:
-            fault, remedy = f"{self.out} is there meanwhile", "move it away, and repeat the command"
+            fault, remedy = f"{self.out} exists by now", "move it away, and repeat the command"
             raise ArgumentError(fault, argument="out", remedy=remedy) from error
         shutil.rmtree(self.folder, ignore_errors=True)

@@ -18,7 +18,7 @@ ALLOWED = ("level", "season", "pixel_size")
 
 @dataclasses.dataclass(frozen=True)
 class MapOptions:
-    """What a map is made by.
+    """Options of a map, beside the run and the Region.
 
     Attributes:
       until: Last day whose acquisitions are used, or its text YYYY-MM-DD; None for all.
@@ -39,6 +39,10 @@ class MapOptions:
 
     Raises:
       ArgumentError: If one is out of range.
+
+    Examples:
+      >>> MapOptions(until="2024-05-31", reject=0.5).until
+      datetime.date(2024, 5, 31)
     """
 
     until: datetime.date | str | None = None
@@ -54,7 +58,7 @@ class MapOptions:
     probabilities: bool = False
     batch_size: int | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name in ("until", "season"):
             if (day := getattr(self, name)) is not None:
                 object.__setattr__(self, name, as_date(day, name))
@@ -78,8 +82,8 @@ class MapOptions:
     def to_json(self) -> Mapping[str, Any]:
         """Returns what decides the map as plain JSON, but for the content of files."""
         return {
-            "until": None if self.until is None else self.until.isoformat(),
-            "season": None if self.season is None else self.season.isoformat(),
+            "until": None if self.until is None else str(self.until),
+            "season": None if self.season is None else str(self.season),
             "max_cloud": self.max_cloud,
             "reject": self.reject,
             "stride": self.stride,

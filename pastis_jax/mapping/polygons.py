@@ -187,7 +187,7 @@ def polygons_of(task: str, region: Region, options: MapOptions) -> Polygons | No
 def _outlines(region: Region) -> np.ndarray:
     """Polygons of the Region's own parcels, (n,)."""
     file, shapely = region.root / table.FILE, _geo.need("shapely")
-    remedy = "ingest the Region anew"
+    remedy = "ingest the Region again"
     arrow = _geo.need("pyarrow")
     try:
         with _geo.need("pyarrow.parquet").ParquetFile(file) as content:

@@ -135,7 +135,7 @@ def predict_region(
                     execute(work, left, lambda _: bar.update(), say)
             if changed := [name for name, of in key_of(mapper).items() if of != key[name]]:
                 fault = f"{' and '.join(changed)} changed while the map was made"
-                remedy = "bring back what it was, or begin anew by `overwrite`"
+                remedy = "restore what it was, or start again with `overwrite`"
                 raise DataError(fault, where=mapper.region.root, remedy=remedy)
             with ledger.files() as folder:
                 return finish(Made(mapper, blocks, ledger.blocks, key), folder)

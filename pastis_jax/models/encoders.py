@@ -15,6 +15,7 @@ from flax import linen as nn
 
 from pastis_jax.models.ltae import LTAE
 from pastis_jax.models.pse import PixelSetEncoder
+from pastis_jax.models.time_first import MapDecoder, MapUNet, PixelEncoder
 from pastis_jax.models.utae import FrameEncoder, TemporalUNet
 from pastis_jax.registry import Registry
 
@@ -26,10 +27,17 @@ class Halves:
     Attributes:
       spatial: Makes S for a modality.
       temporal: Makes T.
+      trunk: Makes what stands between an embedding and the head of a decoder, if something does.
     """
 
     spatial: Callable[[str], nn.Module]
     temporal: Callable[[], nn.Module]
+    trunk: Callable[[], nn.Module] | None = None
+
+    def decoder(self, head: Callable[[], nn.Module]) -> Callable[[], nn.Module]:
+        """What makes D of what makes its head."""
+        trunk = self.trunk
+        return head if trunk is None else lambda: MapDecoder(trunk(), head())
 
 
 MakeHalves = Callable[[Any, Mapping[str, int | None], str | None], Halves]
@@ -84,5 +92,39 @@ def utae(spec: Any, capacity: Mapping[str, int | None], axis_name: str | None) -
     return Halves(spatial, temporal)
 
 
+def time_first(spec: Any, capacity: Mapping[str, int | None], axis_name: str | None) -> Halves:
+    """PSE's pixel encoder and L-TAE at every pixel, and a U-Net on the map of embeddings.
+
+    Of `spec` it takes widths (the encoder's last one is that of features and embedding), heads,
+    `remat`, `bf16` and `freeze`.
+    """
+    dtype, width = jnp.bfloat16 if spec.bf16 else jnp.float32, spec.encoder_widths[-1]
+
+    def spatial(modality: str) -> PixelEncoder:
+        return PixelEncoder(
+            features=width,
+            capacity=capacity.get(modality),
+            dtype=dtype,
+            frozen=spec.freeze,
+            axis_name=axis_name,
+        )
+
+    def temporal() -> LTAE:
+        return LTAE(
+            width,
+            spec.model_features,
+            spec.heads,
+            spec.key_features,
+            frozen=spec.freeze,
+            axis_name=axis_name,
+        )
+
+    def trunk() -> MapUNet:
+        return MapUNet(spec.decoder_widths, spec.remat, dtype, axis_name)
+
+    return Halves(spatial, temporal, trunk)
+
+
 PARCEL_ENCODERS.add("pse-ltae", pse_ltae)
 IMAGE_ENCODERS.add("utae", utae)
+IMAGE_ENCODERS.add("time-first", time_first)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 
+import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Bool, Float, Int
 
 from pastis_jax.nn import DenseBatchNorm, Dropout, GroupNorm, masked_softmax, sinusoidal_day_code
 from pastis_jax.nn.norm import rows_mask
+from pastis_jax.nn.pixel_features import PixelFeatures
 from pastis_jax.types import Embedding, Series
 
 
@@ -36,6 +38,7 @@ class LTAE(nn.Module):
       dropout: Dropout rate of the output.
       attention_dropout: Dropout rate of the attention weights.
       period: Period of the day code.
+      frozen: Whether nothing is learned here: running statistics, no dropout, no gradient.
       axis_name: Mapped device axis, under `pmap`.
     """
 
@@ -46,13 +49,15 @@ class LTAE(nn.Module):
     dropout: float = 0.2
     attention_dropout: float = 0.1
     period: float = 1000.0
+    frozen: bool = False
     axis_name: str | None = None
 
     def __call__(self, series: Series, *, train: bool = False, track: bool = True) -> Embedding:
         """Encodes `series`.
 
         Args:
-          series: Features ``b t c`` or ``b t h w c``.
+          series: Features ``b t c`` or ``b t h w c``, or those of pixels that are made here
+            (`nn.pixel_features`).
           train: Draw dropout (stream `dropout`) and use the batch's statistics.
           track: Update running statistics (when training).
         """
@@ -61,10 +66,16 @@ class LTAE(nn.Module):
     @nn.compact
     def with_attention(
         self, series: Series, *, train: bool = False, track: bool = True
-    ) -> tuple[Embedding, Float[Array, "b t ... n"]]:
-        """Encodes `series` and returns the attention that did it, after dropout."""
-        x = GroupNorm(self.heads, name="in_norm")(series.values, series.valid)
-        x, attention = self._attend(x, series.days, series.valid, train=train)
+    ) -> tuple[Embedding, Float[Array, "b t ... n"] | None]:
+        """Encodes `series` and returns the attention that did it, after dropout.
+
+        It is None where features are made a few pixels at a time: it would be as large as they.
+        """
+        train, attention = train and not self.frozen, None
+        if isinstance(series.values, PixelFeatures):
+            x = self._in_chunks(series, train)
+        else:
+            x, attention = self._reduce(series.values, series, train)
         valid = series.valid.any(axis=1)
         x = nn.relu(
             DenseBatchNorm(self.features, self.axis_name, name="mlp")(
@@ -75,7 +86,30 @@ class LTAE(nn.Module):
         # One time step and one sequence per vector: the groups alone are normalised.
         flat = x.reshape(-1, 1, x.shape[-1])
         flat = GroupNorm(self.heads, name="out_norm")(flat, jnp.ones(flat.shape[:2], bool))
-        return Embedding(values=flat.reshape(x.shape), valid=valid), attention
+        x = flat.reshape(x.shape)
+        if self.frozen:
+            x = jax.lax.stop_gradient(x)
+        return Embedding(values=x, valid=valid), attention
+
+    def _reduce(self, x, series, train):
+        """The dates of `x` to one vector ``d``; and the attention."""
+        x = GroupNorm(self.heads, name="in_norm")(x, series.valid)
+        return self._attend(x, series.days, series.valid, train=train)
+
+    def _in_chunks(self, series: Series, train: bool) -> Float[Array, "b h w d"]:
+        """Reduces the dates of a few pixels at a time, computed again in the backward pass."""
+        features = series.values
+
+        def reduce(module, carry, chunk):
+            return carry, module._reduce(features.of(chunk), series, train)[0]
+
+        scan = nn.scan(
+            nn.remat(reduce, prevent_cse=False),
+            variable_broadcast="params",
+            split_rngs={"params": False, "dropout": True},
+        )
+        _, x = scan(self, None, features.chunks())
+        return features.image(x)
 
     def _attend(
         self,

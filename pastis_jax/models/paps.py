@@ -48,6 +48,7 @@ class PaPs(nn.Module):
       mask_threshold: Probability above which a pixel belongs to a mask.
       legacy_thin: Compare thin boxes as published: see `assemble_masks`.
       heatmap_only: Return the heatmap alone: for the first epochs, with the same parameters.
+      instances: Whether there is more than the heatmap; without, nor are there parameters for it.
       dtype: Type of the inputs and outputs of the convolutions on whole maps.
       axis_name: Mapped device axis, under `pmap`.
     """
@@ -59,6 +60,7 @@ class PaPs(nn.Module):
     mask_threshold: float = 0.4
     legacy_thin: bool = False
     heatmap_only: bool = False
+    instances: bool = True
     dtype: DTypeLike = jnp.float32
     axis_name: str | None = None
 
@@ -76,7 +78,7 @@ class PaPs(nn.Module):
         maps, valid = embedding.values, embedding.valid
         first_centre = math.log(FIRST_CENTERNESS / (1 - FIRST_CENTERNESS))
         heatmap = nn.sigmoid(self._on_map("heatmap", maps[-1], valid, train, first_centre))
-        if self.heatmap_only and not self.is_initializing():
+        if not self.instances or (self.heatmap_only and not self.is_initializing()):
             return PanopticPrediction(heatmap)
         saliency = self._on_map("saliency", maps[-1], valid, train)
 

@@ -19,7 +19,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int
 
 from pastis_jax.models.ltae import LTAE
-from pastis_jax.nn import packing
+from pastis_jax.nn import dates_cpu, packing
 from pastis_jax.nn.conv import ConvBlock, ConvNorm, Norm
 from pastis_jax.types import Embedding, Series
 
@@ -274,6 +274,11 @@ def aggregate(
     weights = jnp.where(where, attention, 0)
     if frames is not None:
         weights, where = packing.pack(weights, frames), packing.pack(where, frames)
+    if jax.default_backend() == "cpu":
+        b, t = valid.shape
+        samples = None if frames is None else frames // t
+        factor = None if how == "mean" else scale
+        return dates_cpu.weighted_sum(x, weights, where[..., 0, 0, 0], samples, b, factor)
     *dates, h, w, c = x.shape
     *_, h2, w2, n = weights.shape
     if how != "mean":

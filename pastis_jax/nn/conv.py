@@ -11,7 +11,7 @@ from flax import linen as nn
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float
 
-from pastis_jax.nn import conv_cpu
+from pastis_jax.nn import conv_cpu, norm_cpu
 from pastis_jax.nn.norm import BatchNorm, image_group_norm
 
 Norm = Literal["group", "batch", "instance"]
@@ -27,18 +27,23 @@ def convolve(
       kernel: Square kernel of any size.
       stride: Step in both directions.
     """
-    size, (b, h, w, _) = kernel.shape[0], x.shape
-    # The order for a CPU takes longer to compile: not worth it for little.
-    if jax.default_backend() == "cpu" and b * h * w >= conv_cpu.PIXELS_PER_GROUP and min(h, w) > 2:
-        if size == 3 and stride == 1:
-            return conv_cpu.convolve_3x3(x, kernel)
-        if size == 4 and stride == 2 and h % 2 == w % 2 == 0:
-            return conv_cpu.halve_4x4(x, kernel)
+    size = kernel.shape[0]
+    if for_a_cpu(x, size, stride):
+        return conv_cpu.convolve(x, kernel, stride)
     if pad := (size - 1) // 2:
         x = jnp.pad(x, ((0, 0), (pad, pad), (pad, pad), (0, 0)), mode="reflect")
     return jax.lax.conv_general_dilated(
         x, kernel, (stride, stride), "VALID", dimension_numbers=conv_cpu.NHWC
     )
+
+
+def for_a_cpu(x: Float[Array, "b h w c"], size: int, stride: int) -> bool:
+    """Whether a convolution of `x` takes the order that is fast on a CPU."""
+    b, h, w, _ = x.shape
+    # It takes longer to compile: not worth it for little.
+    if jax.default_backend() != "cpu" or b * h * w < conv_cpu.PIXELS_PER_GROUP or min(h, w) <= 2:
+        return False
+    return (size, stride) == (3, 1) or ((size, stride) == (4, 2) and h % 2 == w % 2 == 0)
 
 
 @jax.custom_vjp
@@ -132,6 +137,14 @@ class ConvNorm(nn.Module):
         kernel = self.param("kernel", nn.initializers.he_normal(), shape)
         bias = self.param("bias", nn.initializers.zeros, (self.features,))
         x, weight = x.astype(self.dtype), kernel.astype(self.dtype)
+        result = self.result or self.dtype
+        if self.norm != "batch":
+            scale = self.param("scale", nn.initializers.ones, (self.features,))
+            offset = self.param("offset", nn.initializers.zeros, (self.features,))
+            groups = 4 if self.norm == "group" else self.features
+            if not self.transposed and for_a_cpu(x, self.size, self.stride):
+                how = norm_cpu.How(self.stride, groups, self.relu, result)
+                return norm_cpu.convolve_and_normalise(x, weight, bias, scale, offset, how)
         if self.transposed:
             x = convolve_transposed(x, weight)
         else:
@@ -141,12 +154,9 @@ class ConvNorm(nn.Module):
             norm = BatchNorm(self.axis_name, self.first_offset, name="norm")
             x = norm(x, mask, train=train, track=track)
         else:
-            scale = self.param("scale", nn.initializers.ones, (self.features,))
-            offset = self.param("offset", nn.initializers.zeros, (self.features,))
-            groups = 4 if self.norm == "group" else self.features
             x = image_group_norm(x, scale, offset, groups=groups)
         x = nn.relu(x) if self.relu else x
-        return x.astype(self.result or self.dtype)
+        return x.astype(result)
 
 
 class ConvBlock(nn.Module):

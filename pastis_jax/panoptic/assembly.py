@@ -15,15 +15,18 @@ def panoptic_map(
     min_confidence: ArrayLike = 0.2,
     min_remain: ArrayLike = 0.5,
 ) -> PanopticMap:
-    """Lays the masks on one map, the most confident first.
+    """Places the masks on one map, the most confident first.
 
-    A mask that overlaps what is there already is kept where it is new, if more than `min_remain` of
-    it is; else it is left out whole.
+    A mask that overlaps those already placed keeps its new part, if that is more than `min_remain`
+    of it. Otherwise it is left out.
 
     Args:
-      prediction: Of inference, with masks.
-      min_confidence: Confidence below which instances are left out; may be traced.
-      min_remain: Fraction of a mask that must be new; may be traced.
+      prediction: A prediction with masks, which inference makes.
+      min_confidence: Confidence below which instances are left out, 0 to 1; may be traced.
+      min_remain: Share of a mask that must be new, 0 to 1; may be traced.
+
+    Returns:
+      The map of each image.
     """
     instances = prediction.instances
     label = jnp.argmax(instances.logits, -1).astype(jnp.int32)

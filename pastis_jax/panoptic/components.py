@@ -18,6 +18,11 @@ def connected_components(
 
     Returns:
       The component of each pixel, 0 for none, int32.
+
+    Examples:
+      >>> semantic = np.array([[1, 0, 1], [1, 2, 2]])
+      >>> connected_components(semantic).tolist()
+      [[1, 0, 2], [1, 3, 3]]
     """
     instances, total = np.zeros(semantic.shape, np.int32), 0
     for label in np.unique(semantic[semantic != 0]):

@@ -10,6 +10,7 @@ import jax
 from jaxtyping import PyTree
 
 from pastis_jax import viz
+from pastis_jax.nn.raw import all_series
 from pastis_jax.tasks import Task
 from pastis_jax.types import Batch
 
@@ -23,7 +24,7 @@ def make_predict(
 
     @jax.jit
     def predict(variables, series):
-        prediction = model.apply(variables, series)
+        prediction = model.apply(variables, all_series(series))
         return prediction, alone.output(prediction, **context)
 
     variables = jax.device_get(variables)

@@ -21,9 +21,10 @@ from pastis_jax import training
 from pastis_jax.data.calendar import YEAR, Days, not_trained_on
 from pastis_jax.data.class_mapping import ClassMapping
 from pastis_jax.data.dataset import SPLITS, Dataset
-from pastis_jax.data.normalisation import SEASON, normalise
+from pastis_jax.data.normalisation import SEASON, observed
 from pastis_jax.data.splits import BatchPlan
 from pastis_jax.errors import DataWarning, DaysWarning, UserError, refuse
+from pastis_jax.nn.raw import all_series
 from pastis_jax.runs import memory, results, saved, weights
 from pastis_jax.runs.given import check_observed, check_series
 from pastis_jax.runs.opened_data import OpenedData
@@ -31,7 +32,7 @@ from pastis_jax.runs.records import records_of
 from pastis_jax.runs.until import Until, as_date
 from pastis_jax.tasks import TASKS, Task
 from pastis_jax.text import plain
-from pastis_jax.types import Series
+from pastis_jax.types import Series, Stored
 
 LEAST_MEMORY = {"xla_cpu_scheduler_type": "CPU_SCHEDULER_TYPE_MEMORY_OPTIMIZED"}
 """What makes XLA encode one modality after the other on a CPU, whose pyramids are large."""
@@ -161,29 +162,29 @@ class Run:
             has no valid date of a modality that the scheme cannot do without.
         """
         statistics = self.saved.learned.statistics
-        normalised = {
-            name: normalise(
+        known = {
+            name: observed(
                 series[name], self.dataset[name], statistics[name], season=self._season(name)
             )
             for name in check_series(self, series)
         }
-        check_observed(self, {name: x.valid.any(1) for name, x in normalised.items()})
-        observed = [
-            {name: np.asarray(x.days)[i][x.valid[i]] for name, x in normalised.items()}
-            for i in range(len(next(iter(normalised.values())).valid))
+        check_observed(self, {name: x.valid.any(1) for name, x in known.items()})
+        days = [
+            {name: x.days[i][x.valid[i]] for name, x in known.items()}
+            for i in range(len(next(iter(known.values())).valid))
         ]
-        self._warn_of(observed, "these series")
-        return self.answer(normalised)
+        self._warn_of(days, "these series")
+        return self.answer(known)
 
-    def answer(self, series: Mapping[str, Series]) -> PyTree[np.ndarray]:
-        """Predicts from series that are normalised already; see `predict` for what it gives.
+    def answer(self, series: Mapping[str, Series | Stored]) -> PyTree[np.ndarray]:
+        """Predicts from series that hold what is expected; see `predict` for what it gives.
 
         Args:
-          series: By modality, ``b t s c`` or ``b t h w c``, normalised as in training.
+          series: By modality, ``b t s c`` or ``b t h w c`` normalised as in training, or as stored.
         """
         return jax.device_get(self._answer(self.variables, series))
 
-    def usable(self, series: Mapping[str, Series]) -> np.ndarray:
+    def usable(self, series: Mapping[str, Series | Stored]) -> np.ndarray:
         """Which samples something can be told of, (b,) bool.
 
         Those with a valid date of a modality whose dates are read and, where the scheme cannot do
@@ -220,7 +221,7 @@ class Run:
         temperature = self.saved.temperature
 
         def answer(variables, series):
-            prediction = model.apply(variables, series)
+            prediction = model.apply(variables, all_series(series))
             return self.task.answer(prediction, temperature=temperature, **context)
 
         spares = getattr(self.task.spec, "remat", False) and jax.default_backend() == "cpu"

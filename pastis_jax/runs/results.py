@@ -64,7 +64,7 @@ def check(content: Mapping[str, Any], *, needed: Collection[str] = NEEDED) -> No
         if lacking := sorted({*kind.scores} - content[name].keys()):
             raise ValueError(f"its {name} lacks {', '.join(lacking)}")
     test = content.get("test", {})
-    for name in {"iou", "per_class"} & test.keys():
+    for name in {"iou", "f1", "per_class"} & test.keys():
         _check_counts(content, len(test[name]))
 
 
@@ -112,7 +112,11 @@ def _is_test(value: Any) -> bool:
     """Scores by name, of classes as well."""
     if not isinstance(value, dict):
         return False
-    inner = {"iou": _by_name(_is_score), "per_class": _by_name(_of_a_class)}
+    inner = {
+        "iou": _by_name(_is_score),
+        "f1": _by_name(_is_score),
+        "per_class": _by_name(_of_a_class),
+    }
     inner["void_rules"] = _by_name(lambda own: _by_name(_is_score)(own) and "PQ" in own)
     return all(inner.get(name, _is_score)(score) for name, score in value.items())
 
@@ -125,6 +129,11 @@ def _is_removed(value: Any) -> bool:
     """Scores by the share of dates that were removed."""
     shares = isinstance(value, dict) and all(re.fullmatch(r"[0-9.e-]{1,24}", x) for x in value)
     return shares and all(_is_test(test) and "mIoU" in test for test in value.values())
+
+
+def _is_subsets(value: Any) -> bool:
+    """Scores by the modalities that are left, joined by +; None where nothing counted."""
+    return _by_name(lambda test: test is None or _by_name(_is_score)(test))(value)
 
 
 def _is_calibration(value: Any) -> bool:
@@ -167,10 +176,11 @@ _FIELDS: dict[str, Callable[[Any], bool]] = {
     "modalities": _is_names,
     "counts": lambda value: isinstance(value, dict),
     "parameters_by_module": _by_name(_is_count),
-    "peak_memory_gb": _is_score,
+    **dict.fromkeys(("peak_memory_gb", "modality_dropout"), _is_score),
     "min_confidence": lambda value: is_number(value) and 0 <= value <= 1,
     "calibration": _is_calibration,
     "test_removed_optical": _is_removed,
+    "test_subsets": _is_subsets,
     "test_components": _of_components,
 }
 """What is read of a result, and whether a value can be it."""

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 
 from pastis_jax import training
 from pastis_jax.data.splits import BatchPlan, Splits
+from pastis_jax.modality_dropout import only
 from pastis_jax.runs import until
 from pastis_jax.runs.until import Until
 from pastis_jax.schemes import Model
@@ -68,10 +69,19 @@ class Scorer:
       splits: The records.
       placement: Where batches of validation and test lie.
       model: As these batches need it.
+      evaluation: Makes the batches of a split; by default the records' own.
     """
 
-    def __init__(self, task: Task, splits: Splits, placement: Placement, model: Model):
+    def __init__(
+        self,
+        task: Task,
+        splits: Splits,
+        placement: Placement,
+        model: Model,
+        evaluation: Callable[[str], Iterable[Batch]] | None = None,
+    ):
         self._task, self._splits, self._placement = task, splits, placement
+        self._evaluation = evaluation or splits.evaluation
         self.model = model
         self._metrics, self._steps, self._cut_steps = task.metrics(splits), {}, {}
 
@@ -92,6 +102,42 @@ class Scorer:
           UserError: If no sample of the split counts.
           NonFiniteLossError: Naming the samples of the batch.
         """
+        chosen, options = [self._task.spec.modalities], {"augment": augment, "key": key}
+        (outcome,) = self._each(state, split, metric, chosen, batches, context, **options)
+        if batches is None and augment is None:
+            training.check_counted(outcome.metrics, split)
+        return outcome
+
+    def subsets(
+        self,
+        state: TrainState,
+        split: str,
+        metric: str,
+        chosen: Sequence[Sequence[str]],
+        **context: float,
+    ) -> list[Outcome]:
+        """Scores `state` with some modalities of each sample, the others masked.
+
+        Each batch is made once. It is the program that scores with all of them.
+
+        Args:
+          state: The state.
+          split: Whose samples.
+          metric: Name of the metric.
+          chosen: Modalities of each score.
+          **context: What the metric takes.
+
+        Raises:
+          UserError: If no sample of the split counts, with the first of `chosen`.
+          NonFiniteLossError: Naming the samples of the batch.
+        """
+        outcomes = self._each(state, split, metric, chosen, None, context)
+        training.check_counted(outcomes[0].metrics, split)
+        return outcomes
+
+    def _each(
+        self, state, split, metric, chosen, batches, context, augment=None, key=None
+    ) -> list[Outcome]:
         count, empty = self._metrics[metric]
         step = self._steps.get(metric)
         if step is None or augment is not None:
@@ -102,23 +148,23 @@ class Scorer:
                 placement=self._placement,
                 augment=augment,
                 key=key,
+                cut=only,
             )
         if augment is None:
             self._steps[metric] = step
-        size = self._splits.plan.evaluation_size
+        size, names = self._splits.plan.evaluation_size, self._task.spec.modalities
+        context = {name: jnp.float32(value) for name, value in context.items()}
+        left = [{name: jnp.bool_(name in some) for name in names} for some in chosen]
         # A run that is opened again has no more than that; the same program rounds alike.
-        outcome = training.evaluate(
+        return training.evaluate_each(
             state.tested,
-            self._splits.evaluation(split) if batches is None else batches,
+            self._evaluation(split) if batches is None else batches,
             step=step,
             empty=lambda: EpochMetrics.empty(empty(), size),
             placement=self._placement,
-            context={name: jnp.float32(value) for name, value in context.items()},
+            contexts=[{**context, "cut": some} for some in left],
             identify=self._splits.sources[split].identifier,
         )
-        if batches is None and augment is None:
-            training.check_counted(outcome.metrics, split)
-        return outcome
 
     def until(
         self,
@@ -151,11 +197,11 @@ class Scorer:
         context = {name: jnp.float32(value) for name, value in context.items()}
         outcomes = training.evaluate_each(
             state.tested,
-            splits.evaluation(split) if batches is None else batches,
+            self._evaluation(split) if batches is None else batches,
             step=step,
             empty=lambda: EpochMetrics.empty(empty(), splits.plan.evaluation_size),
             placement=self._placement,
-            contexts=[{**context, "until": jnp.int32(splits.dataset.day(d))} for d in days],
+            contexts=[{**context, "cut": jnp.int32(splits.dataset.day(d))} for d in days],
             identify=splits.sources[split].identifier,
         )
         names = spec.modalities
@@ -164,6 +210,28 @@ class Scorer:
     def of(self, state: TrainState, split: str, **options: Any) -> Callable[..., Outcome]:
         """A task's `Score` for this state and split."""
         return functools.partial(self, state, split, **options)
+
+
+def of_subsets(
+    task: Task, outcomes: Mapping[tuple[str, ...], Outcome]
+) -> dict[str, dict[str, float] | None]:
+    """What results hold of scores with some of the modalities.
+
+    Args:
+      task: The task.
+      outcomes: By the modalities that were left.
+
+    Returns:
+      By these joined by +: scores, loss and number of samples not scored; None where none was.
+    """
+
+    def told(outcome: Outcome) -> dict[str, float] | None:
+        if not outcome.metrics.loss.count:
+            return None
+        names = (*task.scores_in(outcome.scores), "loss")
+        return {name: outcome.scores[name] for name in names} | {"unobserved": outcome.unobserved}
+
+    return {" + ".join(names): told(outcome) for names, outcome in outcomes.items()}
 
 
 def _known(day: datetime.date, outcome: Outcome, names: Sequence[str]) -> Until:

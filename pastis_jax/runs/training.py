@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import itertools
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -14,20 +14,31 @@ import jax.numpy as jnp
 from jaxtyping import PyTree
 
 from pastis_jax import machine, training
-from pastis_jax.data import calendar, simulate
+from pastis_jax.data import calendar, declared, simulate
 from pastis_jax.data.normalisation import SEASON
 from pastis_jax.data.regions.store import Region, is_region
 from pastis_jax.data.splits import Splits
+from pastis_jax.errors import refuse
+from pastis_jax.modality_dropout import modality_dropout, subsets
 from pastis_jax.nn import reference_initialisation
 from pastis_jax.rng import fold_in_name
 from pastis_jax.runs import memory, saved
 from pastis_jax.runs.drawing import draw
-from pastis_jax.runs.scoring import Scorer, for_evaluation, model_for
+from pastis_jax.runs.on_device import feed_of
+from pastis_jax.runs.scoring import Scorer, for_evaluation, model_for, of_subsets
 from pastis_jax.schemes import Model
 from pastis_jax.tasks import Learned, Task
 from pastis_jax.temporal_dropout import temporal_dropout
-from pastis_jax.training import EpochMetrics, Outcome, Placement, Recipe, RunFolder, TrainState
-from pastis_jax.types import Batch
+from pastis_jax.training import (
+    Augmentation,
+    EpochMetrics,
+    Outcome,
+    Placement,
+    Recipe,
+    RunFolder,
+    TrainState,
+)
+from pastis_jax.types import Batch, Series
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,17 +61,25 @@ class Start:
     """Weights that training starts from.
 
     Attributes:
-      variables: `params` and `batch_stats`.
+      variables: `params` and `batch_stats`, of all of the model or of some of its parts; the others
+        are drawn.
     """
 
     variables: Mapping[str, PyTree]
 
 
 def drop_rates(task: Task, recipe: Recipe) -> dict[str, float]:
-    """Rates of temporal dropout by modality; empty for none."""
+    """Rates of temporal dropout by modality; empty for none.
+
+    Raises:
+      ArgumentError: If one of the recipe is no share, or of a modality that is not the model's.
+    """
     if not recipe.temporal_dropout:
         return {}
-    return {name: task.dataset[name].drop_rate for name in task.spec.modalities}
+    names, given = task.spec.modalities, declared.shares("drop_rates", recipe.drop_rates)
+    unknown, remedy = sorted(given.keys() - {*names}), f"choose among {', '.join(names)}"
+    refuse("drop_rates", unknown, f"the model takes no {', '.join(unknown)}", remedy)
+    return {name: given.get(name, task.dataset[name].drop_rate) for name in names}
 
 
 def train(
@@ -78,6 +97,7 @@ def train(
     start: Start | None = None,
     warmup: int = 0,
     watching: Watching | None = None,
+    data_on_device: str = "off",
     more: Callable[[Callable[[Batch], tuple[Any, Any]]], Mapping[str, Any]] | None = None,
     say: Callable[[str], None] = print,
 ) -> dict[str, Any]:
@@ -97,6 +117,7 @@ def train(
       start: Weights to start from instead of drawn ones.
       warmup: First epochs that the task's warm-up model is trained in.
       watching: How the run is watched.
+      data_on_device: Where batches are made; see `feed_of`.
       more: Gives what else goes into result.json, of what predicts on one device.
       say: Tells the reader a line.
 
@@ -124,12 +145,22 @@ def train(
     build_tested, _ = model_for(
         task, splits, "val", "test", size=recipe.evaluation_size, placement=tested
     )
-    scorer = Scorer(task, splits, tested, build_tested())
+    feed = feed_of(splits, placement, tested, asked=data_on_device)
+    if feed.where is not None:
+        say(f"{feed.where[0].upper()}{feed.where[1:]}.")
+
+    def evaluation(split: str) -> Iterator[Batch]:
+        # Tested on its records, as when it is opened again: the same scores to the last bit.
+        return (feed if split == "val" else splits).evaluation(split)
+
+    scorer = Scorer(task, splits, tested, build_tested(), evaluation)
     model = build()
 
     steps = recipe.epochs * splits.steps_per_epoch
     optimizer, key = recipe.make_optimizer(steps), jax.random.key(recipe.seed)
-    state = _first_state(model, optimizer, next(splits.evaluation("val")), key, recipe, start)
+    state = _first_state(
+        model, optimizer, next(splits.evaluation("val", ahead=False)), key, recipe, start
+    )
     table = training.parameter_table(state.params)
     describe(task, state, say)
     events = training.Events(folder.path / "tensorboard") if watching.tensorboard else None
@@ -137,10 +168,7 @@ def train(
     if watching.profile and training.is_main():
         profile = training.Profile(folder.path / "profile", first=min(3, steps // 2))
     folder.begin(splits.fingerprint.parts)
-    augment = None
-    if rates:
-        shared = {"rates": rates, "most": most, "axis_name": placement.axis_name}
-        augment = functools.partial(temporal_dropout, **shared)
+    augment = _augmentation(task, recipe, rates, most, placement.axis_name)
 
     def step(model: Model) -> training.TrainStep:
         return training.make_train_step(
@@ -156,13 +184,13 @@ def train(
 
     def validate(state: TrainState) -> Outcome:
         outcome = task.validate(scorer.of(state, "val"))
-        splits.unchanged()  # before a checkpoint of this epoch takes the place of the last one
+        feed.unchanged()  # before a checkpoint of this epoch takes the place of the last one
         return outcome
 
     warmup = min(warmup, max(0, recipe.epochs - 1))
     fit = training.fit(
         state,
-        splits.training(),
+        feed.training(),
         epochs=recipe.epochs,
         steps_per_epoch=splits.steps_per_epoch,
         step=step(model),
@@ -184,8 +212,10 @@ def train(
     temperature, kept = validated.temperature(task.told)
     if kept is not None:
         say(f"Note: probabilities are as the model gives them, at a temperature of 1: {kept}.")
-    test = task.test(scorer.of(fit.state, "test"), context, temperature=temperature)
-    splits.unchanged()
+    chosen = subsets(task.spec.modalities, task.spec.read)
+    score = functools.partial(scorer.subsets, fit.state, "test", chosen=chosen)
+    test, *fewer = task.test(score, context, temperature=temperature)
+    feed.unchanged()
     result = {
         **facts(task, splits, recipe, fold, fit, table, simulated),
         "seconds": {
@@ -198,6 +228,7 @@ def train(
         },
         "throughput": {"train": fit.rate, "inference": test.rate},
         "test": task.summary(test),
+        "test_subsets": of_subsets(task, dict(zip(chosen[1:], fewer, strict=True))),
         "val": task.summary(fit.best),
         "unobserved": test.unobserved,
         "absent": splits.absent,
@@ -234,6 +265,27 @@ def train(
     if training.is_main():
         saved.write(folder.path, run, fit.state.variables, lists)
     return result
+
+
+def _augmentation(
+    task: Task,
+    recipe: Recipe,
+    rates: Mapping[str, float],
+    most: Mapping[str, int | None],
+    axis_name: str | None,
+) -> Augmentation | None:
+    """What masks modalities and dates of training batches; None where nothing does."""
+    keep = () if task.spec.scheme.masks else task.spec.read
+
+    def augment(key: jax.Array, series: Mapping[str, Series]) -> Mapping[str, Series]:
+        if recipe.modality_dropout:
+            rate = recipe.modality_dropout
+            series = modality_dropout(key, series, rate, keep=keep, axis_name=axis_name)
+        if rates:
+            series = temporal_dropout(key, series, rates, most, axis_name)
+        return series
+
+    return augment if rates or recipe.modality_dropout else None
 
 
 def _levels(splits: Splits, task: Task) -> dict[str, str]:
@@ -278,8 +330,10 @@ def _first_state(model, optimizer, batch, key, recipe: Recipe, start: Start | No
         params = reference_initialisation(drawn, state.params, state.batch_stats)
         state = state.replace(params=params)
     if start is not None:
-        variables = start.variables
-        state = state.replace(params=variables["params"], batch_stats=variables["batch_stats"])
+        state = state.replace(
+            params={**state.params, **start.variables["params"]},
+            batch_stats={**state.batch_stats, **start.variables["batch_stats"]},
+        )
     if recipe.ema:
         state = state.replace(average=jax.tree.map(jnp.copy, state.variables))
     return state
@@ -327,6 +381,7 @@ def facts(
         "fusion": spec.fusion,
         "modalities": spec.modalities,
         "temporal_dropout": recipe.temporal_dropout,
+        "modality_dropout": recipe.modality_dropout,
         "auxiliary": spec.auxiliary,
         "fold": fold,
         "seed": recipe.seed,

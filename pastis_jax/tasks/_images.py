@@ -40,22 +40,23 @@ class ImageModel(ModelSpec):
     """A model of patches."""
 
     encoder: str = "utae"
-    """Spatial and temporal encoder: utae, or one that a module of --plugin adds."""
+    """Spatial and temporal encoder: utae, time-first (the parcel model's at every pixel, and a
+    U-Net on what they give), or one that a module of --plugin adds."""
     encoder_widths: tuple[int, ...] = (64, 64, 64, 128)
-    """Channels of each stage of the frame encoder, finest first. On simulated data 16 16 32 by
-    default."""
+    """Channels of each stage of the frame encoder, finest first. With time-first, the last number
+    is the width of the features and of the embedding. On simulated data the default is 16 16 32."""
     decoder_widths: tuple[int, ...] = (32, 32, 64, 128)
-    """Channels of each stage of the decoder, finest first; the coarsest is the encoder's. On
-    simulated data 16 16 32 by default (panoptic 32 32 32)."""
+    """Channels of each stage of the decoder, finest first. With utae, the coarsest is that of the
+    encoder. On simulated data the default is 16 16 32 (panoptic 32 32 32)."""
     heads: int = 16
-    """Heads of the temporal attention. On simulated data 4 by default."""
+    """Heads of the temporal attention. On simulated data the default is 4."""
     key_features: int = 4
-    """Width of its keys."""
+    """Width of the keys of the temporal attention."""
     model_features: int = 256
-    """Width inside it. On simulated data 64 by default."""
+    """Width inside the temporal attention. On simulated data the default is 64."""
     aggregation: Literal["att_group", "att_mean", "mean"] = "att_group"
-    """How the dates of finer stages are reduced: attention by groups of channels, mean attention,
-    or plain mean."""
+    """How the dates of finer stages are reduced: by the attention of groups of channels
+    (att_group), by the mean attention (att_mean), or by the plain mean (mean)."""
     encoder_norm: Literal["group", "batch", "instance"] = "group"
     """Norm of the frame encoder."""
     remat: bool = False
@@ -63,16 +64,30 @@ class ImageModel(ModelSpec):
     bf16: bool = False
     """Convolutions in bfloat16; norms, attention, loss and metrics stay float32."""
 
+    freeze: bool = False
+    """With time-first: nothing is learned in the spatial and temporal encoder, which --init-from
+    brings from a run of parcels."""
+
     SIZES: ClassVar[tuple[str, ...]] = (
         *("encoder_widths", "decoder_widths", "heads", "key_features", "model_features"),
         *("aggregation", "encoder_norm"),
     )
     """Fields that published weights fix."""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         IMAGE_ENCODERS[self.encoder]
         widths, heads = self.encoder_widths, self.heads
+        refuse(
+            "freeze",
+            self.freeze and self.encoder == "utae",
+            "encoders come trained with time-first alone",
+            "give `encoder` time-first, or leave it out",
+        )
+        for name in ("aggregation", "encoder_norm"):
+            other = getattr(self, name) != getattr(ImageModel, name)
+            fault = "every pixel is read by itself: no dates of finer stages, no norm of frames"
+            refuse(name, other and self.encoder == "time-first", fault, "leave it out")
         refuse(
             "encoder_widths",
             not 2 <= len(widths) <= MOST_STAGES,
@@ -81,7 +96,8 @@ class ImageModel(ModelSpec):
         )
         refuse(
             "decoder_widths",
-            len(widths) != len(self.decoder_widths) or widths[-1] != self.decoder_widths[-1],
+            (len(widths) != len(self.decoder_widths) or widths[-1] != self.decoder_widths[-1])
+            and self.encoder != "time-first",
             f"{self.decoder_widths} has other stages or another last width than the encoder's "
             f"{widths}",
             "give as many, the last one equal",
@@ -123,31 +139,31 @@ class PatchRecords(RecordOptions):
     """Patches, and how they become arrays."""
 
     crop: int = 0
-    """Side of the random squares to train on, pixels, 0 for whole patches; an epoch draws as many
-    as cover the patches once. Test is on whole patches. On simulated data 16 by default, panoptic
-    32."""
+    """Side of the random squares to train on, in pixels, or 0 for whole patches. An epoch draws as
+    many as cover the patches once. Tests use whole patches. On simulated data the default is 16,
+    and 32 for panoptic segmentation."""
     flips: bool = False
     """Mirror training patches at random."""
     turns: bool = False
     """Turn training patches by random multiples of 90 degrees."""
     date: int | str | None = None
-    """One acquisition of each series only: the closest to YYYY-MM-DD, or number 0, 1, ... in the
-    order of the calendar (-1: the last). One that shows nothing gives way to the closest other."""
+    """Use only one acquisition of each series: the closest to YYYY-MM-DD, or number 0, 1, ... by
+    the calendar (-1 is the last). If it shows nothing, the closest other one is used."""
     class_mapping: pathlib.Path | None = None
     """JSON file that groups classes: {"Cereals": ["Corn", 4], "Void": [16]}, names or codes."""
     window: int = 0
-    """Of a Region: side of the windows that are trained on, pixels, and that validation and test
-    are cut in. Default: 128, or less in a smaller Region."""
+    """With a Region: side of the windows for training, validation and test, in pixels. Default:
+    128, or less in a smaller Region."""
     cache: bool = False
-    """Keep every patch in memory once it was read."""
+    """Keep every patch in memory after it was read once."""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         refuse("crop", self.crop < 0, f"got {self.crop}", "give a side in pixels, 0 for none")
         refuse("window", self.window < 0, f"got {self.window}", "give a side in pixels")
 
     def fitting(self, root: str | os.PathLike[str]) -> PatchRecords:
-        """Returns the same for other data: patches of a folder have their own size."""
+        """Returns these options for other data: patches of a folder have their own size."""
         own = super().fitting(root)
         return own if is_region(root) else dataclasses.replace(own, window=0)
 
@@ -252,7 +268,7 @@ class ImageTask(Task):
 
     def example(self) -> dict[str, Series]:
         """Images of two dates, two pixels wide at the coarsest stage."""
-        side = 2 ** len(self.spec.encoder_widths)
+        side = 2 ** len(self.spec.decoder_widths)
         return {
             name: blank_series((1, 2, side, side, len(self.dataset[name].channels)))
             for name in self.spec.modalities
@@ -300,7 +316,7 @@ def read_classes(file: pathlib.Path | None, dataset: Dataset) -> ClassMapping:
 
 
 def _check_size(options: PatchRecords, spec: ImageModel, prepared: PreparedPatches) -> None:
-    side, least = options.crop or min(prepared.size), 2 ** (len(spec.encoder_widths) - 1) + 1
+    side, least = options.crop or min(prepared.size), 2 ** (len(spec.decoder_widths) - 1) + 1
     refuse(
         "crop" if options.crop else "encoder_widths",
         side < least,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
@@ -16,7 +17,7 @@ from pastis_jax.data.regions.store import Region, is_region
 from pastis_jax.errors import refuse
 from pastis_jax.models.encoders import Halves
 from pastis_jax.schemes import SCHEMES, Model, Parts, Scheme
-from pastis_jax.types import Outside
+from pastis_jax.types import Average, Outside
 
 _OUTSIDE = {
     "extrapolate": "lines through the outermost two dates go on there without bound, which "
@@ -38,19 +39,24 @@ class ModelSpec:
     """Where the modalities meet: single (one modality alone), early (raw channels), mid (dates),
     late (embeddings), decision, or a scheme that a module of --plugin adds."""
     modalities: tuple[str, ...] = ()
-    """Modalities to use, as the dataset names them; by default all of it, or its first with single
-    fusion. Early fusion resamples to the dates of the first one."""
+    """Modalities to use, as the dataset names them. Default: all, or the first with single fusion.
+    Early fusion resamples to the dates of the first one."""
     auxiliary: bool = False
-    """Supervise each modality by a decoder of its own too, weight 0.5 (mid, late, decision)."""
+    """Also supervise each modality by a decoder of its own (mid, late and decision fusion)."""
+    auxiliary_weight: float = 0.5
+    """Weight of these auxiliary losses, 0.5 in the paper."""
     separate_temporal: bool = False
-    """With mid fusion and auxiliary supervision: a temporal encoder of its own for each auxiliary
-    decoder."""
+    """With mid fusion and auxiliary supervision: give each auxiliary decoder its own temporal
+    encoder."""
     outside: Outside = "extrapolate"
-    """With early fusion, at dates of the first modality before the first or after the last of
-    another: go on along the line through the outermost two (extrapolate, as published, without
-    bound), hold the nearest observed value (hold), or mask the date (mask)."""
+    """With early fusion, what stands at dates of the first modality that lie outside the dates of
+    another: the line through its two outermost dates, without bound, as published (extrapolate),
+    its nearest observed value (hold), or nothing, as the date is masked (mask)."""
+    average: Average = "probability"
+    """With decision fusion, what is averaged: the probabilities of the classes, or their logarithms
+    (logit), as the published ensemble does."""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         object.__setattr__(self, "modalities", tuple(dict.fromkeys(self.modalities)))
         scheme = self.scheme
         refuse(
@@ -72,6 +78,24 @@ class ModelSpec:
             "add `auxiliary` with `fusion` mid, or leave it out",
         )
         refuse(
+            "auxiliary_weight",
+            not 0 <= self.auxiliary_weight < math.inf,
+            f"got {self.auxiliary_weight:g}",
+            "give 0 or more, 0.5 say",
+        )
+        refuse(
+            "auxiliary_weight",
+            self.auxiliary_weight != ModelSpec.auxiliary_weight and not self.auxiliary,
+            "there are no auxiliary losses",
+            "add `auxiliary`, or leave it out",
+        )
+        refuse(
+            "average",
+            self.average != "probability" and not scheme.averages,
+            f"{self.fusion} fusion averages nothing",
+            "leave it out, or choose decision",
+        )
+        refuse(
             "outside",
             self.outside != "extrapolate" and not scheme.resamples,
             f"{self.fusion} fusion resamples nothing",
@@ -84,7 +108,7 @@ class ModelSpec:
         return SCHEMES[self.fusion]
 
     def of(self, dataset: Dataset) -> ModelSpec:
-        """Returns the same with modalities that are named: by default those of `dataset`."""
+        """Returns this model with its modalities named: by default those of `dataset`."""
         names = dataset.names if self.scheme.several else dataset.names[:1]
         return dataclasses.replace(self, modalities=self.modalities or names)
 
@@ -128,17 +152,30 @@ class ModelSpec:
         every = self.scheme.reads(self.modalities).values()
         return tuple(name for name in self.modalities if any(name in names for names in every))
 
-    def combine(self, halves: Halves, decoder: Callable[[], Model]) -> Model:
-        """Combines encoders and decoders in the fusion scheme."""
+    def combine(
+        self,
+        halves: Halves,
+        decoder: Callable[[], Model],
+        auxiliary_decoder: Callable[[], Model] | None = None,
+    ) -> Model:
+        """Combines encoders and decoders in the fusion scheme.
+
+        Args:
+          halves: Spatial and temporal encoders.
+          decoder: Makes D.
+          auxiliary_decoder: Makes D for a modality's own supervision, where it is another.
+        """
         return self.scheme.build(
             Parts(
                 modalities=self.modalities,
                 spatial=halves.spatial,
                 temporal=halves.temporal,
-                decoder=decoder,
+                decoder=halves.decoder(decoder),
                 auxiliary=self.auxiliary,
                 separate_temporal=self.separate_temporal,
                 outside=self.outside,
+                average=self.average,
+                auxiliary_decoder=halves.decoder(auxiliary_decoder or decoder),
             )
         )
 
@@ -166,18 +203,18 @@ class RecordOptions:
     """Leave out samples with values that no sensor measures, in place of refusing the folder. They
     are counted in a line, and listed in result.json."""
     max_cloud: float | None = None
-    """Of a Region with masks: the largest clouded share of the observed pixels of a parcel or
-    window, 0 to 1. There, an acquisition with more counts as missing. Default: all are taken."""
+    """With a Region that has masks: the largest clouded share of the observed pixels of a parcel or
+    window, 0 to 1. An acquisition with more counts as missing there. Default: all are used."""
     nodata: tuple[str, ...] = ()
-    """Marks of what is missing, by modality, in place of those that the dataset declares: S2=-9999
-    S1A=nan."""
+    """Values that mark missing data, by modality, instead of those that the dataset declares:
+    S2=-9999 S1A=nan."""
     offset: tuple[str, ...] = ()
-    """What is added to the values of a modality to have them in its unit, in place of what the
-    dataset declares: S2=-1000."""
+    """Number that is added to the values of a modality to have them in its unit, instead of what
+    the dataset declares: S2=-1000."""
     cache_dir: pathlib.Path | None = None
     """Where prepared and simulated data are kept. Default: $PASTIS_JAX_CACHE or ~/.cache."""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         refuse("fold", self.fold < 1, f"got {self.fold}", "give 1 or more")
         both = self.split_lists is not None and self.fold != 1
         refuse("fold", both, "lists of samples have no folds", "leave it out")
@@ -187,7 +224,7 @@ class RecordOptions:
             declared.parse(name, getattr(self, name))
 
     def fitting(self, root: str | os.PathLike[str]) -> RecordOptions:
-        """Returns the same for other data: without what these cannot have.
+        """Returns these options for other data, without what those cannot have.
 
         Args:
           root: Their folder.
@@ -212,7 +249,7 @@ class RecordOptions:
         root = layout.resolve(root)
         for name in ("nodata", "offset") if is_region(root) else ():
             fault = f"of the Region {root} this is known: it was given when it was ingested"
-            refuse(name, getattr(self, name), fault, "leave it out, or ingest the scenes anew")
+            refuse(name, getattr(self, name), fault, "leave it out, or ingest the scenes again")
         return declared.declare(describe(root), self.nodata, self.offset)
 
 

@@ -43,7 +43,7 @@ class Learned:
     statistics: Statistics
 
     def classes_of(self, dataset: Dataset, root: pathlib.Path) -> ClassMapping:
-        """The same classes for the records of another dataset, if it fits.
+        """Returns these classes for the records of another dataset, if it fits.
 
         Raises:
           DataError: If modalities differ in channels or unit, or classes are unknown.
@@ -94,6 +94,8 @@ class Task(abc.ABC):
     """What a batch holds, in plural."""
     scores: ClassVar[tuple[str, ...]] = ("mIoU", "OA")
     """Names of the scores, that which selects the state first."""
+    further: ClassVar[tuple[str, ...]] = ()
+    """Names of scores that results of earlier versions do not have."""
     per_class: ClassVar[str] = "IoU"
     """Name of the score of each class."""
     less_memory: ClassVar[str]
@@ -104,6 +106,16 @@ class Task(abc.ABC):
     """Name of the metric of a test."""
     told: ClassVar[str]
     """What confidences are of, in plural."""
+
+    @classmethod
+    def scores_in(cls, *tests: Mapping[str, Any]) -> tuple[str, ...]:
+        """Names of the scores that all of `tests` have, that which selects the state first.
+
+        Args:
+          *tests: Scores by name, `test` of results say.
+        """
+        further = [name for name in cls.further if all(name in test for test in tests)]
+        return (*cls.scores, *further)
 
     # The model
 
@@ -278,6 +290,7 @@ class Classifier(Task):
     """A task whose model gives class probabilities, counted in one confusion matrix."""
 
     tested = "confusion"
+    further = ("macro F1",)
 
     @abc.abstractmethod
     def predicted(self, prediction: Prediction) -> Array:
@@ -336,13 +349,12 @@ class Classifier(Task):
         return jnp.where(valid, jax.nn.softmax(logits / temperature), jnp.nan)
 
     def summary(self, outcome: Outcome) -> dict[str, Any]:
-        """OA, mIoU, loss and IoU by class."""
-        scores = outcome.scores
+        """OA, mIoU, macro F1, loss, and IoU and F1 by class."""
+        scores, names = outcome.scores, self.classes.names
         return {
-            "OA": scores["OA"],
-            "mIoU": scores["mIoU"],
-            "loss": scores["loss"],
-            "iou": dict(zip(self.classes.names, scores["IoU"], strict=True)),
+            **{name: scores[name] for name in ("OA", "mIoU", "macro F1", "loss")},
+            "iou": dict(zip(names, scores["IoU"], strict=True)),
+            "f1": dict(zip(names, scores["F1"], strict=True)),
         }
 
     def counts(self, outcome: Outcome) -> dict[str, Any]:

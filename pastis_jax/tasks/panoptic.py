@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import pathlib
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -49,8 +49,11 @@ class PanopticModel(ImageModel):
     """Share of a mask that must not overlap more confident ones."""
     max_instances: int = 256
     """Most parcels to find in a patch; the most confident are kept."""
+    auxiliary_parts: Literal["whole", "heatmap"] = "whole"
+    """What a modality is supervised by itself to find, with --auxiliary: parcels and all of theirs,
+    or the heatmap of their centres alone."""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         refuse(
             "fusion",
@@ -58,7 +61,12 @@ class PanopticModel(ImageModel):
             "decisions of panoptic models cannot be averaged: their parcels differ",
             "choose single, early, mid or late",
         )
-        refuse("auxiliary", self.auxiliary, "not for panoptic segmentation", "leave it out")
+        refuse(
+            "auxiliary_parts",
+            self.auxiliary_parts != "whole" and not self.auxiliary,
+            "there are no auxiliary losses",
+            "add `auxiliary`, or leave it out",
+        )
         for name in ("min_remain", "mask_threshold"):
             share = 0 <= getattr(self, name) <= 1
             refuse(name, not share, "must be 0 to 1", "give such a number")
@@ -105,19 +113,26 @@ class PanopticTask(ImageTask):
             axis_name=self.axis_name,
         )
         halves = IMAGE_ENCODERS[spec.encoder](spec, capacity or {}, self.axis_name)
-        return spec.combine(halves, decoder)
+        own = functools.partial(decoder, instances=spec.auxiliary_parts == "whole")
+        return spec.combine(halves, decoder, own)
 
     def loss(
         self, prediction: Prediction, batch: Batch
     ) -> tuple[Float[Array, " b"], Float[Array, " b"]]:
-        """The PaPs loss.
+        """The PaPs loss, and that of each modality's own prediction by its weight.
 
         Each part is a mean over the whole batch's pixels or instances: one value for all samples.
         """
         weights = dict(zip(("center", "size", "shape", "label"), self.loss_weights, strict=True))
-        whole = sum_over(self.metric(prediction, batch), self.axis_name)
+
+        def total(part: Prediction) -> Array:
+            return sum_over(self.metric(part, batch), self.axis_name).total(weights)
+
+        loss = total(prediction)
+        for part in prediction.auxiliary.values():
+            loss += self.spec.auxiliary_weight * total(part)
         counted = (batch.real & prediction.valid).astype(jnp.float32)
-        return jnp.broadcast_to(whole.total(weights), counted.shape), counted
+        return jnp.broadcast_to(loss, counted.shape), counted
 
     def metric(self, prediction: Prediction, batch: Batch) -> PanopticLoss:
         """The parts of the loss, which training logs."""

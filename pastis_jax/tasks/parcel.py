@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import pathlib
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
@@ -15,16 +16,25 @@ from pastis_jax.data.dataset import SPLITS
 from pastis_jax.data.metadata import GEOMETRIC_FEATURES
 from pastis_jax.data.pixel_sets.encoding import PixelSetEncoding
 from pastis_jax.data.pixel_sets.prepare import prepare_pixel_sets
-from pastis_jax.data.splits import BatchPlan, Splits
+from pastis_jax.data.splits import BatchPlan, PixelSplits
 from pastis_jax.errors import refuse
 from pastis_jax.losses import supervised_loss
-from pastis_jax.models import MLPDecoder
+from pastis_jax.models import LTAE, MLPDecoder, PixelEncoder
 from pastis_jax.models.encoders import PARCEL_ENCODERS
 from pastis_jax.schemes import Model
 from pastis_jax.tasks._gaps import check_gaps, gap_notes
 from pastis_jax.tasks._spec import ModelSpec, RecordOptions, folds_of
 from pastis_jax.tasks._task import Classifier, Learned, blank_series
 from pastis_jax.types import Batch, Prediction, Series
+
+OnDevice = Literal["auto", "on", "off"]
+AT_EVERY_PIXEL = {
+    "heads": LTAE.heads,
+    "key_features": LTAE.key_features,
+    "model_features": LTAE.model_features,
+    "features": PixelEncoder.features,
+}
+"""Sizes of the encoders pse-ltae, which a time-first model of patches can have at every pixel."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,7 +46,7 @@ class ParcelModel(ModelSpec):
     geometric: bool = False
     """Join four features of the parcel's outline before the encoder's second MLP."""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         PARCEL_ENCODERS[self.encoder]
 
@@ -47,8 +57,13 @@ class ParcelRecords(RecordOptions):
 
     pixels: int = 32
     """Pixels drawn of each parcel."""
+    data_on_device: OnDevice = "auto"
+    """Where batches are made when a model is trained: from all parcels, packed once into the memory
+    of the device, pixels drawn there (on), from records that are read for each batch (off), or
+    (auto) as with on where they fit, else from the packed parcels on the host; on a CPU they are
+    mapped from the disk."""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         refuse("pixels", not 1 <= self.pixels <= 65536, "must be 1 to 65536", "give such a number")
 
@@ -83,7 +98,8 @@ class ParcelTask(Classifier):
         self, prediction: Prediction, batch: Batch
     ) -> tuple[Float[Array, " b"], Float[Array, " b"]]:
         """Objective and auxiliary cross-entropies of each parcel, and its weight."""
-        return supervised_loss(prediction, batch.label, self.counted(batch))
+        weight, counted = self.spec.auxiliary_weight, self.counted(batch)
+        return supervised_loss(prediction, batch.label, counted, auxiliary_weight=weight)
 
     def counted(self, batch: Batch) -> Bool[Array, " b"]:
         """The parcels that are real, and not void."""
@@ -104,7 +120,7 @@ class ParcelTask(Classifier):
         *,
         norms: bool = True,
         needed: Sequence[str] = SPLITS,
-    ) -> Splits:
+    ) -> PixelSplits:
         """Prepares and opens pixel sets."""
         prepared = prepare_pixel_sets(
             root,
@@ -145,7 +161,7 @@ class ParcelTask(Classifier):
         sizes = {split: len(source) for split, source in sources.items()}
         asked = {split: sizes[split] for split in needed}
         check_gaps(spec, **gaps, sizes=asked, root=prepared.root)
-        return Splits(
+        return PixelSplits(
             prepared.root,
             dataset,
             folds,
@@ -153,6 +169,7 @@ class ParcelTask(Classifier):
             sources,
             encode,
             plan,
+            packed=prepared.packed,
             gaps=prepared.gaps,
             notes=(
                 *prepared.notes(folds, None if like is None else statistics),

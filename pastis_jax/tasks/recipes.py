@@ -16,15 +16,22 @@ class ImageRecipe(Recipe):
 
     batch_size: int = 4
     init_from: pathlib.Path | None = None
-    """Published weights of the task to start from (model.pth.tar, conf.json beside it), with their
-    sizes; --epochs 0 tests them as they are. Needs `--fusion single`."""
+    """Weights to start from, which decide the sizes of the model. Either published weights of the
+    task (model.pth.tar, with conf.json beside it): they need `--fusion single`, and --epochs 0
+    tests them as they are. Or the folder of a run of parcels, whose encoders a time-first model
+    begins with."""
+
+    @property
+    def from_parcels(self) -> bool:
+        """Whether the first weights come from a run of parcels."""
+        return self.init_from is not None and (self.init_from.expanduser() / "run.json").exists()
 
     @property
     def least_epochs(self) -> int:
-        """0 where weights come trained."""
-        return 1 if self.init_from is None else 0
+        """0 where all weights come trained."""
+        return 1 if self.init_from is None or self.from_parcels else 0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         refuse(
             "initialisation",
@@ -39,8 +46,8 @@ class SemanticRecipe(ImageRecipe):
     """How a classifier of pixels is trained and tested."""
 
     components: bool = False
-    """Also score the connected components of each class as parcels, as panoptic segmentation scores
-    its own: what a panoptic model has to beat."""
+    """Also score the connected components of each class as if they were parcels, by panoptic
+    quality: a panoptic model has to do better."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,16 +57,16 @@ class PanopticRecipe(ImageRecipe):
     loss_weights: tuple[float, float, float, float] = (1.0, 1.0, 1.0, 1.0)
     """Weights of the losses of centerness, size, shape and class."""
     warmup: int = 5
-    """First epochs that train the centerness alone, but never the last one. On simulated data 1 by
-    default, with --init-from 0."""
+    """Number of first epochs that train the centerness alone, never the last one. The default is 1
+    on simulated data, and 0 with --init-from."""
     min_confidence: float | None = None
-    """Confidence below which instances are left out. Default: what is best on the validation
-    samples, tuned after each epoch; that of the weights with --init-from and --epochs 0."""
+    """Confidence below which instances are left out. Default: the best on the validation samples,
+    tuned after each epoch, or that of the weights with --init-from and --epochs 0."""
     legacy_void: bool = False
-    """Score, and select, by the rule for void parcels that the paper's figures were made with.
-    Results hold the scores by both rules."""
+    """Score and select by the rule for void parcels that the paper used. Results hold the scores by
+    both rules."""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         weights = self.loss_weights
         refuse(

@@ -37,7 +37,7 @@ class SemanticModel(ImageModel):
     """Channels of the last convolutions, but for the one that gives the logits. On simulated data
     16 by default."""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         refuse_widths("head_widths", self.head_widths)
 
@@ -71,7 +71,8 @@ class SemanticTask(ImageTask, Classifier):
         self, prediction: Prediction, batch: Batch
     ) -> tuple[Float[Array, " b"], Float[Array, " b"]]:
         """Objective and auxiliary cross-entropies over the pixels that count."""
-        return supervised_loss(prediction, batch.label, self.counted(batch))
+        weight, counted = self.spec.auxiliary_weight, self.counted(batch)
+        return supervised_loss(prediction, batch.label, counted, auxiliary_weight=weight)
 
     def counted(self, batch: Batch) -> Bool[Array, "b h w"]:
         """The pixels that are not void."""

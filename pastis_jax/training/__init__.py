@@ -9,8 +9,9 @@ from pastis_jax.training.evaluation import (
     evaluate,
     evaluate_each,
 )
+from pastis_jax.training.feed import Batches, OnDevice, batch_maker
 from pastis_jax.training.logging import DELETE_RESULT, RunFolder, jsonable, write_arrays, write_json
-from pastis_jax.training.loop import Batches, Fit, fit, stopped_at
+from pastis_jax.training.loop import Fit, fit, stopped_at
 from pastis_jax.training.optimizer import Optimizer, Schedule, make_optimizer, make_schedule
 from pastis_jax.training.processes import (
     connect,
@@ -23,6 +24,7 @@ from pastis_jax.training.recipe import Recipe
 from pastis_jax.training.sharding import AXIS, Parallel, Placement, data_mesh, sum_over
 from pastis_jax.training.state import TrainState, count_parameters, create_state
 from pastis_jax.training.step import (
+    Augmentation,
     EpochMetrics,
     EvaluationStep,
     Metric,
@@ -36,6 +38,7 @@ from pastis_jax.training.watch import Events, Profile, parameter_table
 __all__ = [
     "AXIS",
     "DELETE_RESULT",
+    "Augmentation",
     "Batches",
     "Checkpoints",
     "EpochMetrics",
@@ -44,6 +47,7 @@ __all__ = [
     "Fit",
     "Metric",
     "NonFiniteLossError",
+    "OnDevice",
     "Optimizer",
     "Outcome",
     "Parallel",
@@ -54,6 +58,7 @@ __all__ = [
     "Schedule",
     "TrainState",
     "TrainStep",
+    "batch_maker",
     "check_counted",
     "check_finite",
     "connect",

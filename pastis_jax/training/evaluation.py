@@ -10,6 +10,7 @@ from typing import Any
 import jax
 
 from pastis_jax.errors import UserError
+from pastis_jax.training.feed import place
 from pastis_jax.training.sharding import Placement
 from pastis_jax.training.state import TrainState
 from pastis_jax.training.step import EpochMetrics, EvaluationMetrics, EvaluationStep
@@ -107,7 +108,7 @@ def evaluate_each(
     contexts = [placement.whole(context) for context in contexts]
     start = time.perf_counter()
     for batch in batches:
-        placed = placement.batch(batch)
+        placed = place(batch, batches, placement)
         every = [
             step(state, metrics, placed, context)
             for metrics, context in zip(every, contexts, strict=True)

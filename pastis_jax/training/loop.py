@@ -10,7 +10,7 @@ import pathlib
 import sys
 import time
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 import jax
 import tqdm
@@ -18,30 +18,17 @@ import tqdm
 from pastis_jax.errors import UserError
 from pastis_jax.training.checkpoint import Checkpoints
 from pastis_jax.training.evaluation import Identify, Outcome, check_counted, check_finite, scores_of
+from pastis_jax.training.feed import Batches
 from pastis_jax.training.logging import RunFolder
+from pastis_jax.training.pace import pace_of
 from pastis_jax.training.processes import is_main
 from pastis_jax.training.progress import Progress
 from pastis_jax.training.sharding import Placement
 from pastis_jax.training.state import TrainState
 from pastis_jax.training.step import EpochMetrics, TrainStep
 from pastis_jax.training.watch import Events, Profile
-from pastis_jax.types import Batch
 
 REFRESH_SECONDS = 0.5
-
-
-class Batches(Protocol):
-    """Endless batches that can be taken up again; what Grain's iterators are.
-
-    `get_state` gives a JSON-able state, which `set_state` of such an iterator takes: its next batch
-    is then the one that would have come next here.
-    """
-
-    def __next__(self) -> Batch: ...
-
-    def get_state(self) -> Any: ...
-
-    def set_state(self, state: Any) -> None: ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -148,12 +135,11 @@ def fit(
 
     compile_seconds = 0.0
     if progress.epoch < epochs:
-        batch = placement.batch(next(batches))
+        pace = pace_of(batches, placement, steps_per_epoch)
         start = time.perf_counter()
         needed = {e <= warmup for e in range(progress.epoch + 1, epochs + 1)}
         steps = {
-            early: (warmup_step if early else step).lower(state, metrics, batch).compile()
-            for early in needed
+            early: pace.compile(warmup_step if early else step, state, metrics) for early in needed
         }
         compile_seconds = time.perf_counter() - start
 
@@ -162,21 +148,17 @@ def fit(
         for epoch in range(progress.epoch + 1, epochs + 1):
             bar.set_description(f"epoch {epoch}/{epochs}")
             start, waited, elapsed = time.perf_counter(), progress.waited, progress.seconds
-            step = steps[epoch <= warmup]
-            for done in range(progress.done + 1, steps_per_epoch + 1):
+            step, done = steps[epoch <= warmup], progress.done
+            while (first := done) < steps_per_epoch:
                 if profile:
                     profile.before_step()
-                state, metrics = step(state, metrics, batch)
+                stop = steps_per_epoch
+                if checkpoint_steps:
+                    stop = min(stop, (done // checkpoint_steps + 1) * checkpoint_steps)
+                state, metrics, done = pace.advance(step, state, metrics, done, stop, progress)
                 if profile:
                     profile.after_step(metrics)
-                # Before the next batch is taken, or a resumed run would leave it out.
-                progress.batches = batches.get_state()
-                # The device computes while the host makes the next batch.
-                asked = time.perf_counter()
-                batch = placement.batch(next(batches))
-                if metrics.samples.is_ready():  # The step was over first.
-                    progress.waited += time.perf_counter() - asked
-                if bar.update(1):
+                if bar.update(done - first):
                     _show(bar, metrics, progress.best, score, done, identify)
                 if checkpoint_steps and done % checkpoint_steps == 0 and done < steps_per_epoch:
                     check_finite(jax.device_get(metrics), identify)

@@ -50,6 +50,12 @@ class Recipe:
     temporal_dropout: bool = False
     """Drop dates while training, of each modality the share that the dataset says (PASTIS-R: 40 %
     of S2, 20 % of each Sentinel-1 orbit)."""
+    drop_rates: tuple[str, ...] = ()
+    """With --temporal-dropout: shares of the dates to drop, by modality, in place of those that the
+    dataset says: S2=0.4 S1A=0.2. A modality that is not named keeps the dataset's."""
+    modality_dropout: float = 0.0
+    """Mask each modality of a training sample with this probability, but never its last one (with
+    early fusion, never the first modality): one model then serves whatever is left."""
     removed_optical: tuple[float, ...] = ()
     """Also test with each date of optical modalities removed with these probabilities, as clouds
     might; the last one of a sample always stays. (experiments.paper.cloud_cover removes exact
@@ -78,6 +84,10 @@ class Recipe:
         )
         averages = self.ema is None or 0 < self.ema < 1
         refuse("ema", not averages, "must be between 0 and 1", "give 0.999, say")
+        fault, remedy = "no dates are dropped", "add `temporal_dropout`, or leave it out"
+        refuse("drop_rates", self.drop_rates and not self.temporal_dropout, fault, remedy)
+        share = 0 <= self.modality_dropout <= 1
+        refuse("modality_dropout", not share, "must be 0 to 1", "give 0.2, say")
         shares = all(0 <= share <= 1 for share in self.removed_optical)
         refuse("removed_optical", not shares, "shares go from 0 to 1", "give 0.7 for 70 %")
 

@@ -12,6 +12,8 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from jaxtyping import PyTree
 
 Parallel = Literal["jit", "pmap"]
+Part = Literal["whole", "batch", "batches"]
+"""What lies whole on every device, is spread over them, or is several of these."""
 AXIS = "data"
 
 
@@ -96,15 +98,26 @@ class Placement:
             batch = jax.tree.map(lambda x: x.reshape(local, -1, *x.shape[1:]), batch)
         return _put(batch, split(self.mesh))
 
+    def batches(self, batches: PyTree) -> PyTree:
+        """Spreads several batches of one shape, stacked, over the devices; not under `pmap`."""
+        return _put(batches, NamedSharding(self.mesh, PartitionSpec(None, AXIS)))
+
     def compiled(
-        self, step: Callable[..., Any], arguments: Sequence[Literal["whole", "batch"]], *, donate
+        self,
+        step: Callable[..., Any],
+        arguments: Sequence[Part],
+        *,
+        donate: Sequence[int],
+        result: Part = "whole",
     ) -> Callable[..., Any]:
-        """Compiles `step` over the devices; what it returns is on every one of them.
+        """Compiles `step` over the devices; by default what it returns is on every one of them.
 
         Args:
-          step: Under `pmap` it gets a device's samples, and returns the same on all devices.
+          step: Under `pmap` it gets a device's samples, and returns the same on all devices or, if
+            that is the result, what a batch has of a device's samples.
           arguments: What each of its arguments is.
           donate: Numbers of the arguments whose memory the results may take.
+          result: What it returns.
         """
         if self.parallel == "pmap":
             axes = {"whole": None, "batch": 0}
@@ -112,15 +125,19 @@ class Placement:
                 step,
                 axis_name=AXIS,
                 in_axes=tuple(axes[kind] for kind in arguments),
-                out_axes=None,
+                out_axes=axes[result],
                 devices=list(self.mesh.devices.flat),
                 donate_argnums=donate,
             )
-        shardings = {"whole": replicated(self.mesh), "batch": split(self.mesh)}
+        shardings = {
+            "whole": replicated(self.mesh),
+            "batch": split(self.mesh),
+            "batches": NamedSharding(self.mesh, PartitionSpec(None, AXIS)),
+        }
         return jax.jit(
             step,
             in_shardings=tuple(shardings[kind] for kind in arguments),
-            out_shardings=shardings["whole"],
+            out_shardings=shardings[result],
             donate_argnums=donate,
         )
 

@@ -9,6 +9,7 @@ from flax import linen as nn
 from flax import struct
 from jaxtyping import Array, Int, PyTree
 
+from pastis_jax.nn.raw import all_series
 from pastis_jax.rng import fold_in_name
 from pastis_jax.types import Batch
 
@@ -61,7 +62,7 @@ def create_state(
     def create(batch):
         names = ("params", "dropout")
         rngs = {n: fold_in_name(key, n) for n in names}
-        variables = model.init(rngs, batch.series, train=True, **batch.given)
+        variables = model.init(rngs, all_series(batch.series), train=True, **batch.given)
         params = variables["params"]
         return TrainState(
             step=jnp.zeros((), jnp.int32),

@@ -14,9 +14,10 @@ from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from pastis_jax import rng
 from pastis_jax.metrics import Mean
+from pastis_jax.nn.raw import all_series
 from pastis_jax.training.sharding import Placement, join_over, sum_over
 from pastis_jax.training.state import TrainState
-from pastis_jax.types import Batch, Prediction, Series
+from pastis_jax.types import Batch, Prediction, Series, Stored
 
 LossFunction = Callable[[Prediction, Batch], tuple[Float[Array, " b"], Float[Array, " b"]]]
 """Mean loss and weight of each example: a weight of 0 for what does not count.
@@ -125,10 +126,10 @@ class EvaluationMetrics(EpochMetrics):
 
 TrainStep = Callable[[TrainState, EpochMetrics, Batch], tuple[TrainState, EpochMetrics]]
 EvaluationStep = Callable[[TrainState, EpochMetrics, Batch, Mapping[str, Any]], EpochMetrics]
-PredictionStep = Callable[[TrainState, Mapping[str, Series], Mapping[str, Any]], PyTree]
+PredictionStep = Callable[[TrainState, Mapping[str, Series | Stored], Mapping[str, Any]], PyTree]
 Augmentation = Callable[[Array, Mapping[str, Series]], Mapping[str, Series]]
-Cut = Callable[[Array, Mapping[str, Series]], Mapping[str, Series]]
-"""Leaves of series what had been observed up to a day."""
+Cut = Callable[[Any, Mapping[str, Series]], Mapping[str, Series]]
+"""Leaves a part of series: of some modalities, or what had been observed up to a day."""
 
 
 def make_train_step(
@@ -160,7 +161,7 @@ def make_train_step(
 
     def learn(params, batch_stats, batch: Batch, number):
         """Gradient of the summed losses of `batch`, and what was computed on the way."""
-        series = batch.series
+        series = all_series(batch.series)
         if augment is not None:
             series = augment(rng.stream(key, "augment", number), series)
         rngs = {"dropout": rng.stream(key, "dropout", number)}
@@ -253,8 +254,8 @@ def make_evaluation_step(
       placement: Devices to spread the batch over; under `pmap`, the model's `axis_name` is its.
       augment: Changes the series under a key: test with dates removed.
       key: Key for `augment`; each batch derives its own from its first record.
-      cut: Leaves of the series what had been observed up to the day `until`, which the step's
-        `context` then has beside what the metric takes: one program for all days.
+      cut: Leaves a part of the series, which `cut` of the step's `context` tells; the context has
+        it beside what the metric takes: one program for all parts.
     """
 
     axis = placement.axis_name
@@ -262,14 +263,14 @@ def make_evaluation_step(
     def evaluation_step(
         state: TrainState, metrics: EpochMetrics, batch: Batch, context: Mapping[str, Any]
     ):
-        series = batch.series
+        series = all_series(batch.series)
         if augment is not None:
             first = join_over(batch.number[:1], axis)[0]
             series = augment(jax.random.fold_in(key, first), series)
         if cut is not None:
-            until, context = context["until"], {k: x for k, x in context.items() if k != "until"}
-            series = cut(until, series)
-            batch = batch.replace(series=series)
+            left, context = context["cut"], {k: x for k, x in context.items() if k != "cut"}
+            series = cut(left, series)
+        batch = batch.replace(series=series)
         prediction = model.apply(state.variables, series, **batch.given)
         losses, weights = loss(prediction, batch)
         task = metric(prediction, batch, **context)
@@ -294,9 +295,9 @@ def make_prediction_step(
     """
 
     def prediction_step(
-        state: TrainState, series: Mapping[str, Series], context: Mapping[str, Any]
+        state: TrainState, series: Mapping[str, Series | Stored], context: Mapping[str, Any]
     ):
-        prediction = model.apply(state.variables, series)
+        prediction = model.apply(state.variables, all_series(series))
         return join_over(output(prediction, **context), placement.axis_name)
 
     return placement.compiled(prediction_step, ("whole", "batch", "whole"), donate=())

@@ -58,6 +58,10 @@ def outlines(instances: np.ndarray) -> np.ndarray:
 
     Returns:
       Ends (x, y) of each edge, ``n 2 2``, in pixels: the middle of the first one is (0, 0).
+
+    Examples:
+      >>> outlines(np.array([[1, 2]])).tolist()
+      [[[0.5, -0.5], [0.5, 0.5]]]
     """
     right = np.argwhere(instances[:, 1:] != instances[:, :-1])[:, ::-1]
     below = np.argwhere(instances[1:] != instances[:-1])[:, ::-1]

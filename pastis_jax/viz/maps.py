@@ -93,6 +93,10 @@ def class_map(index: np.ndarray, colours: Sequence[tuple[int, int, int]]) -> np.
 
     Raises:
       ValueError: If an index is no class and not void.
+
+    Examples:
+      >>> class_map(np.array([[0, 1]]), [(0, 128, 0)]).tolist()
+      [[[0, 128, 0], [255, 255, 255]]]
     """
     if index.size and not 0 <= index.min() <= index.max() <= len(colours):
         span = f"{index.min()} to {index.max()}"
@@ -107,6 +111,13 @@ def error_map(predicted: np.ndarray, truth: np.ndarray, void: int) -> np.ndarray
       predicted: ``h w``, class index.
       truth: ``h w``, class index.
       void: The index in `truth` that is not counted.
+
+    Raises:
+      ValueError: If the two differ in shape.
+
+    Examples:
+      >>> error_map(np.array([[0, 1, 1]]), np.array([[0, 0, 9]]), void=9).shape
+      (1, 3, 3)
     """
     if predicted.shape != truth.shape:
         raise ValueError(f"prediction {predicted.shape} and truth {truth.shape} differ in shape")

@@ -162,7 +162,7 @@ TEXT = {
     "with a BOM": Fault(lambda f: replace(f, b"\xef\xbb\xbf" + f.read_bytes()), WORKS),
     "in UTF-16": Fault(lambda f: replace(f, f.read_text().encode("utf-16")), words=_JSON),
     "not UTF-8": Fault(lambda f: replace(f, f.read_bytes() + b"\xff"), words=_JSON),
-    "a key twice": Fault(_put('{"a": 1, "a": 2}'), words="stands twice"),
+    "a key twice": Fault(_put('{"a": 1, "a": 2}'), words="occurs twice"),
     "a GeoPackage": Fault(_put(b"SQLite format 3\0" + bytes(99)), words="a GeoPackage perhaps"),
     "a pipe": Fault(_pipe, words="not a regular file"),
     "a link to itself": Fault(_loop, words=""),
@@ -206,7 +206,7 @@ PATCHES = {
     "the date 2019_0101": Fault(_first_patch(dates={"0": "2019_0101"}), words=_PARSED),
     "the date 20190231": Fault(_first_patch(dates={"0": 20190231}), words=_PARSED),
     "a number of a date twice": Fault(
-        _first_patch(dates={"0": 20190101, "00": 20190102}), words="stands twice"
+        _first_patch(dates={"0": 20190101, "00": 20190102}), words="occurs twice"
     ),
     "a fold that is none": Fault(_first_patch(Fold="1_0"), words="has fold 1_0"),
     "no fold": Fault(_first_patch(Fold=None), words="no property 'Fold'"),
@@ -256,7 +256,7 @@ TABLE = {
     "semicolons": Fault(_separated(";"), words="separated by semicolons"),
     "tabs": Fault(_separated("\t"), words="separated by tabs"),
     "a column twice": Fault(
-        _rows(lambda rows: [[*row, row[2]] for row in rows]), words="stands twice"
+        _rows(lambda rows: [[*row, row[2]] for row in rows]), words="occurs twice"
     ),
     "a column too few": Fault(_rows(lambda rows: [row[1:] for row in rows]), words="no column"),
     "a field too many": Fault(

@@ -195,7 +195,7 @@ def test_unknown_samples(prepare, pixel_sets, patches, tmp_path, lists):
         ({"train": [1], "val": [2], "test": [3, 1]}, "1 is in train and in test; leave it in one"),
         ({"train": [1], "val": [2], "test": ["2.0"]}, "2 is in val and in test; leave it in one"),
         ({"train": [1, "1.0"], "val": [2], "test": [3]}, "1 is in train and in train"),
-        ('{"train": [1], "train": [2], "val": [3], "test": [4]}', '"train" stands twice'),
+        ('{"train": [1], "train": [2], "val": [3], "test": [4]}', '"train" occurs twice'),
         ({"train": ["a"], "val": ["a"], "test": ["b"]}, "a is in train and in val"),
     ],
 )

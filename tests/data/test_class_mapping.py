@@ -85,7 +85,7 @@ def test_everything_in_one_crop_class(read):
     [
         ("{", "not a JSON file"),
         ("", "not a JSON file"),
-        ('{"A": [1], "A": [2]}', '"A" stands twice'),
+        ('{"A": [1], "A": [2]}', '"A" occurs twice'),
         ([1], "not an object of classes"),
         ({}, "not an object of classes"),
         ({"A": 3}, "class A is not a list"),

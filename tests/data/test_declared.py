@@ -46,7 +46,7 @@ def test_numbers_by_modality():
     assert parse("nodata", ("S2=-inf",))["S2"] == -math.inf
     for wrong in ("S2", "S2=", "S2=x", "=", "", "S2=1_9", "S2=\uff11\uff19", "S2=\u0661", "S2=1 9"):
         refused_in_a_line(lambda wrong=wrong: parse("offset", (wrong,)), "`offset`: got")
-    refused_in_a_line(lambda: parse("nodata", ("A=1", "A=2")), "`nodata`: A stands twice")
+    refused_in_a_line(lambda: parse("nodata", ("A=1", "A=2")), "`nodata`: A occurs twice")
 
 
 @pytest.mark.parametrize(

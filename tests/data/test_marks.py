@@ -8,6 +8,7 @@ import pathlib
 
 import numpy as np
 import pytest
+from patch_records import normalised
 
 from pastis_jax.data.arrays import as_stored, check_series_values
 from pastis_jax.data.class_mapping import ClassMapping
@@ -172,6 +173,18 @@ def test_types_that_cannot_hold_nan():
     assert "NaN or infinite values do not fit in int8" in refusal(values, decibels)
 
 
+def test_every_half_float_is_told_by_its_bits():
+    """All 65,536 of them, also where they lie apart; and marks of integers beyond their type."""
+    every = np.arange(1 << 16, dtype=np.uint16).view(np.float16).reshape(2, -1)
+    for values in (every, every[:, ::3], every.T):
+        with np.errstate(invalid="ignore"):
+            expected = np.isnan(values) | (values == -np.inf)
+        np.testing.assert_array_equal(RADAR.missing(values), expected)
+    for mark, values in ((-10000, np.arange(256, dtype="u1")), (200, np.arange(256, dtype="u1"))):
+        modality = Modality("X", ("a",), "int16", "none", nodata=mark)
+        np.testing.assert_array_equal(modality.marked(values), values.astype(float) == mark)
+
+
 def test_units_in_which_zero_is_measured():
     for unit in ("index", "none"):
         modality = Modality("N", ("a",), "float32", unit)
@@ -218,9 +231,9 @@ def encoded(values, modality, moments):
     image = {modality.name: {"values": values.reshape(t, c, 4, s // 4), "days": days}}
     semantic = np.ones((4, s // 4), np.int32)
     classes = ClassMapping.of(dataset.nomenclature)
-    patch = PatchEncoding(**shared, classes=classes, size=(4, s // 4))(
-        record | image | {"semantic": semantic, "patch": 1}, rng
-    ).series[modality.name]
+    encode = PatchEncoding(**shared, classes=classes, size=(4, s // 4))
+    sample = encode(record | image | {"semantic": semantic, "patch": 1}, rng)
+    patch = normalised(sample).series[modality.name]
     raw = Series(
         values=values.transpose(0, 2, 1)[None].astype(np.float32),
         days=days[None],

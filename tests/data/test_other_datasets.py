@@ -12,6 +12,7 @@ import pickle
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
+from patch_records import normalised
 
 from pastis_jax.cli.instances import write_instances
 from pastis_jax.data import dataset_file
@@ -398,7 +399,7 @@ def test_what_nan_marks_is_left_out(layout, pixel_sets, tmp_path):
     mean, std = prepared.statistics(("south",))["L8"]
     np.testing.assert_allclose(mean, np.mean([np.nanmean(v, axes) for v in values], 0), rtol=1e-5)
     np.testing.assert_allclose(std, np.mean([np.nanstd(v, axes) for v in values], 0), rtol=1e-5)
-    series = encode(source[0], np.random.default_rng(0)).series["L8"]
+    series = normalised(encode(source[0], np.random.default_rng(0))).series["L8"]
     assert np.isfinite(series.values).all()
     assert series.valid.all()
     # The first pixel of the second date is the mean of its others.
@@ -417,7 +418,7 @@ def test_all_of_a_date_marked_by_nan_is_masked(tmp_path):
     np.save(file, values)
     prepared = prepare(prepare_patches, root)
     batch = encoding(prepared)(prepared.source(("south",))[0], np.random.default_rng(0))
-    series = batch.series["L8"]
+    series = normalised(batch).series["L8"]
     np.testing.assert_array_equal(series.valid, [True, False, True])
     assert np.isfinite(series.values).all()
     assert not series.values[1].any()

@@ -11,7 +11,7 @@ import jax
 import numpy as np
 import patch_factory as factory
 import pytest
-from patch_records import image_record, plain
+from patch_records import image_record, normalised, plain
 
 from pastis_jax.data.batches import evaluation_batches, training_batches
 from pastis_jax.data.class_mapping import ClassMapping
@@ -39,7 +39,7 @@ def encode(prepared):
 def test_whole_patch(prepared, encode):
     source = prepared.source((1,))
     for i in range(len(source)):
-        record, batch = source[i], encode(source[i], np.random.default_rng(0))
+        record, batch = source[i], normalised(encode(source[i], np.random.default_rng(0)))
         assert batch.number == record["number"] == i
         assert source.identifier(i) == record["patch"]
         assert batch.label.dtype == batch.number.dtype == np.int32
@@ -71,7 +71,7 @@ def test_crops_flips_and_turns_are_the_same_everywhere():
     encode = plain((9, 10), crop=5, flips=True, turns=True)
     corners, steps = set(), set()
     for seed in range(300):
-        batch = encode(record, np.random.default_rng(seed))
+        batch = normalised(encode(record, np.random.default_rng(seed)))
         image = batch.series["S2"].values[0, :, :, 0] - 1000
         rows, columns = np.divmod(image.astype(int), 10)
         np.testing.assert_array_equal(batch.label, semantic[rows, columns])
@@ -92,7 +92,7 @@ def test_turns_alone_never_flip():
     encode = plain((4, 4), turns=True)
     corners = set()
     for seed in range(40):
-        values = encode(record, np.random.default_rng(seed)).series["S1A"].values
+        values = normalised(encode(record, np.random.default_rng(seed))).series["S1A"].values
         corners.add((float(values[0, 0, 0, 0]), float(values[0, 0, 3, 0])))
     assert corners == {(1000, 1003), (1003, 1033), (1033, 1030), (1030, 1000)}
 
@@ -102,7 +102,7 @@ def test_flips_alone_never_turn():
     encode = plain((4, 6), flips=True)
     corners = set()
     for seed in range(40):
-        values = encode(record, np.random.default_rng(seed)).series["S1A"].values
+        values = normalised(encode(record, np.random.default_rng(seed))).series["S1A"].values
         assert values.shape == (4, 4, 6, 3)
         corners.add(float(values[0, 0, 0, 0]))
     assert corners == {1000, 1005, 1030, 1035}
@@ -112,7 +112,7 @@ def test_evaluation_keeps_whole_patches_as_they_are():
     record = image_record(np.arange(16).reshape(4, 4).astype(np.uint8))
     encode = plain((4, 4), crop=2, flips=True, turns=True, date=1).for_evaluation()
     for seed in range(10):
-        batch = encode(record, np.random.default_rng(seed))
+        batch = normalised(encode(record, np.random.default_rng(seed)))
         np.testing.assert_array_equal(batch.label, record["semantic"])
         np.testing.assert_array_equal(
             batch.series["S2"].values[..., 0], record["S2"]["values"][1:2, 0]
@@ -125,7 +125,7 @@ def test_nodata_is_filled_and_empty_dates_are_masked():
     values[0, 3, 0, :2] = -10000
     values[1, 5] = -10000
     record["S2"]["values"] = values
-    one = plain((4, 4))(record, np.random.default_rng(0)).series["S2"]
+    one = normalised(plain((4, 4))(record, np.random.default_rng(0))).series["S2"]
     np.testing.assert_array_equal(one.valid, [True, False, True, False])
     assert not one.values[1].any()
     np.testing.assert_array_equal(one.days, [0, 1, 2, 0])
@@ -141,7 +141,9 @@ def test_a_crop_without_an_observation_is_masked():
     values[0, 2, :, :4] = -10000
     record["S2"]["values"] = values
     encode = plain((4, 8), crop=4)
-    batches = [encode(record, np.random.default_rng(seed)).series["S2"] for seed in range(30)]
+    batches = [
+        normalised(encode(record, np.random.default_rng(seed))).series["S2"] for seed in range(30)
+    ]
     for one in batches:
         assert one.valid[0] == (one.values[1, 0, 0, 0] > 1100)  # the crop starts right of column 0
     assert {bool(one.valid[0]) for one in batches} == {True, False}
@@ -166,7 +168,7 @@ def test_one_date(date, expected):
     days = np.array([4, 10, 30], np.int32)
     for modality in factory.CHANNELS:
         record[modality]["days"] = days
-    batch = plain((4, 4), date=date)(record, np.random.default_rng(0))
+    batch = normalised(plain((4, 4), date=date)(record, np.random.default_rng(0)))
     for one in batch.series.values():
         assert one.values.shape[0] == one.valid.sum() == 1
         assert one.values[0, 0, 0, 0] == 1000 + 100 * expected
@@ -176,7 +178,9 @@ def test_one_date(date, expected):
 def test_earlier_of_two_close_dates_in_a_file_out_of_order():
     record = image_record(np.zeros((4, 4), np.uint8))
     record["S2"]["days"] = np.array([30, 90, 10], np.int32)
-    one = plain((4, 4), date="2018-09-21")(record, np.random.default_rng(0)).series["S2"]
+    one = normalised(plain((4, 4), date="2018-09-21")(record, np.random.default_rng(0))).series[
+        "S2"
+    ]
     assert one.days[0] == 10
     assert one.values[0, 0, 0, 0] == 1200
 
@@ -185,7 +189,7 @@ def test_earlier_of_two_close_dates_in_a_file_out_of_order():
 def test_numbers_of_dates_go_by_the_calendar(date, expected):
     record = image_record(np.zeros((4, 4), np.uint8))
     record["S2"]["days"] = np.array([30, 90, 10], np.int32)
-    one = plain((4, 4), date=date)(record, np.random.default_rng(0)).series["S2"]
+    one = normalised(plain((4, 4), date=date)(record, np.random.default_rng(0))).series["S2"]
     assert one.values[0, 0, 0, 0] == 1000 + 100 * expected
 
 
@@ -201,7 +205,7 @@ def test_a_date_that_shows_nothing_gives_way_to_the_closest(date, gone, expected
     values[list(gone), 5] = -10000
     record["S2"]["values"] = values
     encode = plain((4, 4), date=date)
-    one = encode(record, np.random.default_rng(0)).series["S2"]
+    one = normalised(encode(record, np.random.default_rng(0))).series["S2"]
     assert one.valid.tolist() == [True]
     assert (one.values[0, 0, 0, 0], one.days[0]) == (1000 + 100 * expected, (4, 10, 30)[expected])
     record["S2"]["values"] = np.full_like(values, -10000)
@@ -245,6 +249,20 @@ def test_classes(prepared, encode, tmp_path):
     assert set(np.unique(label)) == {0, 1, 2}
 
 
+def test_what_travels_is_what_is_stored(prepared, encode):
+    """Of the 16 bits of an observation none is added; padding and what is cut take no part."""
+    record = prepared.source((1,))[0]
+    sample = dataclasses.replace(encode, crop=6)(record, np.random.default_rng(0))
+    for modality, one in sample.series.items():
+        values = np.asarray(record[modality]["values"])
+        t, c = values.shape[:2]
+        assert one.values.dtype == PASTIS_R[modality].dtype == values.dtype
+        assert one.values.shape == (prepared.lengths[modality], c, 6, 6)
+        assert not one.values[t:].any()
+        cuts = np.lib.stride_tricks.sliding_window_view(values, (6, 6), (2, 3))
+        assert (cuts == one.values[:t, :, None, None]).all((0, 1, 4, 5)).any()
+
+
 # Batches
 
 
@@ -273,7 +291,7 @@ def test_training_batches_follow_from_the_seed(prepared, encode):
     first = stream(3)
     chex.assert_trees_all_equal(first, stream(3))
     assert first[0].label.shape == (4, 6, 6)
-    assert first[0].series["S2"].values.shape == (4, prepared.lengths["S2"], 6, 6, 10)
+    assert first[0].series["S2"].values.shape == (4, prepared.lengths["S2"], 10, 6, 6)
     assert any((a.label != b.label).any() for a, b in zip(first, stream(4), strict=True))
 
 

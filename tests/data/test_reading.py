@@ -177,7 +177,7 @@ def test_a_field_too_many_or_too_few(root):
 
 def test_a_column_twice(root):
     change_rows(root, lambda row: [*row, row[2]], (*factory.COLUMNS, "Label"))
-    refused_in_a_line(table(root), "column Label stands twice; remove one")
+    refused_in_a_line(table(root), "column Label occurs twice; remove one")
     change_rows(root, lambda row: [*row[:8], "a", "b"], (*factory.COLUMNS, "", ""))
     assert len(table(root)()) == 5  # columns that are not read may be anything
 
@@ -257,6 +257,6 @@ def test_time_for_dates_is_linear_in_their_length(middle, end):
     """A text that is cut or damaged at its end is refused at once."""
     text = '{"0": 20180924' + middle * (10**6 // len(middle)) + end
     start = time.perf_counter()
-    with pytest.raises(ValueError, match=r"dict of dates|stands twice"):
+    with pytest.raises(ValueError, match=r"dict of dates|occurs twice"):
         parse_days(text, 0)
     assert time.perf_counter() - start < 1

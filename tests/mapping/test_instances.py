@@ -6,6 +6,7 @@ import dataclasses
 import types
 
 import instance_factory as factory
+import jax
 import numpy as np
 import pytest
 from map_factory import make_run
@@ -21,6 +22,7 @@ from pastis_jax.mapping.made import Made
 from pastis_jax.mapping.mapper import Mapper
 from pastis_jax.mapping.pieces import pieces_of
 from pastis_jax.mapping.windows import WindowGrid
+from pastis_jax.nn import all_series
 
 SHAPE, SLOTS = (72, 96), 99
 pytest.importorskip("rasterio")
@@ -34,7 +36,7 @@ def model_of(mapper):
     number = len(mapper.run.classes.names)
 
     def answer(series):
-        (one,) = series.values()
+        (one,) = jax.device_get(all_series(series)).values()
         mean = np.einsum("bthwc,bt->bhw", one.values, one.valid.astype(np.float64))
         mean = ndimage.gaussian_filter(mean - mean.mean((1, 2), keepdims=True), (0, 2, 2))
         found = [ndimage.label(image > 0) for image in mean]

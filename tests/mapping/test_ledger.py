@@ -101,14 +101,14 @@ def test_a_map_that_is_there(tmp_path, kind):
         (out / "mine").write_text("")
     else:
         out.write_text("")
-    refused_in_a_line(lambda: check_new(out), "`out`", str(out), "there already", "new folder")
+    refused_in_a_line(lambda: check_new(out), "`out`", str(out), "exists already", "new folder")
 
 
 def test_what_came_to_lie_there_meanwhile_stays(tmp_path):
     ledger = begun(tmp_path / "M")
     (tmp_path / "M").mkdir()
     (tmp_path / "M" / "mine").write_text("kept")
-    refused_in_a_line(lambda: finished(ledger), "`out`", "there meanwhile", "move it away")
+    refused_in_a_line(lambda: finished(ledger), "`out`", "exists by now", "move it away")
     assert (tmp_path / "M" / "mine").read_text() == "kept"
     assert ledger.done(BLOCK)
 

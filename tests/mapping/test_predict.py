@@ -171,7 +171,7 @@ def test_a_region_that_changes_meanwhile(place, tmp_path):
 
 def test_the_map_is_there(place, made):
     before = content(made[1])
-    refused_in_a_line(lambda: predict(place, made[1]), "`out`", str(made[1]), "there already")
+    refused_in_a_line(lambda: predict(place, made[1]), "`out`", str(made[1]), "exists already")
     assert content(made[1]) == before
 
 

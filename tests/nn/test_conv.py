@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pastis_jax.nn import conv, conv_cpu
+from pastis_jax.nn import conv, conv_cpu, norm_cpu
+from pastis_jax.nn.norm import image_group_norm
 
 
 @pytest.mark.parametrize(("size", "stride"), [(3, 1), (4, 2)])
@@ -32,6 +34,68 @@ def test_the_order_for_a_cpu_changes_nothing(h, w, size, stride, monkeypatch):
         monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
         padded = both()
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-10), ours, padded)
+
+
+@pytest.mark.parametrize(("size", "stride"), [(3, 1), (4, 2)])
+@pytest.mark.parametrize(("groups", "relu"), [(4, True), (8, False)])
+def test_the_norm_for_a_cpu_changes_nothing(size, stride, groups, relu, monkeypatch):
+    """Values and gradients equal those of one step after the other, float64."""
+    h, w = (6, 8) if stride == 2 else (5, 7)
+    monkeypatch.setattr(conv_cpu, "PIXELS_PER_GROUP", 2 * h * w)  # Does not divide five frames.
+    with jax.enable_x64():
+        draw = iter(jax.random.split(jax.random.key(0), 6))
+        # Far from zero, where variances of single passes lose their digits.
+        x = 5 + jax.random.normal(next(draw), (5, h, w, 3), jnp.float64)
+        kernel = jax.random.normal(next(draw), (size, size, 3, 8), jnp.float64)
+        vectors = [jax.random.normal(next(draw), 8, jnp.float64) for _ in range(3)]
+        upstream = jax.random.normal(next(draw), (5, h // stride, w // stride, 8), jnp.float64)
+
+        def plain(x, kernel, bias, scale, offset):
+            y = conv.convolve(x, kernel, stride=stride) + bias
+            z = image_group_norm(y, scale, offset, groups=groups)
+            return jax.nn.relu(z) if relu else z
+
+        def ours(*arguments):
+            how = norm_cpu.How(stride, groups, relu, jnp.float64)
+            return norm_cpu.convolve_and_normalise(*arguments, how)
+
+        def both(function):
+            z, pull_back = jax.vjp(function, x, kernel, *vectors)
+            return z, *pull_back(upstream)
+
+        found = jax.jit(both, static_argnums=0)(ours)
+        monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+        expected = jax.jit(both, static_argnums=0)(plain)
+        chex.assert_trees_all_close(found, expected, atol=1e-9)
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+@pytest.mark.parametrize("norm", ["group", "instance"])
+def test_a_layer_is_the_same_on_every_platform(norm, dtype, monkeypatch):
+    """Values and gradients; a result of another type, frames that take more than one turn."""
+    # Without ReLU: where its input rounds to the other side of zero, gradients differ.
+    layer = conv.ConvNorm(8, norm=norm, relu=False, dtype=dtype, result=jnp.float32)
+    x = jax.random.normal(jax.random.key(0), (9, 32, 32, 8))
+    variables = layer.init(jax.random.key(1), x, jnp.ones(9, bool), True)
+
+    def both(backend):
+        monkeypatch.setattr(jax, "default_backend", lambda: backend)
+
+        @jax.jit
+        def run(variables, x):
+            z, pull_back = jax.vjp(
+                lambda *a: layer.apply(*a, jnp.ones(9, bool), True), variables, x
+            )
+            return z, *pull_back(jnp.cos(jnp.arange(z.size, dtype=z.dtype)).reshape(z.shape))
+
+        return run(variables, x)
+
+    ours, plain = both("cpu"), both("gpu")
+    chex.assert_trees_all_equal_dtypes(ours, plain)
+    # Gradients are sums over 9216 pixels; that of the bias is 0 but for rounding.
+    for a, b in zip(jax.tree.leaves(ours), jax.tree.leaves(plain), strict=True):
+        tolerance = 1e-4 if dtype == jnp.float32 else 2e-2
+        np.testing.assert_allclose(a, b, atol=tolerance * max(1, float(jnp.abs(b).max())))
 
 
 def test_transposed_convolution_is_the_gradient_of_the_strided_one():

@@ -50,7 +50,9 @@ def test_confusion_matrices_are_summed():
     scores = pooled.pool([FIRST, SECOND])  # [[4, 1, 0], [2, 3, 0], [0, 0, 0]]
     assert scores["OA"] == pytest.approx(7 / 10)
     assert scores["mIoU"] == pytest.approx((4 / 7 + 3 / 6) / 2)
+    assert scores["macro F1"] == pytest.approx((8 / 11 + 6 / 9) / 2)
     assert scores["iou"]["Meadow"] == pytest.approx(4 / 7)
+    assert scores["f1"]["Meadow"] == pytest.approx(8 / 11)
     assert scores["iou"]["Corn"] == pytest.approx(1 / 2)
     assert math.isnan(scores["iou"]["Beet"])
     assert scores["mIoU"] != pytest.approx((pooled.pool([FIRST])["mIoU"] + 1 / 3) / 2)

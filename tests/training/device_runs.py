@@ -19,10 +19,12 @@ import optax
 from pastis_jax import training
 from pastis_jax.cli import train
 from pastis_jax.cli.config import configure
+from pastis_jax.data.batches import training_rows
 from pastis_jax.data.class_mapping import ClassMapping
 from pastis_jax.data.pastis_r import PASTIS_R
 from pastis_jax.data.patches.instances import centerness, measure
 from pastis_jax.models import FrameEncoder
+from pastis_jax.nn.ragged import PixelTable, RaggedSeries, Rows
 from pastis_jax.temporal_dropout import temporal_dropout
 from pastis_jax.types import Batch, PanopticTarget, Series
 
@@ -240,6 +242,46 @@ def frames() -> None:
     print(json.dumps(found))
 
 
+def table() -> None:
+    """Prints how batches from a table differ that every device has, and whether any are moved."""
+    rng, number, dates, pixels = np.random.default_rng(0), 9, 5, 6
+    one = RaggedSeries(
+        values=rng.integers(1, 1000, (number * pixels * 2, 4, 3)).astype(np.int16),
+        first=2 * pixels * np.arange(number, dtype=np.int32),
+        dates=rng.integers(1, dates + 1, number).astype(np.int32),
+        days=rng.integers(0, 400, (number, dates)).astype(np.int32),
+        mean=np.full(3, 500, np.float32),
+        deviation=np.full(3, 300, np.float32),
+        holes=np.arange(number) < 2,
+    )
+    label = np.arange(number, dtype=np.int32)
+    held = PixelTable(series={"S2": one}, pixels=np.full(number, pixels, np.int32), label=label)
+    rows = training_rows(number, batch_size=SAMPLES, seed=0, rows=range(16))[1]
+    mesh, found = training.data_mesh(), {}
+    alone = training.Placement(jax.sharding.Mesh(mesh.devices[:1], mesh.axis_names))
+
+    def made(placement):
+        make = training.batch_maker(placement, jax.random.key(2), 4)
+        arguments = placement.whole(held), placement.batch(Rows(**rows))
+        text = make.lower(*arguments).compile().as_text()
+        flat = jax.device_get(make(*arguments))
+        if placement.axis_name is not None:
+            flat = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), flat)
+        return flat, text
+
+    expected, _ = made(alone)
+    for parallel in ("jit", "pmap"):
+        batch, text = made(training.Placement(mesh, parallel))
+        pairs = zip(jax.tree.leaves(batch), jax.tree.leaves(expected), strict=True)
+        moves = ("all-gather", "all-to-all", "collective-permute")
+        found[parallel] = {
+            "same": all(np.array_equal(*pair) for pair in pairs),
+            "moves": [name for name in moves if name in text],
+        }
+    found["real"] = int(expected.real.sum())
+    print(json.dumps(found))
+
+
 def main(task: str) -> None:
     """Prints the differences of every quantity as JSON, by way to be parallel."""
     rng = np.random.default_rng(0)
@@ -276,4 +318,5 @@ def main(task: str) -> None:
 if __name__ == "__main__":
     jax.config.update("jax_num_cpu_devices", DEVICES)
     jax.config.update("jax_disable_most_optimizations", True)
-    frames() if sys.argv[1] == "frames" else main(sys.argv[1])
+    alone = {"frames": frames, "table": table}.get(sys.argv[1], partial(main, sys.argv[1]))
+    alone()

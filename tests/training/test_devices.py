@@ -73,6 +73,14 @@ def test_rematerialised_frames_stay_where_they_are():
     assert found["sums"]
 
 
+def test_every_device_makes_its_own_batch_from_its_own_table():
+    """The same batch as one device, by `jit` and by `pmap`, bit for bit; nothing is moved."""
+    found = on_eight_devices("table")
+    assert found["real"] == 13
+    for parallel in ("jit", "pmap"):
+        assert found[parallel] == {"same": True, "moves": []}
+
+
 def test_rows_of_a_batch(monkeypatch):
     """Every process makes rows of its own, as many as the others."""
     placement = training.Placement()

@@ -1,4 +1,4 @@
-"""From records of patches to padded, masked, normalised images with a label at each pixel."""
+"""From records of patches to padded, masked images as they are stored, with labels."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pastis_jax.data.class_mapping import ClassMapping
 from pastis_jax.data.dataset import Dataset
 from pastis_jax.data.metadata import Identifier
 from pastis_jax.data.modality import Modality
-from pastis_jax.data.normalisation import fill_missing
+from pastis_jax.data.normalisation import marks_of, showing, travelling
 from pastis_jax.data.npy import parts
 from pastis_jax.data.patches.agreement import in_parcels
 from pastis_jax.data.patches.instances import (
@@ -24,7 +24,7 @@ from pastis_jax.data.patches.instances import (
 )
 from pastis_jax.data.statistics import Statistics
 from pastis_jax.errors import ArgumentError
-from pastis_jax.types import Batch, PanopticTarget, Series
+from pastis_jax.types import Batch, PanopticTarget, Stored
 
 _NEITHER = np.nextafter(np.float32(1), np.float32(0))
 """Centerness of pixels that are no centre, nor known to be away from one."""
@@ -162,10 +162,10 @@ class PatchEncoding:
             dropped=np.int32(dropped),
         )
 
-    def _series(self, modality, record, view) -> Series:
+    def _series(self, modality, record, view) -> Stored:
         values, days = record[modality]["values"], record[modality]["days"]
         chosen = self.acquisitions(modality, values, days, record["patch"])
-        return encode_frames(
+        return store_frames(
             map(view, parts(values, chosen)),
             [days[date] for date in chosen],
             self.dataset[modality],
@@ -220,7 +220,7 @@ class PatchEncoding:
         return int(np.argsort(days, kind="stable")[self.date])
 
 
-def encode_frames(
+def store_frames(
     frames: Iterable[np.ndarray],
     days: Sequence[int],
     sensor: Modality,
@@ -228,8 +228,8 @@ def encode_frames(
     *,
     length: int,
     size: tuple[int, int],
-) -> Series:
-    """Normalises and pads the acquisitions of one modality.
+) -> Stored:
+    """Pads the acquisitions of one modality, as they are stored.
 
     Args:
       frames: Each acquisition as it is stored, (c, h, w).
@@ -240,25 +240,24 @@ def encode_frames(
       size: Rows and columns of the acquisitions.
 
     Returns:
-      The series, ``t h w c``; an acquisition in which a channel was observed nowhere is not valid.
+      What is stored, ``t c h w``; an acquisition in which a channel was observed nowhere is not
+      valid.
     """
-    mean, std = (moment[:, None, None] for moment in moments)
-    mean, c = mean - np.float32(sensor.offset), len(sensor.channels)
-    padded = np.zeros((length, *size, c), np.float32)
+    mean, deviation = moments
+    padded = np.zeros((length, len(sensor.channels), *size), travelling(sensor))
     padded_days = np.zeros(length, np.int32)
     valid = np.zeros(length, bool)
-    # Date by date: what is read, converted and normalised stays in the processor's cache.
+    # Date by date: what was read is still in the processor's cache.
     for i, (day, frame) in enumerate(zip(days, frames, strict=True)):
-        padded_days[i] = day
-        frame = frame.astype(np.float32)
-        missing = sensor.missing(frame, (0, 1, 2))
-        if missing is not None and missing.any():
-            flat, observed = fill_missing(frame.reshape(1, c, -1), missing.reshape(1, c, -1))
-            if not observed[0]:
-                continue
-            frame = flat.reshape(c, *size)
-        frame -= mean
-        frame /= std
-        padded[i] = frame.transpose(1, 2, 0)
-        valid[i] = True
-    return Series(values=padded, days=padded_days, valid=valid)
+        padded_days[i], padded[i] = day, frame
+        valid[i] = showing(padded[i : i + 1], sensor)[0]
+        if not valid[i]:
+            padded[i] = 0
+    return Stored(
+        values=padded,
+        days=padded_days,
+        valid=valid,
+        mean=(mean - np.float32(sensor.offset)).astype(np.float32),
+        deviation=deviation.astype(np.float32),
+        marks=marks_of(sensor),
+    )

@@ -33,6 +33,8 @@ from pastis_jax.data.pastis_r import describe
 from pastis_jax.data.pixel_sets.crop_pixel_sets_dataset_builder import Builder
 from pastis_jax.data.pixel_sets.folder import DOWNLOAD
 from pastis_jax.data.pixel_sets.opening import PixelSets, open_pixel_sets
+from pastis_jax.data.pixel_sets.packed import PackedPixelSets
+from pastis_jax.data.pixel_sets.packing import PACKED_VERSION, open_or_pack
 from pastis_jax.data.pixel_sets.source import PixelSetSource
 from pastis_jax.data.pixel_sets.written import open_written
 from pastis_jax.data.prepared import Prepared
@@ -217,11 +219,26 @@ class PreparedPixelSets(Prepared):
           DataError: If a fold has no crop parcel.
         """
         self.check_folds(folds)
+        return self._source(folds)
+
+    def _source(self, folds: Sequence[Fold]) -> PixelSetSource:
         files = [
             file for fold in folds for file in self.info.splits[split_name(fold)].file_instructions
         ]
         observed = [days for fold in folds for days in self.observed[fold]]
         return PixelSetSource(files, self.dataset, self.modalities, observed)
+
+    def packed(self, *, progress: bool = True) -> PackedPixelSets:
+        """The crop parcels of all folds, packed once beside the records and mapped from there.
+
+        Raises:
+          DataError: If they cannot be written or read.
+        """
+        folds = [fold for fold in self.dataset.folds if self.samples_in(fold)]
+        sizes = {split_name(fold): self.samples_in(fold) for fold in folds}
+        folder = self.path.parent.parent / f"packed-{PACKED_VERSION}"
+        made = (self._source(folds), sizes, self.lengths, self.dataset)
+        return open_or_pack(folder, *made, progress=progress)
 
     def notes(
         self, folds: Mapping[str, Sequence[Fold]], run: Statistics | None = None

@@ -67,6 +67,11 @@ class PixelSetSource:
             "geometric_features": np.frombuffer(features, np.float32),
         }
 
+    @property
+    def made_from(self) -> str:
+        """What the records are known by: names and sizes of their files."""
+        return " ".join(f"{file.name}:{size}" for file, size in self._files.sizes)
+
     def identifier(self, number: int) -> Identifier:
         """Returns the identifier of the parcel of this record."""
         return _identifier(self._fields(number)["parcel"])

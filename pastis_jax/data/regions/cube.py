@@ -24,7 +24,7 @@ _ARRAY: dict[str, Any] = {
     "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
     "storage_transformers": [],
 }
-REMEDY = "ingest the Region anew, or copy it again"
+REMEDY = "ingest the Region again, or copy it again"
 
 
 def make_group(folder: pathlib.Path, attributes: Mapping[str, Any] | None = None) -> None:

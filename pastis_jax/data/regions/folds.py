@@ -50,7 +50,7 @@ class FoldBlocks:
     gap: float
     pixel_size: float
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         sides = []
         for name in ("row_edges", "column_edges"):
             edges = getattr(self, name)

@@ -22,7 +22,7 @@ class Grid:
     """Where the pixels of a Region lie.
 
     Attributes:
-      crs: Projected coordinate system in metres, ``EPSG:32631`` say, or its WKT.
+      crs: Projected coordinate system in metres, such as ``EPSG:32631``, or its WKT.
       left: Easting of the outer edge of the first column, metres.
       top: Northing of the outer edge of the first row, metres.
       pixel_size: Side of a pixel, metres.
@@ -31,6 +31,10 @@ class Grid:
 
     Raises:
       ValueError: Naming the field.
+
+    Examples:
+      >>> Grid("EPSG:32631", 600_000, 5_000_000, pixel_size=10, height=128, width=256).bounds
+      (600000, 4998720, 602560, 5000000)
     """
 
     crs: str
@@ -40,7 +44,7 @@ class Grid:
     height: int
     width: int
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         refuse("crs", not self.crs.strip(), "is empty")
         for name in ("left", "top"):
             refuse(name, not math.isfinite(getattr(self, name)), "is no finite number")
@@ -99,12 +103,12 @@ class Grid:
         Raises:
           ValueError: Naming the field.
         """
-        values = {}
+        values: dict[str, Any] = {}
         for field in dataclasses.fields(cls):
-            value = content.get(field.name)
+            value: Any = content.get(field.name)
             number = isinstance(value, int | float) and not isinstance(value, bool)
             whole = isinstance(value, int) and number
-            kind = {"str": isinstance(value, str), "int": whole, "float": number}[field.type]
+            kind = {"str": isinstance(value, str), "int": whole, "float": number}[str(field.type)]
             refuse(field.name, not kind, "is missing or of another type")
             values[field.name] = float(value) if field.type == "float" else value
         return cls(**values)

@@ -52,7 +52,12 @@ class Layer:
         acquisition; others of that day are another.
       unit: What its numbers mean, with `offset` added; nothing where that is not known.
       offset: What is added to its numbers to have them in the unit; None where that is not known.
-      nodata: The number that marks what is missing, NaN perhaps; None for none.
+      nodata: The number that marks missing data, which may be NaN; None for none.
+
+    Examples:
+      >>> day = datetime.date(2024, 5, 12)
+      >>> Layer("S2_20240512.tif", "4", "S2", "B8", day, unit="reflectance", offset=0).channel
+      'B8'
     """
 
     path: str
@@ -92,10 +97,22 @@ COLUMNS = tuple(field.name for field in dataclasses.fields(Layer))
 
 
 def write_manifest(layers: Iterable[Layer], file: str | os.PathLike[str]) -> None:
-    """Writes layers as CSV, whole or not at all.
+    """Writes layers as CSV: the whole file, or nothing.
+
+    Args:
+      layers: What the files hold.
+      file: The manifest.
 
     Raises:
       OSError: If it cannot be written.
+
+    Examples:
+      >>> import tempfile
+      >>> file = pathlib.Path(tempfile.mkdtemp()) / "manifest.csv"
+      >>> layer = Layer("B8.tif", "1", "S2", "B8", datetime.date(2024, 5, 12))
+      >>> write_manifest([layer], file)
+      >>> file.read_text().splitlines()[0]
+      'path,band,modality,channel,date,orbit,unit,offset,nodata'
     """
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
@@ -121,7 +138,8 @@ def read_manifest(file: str | os.PathLike[str]) -> list[Layer]:
     header, rows = read_csv(file, kind="a manifest in CSV", remedy=_AGAIN, column=COLUMNS[0])
     header = [name.strip() for name in header]
     check_header(file, header, COLUMNS, remedy=_AGAIN)
-    layers, seen = [], {}
+    layers: list[Layer] = []
+    seen: dict[tuple[str, str, datetime.date], int] = {}
     for line, row in rows:
         try:
             if len(row) != len(header):
@@ -160,7 +178,7 @@ def check_header(
         fault += f" beside {', '.join(columns)}"
         raise DataError(fault, where=file, remedy="rename or remove what is not of these")
     if twice := [name for name in columns if list(header).count(name) > 1]:
-        fault = f"column {twice[0]} stands twice"
+        fault = f"column {twice[0]} occurs twice"
         raise DataError(fault, where=file, remedy="remove one of them")
 
 

@@ -43,7 +43,12 @@ _AT_ONCE = 16
 
 
 def is_region(root: str | os.PathLike[str]) -> bool:
-    """Whether a folder is a Region."""
+    """Whether a folder is a Region.
+
+    Examples:
+      >>> is_region("no/such/folder")
+      False
+    """
     return pathlib.Path(root, FILE).is_file()
 
 

@@ -63,13 +63,13 @@ def read_table(root: str | os.PathLike[str], folds: tuple[int | str, ...]) -> Pa
     """
     arrow, parquet = _geo.need("pyarrow"), _geo.need("pyarrow.parquet")
     file = pathlib.Path(root, FILE)
-    remedy = "ingest the Region anew"
+    remedy = "ingest the Region again"
     try:
         with parquet.ParquetFile(file) as content:
             table = content.read(columns=[*_KINDS])
         columns = {name: _column(table, name, kind) for name, kind in _KINDS.items()}
         if len(set(columns["id"].tolist())) < len(table):
-            raise ValueError("an identifier stands twice")
+            raise ValueError("an identifier occurs twice")
         for name in ("label", "pixels"):
             if ((columns[name] < 0) | (columns[name] >= 2**31)).any():
                 raise ValueError(f"column {name} holds numbers that are not 0 to {2**31 - 1:,}")

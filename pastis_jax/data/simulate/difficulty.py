@@ -7,9 +7,9 @@ import dataclasses
 
 @dataclasses.dataclass(frozen=True)
 class Difficulty:
-    """Strength of the signals that separate crops, and of what blurs them.
+    """Strength of the signals that separate crops, and of the nuisances that blur them.
 
-    Raising a signal makes the modality named in its line better; raising a nuisance makes it worse.
+    A stronger signal improves the modality named in its line. A stronger nuisance worsens it.
 
     Attributes:
       imbalance: Class shares are proportional to the real parcel counts to this power: 1 is the
@@ -18,9 +18,9 @@ class Difficulty:
       clustering: Share of the parcels that grow what a parcel beside them grows, on top of chance.
         Does not change how many grow what; makes parcels harder to tell apart, not crops.
       region_shift: Standard deviation of the growing season's shift between tiles, days.
-      scene_shift: The same between scenes of a tile, days.
-      parcel_shift: The same between parcels of a scene, days. Blurs all that is told by timing,
-        in optical and radar series alike.
+      scene_shift: Standard deviation of that shift between scenes of a tile, days.
+      parcel_shift: Standard deviation of that shift between parcels of a scene, days. Blurs all
+        that timing tells, in optical and radar series alike.
       vigour: Relative standard deviation of a parcel's green cover.
       pigment: Relative standard deviation of a parcel's canopy reflectance, band group by band
         group. Hides constant spectral differences between crops (optical).

@@ -128,7 +128,7 @@ class Surfaces:
     bare: np.ndarray
 
     def on(self, dates: slice) -> Surfaces:
-        """The same on some of the days."""
+        """What is seen on some of the days."""
         parts = (getattr(self, name)[dates] for name in ("cover", "gain", "leaves", "ground"))
         return Surfaces(*parts, self.bare)
 

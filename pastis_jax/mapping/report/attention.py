@@ -15,6 +15,7 @@ from pastis_jax.mapping.made import Made
 from pastis_jax.mapping.parcels import generator_of
 from pastis_jax.mapping.report.curves import Observed
 from pastis_jax.mapping.report.places import Place
+from pastis_jax.nn.raw import all_series
 from pastis_jax.runs import Run
 from pastis_jax.tasks import blank_series
 from pastis_jax.types import Series
@@ -125,7 +126,7 @@ def attention_of(run: Run) -> Callable[[Any, Mapping[str, Series]], dict[str, ja
 
     @jax.jit
     def weights(variables, series):
-        _, kept = model.apply(variables, series, mutable=["intermediates"])
+        _, kept = model.apply(variables, all_series(series), mutable=["intermediates"])
         flat = traverse_util.flatten_dict(kept.get("intermediates", {}))
         return {
             path[0]: found[0].mean(-1)

@@ -57,7 +57,7 @@ class Picture:
         )
 
     def rounded(self) -> Picture:
-        """The same with confidence and margin to five percent: far less to be packed."""
+        """Returns this picture with confidence and margin rounded to 5 %: it packs smaller."""
         layers = dict(self.layers)
         for name in ("confidence", "margin"):
             values = layers[name]

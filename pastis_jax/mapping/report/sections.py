@@ -251,7 +251,9 @@ def making(made: Made) -> Html:
     rows.append(("Command", Html(f"<code>{escape(command(made))}</code>")))
     test = run.result["test"]
     scores = ", ".join(
-        f"{name} {test[name]:.3f}" for name in run.task.scores if _is_number(test.get(name))
+        f"{name} {test[name]:.3f}"
+        for name in run.task.scores_in(test)
+        if _is_number(test.get(name))
     )
     rows.append(("Scores of the run in its own test", scores or "not known"))
     if _is_number(test.get("ECE")):

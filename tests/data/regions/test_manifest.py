@@ -82,7 +82,7 @@ def test_a_wrong_line_is_named(tmp_path, change, fault):
         ),
         (
             "path,band,modality,channel,date,orbit,unit,offset,nodata,unit\n",
-            "column unit stands twice",
+            "column unit occurs twice",
         ),
         (
             "path;band;modality;channel;date;orbit;unit;offset;nodata\n",

@@ -270,6 +270,6 @@ def test_a_region_refuses_damage_in_a_line(tmp_path):
     truth = make_region(tmp_path / "r", days={"S2": (1, 2)}, masked=())
     opened, file = Region(tmp_path / "r"), tmp_path / "r/cube.zarr/S2/values/c/1/0/0/0"
     file.write_bytes(file.read_bytes()[:-400])
-    with pytest.raises(DataError, match=r"S2/values/c/1/0/0/0: .*; ingest the Region anew"):
+    with pytest.raises(DataError, match=r"S2/values/c/1/0/0/0: .*; ingest the Region again"):
         opened.read("S2", *WINDOW)
     np.testing.assert_array_equal(opened.read("S2", *WINDOW, [0])[0], truth["S2"][0][:, *WINDOW])

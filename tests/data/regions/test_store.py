@@ -129,7 +129,7 @@ def test_a_shard_is_done_when_all_of_it_is_there(tmp_path):
     assert out.done("S2", 1, rows, columns)
     (tmp_path / "r/cube.zarr/S2/observed/c/1/0/0").unlink()
     assert not out.done("S2", 1, rows, columns)
-    with pytest.raises(DataError, match="observed: lacks some shards; ingest the Region anew"):
+    with pytest.raises(DataError, match="observed: lacks some shards; ingest the Region again"):
         Region(tmp_path / "r").observed("S2")
 
 

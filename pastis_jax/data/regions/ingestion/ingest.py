@@ -223,7 +223,7 @@ def propose(
       OSError: If it cannot be written.
     """
     file = layout.resolve(manifest)
-    refuse("manifest", file.exists(), f"{file} is there already", "give another name, or move it")
+    refuse("manifest", file.exists(), f"{file} exists already", "give another name, or move it")
     given = dataclasses.replace(given or Given(), skip_damaged=skip_damaged)
     found = find_layers(listed(sources), given=given, partial=True, progress=progress)
     write_manifest([*found.undated, *found.layers], file)

@@ -63,7 +63,7 @@ class Wanted:
     block: float = 5000.0
     gap: float = 1000.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.file is not None:
             remedy = "name the column of the crops' codes"
             refuse("label", not self.label, "parcels need one", remedy)

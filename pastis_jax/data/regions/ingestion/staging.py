@@ -30,7 +30,7 @@ _KEY, _DAMAGED, _KEPT = "key.json", "damaged.json", "kept.json"
 _ALL, _SOME = "region", "kept"
 """Folders of the Region with all acquisitions, and without those that show nothing."""
 _COUNTS = "observed"
-_REMEDY = "remove this folder and begin anew"
+_REMEDY = "remove this folder and start again"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,7 +123,7 @@ class Staging:
         if before.get("options") != key.options or list(known) != list(now):
             if not overwrite:
                 fault = f"another ingest of {self.out.name} was begun in {self.folder}"
-                remedy = "repeat that command, or begin anew by `overwrite`"
+                remedy = "repeat that command, or start again with `overwrite`"
                 raise ArgumentError(fault, argument="out", remedy=remedy)
             self._clear()
             return None
@@ -195,7 +195,7 @@ class Staging:
         try:
             root.rename(self.out)  # takes the place of an empty folder
         except OSError as error:
-            fault, remedy = f"{self.out} is there meanwhile", "move it away, and repeat the command"
+            fault, remedy = f"{self.out} exists by now", "move it away, and repeat the command"
             raise ArgumentError(fault, argument="out", remedy=remedy) from error
         shutil.rmtree(self.folder, ignore_errors=True)
 

@@ -264,7 +264,7 @@ def _odd(
 
 def _noticed(region: Region, known: Collection[str]) -> Iterator[Finding]:
     """What was noticed when the Region was made, without the kinds that are known already."""
-    file, remedy = region.root / FINDINGS, "it is not needed; ingest the Region anew to have it"
+    file, remedy = region.root / FINDINGS, "it is not needed; ingest the Region again to have it"
     try:
         for entry in read_json(file, kind="findings of an ingestion", remedy=remedy):
             kind, text = entry["kind"], entry["text"]

@@ -64,7 +64,8 @@ def text_of(code: Any) -> str:
 
 def rgb(colour: str) -> Colour:
     """The parts of a colour written as #rrggbb."""
-    return tuple(bytes.fromhex(colour[1:]))
+    red, green, blue = bytes.fromhex(colour[1:])
+    return red, green, blue
 
 
 def read_rows(file: pathlib.Path) -> list[CropRow]:
@@ -102,7 +103,7 @@ def _check_columns(file: pathlib.Path, columns: list[str]) -> None:
             raise DataError(f"no column {name}", where=file, remedy=_FORM)
     for place, name in enumerate(columns):
         if name in columns[:place]:
-            fault = f"column {shown(name)} stands twice"
+            fault = f"column {shown(name)} occurs twice"
             raise DataError(fault, where=file, remedy="remove one of them")
         if name not in COLUMNS:
             fault = f"column {shown(name)} is none of {', '.join(COLUMNS)}"

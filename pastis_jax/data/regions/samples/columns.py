@@ -183,7 +183,7 @@ def check_twice(columns: Sequence[Column]) -> None:
     """
     *before, last = columns
     if any(entry.column == last.column for entry in before):
-        raise ValueError(f"column {shown(last.column)} stands twice")
+        raise ValueError(f"column {shown(last.column)} occurs twice")
     for entry in before:
         if (entry.modality, entry.channel) == (last.modality, last.channel):
             fault = f"both {entry.column} and {last.column} are {last.modality} {last.channel}"

@@ -72,7 +72,7 @@ class Table:
 
     def _once(self, names: Sequence[str]) -> None:
         if twice := [name for name in dict.fromkeys(names) if names.count(name) > 1]:
-            raise ValueError(f"column {shown(twice[0])} stands twice")
+            raise ValueError(f"column {shown(twice[0])} occurs twice")
 
     def failing(self, fault: str) -> _Failing:
         """Turns what pyarrow raises into a DataError of one line."""

@@ -13,13 +13,13 @@ from pastis_jax.errors import refuse
 
 @dataclasses.dataclass(frozen=True)
 class Given:
-    """What is taken where the files do not say it; what they say stands.
+    """What `ingest` takes where the files do not say it. What they say comes first.
 
     Attributes:
-      unit: What numbers mean, by modality.
-      offset: What is added to them for that, by modality.
-      nodata: Mark of what is missing, by modality.
-      direction: The pass of Sentinel-1, ``ascending`` or ``descending``; nothing if not known.
+      unit: Unit of the numbers, by modality.
+      offset: What is added to the numbers to have them in the unit, by modality.
+      nodata: Number that marks missing data, by modality.
+      direction: The pass of Sentinel-1, ``ascending`` or ``descending``; empty if not known.
       dates: Dates of a series in one file, in its order; of one image if there is one.
       channels: What bands show, by the name or number that the file gives them: ``B4``, or
         ``MODALITY.CHANNEL``.
@@ -28,7 +28,11 @@ class Given:
       skip_damaged: Whether files that cannot be read are left out, rather than refused.
 
     Raises:
-      ArgumentError: If one cannot be.
+      ArgumentError: If a value is impossible.
+
+    Examples:
+      >>> Given(unit={"S2": "reflectance x 10000"}, offset={"S2": -1000}).offset["S2"]
+      -1000
     """
 
     unit: Mapping[str, str] = dataclasses.field(default_factory=dict)
@@ -41,7 +45,7 @@ class Given:
     season: tuple[datetime.date, datetime.date] | None = None
     skip_damaged: bool = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for modality, unit in self.unit.items():
             remedy = f"choose among {', '.join(VALUE_UNITS)}"
             refuse("unit", unit not in VALUE_UNITS, f"{unit!r} of {modality} is no unit", remedy)

@@ -35,7 +35,7 @@ class Pass:
 
     @property
     def date(self) -> datetime.date:
-        """The same as a date."""
+        """The day as a date."""
         return places.SEASON_START + datetime.timedelta(self.day)
 
 

@@ -223,7 +223,7 @@ DAMAGE = {
     ),
     "identifier": (
         lambda r: alter(r, lambda frame: frame.__setitem__("id", ["p2", *frame["id"][1:]])),
-        "an identifier stands twice",
+        "an identifier occurs twice",
     ),
     "no table": (lambda r: (r / "parcels.parquet").unlink(), "parcels.parquet: file not found"),
     "dates": (swap_dates, "time: dates do not rise"),

@@ -135,7 +135,7 @@ def test_colour_in_a_later_row(written):
         ("", "no column code"),
         ("code,crop\n1,A\n", "no column class"),
         ("code,class,color\n1,A,#000000\n", "column 'color' is none of code, class, colour, note"),
-        ("code,class,code\n1,A,1\n", "column 'code' stands twice"),
+        ("code,class,code\n1,A,1\n", "column 'code' occurs twice"),
         ("code;class\n1;A\n", "separated by semicolons"),
         ("code\tclass\n1\tA\n", "separated by tabs"),
         ("code,class\n1,A\n,B\n", "line 3: the code is empty"),

@@ -77,7 +77,7 @@ def test_no_parcels(tmp_path):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"id": ["a", "a", "b"]}, "an identifier stands twice"),
+        ({"id": ["a", "a", "b"]}, "an identifier occurs twice"),
         ({"id": ["a", None, "b"]}, "column id has lines with nothing in it"),
         ({"id": [1, 2, 3]}, "column id holds int64, not texts"),
         ({"label": [1.5, 2, 3]}, "column label holds double, not integers"),
@@ -95,7 +95,7 @@ def test_another_table_is_refused(file, change, words):
         else:
             frame[name] = values
     frame.to_parquet(file)
-    refused_in_a_line(lambda: read_table(file.parent, (1, "b", 3)), str(file), words, "anew")
+    refused_in_a_line(lambda: read_table(file.parent, (1, "b", 3)), str(file), words, "again")
 
 
 def test_parcels_may_all_have_no_fold(tmp_path):

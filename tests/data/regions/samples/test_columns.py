@@ -88,7 +88,7 @@ def test_a_list_that_was_not_filled_in(tmp_path, column, words):
         ("B02,S2,,reflectance,0,", "channel is empty"),
         ("B02,S2,B99,reflectance,0,", "channel 'B99' is none of S2, which has B1, B2"),
         ("B02,S2,B2", "3 fields"),
-        ("VV,S2,B2,dB,0,", "column 'VV' stands twice"),
+        ("VV,S2,B2,dB,0,", "column 'VV' occurs twice"),
         ("VV2,S1,VV,dB,0,", "both VV and VV2 are S1 VV"),
     ],
 )
