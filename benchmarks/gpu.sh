@@ -59,11 +59,9 @@ part tests 110 env JAX_DEFAULT_MATMUL_PRECISION=highest \
 part frames 60 "$python" -m benchmarks.device --only frames $short
 part accuracy 40 "$python" -m benchmarks.device --only accuracy $short
 part memory 60 "$python" -m benchmarks.device --only memory $short
-if [ -f benchmarks/parcel_epoch.py ]; then
-  part epoch 60 "$python" -m benchmarks.parcel_epoch $short
-else
-  left_out epoch "benchmarks.parcel_epoch is not there"
-fi
+parcels=73000
+[ -n "$short" ] && parcels=2000
+part epoch 60 "$python" -m benchmarks.parcel_epoch --parcels "$parcels"
 if [ -n "$reference" ]; then
   part compare 130 "$python" -m benchmarks.compare --reference "$reference" --bf16 --repeats 3 \
     --out "$out" $short

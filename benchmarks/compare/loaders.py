@@ -17,12 +17,17 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import jax
 import numpy as np
 
 from benchmarks.compare import report
 from benchmarks.compare.timing import Way
 from benchmarks.compare.work import OURS, PUBLISHED, Difference, Setting, Work, largest
+from pastis_jax import training
 from pastis_jax.data import BatchPlan, Splits, simulate
+from pastis_jax.data.splits import PixelSplits
+from pastis_jax.nn.raw import all_series
+from pastis_jax.runs.on_device import feed_of
 from pastis_jax.tasks import (
     ParcelModel,
     ParcelRecords,
@@ -31,6 +36,7 @@ from pastis_jax.tasks import (
     SemanticModel,
     SemanticTask,
 )
+from pastis_jax.training.feed import place
 from pastis_jax.types import Sample
 
 MODALITIES = ("S2", "S1A", "S1D")
@@ -38,6 +44,7 @@ TRAINED, VOID = (1, 2, 3), 19
 """Folds of the first run, and the label that parcels are left out for."""
 VALUES = 1e-5
 """What counts as equal, relative to the largest normalised value."""
+RECORDS = "ours, from records"
 SECONDS = 300
 """After which a published worker process is given up."""
 SETTLED, DRAWN, LEAST = 1.0, 16, 2.0
@@ -119,7 +126,18 @@ def ways(setting: Setting, dataset: Any, splits: Splits, batch_size: int) -> Map
         kept |= {"persistent_workers": True, "timeout": SECONDS}
         loader = published_loader(setting, dataset, batch_size, num_workers=workers, **kept)
         found[f"published, {workers} processes"] = way(endless(loader))
-    return {**found, OURS: way(splits.training())}
+    placement = training.Placement()
+
+    def placed(asked):
+        batches = feed_of(splits, placement, placement, asked=asked).training()
+        while True:
+            yield jax.block_until_ready(place(next(batches), batches, placement))
+
+    # On the device, as a step takes them.
+    found[OURS] = way(placed("auto"))
+    if isinstance(splits, PixelSplits):
+        found[RECORDS] = way(placed("off"))
+    return found
 
 
 def compare_parcels(setting: Setting) -> Iterator[Work]:
@@ -189,10 +207,12 @@ def compare_patches(setting: Setting) -> Iterator[Work]:
         sample = splits.encode(source[0], np.random.default_rng(0))
         (images, dates), label = dataset[by_patch[int(source.identifier(0))]]
         found = [largest(sample.label, label)]
-        for name, series in sample.series.items():
-            own = series.values[series.valid].transpose(0, 3, 1, 2)
+        batch = jax.tree.map(lambda x: np.asarray(x)[None], sample.series)
+        for name, series in all_series(batch).items():
+            valid = np.asarray(series.valid[0])
+            own = np.asarray(series.values[0])[valid].transpose(0, 3, 1, 2)
             found.append(largest(own, images[name].numpy()))
-            found.append(largest(series.days[series.valid], dates[name].numpy()))
+            found.append(largest(series.days[0][valid], dates[name].numpy()))
         yield Work(
             "patches",
             "loading",

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 
 from benchmarks.compare.timing import Way
 from pastis_jax import training
+from pastis_jax.nn.raw import all_series
 from pastis_jax.schemes import Model
 from pastis_jax.tasks import Task
 from pastis_jax.types import Batch, Prediction
@@ -39,7 +40,7 @@ def exact(function: Any, *arguments: Any) -> Any:
 
 def forward(model: Model, variables: Mapping[str, Any], batch: Batch) -> Prediction:
     """Predicts from a batch at inference."""
-    return exact(lambda v, s: model.apply(v, s), variables, batch.series)
+    return exact(lambda v, s: model.apply(v, all_series(s)), variables, batch.series)
 
 
 def gradient(task: Task, model: Model, variables: Mapping[str, Any], batch: Batch):
