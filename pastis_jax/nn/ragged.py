@@ -127,7 +127,7 @@ def _gathered(
     drawn: Int[Array, "b s"],
     pixels: Bool[Array, "b s"],
 ) -> Stored:
-    """One modality of a batch as it is stored."""
+    """One modality of a batch as it is stored, but for its axes: ``b s t c``."""
     (limit, height, channels), length = one.values.shape, one.days.shape[1]
     dates = one.dates[number]
     valid = (jnp.arange(length) < dates[:, None]) & pixels.any(1)[:, None]
@@ -136,13 +136,12 @@ def _gathered(
     # Behind the last date of a pixel lie the rows of others, which are not valid.
     values = one.values.at[jnp.minimum(index, limit - 1)].get(mode="promise_in_bounds")
     values = values.reshape(*drawn.shape, -1, channels)[:, :, :length]
-    values = jnp.where(valid[:, None, :, None], values, 0)
 
     def moments(x):
         return jnp.broadcast_to(x, (len(number), channels))
 
     return Stored(
-        values=values.transpose(0, 2, 3, 1),
+        values=values,
         days=jnp.where(valid, one.days[number], 0),
         valid=valid,
         mean=moments(one.mean),
@@ -153,29 +152,32 @@ def _gathered(
 
 
 def _series(stored: Stored, holes: Bool[Array, " b"], spread: bool) -> Series:
-    """Normalises what is stored; on a CPU nothing is looked for in parcels that lack nothing.
+    """Normalises what `_gathered` gives; on a CPU nothing is looked for in parcels without holes.
 
     That takes longer there than all else. A branch also keeps XLA from gathering value by value, in
     the order of the result, what lies in one piece.
     """
     most = -(-len(holes) // _FEW)
 
+    def search(stored: Stored) -> Series:
+        return as_series(stored.replace(values=stored.values.transpose(0, 2, 3, 1)))
+
     def whole(stored: Stored) -> Series:
-        return as_series(stored.replace(marks=Marks()))
+        return search(stored.replace(marks=Marks()))
 
     def some(stored: Stored) -> Series:
         (which,) = jnp.nonzero(holes, size=most, fill_value=len(holes))
-        few = as_series(jax.tree.map(lambda x: x[which], stored))
+        few = search(jax.tree.map(lambda x: x[which], stored))
         return jax.tree.map(lambda x, own: x.at[which].set(own, mode="drop"), whole(stored), few)
 
     def on_cpu(stored: Stored) -> Series:
         number = holes.sum()
         branch = jnp.where(number > most, 2, jnp.where(number > 0, 1, 0))
-        return jax.lax.switch(branch, (whole, some, as_series), stored)
+        return jax.lax.switch(branch, (whole, some, search), stored)
 
     if spread:
-        return as_series(stored)
-    return jax.lax.platform_dependent(stored, cpu=on_cpu, default=as_series)
+        return search(stored)
+    return jax.lax.platform_dependent(stored, cpu=on_cpu, default=search)
 
 
 def draw_pixels(
