@@ -73,11 +73,7 @@ def whole_features(self, series, *, train):
     x = series.values
     for i, width in enumerate(self.widths):
         x = nn.relu(DenseBatchNorm(width, name=f"mlp1_{i}")(x, real, train=train))
-    weight = series.pixels[:, None, :, None].astype(x.dtype)
-    count = weight.sum(2)
-    mean = (x * weight).sum(2) / count
-    squares = (jnp.square(x - mean[:, :, None]) * weight).sum(2)
-    return jnp.concatenate([mean, jnp.sqrt(squares / (count - 1) + 1e-12)], -1)
+    return pse.mean_and_std(x, series.pixels)
 
 
 VARIANTS = {

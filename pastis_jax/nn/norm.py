@@ -6,6 +6,8 @@ sample's output depends on the batch it stands in.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
@@ -71,12 +73,12 @@ Moments = tuple[Float[Array, " d"], Float[Array, " d"], Float[Array, ""]]
 
 
 class DenseBatchNorm(nn.Module):
-    """Linear layer followed by masked batch normalisation.
+    """Linear layer followed by masked batch normalisation, folded into one affine map.
 
     With `y = x W + b`, the batch mean of `y` is `mean(x) W + b` and its variance the diagonal of
     `W^T Cov(x) W`. When the layer widens, the moments of its narrow input are cheaper than passes
     over its wide output, and the normalisation becomes part of the weights, so `y` itself is never
-    stored; at inference that is so for every layer. Same function, same parameters, same gradients.
+    stored. Same function, same parameters, same gradients.
 
     Running statistics follow PyTorch: momentum 0.1, the variance unbiased. A batch without a
     single unmasked row leaves them as they are.
@@ -105,62 +107,39 @@ class DenseBatchNorm(nn.Module):
           train: Normalise with the batch's statistics instead of the running ones.
           track: Update the running statistics (only when training).
         """
-        kernel, bias, scale, offset = self.parameters(x.shape[-1])
-        if not train:
-            mean, var = self.running(bias)
-        elif x.shape[-1] < self.features:
-            moments = moments_of_input(*mean_and_covariance(x, mask, mapped_axis(self)), kernel)
-            mean, var = self.tracked(moments, bias, track=track)
-        else:
-            y = x @ kernel
-            moments = _moments_of_output(y, mask, mapped_axis(self))
-            mean, var = self.tracked(moments, bias, track=track)
-            return (y - mean) * (scale * inverse_deviation(var)) + offset
-        kernel, offset = folded(kernel, mean, var, scale, offset)
+
+        axis = mapped_axis(self)
+
+        def moments(kernel):
+            if x.shape[-1] < self.features:
+                return moments_of_input(*mean_and_covariance(x, mask, axis), kernel)
+            return _moments_of_output(x @ kernel, mask, axis)
+
+        channels = x.shape[-1]
+        kernel, offset = self.folded(channels, moments if train else None, track=track)
         return x @ kernel + offset
 
     @nn.compact
-    def parameters(
-        self, channels: int
-    ) -> tuple[Float[Array, "c d"], Float[Array, " d"], Float[Array, " d"], Float[Array, " d"]]:
-        """Declares the layer for an input of width `channels`; once, before what else it has.
+    def folded(
+        self,
+        channels: int,
+        moments: Callable[[Float[Array, "c d"]], Moments] | None,
+        *,
+        track: bool = True,
+    ) -> tuple[Float[Array, "c d"], Float[Array, " d"]]:
+        """Returns kernel and offset of the layer as one affine map.
 
-        Returns:
-          Kernel and bias of the linear layer, scale and offset of the batch norm.
+        Args:
+          channels: Input width.
+          moments: Gives the moments of ``x @ kernel`` over the batch; None to normalise with the
+            running statistics.
+          track: Update the running statistics (only with `moments`).
         """
         kernel = self.param("kernel", nn.initializers.he_normal(), (channels, self.features))
         bias = self.param("bias", nn.initializers.zeros, (self.features,))
-        return kernel, bias, *_declare(self, self.features)
-
-    def running(self, bias: Float[Array, " d"]) -> tuple[Float[Array, " d"], Float[Array, " d"]]:
-        """Running mean and variance of ``x @ kernel``."""
-        return _running(self, bias)
-
-    def tracked(
-        self, moments: Moments, bias: Float[Array, " d"], *, track: bool = True
-    ) -> tuple[Float[Array, " d"], Float[Array, " d"]]:
-        """Mean and variance of a batch; with `track`, the running ones follow them."""
-        return _tracked(self, moments, bias, track)
-
-
-def folded(
-    kernel: Float[Array, "c d"],
-    mean: Float[Array, " d"],
-    var: Float[Array, " d"],
-    scale: Float[Array, " d"],
-    offset: Float[Array, " d"],
-) -> tuple[Float[Array, "c d"], Float[Array, " d"]]:
-    """Kernel and offset of a linear layer and its batch norm as one affine map.
-
-    Args:
-      kernel: Of the linear layer.
-      mean: Of ``x @ kernel``, without a bias.
-      var: Its variance.
-      scale: Of the batch norm.
-      offset: Of the batch norm.
-    """
-    gain = scale * inverse_deviation(var)
-    return kernel * gain, offset - mean * gain
+        moments = None if moments is None else moments(kernel)
+        mean, gain, offset = _normaliser(self, self.features, moments, bias, track)
+        return kernel * gain, offset - mean * gain
 
 
 class BatchNorm(nn.Module):
@@ -195,41 +174,20 @@ def _normaliser(module, width, moments, bias, track, first_offset=0.0):
 
     `moments` are those of the input without `bias`; None to use the running statistics.
     """
-    scale, offset = _declare(module, width, first_offset)
-    if moments is None:
-        mean, var = _running(module, bias)
-    else:
-        mean, var = _tracked(module, moments, bias, track)
-    return mean, scale * inverse_deviation(var), offset
-
-
-def _declare(module, width, first_offset=0.0):
-    """Declares parameters and running statistics of a batch norm; returns scale and offset."""
-    module.variable("batch_stats", "mean", jnp.zeros, (width,))
-    module.variable("batch_stats", "var", jnp.ones, (width,))
     scale = module.param("scale", nn.initializers.ones, (width,))
-    return scale, module.param("offset", nn.initializers.constant(first_offset), (width,))
-
-
-def _running(module, bias):
-    mean, var = (module.get_variable("batch_stats", name) for name in ("mean", "var"))
-    return mean - bias, var
-
-
-def _tracked(module, moments, bias, track):
-    mean, var, count = moments
-    if track and not module.is_initializing():
-        unbiased = var * count / jnp.maximum(count - 1, 1)
-        keep = jnp.where(count > 0, MOMENTUM, 1.0)
-        for name, new in (("mean", mean + bias), ("var", unbiased)):
-            running = module.get_variable("batch_stats", name)
-            module.put_variable("batch_stats", name, keep * running + (1 - keep) * new)
-    return mean, var
-
-
-def inverse_deviation(var: Float[Array, "..."]) -> Float[Array, "..."]:
-    """What a norm multiplies by: 1 over the root of the variance, which is kept from 0."""
-    return jax.lax.rsqrt(var + EPSILON)
+    offset = module.param("offset", nn.initializers.constant(first_offset), (width,))
+    running_mean = module.variable("batch_stats", "mean", jnp.zeros, (width,))
+    running_var = module.variable("batch_stats", "var", jnp.ones, (width,))
+    if moments is None:
+        mean, var = running_mean.value - bias, running_var.value
+    else:
+        mean, var, count = moments
+        if track and not module.is_initializing():
+            unbiased = var * count / jnp.maximum(count - 1, 1)
+            keep = jnp.where(count > 0, MOMENTUM, 1.0)
+            running_mean.value = keep * running_mean.value + (1 - keep) * (mean + bias)
+            running_var.value = keep * running_var.value + (1 - keep) * unbiased
+    return mean, scale * jax.lax.rsqrt(var + EPSILON), offset
 
 
 def image_group_norm(
