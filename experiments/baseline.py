@@ -3,10 +3,11 @@
     python -m experiments.baseline --data FOLDER --modalities S2
     python -m experiments.baseline --model boosting --folds 1 2 3 4 5 --seeds 0 1 2
 
-The mean over the pixels of a parcel is taken at each date, and interpolated to a regular grid of
-days (the first and last values hold outside). A random forest or gradient boosting of scikit-learn
-(the extra `baseline`) learns from the training folds and is tested on the test fold, as models are;
-confusion matrices of folds are summed before scores are computed.
+The mean over the pixels that a model is given of a parcel, 32 at most, is taken at each date, and
+interpolated to a regular grid of days (the first and last values hold outside). A random forest or
+gradient boosting of scikit-learn (the extra `baseline`) learns from the training folds and is
+tested on the test fold, as models are; confusion matrices of folds are summed before scores are
+computed.
 """
 
 from __future__ import annotations

@@ -49,11 +49,12 @@ def keep(cache: str | os.PathLike[str] | None = None) -> pathlib.Path | None:
     if jax.config.jax_compilation_cache_dir or not jax.config.jax_enable_compilation_cache:
         return None
     root = default_cache() if cache is None else pathlib.Path(cache)
-    folder = root.expanduser().absolute() / FOLDER / f"{_user()}-{processor()}"
+    folder = root / FOLDER / f"{_user()}-{processor()}"
     try:
+        folder = folder.expanduser().absolute()
         _make(folder)
         _sweep(folder)
-    except (OSError, filelock.Timeout) as error:
+    except (OSError, RuntimeError, filelock.Timeout) as error:
         reason = getattr(error, "strerror", None) or error
         text = f"{folder}: compiled programs are not kept there ({reason})"
         warnings.warn(text, RuntimeWarning, stacklevel=2)
@@ -83,7 +84,7 @@ def _user() -> int:
 
 
 def _make(folder: pathlib.Path) -> None:
-    """Makes the folder; refuses one that others can write, or that is not a folder itself.
+    """Makes the folder; refuses one that others can write or replace, or that is no folder itself.
 
     Raises:
       OSError: If it is refused, or cannot be made or written.
@@ -98,6 +99,11 @@ def _make(folder: pathlib.Path) -> None:
         raise OSError(None, "others can write there")
     if not os.access(folder, os.W_OK):
         raise OSError(None, "it cannot be written")
+    for above in folder.resolve().parents if hasattr(os, "getuid") else ():
+        state = above.stat()
+        loose = state.st_mode & stat.S_IWOTH and not state.st_mode & stat.S_ISVTX
+        if state.st_uid not in (0, os.getuid()) or loose:
+            raise OSError(None, f"others can replace what is in {above}")
 
 
 def _sweep(folder: pathlib.Path) -> None:
@@ -107,7 +113,7 @@ def _sweep(folder: pathlib.Path) -> None:
       OSError: If it cannot be removed.
       Timeout: If another process holds the folder's lock for long.
     """
-    with filelock.FileLock(folder / ".lockfile", timeout=_LOCK_SECONDS):
+    with filelock.FileLock(folder / ".lockfile", timeout=_LOCK_SECONDS, fallback_to_soft=False):
         for file in folder.glob("*-cache"):
             dated = file.with_name(file.name.removesuffix("-cache") + "-atime")
             if not dated.exists() or not dated.stat().st_size:

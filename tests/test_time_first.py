@@ -207,6 +207,9 @@ def test_half_precision_is_close(built):
         ({"aggregation": "mean"}, "`aggregation`"),
         ({"encoder_norm": "batch"}, "`encoder_norm`"),
         ({"encoder": "utae", "freeze": True}, "`freeze`"),
+        ({"freeze": True}, "`freeze`"),
+        ({"decoder_widths": (6, 6)}, "`decoder_widths`"),
+        ({"decoder_widths": (8,)}, "`decoder_widths`"),
     ],
     ids=str,
 )
@@ -239,6 +242,7 @@ def test_frozen_encoders_stay_as_the_run_of_parcels_had_them(parcel_run, patches
     config = configure(
         "semantic",
         **{"init_from": parcel_run, "freeze": True, "epochs": 1, "batch_size": 2},
+        **{"optimizer": "adamw", "weight_decay": 0.5},
         **{**sizes, **patches, "out": tmp_path / "run"},
     )
     assert (config.model.encoder, config.model.fusion) == ("time-first", "mid")
@@ -279,7 +283,7 @@ def test_what_cannot_be_carried_over_is_refused(parcel_run, patches, tmp_path):
         ({"fusion": "late"}, "`fusion`"),
         ({"modalities": ("S2",)}, "`modalities`"),
         ({"encoder": "utae"}, "`encoder`"),
-        ({"encoder_widths": (8, 64)}, "`encoder_widths`"),
+        ({"encoder_widths": (16, 64)}, "`encoder_widths`"),
         ({"epochs": 0}, "`epochs`"),
     ):
         given = {"init_from": parcel_run, **patches, **options}

@@ -177,7 +177,8 @@ def _attention(kept: Mapping[str, Any], name: str) -> Float[Array, "b t ... n"]:
         encoder = kept[name]
         (attention,) = encoder.get("temporal", encoder)["attention"]  # U-TAE holds an L-TAE
     except KeyError:
-        fault, remedy = f"{name} of its model is no L-TAE", "give a run with one"
+        fault = f"{name} of its model keeps no attention"
+        remedy = "give a run with an L-TAE that does, which time-first does not"
         raise UserError(fault, where="`run`", remedy=remedy) from None
     return attention
 

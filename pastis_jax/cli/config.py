@@ -131,6 +131,13 @@ class Config:
             f"{self.model.fusion} fusion has one modality alone",
             "leave it out, or choose another `fusion`",
         )
+        frozen, brought = (
+            getattr(group, name, False)
+            for group, name in ((self.model, "freeze"), (recipe, "from_parcels"))
+        )
+        fault = "no run of parcels brings trained encoders"
+        remedy = "give `init_from` a run of parcels, or leave it out"
+        refuse("freeze", frozen and not brought, fault, remedy)
         refuse(
             "init_from",
             getattr(recipe, "init_from", None) is not None
@@ -282,6 +289,7 @@ def _of_weights(published: Weights, epochs: int | None) -> dict[str, Any]:
         return leaves_of(published)
     settings = dataclasses.asdict(published.settings)
     leaves = {n: settings["norm" if n == "encoder_norm" else n] for n in ImageModel.SIZES}
+    leaves["encoder"] = "utae"
     if isinstance(published, PublishedModel):
         return {**leaves, "head_widths": settings["head_widths"]}
     decoder = published.model.decoder
@@ -290,7 +298,7 @@ def _of_weights(published: Weights, epochs: int | None) -> dict[str, Any]:
     return leaves | ({"min_confidence": published.min_confidence} if epochs == 0 else {})
 
 
-FIXED = (*ImageModel.SIZES, "head_widths", "shape_size", "mask_conv")
+FIXED = ("encoder", *ImageModel.SIZES, "head_widths", "shape_size", "mask_conv")
 """Fields that published weights fix."""
 FIXED_BY_RUNS = (
     *("encoder", "fusion", "modalities", "outside"),

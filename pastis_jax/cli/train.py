@@ -74,6 +74,12 @@ def for_data(config: Config) -> Config:
         "there is nothing optical among the modalities",
         "leave it out",
     )
+    refuse(
+        "modality_dropout",
+        config.recipe.modality_dropout and len(model.modalities) == 1,
+        f"the model has {model.modalities[0]} alone",
+        "leave it out, or name more `modalities`",
+    )
     return config.replaced(modalities=model.modalities)
 
 

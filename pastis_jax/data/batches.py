@@ -1,4 +1,4 @@
-"""Grain pipelines: from records of a prepared dataset to padded, masked, normalised batches.
+"""Grain pipelines: from records of a prepared dataset to padded, masked batches.
 
 Shapes never change: every modality is padded to one number of dates and the last evaluation batch
 to a full one, so a jitted step compiles once. All randomness follows from the seed and the index of

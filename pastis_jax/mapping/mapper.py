@@ -87,7 +87,7 @@ class Mapper:
         shape = (self.region.grid.height, self.region.grid.width)
         stride, whole = self.options.stride or 1, f"a window, {min(size)} pixels"
         refuse("stride", stride > min(size), f"got {stride}", f"give at most {whole}")
-        least = 2 ** (len(self.run.task.spec.encoder_widths) - 1) + 1
+        least = 2 ** (len(self.run.task.spec.decoder_widths) - 1) + 1
         if min(shape) < least:
             fault = f"is {shape[0]} x {shape[1]} pixels, the model takes {least} or more a side"
             raise DataError(fault, where=self.region.root, remedy="ingest a larger Region")

@@ -33,7 +33,8 @@ def convolve(
 
 def _pull_back(stride, saved, dy):
     x, kernel = saved
-    return input_gradient(dy, kernel, stride), kernel_gradient(x, dy, kernel, stride)
+    of_kernel = kernel_gradient(x, dy, kernel, stride).astype(kernel.dtype)
+    return input_gradient(dy, kernel, stride), of_kernel
 
 
 convolve.defvjp(lambda x, kernel, stride: (convolve(x, kernel, stride), (x, kernel)), _pull_back)
@@ -75,7 +76,7 @@ def kernel_gradient(
     kernel: Float[Array, "k k c d"],
     stride: int,
 ) -> Float[Array, "k k c d"]:
-    """Gradient of `convolve` by its kernel.
+    """Gradient of `convolve` by its kernel, float32 or wider: parts of it are still to be summed.
 
     Gradients times neighbourhoods, as matrix products of some frames or rows at a time.
     """
@@ -109,7 +110,7 @@ def kernel_gradient(
     zeros = jnp.zeros((d, k * k * c), jnp.promote_types(x.dtype, jnp.float32))
     total, _ = jax.lax.scan(add, zeros, jnp.arange(groups * bands))
     total = total.reshape(d, near, near, stride, stride, c).transpose(1, 3, 2, 4, 5, 0)
-    return total.reshape(kernel.shape).astype(kernel.dtype)
+    return total.reshape(kernel.shape)
 
 
 def _reflected(x, axis):

@@ -92,7 +92,7 @@ def _pull_back(how, saved, dz):
         dy = jax.lax.optimization_barrier(dy.astype(x.dtype))
         of_kernel = conv_cpu.kernel_gradient(x, dy, kernel, how.stride)
         sums = (s.sum((0, 1, 2)) for s in (of_bias, of_scale, of_offset))
-        totals = jax.tree.map(jnp.add, totals, (of_kernel.astype(wide), *sums))
+        totals = jax.tree.map(jnp.add, totals, (of_kernel, *sums))
         return totals, conv_cpu.input_gradient(dy, kernel, how.stride)
 
     zeros = jnp.zeros(kernel.shape, wide), *(jnp.zeros_like(scale) for _ in range(3))

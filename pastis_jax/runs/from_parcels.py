@@ -52,16 +52,27 @@ def start_from(run: Run, statistics: Statistics) -> Start:
       run: The run.
       statistics: Mean and standard deviation of what the other model's inputs are normalised with,
         by modality.
+
+    Raises:
+      ArgumentError: If the run's scheme has encoders of another kind.
     """
     chosen: dict[str, dict[str, Any]] = {}
     for kind in ("params", "batch_stats"):
         parts = jax.tree.map(np.asarray, run.variables[kind])
         names = [name for name in parts if name.split("_")[0] in ("spatial", "temporal")]
         chosen[kind] = {name: dict(parts[name]) for name in names}
+    kinds = {name.split("_")[0] for name in chosen["params"]}
+    fault = f"{run.folder} has no encoders that are called spatial and temporal"
+    refuse("init_from", len(kinds) < 2, fault, "give a run of another `fusion`")
     for name, part in chosen["params"].items():
         if "mlp1_0" in part:
             # Early fusion has one encoder, of the channels of all modalities.
             read = [m for m in run.modalities if name == f"spatial_{m}"] or [*run.modalities]
+            channels = sum(len(run.dataset[m].channels) for m in read)
+            rows = len(part["mlp1_0"]["kernel"])
+            fault = f"{name} of {run.folder} reads {rows} channels, not the {channels} of "
+            fault += ", ".join(read)
+            refuse("init_from", rows != channels, fault, "give a run of another `fusion`")
             part["mlp1_0"] = _rescaled(part["mlp1_0"], run, statistics, read)
     return Start(chosen)
 

@@ -21,6 +21,7 @@ from pastis_jax.errors import ArgumentError
 from pastis_jax.nn.ragged import PixelTable, RaggedSeries, Rows, make_batch
 from pastis_jax.rng import fold_in_name
 from pastis_jax.training import OnDevice, Placement
+from pastis_jax.training.processes import from_main, to_main
 from pastis_jax.types import Batch
 
 SHARE = 0.8
@@ -62,8 +63,12 @@ def feed_of(splits: Splits, placement: Placement, tested: Placement, *, asked: s
     packed = splits.packed()
     needed, room, what = packed.nbytes, *_room(placement)
     fits = room is None or needed <= SHARE * room
+    # All processes of a run do alike, also where the devices of one have less memory left.
+    votes = to_main("fits" if fits else "")
+    fits = bool(from_main(lambda: "fits" if all(votes) else ""))
     if asked == "on" and not fits:
-        fault = f"the parcels take {amount(needed)}, of {what} {amount(room)} are free, of which "
+        free = "less than that" if room is None else amount(room)
+        fault = f"the parcels take {amount(needed)}, of {what} {free} are free, of which "
         fault += f"they may take {SHARE:.0%}"
         raise ArgumentError(fault, argument="data_on_device", remedy="give auto")
     tables = _Tables(splits, packed)
@@ -204,7 +209,13 @@ class _OnHost:
 
 
 def _on_host(tables: _Tables, placement: Placement, tested: Placement):
-    cpu, key, size = jax.local_devices(backend="cpu")[0], _key(tables.splits), tables.size
+    try:
+        cpu = jax.local_devices(backend="cpu")[0]
+    except RuntimeError as error:
+        fault = "parcels do not fit on a device, and JAX sees no CPU to make batches on"
+        remedy = "set JAX_PLATFORMS=cuda,cpu, or give off"
+        raise ArgumentError(fault, argument="data_on_device", remedy=remedy) from error
+    key, size = _key(tables.splits), tables.size
     tables.put(functools.partial(jax.device_put, device=cpu))
 
     @jax.jit

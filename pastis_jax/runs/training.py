@@ -11,6 +11,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import optax
 from jaxtyping import PyTree
 
 from pastis_jax import machine, training
@@ -157,7 +158,7 @@ def train(
     model = build()
 
     steps = recipe.epochs * splits.steps_per_epoch
-    optimizer, key = recipe.make_optimizer(steps), jax.random.key(recipe.seed)
+    optimizer, key = _optimizer(task, recipe, steps), jax.random.key(recipe.seed)
     state = _first_state(
         model, optimizer, next(splits.evaluation("val", ahead=False)), key, recipe, start
     )
@@ -265,6 +266,22 @@ def train(
     if training.is_main():
         saved.write(folder.path, run, fit.state.variables, lists)
     return result
+
+
+def _optimizer(task: Task, recipe: Recipe, steps: int) -> optax.GradientTransformation:
+    """The recipe's optimiser; decay must not move frozen encoders, which have no gradient."""
+    optimizer = recipe.make_optimizer(steps)
+    if not getattr(task.spec, "freeze", False):
+        return optimizer
+
+    def of_encoders(params: PyTree) -> PyTree:
+        def all_of(name: str) -> PyTree:
+            frozen = name.split("_")[0] in ("spatial", "temporal")
+            return jax.tree.map(lambda _: frozen, params[name])
+
+        return {name: all_of(name) for name in params}
+
+    return optax.chain(optimizer, optax.masked(optax.set_to_zero(), of_encoders))
 
 
 def _augmentation(

@@ -80,10 +80,12 @@ class ImageModel(ModelSpec):
         widths, heads = self.encoder_widths, self.heads
         refuse(
             "freeze",
-            self.freeze and self.encoder == "utae",
+            self.freeze and self.encoder != "time-first",
             "encoders come trained with time-first alone",
             "give `encoder` time-first, or leave it out",
         )
+        fault = "temporal encoders of auxiliary decoders would stay as they were drawn"
+        refuse("freeze", self.freeze and self.separate_temporal, fault, "leave out one of them")
         for name in ("aggregation", "encoder_norm"):
             other = getattr(self, name) != getattr(ImageModel, name)
             fault = "every pixel is read by itself: no dates of finer stages, no norm of frames"
@@ -107,7 +109,7 @@ class ImageModel(ModelSpec):
         for name in ("heads", "key_features", "model_features"):
             refuse_widths(name, (getattr(self, name),))
         for name, numbers in (
-            ("encoder_widths", widths),
+            ("encoder_widths", widths[-1:] if self.encoder == "time-first" else widths),
             ("model_features", (self.model_features,)),
         ):
             refuse(
@@ -116,12 +118,18 @@ class ImageModel(ModelSpec):
                 f"{numbers} must be divisible by the {heads} heads",
                 "give such numbers, or other `heads`",
             )
+        name, other = "encoder_widths", ", or another `encoder_norm`"
+        if self.encoder == "time-first":
+            name, other = "decoder_widths", ""
+        normed = getattr(self, name)
         refuse(
-            "encoder_widths",
-            self.encoder_norm == "group" and any(width % 4 for width in widths),
-            f"{widths} must be divisible by 4, the groups of the norm",
-            "give such widths, or another `encoder_norm`",
+            name,
+            self.encoder_norm == "group" and any(width % 4 for width in normed),
+            f"{normed} must be divisible by 4, the groups of the norm",
+            f"give such widths{other}",
         )
+        stages = 2 <= len(self.decoder_widths) <= MOST_STAGES
+        refuse("decoder_widths", not stages, f"needs two to {MOST_STAGES} stages", "give such")
 
 
 def refuse_widths(name: str, values: Sequence[int]) -> None:

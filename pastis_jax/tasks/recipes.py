@@ -58,7 +58,7 @@ class PanopticRecipe(ImageRecipe):
     """Weights of the losses of centerness, size, shape and class."""
     warmup: int = 5
     """Number of first epochs that train the centerness alone, never the last one. The default is 1
-    on simulated data, and 0 with --init-from."""
+    on simulated data, and 0 with published weights."""
     min_confidence: float | None = None
     """Confidence below which instances are left out. Default: the best on the validation samples,
     tuned after each epoch, or that of the weights with --init-from and --epochs 0."""

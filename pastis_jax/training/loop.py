@@ -135,7 +135,7 @@ def fit(
 
     compile_seconds = 0.0
     if progress.epoch < epochs:
-        pace = pace_of(batches, placement, steps_per_epoch)
+        pace = pace_of(batches, placement, steps_per_epoch, singly=profile is not None)
         start = time.perf_counter()
         needed = {e <= warmup for e in range(progress.epoch + 1, epochs + 1)}
         steps = {

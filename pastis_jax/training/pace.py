@@ -16,9 +16,18 @@ from pastis_jax.training.state import TrainState
 from pastis_jax.training.step import EpochMetrics, TrainStep
 
 
-def pace_of(batches: Batches, placement: Placement, most: int) -> OneByOne | AtOnce:
-    """How steps with these batches follow each other, no more than `most` at once."""
-    if isinstance(batches, OnDevice) and batches.at_once:
+def pace_of(
+    batches: Batches, placement: Placement, most: int, *, singly: bool = False
+) -> OneByOne | AtOnce:
+    """How steps with these batches follow each other, no more than `most` at once.
+
+    Args:
+      batches: The batches.
+      placement: The devices.
+      most: Most steps in one program.
+      singly: Whether each must be a program of its own: a profile counts them.
+    """
+    if isinstance(batches, OnDevice) and batches.at_once and not singly:
         return AtOnce(batches, placement, most)
     return OneByOne(batches, placement)
 
@@ -109,7 +118,9 @@ class AtOnce:
         progress: Progress,
     ) -> tuple[TrainState, EpochMetrics, int]:
         """Takes all steps up to `stop`; see `OneByOne`."""
+        asked = time.perf_counter()
         rows = self._batches.take(stop - done, self._most)
         progress.batches = self._batches.get_state()
         number = self._placement.whole(np.int32(stop - done))
+        progress.waited += time.perf_counter() - asked  # The device has nothing else to do.
         return *step(state, metrics, self._batches.table, rows, number), stop

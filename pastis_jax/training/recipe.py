@@ -55,7 +55,8 @@ class Recipe:
     dataset says: S2=0.4 S1A=0.2. A modality that is not named keeps the dataset's."""
     modality_dropout: float = 0.0
     """Mask each modality of a training sample with this probability, but never its last one (with
-    early fusion, never the first modality): one model then serves whatever is left."""
+    early fusion, never the first modality). In mid, late and decision fusion, one model then serves
+    whatever is left."""
     removed_optical: tuple[float, ...] = ()
     """Also test with each date of optical modalities removed with these probabilities, as clouds
     might; the last one of a sample always stays. (experiments.paper.cloud_cover removes exact

@@ -13,6 +13,7 @@ what a model takes of them. A modality is packed once, when it is first needed.
 from __future__ import annotations
 
 import dataclasses
+import io
 import os
 import pathlib
 import zipfile
@@ -184,7 +185,7 @@ def open_series(
         raise ValueError("other numbers of parcels")
     file = folder / VALUES.format(modality)
     size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
-    with _telling(file), open_regular(file) as stream:
+    with _telling(file), open_regular(file) as raw, io.BufferedReader(raw) as stream:
         found = os.fstat(stream.fileno()).st_size
         if found != size or len(sums) != -(-size // BLOCK):
             raise ValueError(f"{found:,} bytes where {size:,} were written")

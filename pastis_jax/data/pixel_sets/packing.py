@@ -73,7 +73,7 @@ def open_or_pack(
         return [name for name in lengths if not (facts and sound(name))]
 
     if missing():
-        with writing(folder.parent), _alone(folder):
+        with _telling_of_off(folder), writing(folder.parent), _alone(folder):
             # Another process may have packed meanwhile.
             if wanted := missing():
                 remove_left(folder)
@@ -98,10 +98,24 @@ def _facts(folder: pathlib.Path, modality: str) -> pathlib.Path:
 
 
 @contextlib.contextmanager
+def _telling_of_off(folder: pathlib.Path):
+    """Says, where it cannot be written, that training does without."""
+    try:
+        yield
+    except DataError as error:
+        if not isinstance(error.__cause__, OSError):
+            raise
+        reason = error.__cause__.strerror or error.__cause__
+        remedy = "name another `cache_dir`, or give `data_on_device` off"
+        fault = f"parcels cannot be packed there ({reason})"
+        raise DataError(fault, where=folder, remedy=remedy) from error
+
+
+@contextlib.contextmanager
 def _alone(folder: pathlib.Path):
     """Makes the folder, and waits until no other process writes there."""
     folder.mkdir(exist_ok=True)
-    with filelock.FileLock(folder / "lock"):
+    with filelock.FileLock(folder / "lock", fallback_to_soft=False):
         yield
 
 
@@ -177,7 +191,8 @@ def _pack(
     # Last, as they tell that the values are there.
     for name, one in series.items():
         _write(_facts(folder, name), source.made_from, one.columns())
-    _write(folder / packed.PARCELS, source.made_from, columns)
+    if not (folder / packed.PARCELS).exists():  # or runs that have it open would end
+        _write(folder / packed.PARCELS, source.made_from, columns)
 
 
 def _write(file: pathlib.Path, made_from: str, columns: Mapping[str, np.ndarray]) -> None:
