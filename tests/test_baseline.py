@@ -57,6 +57,6 @@ def test_mistakes_end_in_one_line(data, capsys):
         (["--folds", "9"], "--fold"),
     ):
         assert exit_code(lambda words=words: baseline.main([*data, *words])) == 2
-        error = capsys.readouterr().err.strip()
-        assert error.count("\n") == 0
+        error = capsys.readouterr().err.strip().splitlines()[-1]  # parcels are prepared above it
+        assert error.startswith("error: ")
         assert named in error

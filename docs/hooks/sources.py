@@ -18,7 +18,14 @@ from mkdocs.structure.pages import Page
 ROOT = pathlib.Path(__file__).parents[2]
 LINK = re.compile(r"(?<=\]\()([^)\s#]+)(?=[)#])")
 CODE = re.compile(r"^```.*?^```|`[^`\n]+`", flags=re.DOTALL | re.MULTILINE)
-LANGUAGES = {".py": "python", ".json": "json", ".toml": "toml", ".txt": "text"}
+LANGUAGES = {
+    ".csv": "text",
+    ".sh": "bash",
+    ".py": "python",
+    ".json": "json",
+    ".toml": "toml",
+    ".txt": "text",
+}
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
