@@ -272,7 +272,7 @@ def test_the_same_stored_values_give_the_same_features(parcel_run):
         series = Series(values, np.zeros((1, 3), np.int32), np.ones((1, 3), bool))
         own = {kind: variables[kind]["spatial_S2"] for kind in ("params", "batch_stats")}
         given = PixelEncoder().apply(own, series).values
-        return jax.vmap(given.of)(given.chunks())
+        return jax.vmap(given.of)(given.chunks())[..., :4, :]  # the others fill the chunk
 
     expected = features(run.variables, run.saved.learned.statistics)
     np.testing.assert_allclose(features(moved, other), expected, rtol=1e-3, atol=1e-3)
