@@ -72,7 +72,7 @@ def test_a_full_folder_is_left_alone(scenes, tmp_path):
     (tmp_path / "r").mkdir()
     (tmp_path / "r" / "mine").write_text("keep")
     refused_in_a_line(
-        lambda: ingest(scenes[0], tmp_path / "r", given=GIVEN, **files.OPTIONS), "`out`", "there"
+        lambda: ingest(scenes[0], tmp_path / "r", given=GIVEN, **files.OPTIONS), "`out`", "exists"
     )
     assert [path.name for path in tmp_path.rglob("*")] == ["r", "mine"]
 
