@@ -13,7 +13,7 @@ from pastis_jax.cli.config import configure
 from pastis_jax.data.class_mapping import ClassMapping
 from pastis_jax.data.pastis_r import PASTIS_R
 from pastis_jax.fusion import average_decisions
-from pastis_jax.runs.training import drop_rates
+from pastis_jax.runs.learning import drop_rates
 from pastis_jax.training import count_parameters
 from pastis_jax.types import Batch, Embedding, Prediction
 

@@ -17,13 +17,10 @@ from tyro.conf import OmitArgPrefixes
 
 from pastis_jax import training
 from pastis_jax.cli import flags
+from pastis_jax.cli.weights import Weights, load_weights, of_weights, refuse_other_sizes
 from pastis_jax.data import declared
 from pastis_jax.errors import ArgumentError, UserError, refuse
-from pastis_jax.interop import PublishedModel, PublishedPanopticModel, load_paps, load_utae
-from pastis_jax.runs import Run, open_run
-from pastis_jax.runs.from_parcels import leaves_of
 from pastis_jax.tasks import (
-    ImageModel,
     ModelSpec,
     PanopticModel,
     PanopticRecipe,
@@ -259,9 +256,6 @@ SIMULATED: dict[str, dict[str, Any]] = {
 MAY_DIFFER = (*(field.name for field in dataclasses.fields(RunOptions)), "cache_dir", "cache")
 """Fields that may change when a run is continued."""
 
-Weights = PublishedModel | PublishedPanopticModel | Run
-"""What a model of patches can start from."""
-
 
 def defaults(
     task: str,
@@ -280,31 +274,7 @@ def defaults(
     config = CONFIGS[task]()
     if data is None:
         config = config.replaced(**SIMULATED[task])
-    return config if weights is None else config.replaced(**_of_weights(weights, epochs))
-
-
-def _of_weights(published: Weights, epochs: int | None) -> dict[str, Any]:
-    """What weights say of the model that they are of."""
-    if isinstance(published, Run):
-        return leaves_of(published)
-    settings = dataclasses.asdict(published.settings)
-    leaves = {n: settings["norm" if n == "encoder_norm" else n] for n in ImageModel.SIZES}
-    leaves["encoder"] = "utae"
-    if isinstance(published, PublishedModel):
-        return {**leaves, "head_widths": settings["head_widths"]}
-    decoder = published.model.decoder
-    leaves |= {name: getattr(decoder, name) for name in ("shape_size", "mask_threshold")}
-    leaves |= {"mask_conv": decoder.mask_conv, "min_remain": published.min_remain, "warmup": 0}
-    return leaves | ({"min_confidence": published.min_confidence} if epochs == 0 else {})
-
-
-FIXED = ("encoder", *ImageModel.SIZES, "head_widths", "shape_size", "mask_conv")
-"""Fields that published weights fix."""
-FIXED_BY_RUNS = (
-    *("encoder", "fusion", "modalities", "outside"),
-    *("heads", "key_features", "model_features"),
-)
-"""Fields that a run of parcels fixes, beside the width of its embedding."""
+    return config if weights is None else config.replaced(**of_weights(weights, epochs))
 
 
 PATHS = {
@@ -334,47 +304,8 @@ def configure(task: str, **leaves: Any) -> Config:
     start = defaults(task, data, weights, leaves.get("epochs"))
     config = start.replaced(**leaves)
     if weights is not None:
-        refuse_other_sizes(config, weights)
+        refuse_other_sizes(config.leaves(), weights)
     return config
-
-
-def load_weights(task: str, source: pathlib.Path, modalities: Sequence[str]) -> Weights:
-    """Loads what a model starts from: published weights of a task, or a run of parcels.
-
-    Raises:
-      UserError: If they cannot be.
-    """
-    if (source.expanduser() / "run.json").exists():
-        return open_run(source)
-    return load_published(task, source, modalities)
-
-
-def load_published(
-    task: str, source: pathlib.Path, modalities: Sequence[str]
-) -> PublishedModel | PublishedPanopticModel:
-    """Loads published weights of a task.
-
-    Raises:
-      UserError: If they cannot be.
-    """
-    load = {"semantic": load_utae, "panoptic": load_paps}[task]
-    return load(source, modality=next(iter(modalities), "S2"))
-
-
-def refuse_other_sizes(config: Config, weights: Weights) -> None:
-    """Refuses a configuration of other sizes than the weights that it starts from.
-
-    Raises:
-      ArgumentError: Naming the argument.
-    """
-    leaves, fixed = config.leaves(), FIXED_BY_RUNS if isinstance(weights, Run) else FIXED
-    for name, value in _of_weights(weights, None).items():
-        other = leaves[name] != value
-        if name == "encoder_widths" and isinstance(weights, Run):
-            other = leaves[name][-1] != value[-1]
-        if other and name in (*fixed, "encoder_widths"):
-            fault = f"the weights of {config.recipe.init_from} have {value}"
-            raise ArgumentError(fault, argument=name, remedy="leave it out")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -409,7 +340,7 @@ def parse(task: str, arguments: Sequence[str] | None, *, prog: str) -> Config:
     start = defaults(task, ahead.data, weights, ahead.epochs)
     config = flags.read(CONFIGS[task], arguments, prog=prog, default=start)
     if weights is not None:
-        refuse_other_sizes(config, weights)
+        refuse_other_sizes(config.leaves(), weights)
     return config
 
 

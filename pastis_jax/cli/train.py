@@ -13,6 +13,7 @@ from pastis_jax import compiled, runs, training
 from pastis_jax.cli import config as configs
 from pastis_jax.cli import console
 from pastis_jax.cli.config import Config
+from pastis_jax.cli.weights import load_published
 from pastis_jax.data import simulate
 from pastis_jax.data.class_mapping import ClassMapping
 from pastis_jax.data.dataset import Dataset
@@ -331,9 +332,7 @@ def published_start(config: Config, splits: Splits) -> runs.Start:
     Raises:
       ArgumentError: If they do not fit the data.
     """
-    published = configs.load_published(
-        config.task, config.recipe.init_from, config.model.modalities
-    )
+    published = load_published(config.task, config.recipe.init_from, config.model.modalities)
     (modality,) = config.model.modalities
     channels, outputs = len(splits.dataset[modality].channels), len(splits.classes.names) + 1
     settings, classes = published.settings, published.model.decoder.classes

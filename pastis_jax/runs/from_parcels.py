@@ -10,8 +10,8 @@ import numpy as np
 
 from pastis_jax.data.statistics import Statistics
 from pastis_jax.errors import refuse
+from pastis_jax.runs.learning import Start, is_encoder
 from pastis_jax.runs.opened import Run
-from pastis_jax.runs.training import Start
 from pastis_jax.tasks import ImageModel
 from pastis_jax.tasks.parcel import AT_EVERY_PIXEL
 
@@ -59,8 +59,7 @@ def start_from(run: Run, statistics: Statistics) -> Start:
     chosen: dict[str, dict[str, Any]] = {}
     for kind in ("params", "batch_stats"):
         parts = jax.tree.map(np.asarray, run.variables[kind])
-        names = [name for name in parts if name.split("_")[0] in ("spatial", "temporal")]
-        chosen[kind] = {name: dict(parts[name]) for name in names}
+        chosen[kind] = {name: dict(parts[name]) for name in parts if is_encoder(name)}
     kinds = {name.split("_")[0] for name in chosen["params"]}
     fault = f"{run.folder} has no encoders that are called spatial and temporal"
     refuse("init_from", len(kinds) < 2, fault, "give a run of another `fusion`")

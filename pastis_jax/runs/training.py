@@ -10,28 +10,23 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
-import jax.numpy as jnp
-import optax
-from jaxtyping import PyTree
 
 from pastis_jax import machine, training
-from pastis_jax.data import calendar, declared, simulate
+from pastis_jax.data import calendar, simulate
 from pastis_jax.data.normalisation import SEASON
 from pastis_jax.data.regions.store import Region, is_region
 from pastis_jax.data.splits import Splits
-from pastis_jax.errors import refuse
-from pastis_jax.modality_dropout import modality_dropout, subsets
-from pastis_jax.nn import reference_initialisation
+from pastis_jax.modality_dropout import subsets
 from pastis_jax.rng import fold_in_name
 from pastis_jax.runs import memory, saved
 from pastis_jax.runs.drawing import draw
+from pastis_jax.runs.learning import Start, augmentation_of, drop_rates, first_state, optimizer_of
 from pastis_jax.runs.on_device import feed_of
 from pastis_jax.runs.scoring import Scorer, for_evaluation, model_for, of_subsets
 from pastis_jax.schemes import Model
 from pastis_jax.tasks import Learned, Task
 from pastis_jax.temporal_dropout import temporal_dropout
 from pastis_jax.training import (
-    Augmentation,
     EpochMetrics,
     Outcome,
     Placement,
@@ -39,7 +34,7 @@ from pastis_jax.training import (
     RunFolder,
     TrainState,
 )
-from pastis_jax.types import Batch, Series
+from pastis_jax.types import Batch
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,32 +50,6 @@ class Watching:
     checkpoint_steps: int | None = None
     tensorboard: bool = False
     profile: bool = False
-
-
-@dataclasses.dataclass(frozen=True)
-class Start:
-    """Weights that training starts from.
-
-    Attributes:
-      variables: `params` and `batch_stats`, of all of the model or of some of its parts; the others
-        are drawn.
-    """
-
-    variables: Mapping[str, PyTree]
-
-
-def drop_rates(task: Task, recipe: Recipe) -> dict[str, float]:
-    """Rates of temporal dropout by modality; empty for none.
-
-    Raises:
-      ArgumentError: If one of the recipe is no share, or of a modality that is not the model's.
-    """
-    if not recipe.temporal_dropout:
-        return {}
-    names, given = task.spec.modalities, declared.shares("drop_rates", recipe.drop_rates)
-    unknown, remedy = sorted(given.keys() - {*names}), f"choose among {', '.join(names)}"
-    refuse("drop_rates", unknown, f"the model takes no {', '.join(unknown)}", remedy)
-    return {name: given.get(name, task.dataset[name].drop_rate) for name in names}
 
 
 def train(
@@ -158,8 +127,8 @@ def train(
     model = build()
 
     steps = recipe.epochs * splits.steps_per_epoch
-    optimizer, key = _optimizer(task, recipe, steps), jax.random.key(recipe.seed)
-    state = _first_state(
+    optimizer, key = optimizer_of(task, recipe, steps), jax.random.key(recipe.seed)
+    state = first_state(
         model, optimizer, next(splits.evaluation("val", ahead=False)), key, recipe, start
     )
     table = training.parameter_table(state.params)
@@ -169,7 +138,7 @@ def train(
     if watching.profile and training.is_main():
         profile = training.Profile(folder.path / "profile", first=min(3, steps // 2))
     folder.begin(splits.fingerprint.parts)
-    augment = _augmentation(task, recipe, rates, most, placement.axis_name)
+    augment = augmentation_of(task, recipe, rates, most, placement.axis_name)
 
     def step(model: Model) -> training.TrainStep:
         return training.make_train_step(
@@ -268,43 +237,6 @@ def train(
     return result
 
 
-def _optimizer(task: Task, recipe: Recipe, steps: int) -> optax.GradientTransformation:
-    """The recipe's optimiser; decay must not move frozen encoders, which have no gradient."""
-    optimizer = recipe.make_optimizer(steps)
-    if not getattr(task.spec, "freeze", False):
-        return optimizer
-
-    def of_encoders(params: PyTree) -> PyTree:
-        def all_of(name: str) -> PyTree:
-            frozen = name.split("_")[0] in ("spatial", "temporal")
-            return jax.tree.map(lambda _: frozen, params[name])
-
-        return {name: all_of(name) for name in params}
-
-    return optax.chain(optimizer, optax.masked(optax.set_to_zero(), of_encoders))
-
-
-def _augmentation(
-    task: Task,
-    recipe: Recipe,
-    rates: Mapping[str, float],
-    most: Mapping[str, int | None],
-    axis_name: str | None,
-) -> Augmentation | None:
-    """What masks modalities and dates of training batches; None where nothing does."""
-    keep = () if task.spec.scheme.masks else task.spec.read
-
-    def augment(key: jax.Array, series: Mapping[str, Series]) -> Mapping[str, Series]:
-        if recipe.modality_dropout:
-            rate = recipe.modality_dropout
-            series = modality_dropout(key, series, rate, keep=keep, axis_name=axis_name)
-        if rates:
-            series = temporal_dropout(key, series, rates, most, axis_name)
-        return series
-
-    return augment if rates or recipe.modality_dropout else None
-
-
 def _levels(splits: Splits, task: Task) -> dict[str, str]:
     """What was done to the modalities before, where the records are of a Region."""
     if not is_region(splits.root):
@@ -338,22 +270,6 @@ def remarks(task: Task, splits: Splits, trained: Mapping[str, calendar.Span]) ->
         if split != "train"
     ]
     return [*filter(None, [*lines, task.spec.not_enclosed([*itertools.chain(*observed.values())])])]
-
-
-def _first_state(model, optimizer, batch, key, recipe: Recipe, start: Start | None) -> TrainState:
-    state = training.create_state(model, optimizer, batch, key)
-    if recipe.initialisation == "reference":
-        drawn = fold_in_name(key, "reference")
-        params = reference_initialisation(drawn, state.params, state.batch_stats)
-        state = state.replace(params=params)
-    if start is not None:
-        state = state.replace(
-            params={**state.params, **start.variables["params"]},
-            batch_stats={**state.batch_stats, **start.variables["batch_stats"]},
-        )
-    if recipe.ema:
-        state = state.replace(average=jax.tree.map(jnp.copy, state.variables))
-    return state
 
 
 def describe(task: Task, state: TrainState, say: Callable[[str], None]) -> None:
