@@ -25,6 +25,7 @@ import jax.numpy as jnp
 import tyro
 
 from benchmarks.arithmetic import products
+from benchmarks.steps import training_step
 from pastis_jax import Batch, Series, training
 from pastis_jax.cli import console
 from pastis_jax.data import ClassMapping
@@ -144,7 +145,7 @@ def program(case: Case) -> tuple[Any, tuple[Any, ...]]:
     """The jitted step of a case, and the shapes of its arguments."""
     task = make_task(case.task, case.fusion)
     model, placement, batch = task.model(), training.Placement(), make_batch(task)
-    optimizer = training.make_optimizer("adam", training.make_schedule("constant", 1e-3, steps=1))
+    step, optimizer = training_step(task, model, placement)
     create = functools.partial(training.create_state, model, optimizer)
     state = jax.eval_shape(create, batch, jax.eval_shape(lambda: jax.random.key(0)))
     if case.part == "inference":
@@ -156,14 +157,6 @@ def program(case: Case) -> tuple[Any, tuple[Any, ...]]:
 
         step = training.make_prediction_step(model=model, output=output, placement=placement)
         return step, (dataclasses.replace(state, opt_state=()), batch.series, {})
-    step = training.make_train_step(
-        model=model,
-        loss=task.loss,
-        metric=task.metric,
-        optimizer=optimizer,
-        key=jax.random.key(0),
-        placement=placement,
-    )
     (size,) = batch.real.shape
     metrics = jax.eval_shape(lambda: training.EpochMetrics.empty(task.empty(), size))
     return step, (state, metrics, batch)

@@ -25,6 +25,7 @@ from scipy import ndimage
 from benchmarks import semantic_memory
 from benchmarks.compare import ours, utae
 from benchmarks.compare.timing import take_turns
+from benchmarks.steps import training_step
 from pastis_jax import machine, training
 from pastis_jax.cli import console
 from pastis_jax.errors import refuse
@@ -96,18 +97,10 @@ def accuracy(config: Config) -> Iterator[str]:
     for half in (False, True):
         task = utae.task(bf16=half)
         model, placement = utae.without_dropout(task.model()), training.Placement()
-        optimizer = training.make_optimizer(
-            "adam", training.make_schedule("constant", ours.LEARNING_RATE, steps=1)
+        learn, optimizer = training_step(task, model, placement)
+        predict = training.make_prediction_step(
+            model=model, placement=placement, output=task.predicted
         )
-        common = {"model": model, "placement": placement}
-        learn = training.make_train_step(
-            **common,
-            loss=task.loss,
-            metric=task.metric,
-            optimizer=optimizer,
-            key=jax.random.key(0),
-        )
-        predict = training.make_prediction_step(**common, output=task.predicted)
         state = placement.whole(training.create_state(model, optimizer, batch, jax.random.key(0)))
         placed = placement.batch(batch)
         for step in range(1, steps + 1):

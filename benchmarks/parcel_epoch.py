@@ -18,9 +18,9 @@ import time
 
 import jax
 import numpy as np
-import optax
 import tyro
 
+from benchmarks.steps import training_step
 from pastis_jax import training
 from pastis_jax.data import ClassMapping
 from pastis_jax.data.batches import iterate, training_rows
@@ -84,9 +84,8 @@ def main() -> None:
     placed, steps = time.perf_counter() - start, config.parcels // config.batch_size
     classes, key = ClassMapping.crops(PASTIS_R.nomenclature), jax.random.key(0)
     task = ParcelTask(ParcelModel(fusion=config.fusion).of(PASTIS_R), PASTIS_R, classes)
-    model, optimizer = task.model(), optax.adam(1e-3)
-    parts = {"model": model, "loss": task.loss, "metric": task.metric, "placement": placement}
-    step = training.make_train_step(**parts, optimizer=optimizer, key=key)
+    model = task.model()
+    step, optimizer = training_step(task, model, placement)
     make = training.batch_maker(placement, key, 32)
     empty = functools.partial(training.EpochMetrics.empty, task.empty(), config.batch_size)
     found = {}

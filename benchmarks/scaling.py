@@ -16,9 +16,9 @@ from typing import Literal
 
 import jax
 import numpy as np
-import optax
 import tyro
 
+from benchmarks.steps import training_step
 from pastis_jax import Batch, Series, training
 from pastis_jax.data import ClassMapping
 from pastis_jax.data.pastis_r import PASTIS_R
@@ -69,17 +69,10 @@ def build(config: Config, size: int):
     label = rng.integers(0, 18, label_shape).astype(np.int32)
     batch = Batch(series, label, np.ones(size, bool), np.arange(size, dtype=np.int32))
     device = jax.sharding.Mesh(np.array(jax.devices()[:1]), (training.AXIS,))
-    placement, key = training.Placement(device), jax.random.key(0)
-    optimizer = optax.adam(1e-3)
-    step = training.make_train_step(
-        model=model,
-        loss=task.loss,
-        metric=task.metric,
-        optimizer=optimizer,
-        key=key,
-        placement=placement,
-    )
-    state = placement.whole(training.create_state(model, optimizer, batch, key))
+    placement = training.Placement(device)
+    step, optimizer = training_step(task, model, placement)
+    state = training.create_state(model, optimizer, batch, jax.random.key(0))
+    state = placement.whole(state)
     metrics = placement.whole(training.EpochMetrics.empty(task.empty(), size))
     batch = placement.batch(batch)
     return step.lower(state, metrics, batch).compile(), state, metrics, batch

@@ -27,6 +27,7 @@ import jax.numpy as jnp
 import numpy as np
 import tyro
 
+from benchmarks.steps import training_step
 from pastis_jax import Batch, Series, training
 from pastis_jax.data import ClassMapping
 from pastis_jax.data.pastis_r import PASTIS_R
@@ -75,17 +76,8 @@ def build(scheme: str, variant: str, size: int):
     # Under --remat, as many frames at a time whatever their size.
     chunk = FRAMES_PER_CHUNK * size**2
     model = model.clone(spatial=jax.tree.map(lambda part: part.clone(chunk=chunk), model.spatial))
-    schedule = training.make_schedule("constant", 1e-3, steps=1)
-    optimizer = training.make_optimizer("adam", schedule)
-    step = training.make_train_step(
-        model=model,
-        loss=task.loss,
-        metric=task.metric,
-        optimizer=optimizer,
-        key=jax.random.key(0),
-        placement=placement,
-        augment=functools.partial(temporal_dropout, rates=rates, most=most) if rates else None,
-    )
+    drop = functools.partial(temporal_dropout, rates=rates, most=most) if rates else None
+    step, optimizer = training_step(task, model, placement, augment=drop)
     make_batch = functools.partial(example, names, size)
     make_state = functools.partial(training.create_state, model, optimizer)
     batch = jax.eval_shape(make_batch)

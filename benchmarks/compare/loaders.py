@@ -25,6 +25,8 @@ from benchmarks.compare.timing import Way
 from benchmarks.compare.work import OURS, PUBLISHED, Difference, Setting, Work, largest
 from pastis_jax import training
 from pastis_jax.data import BatchPlan, Splits, simulate
+from pastis_jax.data.pastis_r import PASTIS_R
+from pastis_jax.data.pixel_sets.packed import has_holes
 from pastis_jax.data.splits import PixelSplits
 from pastis_jax.nn.raw import all_series
 from pastis_jax.runs.on_device import feed_of
@@ -152,7 +154,10 @@ def compare_parcels(setting: Setting) -> Iterator[Work]:
             item = dataset[by_parcel[int(source.identifier(i))]]
             sample = splits.encode(source[i], np.random.default_rng(0))
             real = int(sample.series["S2"].pixels.sum())
-            if source[i]["S2"]["values"].shape[-1] <= splits.encode.pixels:  # none is drawn
+            values = {name: source[i][name]["values"] for name in MODALITIES}
+            whole = values["S2"].shape[-1] <= splits.encode.pixels  # none is drawn
+            # The published code takes a mark of what is missing for a reflectance.
+            if whole and not any(has_holes(x, PASTIS_R[name]) for name, x in values.items()):
                 compared += 1
                 differences.append(difference_of_parcel(sample, item, real))
             if compared == 200:

@@ -10,13 +10,13 @@ import jax
 import jax.numpy as jnp
 
 from benchmarks.compare.timing import Way
+from benchmarks.steps import training_step
 from pastis_jax import training
 from pastis_jax.nn.raw import all_series
 from pastis_jax.schemes import Model
 from pastis_jax.tasks import Task
 from pastis_jax.types import Batch, Prediction
 
-LEARNING_RATE = 1e-3
 EXACT = "highest"
 """Precision of products while results are compared; on a CPU they have no other."""
 
@@ -70,18 +70,8 @@ def gradient(task: Task, model: Model, variables: Mapping[str, Any], batch: Batc
 
 def training_way(task: Task, model: Model, variables: Mapping[str, Any], batch: Batch) -> Step:
     """The training step, metrics and all; the batch is on the device already."""
-    optimizer = training.make_optimizer(
-        "adam", training.make_schedule("constant", LEARNING_RATE, steps=1)
-    )
     placement = training.Placement()
-    step = training.make_train_step(
-        model=model,
-        loss=task.loss,
-        metric=task.metric,
-        optimizer=optimizer,
-        key=jax.random.key(0),
-        placement=placement,
-    )
+    step, optimizer = training_step(task, model, placement)
     # Copies: the step takes its state's memory.
     variables = jax.tree.map(jnp.array, dict(variables))
     params = variables["params"]

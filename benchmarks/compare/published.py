@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.compare.ours import LEARNING_RATE
 from benchmarks.compare.timing import Way
 from benchmarks.compare.work import AUTOCAST, COMPILED, PUBLISHED, Setting
+from benchmarks.steps import LEARNING_RATE
 
 
 def randomise(setting: Setting, model: Any, seed: int = 0) -> Any:

@@ -14,7 +14,7 @@ import pathlib
 import subprocess
 import sys
 import types
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from types import ModuleType
 
 from pastis_jax.errors import UserError
@@ -110,7 +110,10 @@ def _first_on_path(root: pathlib.Path) -> Iterator[None]:
 
 def _lies_in(module: ModuleType, root: pathlib.Path) -> bool:
     # A folder without an __init__ has no file.
-    where = (getattr(module, "__file__", None) or "", *getattr(module, "__path__", ()))
+    folders = getattr(module, "__path__", ())
+    if not isinstance(folders, Iterable):  # torch.classes has an attribute of any name
+        folders = ()
+    where = (getattr(module, "__file__", None) or "", *folders)
     return any(str(path).startswith(str(root)) for path in where)
 
 
